@@ -1,0 +1,76 @@
+// The files of this machine behind an interface, so that tests can inject
+// faults (a full disk, a crash between write and fsync).
+#ifndef CARACAL_CORE_BASE_FILE_SYSTEM_H_
+#define CARACAL_CORE_BASE_FILE_SYSTEM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace caracal {
+
+// A read-only memory map of a whole file. Unmaps on destruction; the bytes
+// stay valid that long. Thread-safe.
+class MappedFile {
+ public:
+  virtual ~MappedFile() = default;
+  virtual const uint8_t* data() const = 0;
+  virtual size_t size() const = 0;  // bytes
+};
+
+// Thread-safe. Every error names the path and what was tried.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  // The real file system; never destroyed.
+  static FileSystem* Posix();
+
+  // kNotFound, kPermissionDenied, kInvalidArgument (a folder), ...
+  virtual absl::StatusOr<std::unique_ptr<MappedFile>> Map(
+      const std::string& path) = 0;
+  virtual absl::StatusOr<std::string> ReadFile(const std::string& path) = 0;
+
+  // Writes path + ".tmp", fsyncs, renames over path and fsyncs the folder: a
+  // crash leaves the old file or the new one, whole. kResourceExhausted when
+  // the disk is full.
+  virtual absl::Status WriteFileAtomically(const std::string& path,
+                                           std::string_view contents) = 0;
+  // Makes an already written file durable under its final name: fsync(temp),
+  // rename(temp, path), fsync(folder).
+  virtual absl::Status CommitFile(const std::string& temp,
+                                  const std::string& path) = 0;
+  // Opens for appending at the end, writes, and closes. Not fsynced.
+  virtual absl::Status Append(const std::string& path,
+                              std::string_view contents) = 0;
+  // Cuts a file to `bytes`.
+  virtual absl::Status Truncate(const std::string& path, uint64_t bytes) = 0;
+
+  // Like mkdir -p.
+  virtual absl::Status CreateFolder(const std::string& path) = 0;
+  virtual bool Exists(const std::string& path) = 0;
+  virtual bool IsFolder(const std::string& path) = 0;
+  virtual absl::StatusOr<uint64_t> FileSize(const std::string& path) = 0;
+  // Names (not paths) in a folder, sorted.
+  virtual absl::StatusOr<std::vector<std::string>> List(
+      const std::string& path) = 0;
+  // OK when the file is not there.
+  virtual absl::Status Remove(const std::string& path) = 0;
+};
+
+// "a/b" from "a", "b"; an absolute second part wins.
+std::string JoinPath(std::string_view folder, std::string_view name);
+// "a/b" of "a/b/c"; "." where there is no slash.
+std::string FolderOf(std::string_view path);
+// "c" of "a/b/c".
+std::string BaseName(std::string_view path);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_BASE_FILE_SYSTEM_H_

@@ -1,0 +1,35 @@
+"""Finds the CUDA toolkit, or writes empty stand-ins where there is none."""
+
+def _cuda_configure_impl(ctx):
+    root = ctx.os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    nvcc = root + "/bin/nvcc"
+    found = ctx.path(nvcc).exists
+    ctx.file("defs.bzl", "\n".join([
+        "HAVE_CUDA = %s" % found,
+        "NVCC = %r" % nvcc,
+        # Tags of CUDA targets: out of //... where they could not build.
+        "CUDA_TAGS = %s" % (["gpu"] if found else ["gpu", "manual"]),
+        "",
+    ]))
+    if found:
+        ctx.symlink(root, "cuda")
+        build = """
+cc_library(
+    name = "cudart",
+    hdrs = glob(["cuda/include/**/*.h", "cuda/include/**/*.hpp"]),
+    includes = ["cuda/include"],
+    linkopts = ["-L%s/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"],
+    visibility = ["//visibility:public"],
+)
+""" % root
+    else:
+        build = """
+cc_library(name = "cudart", visibility = ["//visibility:public"])
+"""
+    ctx.file("BUILD.bazel", build)
+
+cuda_configure = repository_rule(
+    implementation = _cuda_configure_impl,
+    environ = ["CUDA_HOME"],
+    local = True,
+)

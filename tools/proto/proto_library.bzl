@@ -1,0 +1,22 @@
+"""C++ messages from .proto files with the system protoc."""
+
+def cc_proto(name, srcs, deps = [], **kwargs):
+    """cc_library of the messages in `srcs` (paths from the workspace root)."""
+    package = native.package_name()
+    stems = [src[:-len(".proto")] for src in srcs]
+    native.genrule(
+        name = name + "_generate",
+        srcs = srcs,
+        outs = [s + ext for s in stems for ext in [".pb.h", ".pb.cc"]],
+        cmd = "protoc -I. --cpp_out=$(GENDIR) " + " ".join(
+            [package + "/" + src for src in srcs],
+        ),
+    )
+    native.cc_library(
+        name = name,
+        srcs = [s + ".pb.cc" for s in stems],
+        hdrs = [s + ".pb.h" for s in stems],
+        copts = ["-w"],
+        deps = deps + ["@protobuf//:protobuf"],
+        **kwargs
+    )
