@@ -51,7 +51,7 @@ class Descriptor {
   int fd_;
 };
 
-absl::Status WriteAll(int fd, std::string_view contents,
+absl::Status WriteAll(int fd, absl::string_view contents,
                       const std::string& path) {
   while (!contents.empty()) {
     const ssize_t n = write(fd, contents.data(), contents.size());
@@ -108,7 +108,7 @@ class PosixFileSystem : public FileSystem {
   }
 
   absl::Status WriteFileAtomically(const std::string& path,
-                                   std::string_view contents) override {
+                                   absl::string_view contents) override {
     const std::string temp = path + ".tmp";
     Descriptor fd(open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
                        0644));
@@ -132,7 +132,7 @@ class PosixFileSystem : public FileSystem {
   }
 
   absl::Status Append(const std::string& path,
-                      std::string_view contents) override {
+                      absl::string_view contents) override {
     Descriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
                        0644));
     if (fd.get() < 0) return ErrnoStatus(errno, "open " + path);
@@ -201,7 +201,7 @@ FileSystem* FileSystem::Posix() {
   return posix;
 }
 
-std::string JoinPath(std::string_view folder, std::string_view name) {
+std::string JoinPath(absl::string_view folder, absl::string_view name) {
   if (folder.empty() || (!name.empty() && name[0] == '/')) {
     return std::string(name);
   }
@@ -209,17 +209,17 @@ std::string JoinPath(std::string_view folder, std::string_view name) {
   return absl::StrCat(folder, "/", name);
 }
 
-std::string FolderOf(std::string_view path) {
+std::string FolderOf(absl::string_view path) {
   const size_t slash = path.rfind('/');
-  if (slash == std::string_view::npos) return ".";
+  if (slash == absl::string_view::npos) return ".";
   if (slash == 0) return "/";
   return std::string(path.substr(0, slash));
 }
 
-std::string BaseName(std::string_view path) {
+std::string BaseName(absl::string_view path) {
   const size_t slash = path.rfind('/');
   return std::string(
-      slash == std::string_view::npos ? path : path.substr(slash + 1));
+      slash == absl::string_view::npos ? path : path.substr(slash + 1));
 }
 
 }  // namespace caracal

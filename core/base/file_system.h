@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace caracal {
 
@@ -41,14 +41,14 @@ class FileSystem {
   // crash leaves the old file or the new one, whole. kResourceExhausted when
   // the disk is full.
   virtual absl::Status WriteFileAtomically(const std::string& path,
-                                           std::string_view contents) = 0;
+                                           absl::string_view contents) = 0;
   // Makes an already written file durable under its final name: fsync(temp),
   // rename(temp, path), fsync(folder).
   virtual absl::Status CommitFile(const std::string& temp,
                                   const std::string& path) = 0;
   // Opens for appending at the end, writes, and closes. Not fsynced.
   virtual absl::Status Append(const std::string& path,
-                              std::string_view contents) = 0;
+                              absl::string_view contents) = 0;
   // Cuts a file to `bytes`.
   virtual absl::Status Truncate(const std::string& path, uint64_t bytes) = 0;
 
@@ -65,11 +65,11 @@ class FileSystem {
 };
 
 // "a/b" from "a", "b"; an absolute second part wins.
-std::string JoinPath(std::string_view folder, std::string_view name);
+std::string JoinPath(absl::string_view folder, absl::string_view name);
 // "a/b" of "a/b/c"; "." where there is no slash.
-std::string FolderOf(std::string_view path);
+std::string FolderOf(absl::string_view path);
 // "c" of "a/b/c".
-std::string BaseName(std::string_view path);
+std::string BaseName(absl::string_view path);
 
 }  // namespace caracal
 

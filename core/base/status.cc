@@ -5,7 +5,7 @@
 
 namespace caracal {
 
-absl::Status ErrnoStatus(int error_number, std::string_view what) {
+absl::Status ErrnoStatus(int error_number, absl::string_view what) {
   absl::StatusCode code = absl::ErrnoToStatusCode(error_number);
   if (error_number == ENOSPC || error_number == EDQUOT) {
     code = absl::StatusCode::kResourceExhausted;

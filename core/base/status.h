@@ -4,19 +4,19 @@
 #define CARACAL_CORE_BASE_STATUS_H_
 
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
 
 // The same code, with "context: " before the message. OK stays OK.
 inline absl::Status Annotate(const absl::Status& status,
-                             std::string_view context) {
+                             absl::string_view context) {
   if (status.ok()) return status;
   return absl::Status(status.code(),
                       absl::StrCat(context, ": ", status.message()));
@@ -24,7 +24,7 @@ inline absl::Status Annotate(const absl::Status& status,
 
 // "open /tmp/x: No such file or directory", with the code errno maps to
 // (kNotFound, kPermissionDenied, kResourceExhausted for a full disk, ...).
-absl::Status ErrnoStatus(int error_number, std::string_view what);
+absl::Status ErrnoStatus(int error_number, absl::string_view what);
 
 }  // namespace caracal
 
