@@ -1,0 +1,40 @@
+// What a pass over the model runs with.
+#ifndef CARACAL_CORE_TAPE_EXECUTION_H_
+#define CARACAL_CORE_TAPE_EXECUTION_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "core/collective/collective.h"
+#include "core/tensor/arena.h"
+#include "kernels/common/context.h"
+
+namespace caracal {
+
+class Tape;
+
+// Owns nothing. One per training or evaluation thread.
+struct Execution {
+  Context ctx;
+  Arena* arena = nullptr;
+  Collective* collective = nullptr;  // the tensor-parallel group
+  Tape* tape = nullptr;              // null: no gradients are wanted
+
+  // With `check_finite`, every operation's result is scanned, and the first
+  // NaN or infinity is reported in `status` by layer and tensor. Slow: used to
+  // find the culprit after a step gave a non-finite loss.
+  bool check_finite = false;
+
+  // The first error of this pass (a lost peer, a non-finite tensor). Later
+  // operations still run, on whatever is there; the caller looks at the end.
+  absl::Status status;
+
+  void Fail(const absl::Status& error) {
+    if (status.ok()) status = error;
+  }
+  // Does nothing unless check_finite. layer < 0: outside the layers.
+  void CheckFinite(int layer, absl::string_view tensor, ConstTensorView value);
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_TAPE_EXECUTION_H_
