@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that Caracal is built from, those of them that
+# are missing. Changes nothing, in well under a second, when none is.
+#
+#   deploy/setup.sh [--with-demo]
+#
+# --with-demo adds what deploy/demo.sh needs to fetch its model and its text.
+# As root it calls apt-get; as anybody else it prints what to install and
+# exits with status 1.
+set -euo pipefail
+
+# What WORKSPACE and third_party/system_libraries.bzl refer to.
+packages=(
+  bazel-bootstrap      # the build tool; brings build-essential and a JDK
+  bazel-rules-java     # @rules_java
+  bazel-skylib         # @bazel_skylib
+  g++
+  libabsl-dev          # @absl
+  libbenchmark-dev     # @benchmark
+  libcli11-dev         # @cli11
+  libgmock-dev         # @gtest
+  libgtest-dev         # @gtest
+  libhdf5-dev          # @hdf5
+  libopenblas-pthread-dev  # @openblas
+  libpcre2-dev         # @pcre2
+  libprotobuf-dev      # @protobuf
+  libspdlog-dev        # @spdlog
+  libxxhash-dev        # @xxhash
+  libzstd-dev          # @zstd
+  nlohmann-json3-dev   # @nlohmann_json
+  protobuf-compiler    # tools/proto
+  python3              # deploy/count_test_cases.py
+  zlib1g-dev           # @zlib
+)
+for argument in "$@"; do
+  case "$argument" in
+    --with-demo)
+      packages+=(ca-certificates debian-reference-en unzip)
+      # Any pip will do: it only downloads one file.
+      python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+      ;;
+    *)
+      echo "setup.sh: unknown argument '$argument'; the only one is" \
+        "--with-demo" >&2
+      exit 2
+      ;;
+  esac
+done
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "setup.sh: this is not a Debian system (no dpkg-query). Install what" \
+    "these Debian 12 packages hold, then call bazel yourself:" >&2
+  echo "  ${packages[*]}" >&2
+  exit 1
+fi
+
+# One line a package; a package dpkg has never heard of has no line at all.
+installed=$(dpkg-query --show \
+  --showformat='${binary:Package} ${db:Status-Status}\n' \
+  "${packages[@]}" 2>/dev/null |
+  sed -n 's/^\([^: ]*\)\(:[^ ]*\)\? installed$/\1/p') || true
+missing=()
+for package in "${packages[@]}"; do
+  grep -qxF -- "$package" <<<"$installed" || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "setup.sh: these packages are missing, and only root can install them:" >&2
+  echo "  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+
+echo "setup.sh: installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends \
+  -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
