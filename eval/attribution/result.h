@@ -1,0 +1,103 @@
+// What an attribution run measured: the plain structs that eval/attribution
+// fills, result_json.h stores and eval/report shows.
+//
+// Losses are in nats per scored token. A row is one sequence of
+// settings.tokens_per_row scored targets; every mode scores the same rows in
+// the same order, so that differences between modes are paired. NaN means not
+// measured. No locks: plain values.
+#ifndef CARACAL_EVAL_ATTRIBUTION_RESULT_H_
+#define CARACAL_EVAL_ATTRIBUTION_RESULT_H_
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "eval/statistics/interval.h"
+
+namespace caracal {
+
+struct AttributionSettings {
+  std::string model;  // name or path, for people
+  std::string data;
+  int64_t window = 0;       // W, tokens
+  int64_t sinks = 0;        // S, tokens
+  std::string window_kind;  // "sliding" or "terraced"
+  std::string feature_map;  // "hedgehog", ...
+  int64_t features = 0;     // F
+  int64_t rows = 0;
+  int64_t tokens_per_row = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;  // query heads
+};
+
+// One way of running attention over all rows.
+struct ModeResult {
+  std::string mode;  // "hybrid", "teacher_swa_s4", ...
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> per_row;  // (rows) mean loss of each row
+  // Mean over the targets of the second half of each row, where the linear
+  // part has most to do.
+  double second_half = std::numeric_limits<double>::quiet_NaN();
+  Interval interval;  // of `loss`, over rows
+};
+
+using HeadGrid = std::vector<std::vector<double>>;  // (layers, heads)
+
+// Means over the rows of attention whose linear set is not empty; NaN when no
+// row has one.
+struct AttentionMasses {
+  HeadGrid la_mass;           // linear part of the denominator
+  HeadGrid la_output_share;   // norm of the linear part of the output
+  HeadGrid teacher_out_mass;  // the teacher's softmax mass outside A_n
+
+  bool empty() const { return la_mass.empty(); }
+  // la_mass - teacher_out_mass; clearly negative: the linear part is bypassed.
+  HeadGrid LaGap() const;
+};
+
+// The mean of all entries; NaN for an empty grid.
+double GridMean(const HeadGrid& grid);
+
+// Masses grow with position: their means over layers, heads and the targets
+// [begin, end) of a row.
+struct PositionMasses {
+  int64_t begin = 0;
+  int64_t end = 0;
+  double la_mass = std::numeric_limits<double>::quiet_NaN();
+  double la_output_share = std::numeric_limits<double>::quiet_NaN();
+  double teacher_out_mass = std::numeric_limits<double>::quiet_NaN();
+};
+
+// loss(component removed) - loss(hybrid): what removing it costs. Positive:
+// the component helps.
+struct ComponentDrop {
+  std::string component;  // "la", "swa" or "sinks"
+  Interval drop;
+};
+
+struct AttributionResult {
+  AttributionSettings settings;
+  std::vector<ModeResult> modes;
+  // The untrained teacher with a bare window, `teacher_swa_s0`, and with a
+  // window and the first four tokens, `teacher_swa_s4`.
+  std::vector<ModeResult> baselines;
+  AttentionMasses masses;
+  std::vector<PositionMasses> by_position;  // may be empty
+  // Share of scored tokens whose predicting row has a non-empty linear set.
+  double reach = std::numeric_limits<double>::quiet_NaN();
+  std::vector<ComponentDrop> drop;
+  // u = loss(swa_only) - loss(hybrid).
+  Interval what_la_brings;
+  // u* = loss(teacher_swa) - loss(teacher): what the past outside the window
+  // and sinks is worth to the teacher.
+  Interval ustar;
+
+  // Looks in modes, then in baselines; nullptr when there is none.
+  const ModeResult* Find(absl::string_view mode) const;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_ATTRIBUTION_RESULT_H_

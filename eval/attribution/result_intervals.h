@@ -1,0 +1,24 @@
+// The intervals that follow from the losses of each row.
+#ifndef CARACAL_EVAL_ATTRIBUTION_RESULT_INTERVALS_H_
+#define CARACAL_EVAL_ATTRIBUTION_RESULT_INTERVALS_H_
+
+#include "eval/attribution/result.h"
+#include "eval/statistics/bootstrap.h"
+#include "eval/statistics/interval.h"
+
+namespace caracal {
+
+// loss(a) - loss(b), paired over rows. Not measured (NaN) when either is
+// nullptr, has no rows, or the two have not the same number of rows.
+Interval LossDifference(const ModeResult* a, const ModeResult* b,
+                        const BootstrapOptions& options = {});
+
+// Fills the interval of every mode and baseline, what_la_brings, ustar, and,
+// where swa_only was run, the drop of component "la" (removing it is that
+// mode). The drops of other components are the caller's.
+void FillIntervals(AttributionResult& result,
+                   const BootstrapOptions& options = {});
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_ATTRIBUTION_RESULT_INTERVALS_H_

@@ -1,0 +1,290 @@
+// Writing goes field by field; reading goes through a few typed getters that
+// know the path of the key they are at.
+#include "eval/attribution/result_json.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "core/base/status.h"
+#include "nlohmann/json.hpp"
+
+namespace caracal {
+namespace {
+
+using Json = nlohmann::ordered_json;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+// ---- writing
+
+// nlohmann writes NaN and infinities as null.
+Json ToJson(const Interval& interval) {
+  return {
+      {"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}};
+}
+
+Json ToJson(const AttributionSettings& settings) {
+  return {{"model", settings.model},
+          {"data", settings.data},
+          {"window", settings.window},
+          {"sinks", settings.sinks},
+          {"window_kind", settings.window_kind},
+          {"feature_map", settings.feature_map},
+          {"features", settings.features},
+          {"rows", settings.rows},
+          {"tokens_per_row", settings.tokens_per_row},
+          {"layers", settings.layers},
+          {"heads", settings.heads}};
+}
+
+Json ToJson(const ModeResult& mode) {
+  return {{"loss", mode.loss},
+          {"per_row", mode.per_row},
+          {"second_half", mode.second_half},
+          {"interval", ToJson(mode.interval)}};
+}
+
+Json ToJson(const PositionMasses& masses) {
+  return {{"begin", masses.begin},
+          {"end", masses.end},
+          {"la_mass", masses.la_mass},
+          {"la_output_share", masses.la_output_share},
+          {"teacher_out_mass", masses.teacher_out_mass}};
+}
+
+Json ModesToJson(const AttributionResult& result) {
+  Json modes = Json::object();
+  const AttentionMasses& masses = result.masses;
+  const std::pair<const char*, HeadGrid> grids[] = {
+      {"la_mass", masses.la_mass},
+      {"la_output_share", masses.la_output_share},
+      {"teacher_out_mass", masses.teacher_out_mass},
+      {"la_gap", masses.LaGap()}};
+  for (const ModeResult& mode : result.modes) {
+    Json& json = modes[mode.mode] = ToJson(mode);
+    if (mode.mode != "hybrid" || masses.empty()) continue;
+    for (const auto& [name, grid] : grids) json[name] = GridMean(grid);
+  }
+  if (!masses.empty()) {
+    for (const auto& [name, grid] : grids) modes["masses"][name] = grid;
+  }
+  return modes;
+}
+
+// ---- reading
+
+// A value and the path that led to it, for messages.
+struct Node {
+  const Json* json;
+  std::string path;
+
+  absl::Status Wrong(absl::string_view expected) const {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": found ", json->type_name(), ", expected ", expected));
+  }
+  Node Item(size_t i) const {
+    return {&(*json)[i], absl::StrCat(path, "[", i, "]")};
+  }
+};
+
+absl::Status Read(const Node& node, double* out) {
+  if (node.json->is_null()) {
+    *out = kNan;
+    return absl::OkStatus();
+  }
+  if (!node.json->is_number()) return node.Wrong("a number or null");
+  *out = node.json->get<double>();
+  return absl::OkStatus();
+}
+
+absl::Status Read(const Node& node, int64_t* out) {
+  if (!node.json->is_number_integer()) return node.Wrong("a whole number");
+  *out = node.json->get<int64_t>();
+  return absl::OkStatus();
+}
+
+absl::Status Read(const Node& node, std::string* out) {
+  if (!node.json->is_string()) return node.Wrong("a text");
+  *out = node.json->get<std::string>();
+  return absl::OkStatus();
+}
+
+template <typename T>
+absl::Status Read(const Node& node, std::vector<T>* out);
+
+// Leaves *out as it is when the key is not there.
+template <typename T>
+absl::Status ReadField(const Node& node, const char* key, T* out) {
+  if (!node.json->is_object()) return node.Wrong("an object");
+  const auto it = node.json->find(key);
+  if (it == node.json->end()) return absl::OkStatus();
+  return Read(Node{&*it, absl::StrCat(node.path, ".", key)}, out);
+}
+
+absl::Status Read(const Node& node, Interval* out) {
+  RETURN_IF_ERROR(ReadField(node, "mean", &out->mean));
+  RETURN_IF_ERROR(ReadField(node, "low", &out->low));
+  return ReadField(node, "high", &out->high);
+}
+
+absl::Status Read(const Node& node, AttributionSettings* out) {
+  RETURN_IF_ERROR(ReadField(node, "model", &out->model));
+  RETURN_IF_ERROR(ReadField(node, "data", &out->data));
+  RETURN_IF_ERROR(ReadField(node, "window", &out->window));
+  RETURN_IF_ERROR(ReadField(node, "sinks", &out->sinks));
+  RETURN_IF_ERROR(ReadField(node, "window_kind", &out->window_kind));
+  RETURN_IF_ERROR(ReadField(node, "feature_map", &out->feature_map));
+  RETURN_IF_ERROR(ReadField(node, "features", &out->features));
+  RETURN_IF_ERROR(ReadField(node, "rows", &out->rows));
+  RETURN_IF_ERROR(ReadField(node, "tokens_per_row", &out->tokens_per_row));
+  RETURN_IF_ERROR(ReadField(node, "layers", &out->layers));
+  return ReadField(node, "heads", &out->heads);
+}
+
+absl::Status Read(const Node& node, ModeResult* out) {
+  RETURN_IF_ERROR(ReadField(node, "loss", &out->loss));
+  RETURN_IF_ERROR(ReadField(node, "per_row", &out->per_row));
+  RETURN_IF_ERROR(ReadField(node, "second_half", &out->second_half));
+  return ReadField(node, "interval", &out->interval);
+}
+
+absl::Status Read(const Node& node, PositionMasses* out) {
+  RETURN_IF_ERROR(ReadField(node, "begin", &out->begin));
+  RETURN_IF_ERROR(ReadField(node, "end", &out->end));
+  RETURN_IF_ERROR(ReadField(node, "la_mass", &out->la_mass));
+  RETURN_IF_ERROR(ReadField(node, "la_output_share", &out->la_output_share));
+  return ReadField(node, "teacher_out_mass", &out->teacher_out_mass);
+}
+
+template <typename T>
+absl::Status Read(const Node& node, std::vector<T>* out) {
+  if (!node.json->is_array()) return node.Wrong("an array");
+  out->assign(node.json->size(), T());
+  for (size_t i = 0; i < out->size(); ++i) {
+    RETURN_IF_ERROR(Read(node.Item(i), &(*out)[i]));
+  }
+  return absl::OkStatus();
+}
+
+// Every grid must have the layers and heads of `like`.
+absl::Status CheckShape(const Node& node, const char* key, const HeadGrid& grid,
+                        const HeadGrid& like) {
+  bool same = grid.size() == like.size();
+  for (size_t i = 0; same && i < grid.size(); ++i) {
+    same = grid[i].size() == like[0].size();
+  }
+  if (same) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      node.path, ".", key, ": found rows of other lengths than la_mass has, ",
+      "expected the same [layers][heads]"));
+}
+
+absl::Status Read(const Node& node, AttentionMasses* out) {
+  const std::pair<const char*, HeadGrid*> grids[] = {
+      {"la_mass", &out->la_mass},
+      {"la_output_share", &out->la_output_share},
+      {"teacher_out_mass", &out->teacher_out_mass}};
+  for (const auto& [name, grid] : grids) {
+    RETURN_IF_ERROR(ReadField(node, name, grid));
+  }
+  for (const auto& [name, grid] : grids) {
+    RETURN_IF_ERROR(CheckShape(node, name, *grid, out->la_mass));
+  }
+  return absl::OkStatus();
+}
+
+// The entries of an object in file order, `except` one key.
+template <typename T, typename Set>
+absl::Status ReadEntries(const Node& node, absl::string_view except, Set set,
+                         std::vector<T>* out) {
+  if (!node.json->is_object()) return node.Wrong("an object");
+  for (const auto& [key, value] : node.json->items()) {
+    if (key == except) continue;
+    T entry;
+    RETURN_IF_ERROR(
+        Read(Node{&value, absl::StrCat(node.path, ".", key)}, set(entry, key)));
+    out->push_back(std::move(entry));
+  }
+  return absl::OkStatus();
+}
+
+ModeResult* NameMode(ModeResult& entry, const std::string& key) {
+  entry.mode = key;
+  return &entry;
+}
+
+Interval* NameDrop(ComponentDrop& entry, const std::string& key) {
+  entry.component = key;
+  return &entry.drop;
+}
+
+absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
+  if (!root.json->is_object()) return root.Wrong("an object");
+  AttributionResult result;
+  RETURN_IF_ERROR(ReadField(root, "settings", &result.settings));
+  if (!root.json->contains("modes")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(root.path,
+                     ": no key `modes`; expected the result of an "
+                     "attribution run"));
+  }
+  const Node modes{&(*root.json)["modes"], absl::StrCat(root.path, ".modes")};
+  RETURN_IF_ERROR(ReadEntries(modes, "masses", NameMode, &result.modes));
+  RETURN_IF_ERROR(ReadField(modes, "masses", &result.masses));
+  if (const auto it = root.json->find("baselines"); it != root.json->end()) {
+    RETURN_IF_ERROR(
+        ReadEntries(Node{&*it, absl::StrCat(root.path, ".baselines")}, "",
+                    NameMode, &result.baselines));
+  }
+  if (const auto it = root.json->find("drop"); it != root.json->end()) {
+    RETURN_IF_ERROR(ReadEntries(Node{&*it, absl::StrCat(root.path, ".drop")},
+                                "", NameDrop, &result.drop));
+  }
+  RETURN_IF_ERROR(ReadField(root, "by_position", &result.by_position));
+  RETURN_IF_ERROR(ReadField(root, "reach", &result.reach));
+  RETURN_IF_ERROR(ReadField(root, "what_la_brings", &result.what_la_brings));
+  RETURN_IF_ERROR(ReadField(root, "ustar", &result.ustar));
+  return result;
+}
+
+}  // namespace
+
+std::string AttributionToJson(const AttributionResult& result) {
+  Json json;
+  json["settings"] = ToJson(result.settings);
+  json["modes"] = ModesToJson(result);
+  json["baselines"] = Json::object();
+  for (const ModeResult& mode : result.baselines) {
+    json["baselines"][mode.mode] = ToJson(mode);
+  }
+  json["by_position"] = Json::array();
+  for (const PositionMasses& masses : result.by_position) {
+    json["by_position"].push_back(ToJson(masses));
+  }
+  json["reach"] = result.reach;
+  json["drop"] = Json::object();
+  for (const ComponentDrop& drop : result.drop) {
+    json["drop"][drop.component] = ToJson(drop.drop);
+  }
+  json["what_la_brings"] = ToJson(result.what_la_brings);
+  json["ustar"] = ToJson(result.ustar);
+  return json.dump(1, ' ', /*ensure_ascii=*/false,
+                   Json::error_handler_t::replace) +
+         "\n";
+}
+
+absl::StatusOr<AttributionResult> AttributionFromJson(
+    absl::string_view json, absl::string_view source) {
+  const Json root = Json::parse(json.begin(), json.end(), nullptr,
+                                /*allow_exceptions=*/false);
+  if (root.is_discarded()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source, ": not JSON, or cut short"));
+  }
+  return ReadResult(Node{&root, std::string(source)});
+}
+
+}  // namespace caracal

@@ -1,0 +1,41 @@
+// An attribution result as JSON: what `caracal attribute --json` prints and
+// `caracal report` reads back. Described in docs/formats.md.
+//
+//   settings        model, data, window, sinks, window_kind, feature_map,
+//                   features, rows, tokens_per_row, layers, heads
+//   modes           {mode: {loss, per_row, second_half, interval}}; `hybrid`
+//                   has also the means la_mass, la_output_share,
+//                   teacher_out_mass and la_gap; beside the modes stands
+//                   `masses`, with the same four names, [layers][heads]
+//   baselines       {teacher_swa_s0, teacher_swa_s4}, as modes
+//   by_position     [{begin, end, la_mass, la_output_share, teacher_out_mass}]
+//   reach           a share
+//   drop            {component: {mean, low, high}}, loss(removed) -
+//                   loss(hybrid): positive when the component helps
+//   what_la_brings  {mean, low, high}, loss(swa_only) - loss(hybrid)
+//   ustar           {mean, low, high}, loss(teacher_swa) - loss(teacher)
+//
+// What was not measured is null or left out.
+#ifndef CARACAL_EVAL_ATTRIBUTION_RESULT_JSON_H_
+#define CARACAL_EVAL_ATTRIBUTION_RESULT_JSON_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "eval/attribution/result.h"
+
+namespace caracal {
+
+// Text that is not UTF-8 gets replacement characters. Ends with a new line.
+std::string AttributionToJson(const AttributionResult& result);
+
+// kInvalidArgument, naming the key, what was found and what was expected; only
+// `modes` has to be there, and unknown keys are passed over, so that files of
+// other versions can be read. `source` names the text in messages.
+absl::StatusOr<AttributionResult> AttributionFromJson(absl::string_view json,
+                                                      absl::string_view source);
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_ATTRIBUTION_RESULT_JSON_H_
