@@ -64,6 +64,68 @@ absl::Status WriteAll(int fd, absl::string_view contents,
   return absl::OkStatus();
 }
 
+class PosixRandomAccessFile : public RandomAccessFile {
+ public:
+  PosixRandomAccessFile(int fd, const std::string& path)
+      : fd_(fd), path_(path) {}
+
+  absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t bytes,
+                                void* out) override {
+    size_t done = 0;
+    while (done < bytes) {
+      const ssize_t n = pread(fd_.get(), static_cast<char*>(out) + done,
+                              bytes - done, static_cast<off_t>(offset + done));
+      if (n == 0) break;
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, "read " + path_);
+      }
+      done += n;
+    }
+    return done;
+  }
+
+  absl::Status WriteAt(uint64_t offset, absl::string_view bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = pwrite(fd_.get(), bytes.data(), bytes.size(),
+                               static_cast<off_t>(offset));
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return ErrnoStatus(errno, "write " + path_);
+      }
+      bytes.remove_prefix(n);
+      offset += n;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> Size() override {
+    struct stat info;
+    if (fstat(fd_.get(), &info) != 0) {
+      return ErrnoStatus(errno, "stat " + path_);
+    }
+    return static_cast<uint64_t>(info.st_size);
+  }
+
+  absl::Status Truncate(uint64_t bytes) override {
+    if (ftruncate(fd_.get(), static_cast<off_t>(bytes)) != 0) {
+      return ErrnoStatus(errno, "truncate " + path_);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Close() override {
+    if (fd_.get() >= 0 && fd_.Close() != 0) {
+      return ErrnoStatus(errno, "close " + path_);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  Descriptor fd_;
+  const std::string path_;
+};
+
 absl::Status SyncPath(const std::string& path, int flags) {
   Descriptor fd(open(path.c_str(), flags | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoStatus(errno, "open " + path);
@@ -107,11 +169,34 @@ class PosixFileSystem : public FileSystem {
     }
   }
 
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(
+      const std::string& path) override {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ErrnoStatus(errno, "open " + path);
+    std::unique_ptr<RandomAccessFile> file =
+        std::make_unique<PosixRandomAccessFile>(fd, path);
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrnoStatus(errno, "stat " + path);
+    if (S_ISDIR(info.st_mode)) {
+      return absl::InvalidArgumentError(path + ": is a folder, not a file");
+    }
+    return file;
+  }
+
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> Create(
+      const std::string& path) override {
+    const int fd =
+        open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "create " + path);
+    return std::unique_ptr<RandomAccessFile>(
+        std::make_unique<PosixRandomAccessFile>(fd, path));
+  }
+
   absl::Status WriteFileAtomically(const std::string& path,
                                    absl::string_view contents) override {
     const std::string temp = path + ".tmp";
-    Descriptor fd(open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                       0644));
+    Descriptor fd(
+        open(temp.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (fd.get() < 0) return ErrnoStatus(errno, "create " + temp);
     absl::Status status = WriteAll(fd.get(), contents, temp);
     if (status.ok() && fd.Close() != 0) {
@@ -133,8 +218,8 @@ class PosixFileSystem : public FileSystem {
 
   absl::Status Append(const std::string& path,
                       absl::string_view contents) override {
-    Descriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-                       0644));
+    Descriptor fd(
+        open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
     if (fd.get() < 0) return ErrnoStatus(errno, "open " + path);
     RETURN_IF_ERROR(WriteAll(fd.get(), contents, path));
     if (fd.Close() != 0) return ErrnoStatus(errno, "close " + path);
@@ -192,6 +277,17 @@ class PosixFileSystem : public FileSystem {
     }
     return absl::OkStatus();
   }
+
+  absl::Status RemoveFolder(const std::string& path) override {
+    if (rmdir(path.c_str()) != 0 && errno != ENOENT) {
+      return ErrnoStatus(errno, "remove folder " + path);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncFolder(const std::string& path) override {
+    return SyncPath(path, O_RDONLY | O_DIRECTORY);
+  }
 };
 
 }  // namespace
@@ -218,8 +314,8 @@ std::string FolderOf(absl::string_view path) {
 
 std::string BaseName(absl::string_view path) {
   const size_t slash = path.rfind('/');
-  return std::string(
-      slash == absl::string_view::npos ? path : path.substr(slash + 1));
+  return std::string(slash == absl::string_view::npos ? path
+                                                      : path.substr(slash + 1));
 }
 
 }  // namespace caracal

@@ -24,6 +24,22 @@ class MappedFile {
   virtual size_t size() const = 0;  // bytes
 };
 
+// One open file, read and written at byte offsets. The destructor closes it
+// and drops errors. For one thread at a time.
+class RandomAccessFile {
+ public:
+  virtual ~RandomAccessFile() = default;
+  // The number of bytes read: fewer than asked for only at the end of the file.
+  virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t bytes,
+                                        void* out) = 0;
+  // Grows the file where needed. kResourceExhausted when the disk is full.
+  virtual absl::Status WriteAt(uint64_t offset, absl::string_view bytes) = 0;
+  virtual absl::StatusOr<uint64_t> Size() = 0;
+  // Cuts or extends (by zeros) to `bytes`.
+  virtual absl::Status Truncate(uint64_t bytes) = 0;
+  virtual absl::Status Close() = 0;
+};
+
 // Thread-safe. Every error names the path and what was tried.
 class FileSystem {
  public:
@@ -36,6 +52,13 @@ class FileSystem {
   virtual absl::StatusOr<std::unique_ptr<MappedFile>> Map(
       const std::string& path) = 0;
   virtual absl::StatusOr<std::string> ReadFile(const std::string& path) = 0;
+
+  // For reading only.
+  virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Open(
+      const std::string& path) = 0;
+  // For reading and writing; an existing file is emptied.
+  virtual absl::StatusOr<std::unique_ptr<RandomAccessFile>> Create(
+      const std::string& path) = 0;
 
   // Writes path + ".tmp", fsyncs, renames over path and fsyncs the folder: a
   // crash leaves the old file or the new one, whole. kResourceExhausted when
@@ -62,6 +85,10 @@ class FileSystem {
       const std::string& path) = 0;
   // OK when the file is not there.
   virtual absl::Status Remove(const std::string& path) = 0;
+  // Removes an empty folder; OK when it is not there.
+  virtual absl::Status RemoveFolder(const std::string& path) = 0;
+  // Makes names created in and removed from a folder durable.
+  virtual absl::Status SyncFolder(const std::string& path) = 0;
 };
 
 // "a/b" from "a", "b"; an absolute second part wins.
