@@ -1,0 +1,7 @@
+#include "kernels/embedding/embedding_ref.h"
+
+namespace caracal::kernels {
+
+const EmbeddingLoops kEmbeddingReference = {AddRowReference<float>};
+
+}  // namespace caracal::kernels

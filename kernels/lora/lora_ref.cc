@@ -1,0 +1,11 @@
+#include "kernels/lora/lora_ref.h"
+
+namespace caracal::kernels {
+
+const LoraLoops kLoraReference = {
+    LoraProjectReference<float>,
+    LoraExpandReference<float>,
+    LoraOuterReference<float>,
+};
+
+}  // namespace caracal::kernels
