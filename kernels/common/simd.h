@@ -49,8 +49,30 @@ inline Vec SelectFirst(int n, Vec a, Vec b) {
   return {_mm512_mask_blend_ps(FirstLanes(n), b.v, a.v)};
 }
 inline Vec RoundNearest(Vec a) {
-  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT |
-                                        _MM_FROUND_NO_EXC)};
+  return {
+      _mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// A predicate per lane.
+using Mask = __mmask16;
+// Lanes l with low <= l < high; the bounds may lie outside [0, kLanes].
+inline Mask LaneRange(int low, int high) {
+  low = low < 0 ? 0 : low > 16 ? 16 : low;
+  high = high < low ? low : high > 16 ? 16 : high;
+  return static_cast<Mask>((1u << high) - (1u << low));
+}
+inline Mask Equal(Vec a, Vec b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ);
+}
+inline Mask Greater(Vec a, Vec b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
+}
+inline Mask And(Mask a, Mask b) { return a & b; }
+// a where the mask is set, else b.
+inline Vec Select(Mask mask, Vec a, Vec b) {
+  return {_mm512_mask_blend_ps(mask, b.v, a.v)};
+}
+inline Vec SelectOrZero(Mask mask, Vec a) {
+  return {_mm512_maskz_mov_ps(mask, a.v)};
 }
 // a * 2^n for integral n (any magnitude; saturates to 0 and infinity).
 inline Vec ScaleByPowerOf2(Vec a, Vec n) {
@@ -78,15 +100,15 @@ inline Vec Max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec Min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline Vec Sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 inline float ReduceAdd(Vec a) {
-  __m128 s = _mm_add_ps(_mm256_castps256_ps128(a.v),
-                        _mm256_extractf128_ps(a.v, 1));
+  __m128 s =
+      _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   s = _mm_add_ss(s, _mm_movehdup_ps(s));
   return _mm_cvtss_f32(s);
 }
 inline float ReduceMax(Vec a) {
-  __m128 s = _mm_max_ps(_mm256_castps256_ps128(a.v),
-                        _mm256_extractf128_ps(a.v, 1));
+  __m128 s =
+      _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   s = _mm_max_ss(s, _mm_movehdup_ps(s));
   return _mm_cvtss_f32(s);
@@ -107,8 +129,32 @@ inline Vec SelectFirst(int n, Vec a, Vec b) {
   return {_mm256_blendv_ps(b.v, a.v, _mm256_castsi256_ps(FirstLanes(n)))};
 }
 inline Vec RoundNearest(Vec a) {
-  return {_mm256_round_ps(a.v,
-                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+  return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// A predicate per lane.
+struct Mask {
+  __m256 v;
+};
+// Lanes l with low <= l < high; the bounds may lie outside [0, kLanes].
+inline Mask LaneRange(int low, int high) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(low), lane);
+  const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane);
+  return {_mm256_castsi256_ps(_mm256_andnot_si256(below, inside))};
+}
+inline Mask Equal(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_EQ_OQ)};
+}
+inline Mask Greater(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)};
+}
+inline Mask And(Mask a, Mask b) { return {_mm256_and_ps(a.v, b.v)}; }
+// a where the mask is set, else b.
+inline Vec Select(Mask mask, Vec a, Vec b) {
+  return {_mm256_blendv_ps(b.v, a.v, mask.v)};
+}
+inline Vec SelectOrZero(Mask mask, Vec a) {
+  return {_mm256_and_ps(mask.v, a.v)};
 }
 // a * 2^n for integral n in [-252, 254]; two steps keep subnormals right.
 inline Vec ScaleByPowerOf2(Vec a, Vec n) {
@@ -116,10 +162,10 @@ inline Vec ScaleByPowerOf2(Vec a, Vec n) {
   const __m256i half = _mm256_srai_epi32(whole, 1);
   const __m256i rest = _mm256_sub_epi32(whole, half);
   const __m256i bias = _mm256_set1_epi32(127);
-  const __m256 f1 = _mm256_castsi256_ps(
-      _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
-  const __m256 f2 = _mm256_castsi256_ps(
-      _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
+  const __m256 f1 =
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
+  const __m256 f2 =
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
   return {_mm256_mul_ps(_mm256_mul_ps(a.v, f1), f2)};
 }
 
