@@ -1,0 +1,117 @@
+#include "core/model/adapters.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/philox.h"
+
+namespace caracal {
+namespace {
+
+// Column c of an F < D identity: whole RoPE pairs (i, i + D/2), spread evenly.
+void SelectRopePairs(int64_t dim, int64_t features, float* weight) {
+  const int64_t pairs = features / 2, half = dim / 2;
+  for (int64_t p = 0; p < pairs; ++p) {
+    const int64_t i = p * half / pairs;
+    weight[i * features + p] = 1;
+    weight[(i + half) * features + pairs + p] = 1;
+  }
+}
+
+}  // namespace
+
+Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
+    : shape_(shape), config_(config), layers_(shape.layers) {
+  const int64_t h = shape.heads, d = shape.head_dim, f = config.features;
+  const int64_t r = config.lora.rank;
+  for (int64_t i = 0; i < shape.layers; ++i) {
+    Layer& layer = layers_[i];
+    const std::string prefix = absl::StrCat("layers.", i, ".");
+    layer.feature_map_q = store_.Add(prefix + "feature_map_q",
+                                     ParameterGroup::kFeatureMap, {h, d, f});
+    layer.feature_map_k = store_.Add(prefix + "feature_map_k",
+                                     ParameterGroup::kFeatureMap, {h, d, f});
+    layer.window_factor = store_.Add(prefix + "window_factor",
+                                     ParameterGroup::kWindowFactor, {h});
+    for (int p = 0; p < kProjections; ++p) {
+      layer.lora_a[p] = layer.lora_b[p] = -1;
+      if (!config.lora.projections[p]) continue;
+      const auto [in, out] = shape.projections[p];
+      const std::string name = absl::StrCat(prefix, "lora.",
+                                            kProjectionNames[p], ".");
+      layer.lora_a[p] =
+          store_.Add(name + "A", ParameterGroup::kLora, {r, in});
+      layer.lora_b[p] =
+          store_.Add(name + "B", ParameterGroup::kLora, {out, r});
+    }
+  }
+  store_.Allocate();
+}
+
+void Adapters::Initialize(uint64_t seed) {
+  const int64_t d = shape_.head_dim, f = config_.features;
+  const float gamma = config_.gamma_init;
+  const float window_factor = std::log(gamma / (1 - gamma));
+  for (int64_t i = 0; i < shape_.layers; ++i) {
+    const Layer& layer = layers_[i];
+    for (const int index : {layer.feature_map_q, layer.feature_map_k}) {
+      const Parameter& p = store_[index];
+      const uint64_t tensor = index == layer.feature_map_q ? 0 : 1;
+      for (int64_t h = 0; h < shape_.heads; ++h) {
+        const RandomStream normal({.seed = seed,
+                                   .purpose = RandomPurpose::kFeatureMapInit,
+                                   .step = tensor,
+                                   .sample = static_cast<uint64_t>(
+                                       shape_.first_head + h),
+                                   .layer = static_cast<uint64_t>(i)});
+        float* w = p.value.f32() + h * d * f;
+        if (f < d) {
+          SelectRopePairs(d, f, w);
+          continue;
+        }
+        for (int64_t row = 0; row < d; ++row) {
+          for (int64_t col = 0; col < f; ++col) {
+            w[row * f + col] =
+                col < d ? static_cast<float>(row == col)
+                        : normal.Normal(row * f + col) /
+                              std::sqrt(static_cast<float>(d));
+          }
+        }
+      }
+    }
+    const Parameter& w = store_[layer.window_factor];
+    for (int64_t h = 0; h < shape_.heads; ++h) {
+      w.value.f32()[h] = window_factor;
+    }
+    for (int p = 0; p < kProjections; ++p) {
+      if (layer.lora_a[p] < 0) continue;
+      const TensorView a = store_[layer.lora_a[p]].value;
+      // kaiming_uniform_(a = sqrt(5)): bound = 1 / sqrt(fan_in).
+      const float bound = 1 / std::sqrt(static_cast<float>(a.shape[1]));
+      const RandomStream uniform({.seed = seed,
+                                  .purpose = RandomPurpose::kAdapterInit,
+                                  .step = static_cast<uint64_t>(p),
+                                  .sample = 0,
+                                  .layer = static_cast<uint64_t>(i)});
+      for (int64_t k = 0; k < a.size(); ++k) {
+        a.f32()[k] = bound * (2 * uniform.Uniform(k) - 1);
+      }
+    }
+  }
+}
+
+LoraSlot Adapters::lora(int layer, ProjectionName name) const {
+  const int p = static_cast<int>(name);
+  LoraSlot slot;
+  if (!lora_active || layers_[layer].lora_a[p] < 0) return slot;
+  const Parameter& a = store_[layers_[layer].lora_a[p]];
+  const Parameter& b = store_[layers_[layer].lora_b[p]];
+  slot.a = a.value;
+  slot.b = b.value;
+  slot.da = a.grad;
+  slot.db = b.grad;
+  slot.scale = config_.lora.alpha / static_cast<float>(config_.lora.rank);
+  return slot;
+}
+
+}  // namespace caracal

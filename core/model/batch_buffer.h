@@ -1,0 +1,49 @@
+// Host memory for the rows of one step.
+#ifndef CARACAL_CORE_MODEL_BATCH_BUFFER_H_
+#define CARACAL_CORE_MODEL_BATCH_BUFFER_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/model/token_batch.h"
+
+namespace caracal {
+
+// Tokens, targets and loss mask of up to `capacity` rows of T tokens. Filled
+// again every step without allocating.
+class BatchBuffer {
+ public:
+  BatchBuffer(int64_t capacity, int64_t seq_len);
+
+  // Reads rows row_of(0) ... row_of(count - 1) of the dataset. Errors name the
+  // file and the row.
+  absl::Status Fill(PackedDataset& dataset, int64_t count,
+                    const std::function<int64_t(int64_t)>& row_of);
+
+  int64_t count() const { return count_; }
+  int64_t seq_len() const { return seq_len_; }
+  // Targets that count towards the loss.
+  int64_t unmasked() const { return unmasked_; }
+  // [count * T], 1 where the target counts.
+  const uint8_t* mask() const { return mask_.data(); }
+
+  // Rows [begin, begin + count) as a batch; its first row is token
+  // begin * T of the buffer. Valid until the next call.
+  TokenBatch Rows(int64_t begin, int64_t count);
+
+ private:
+  int64_t capacity_, seq_len_;
+  int64_t count_ = 0, unmasked_ = 0;
+  std::vector<int32_t> row_tokens_;  // [T + 1], of the row being read
+  std::vector<uint8_t> row_mask_;
+  std::vector<int32_t> tokens_, targets_, positions_;
+  std::vector<uint8_t> mask_;
+  std::vector<int64_t> offsets_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_BATCH_BUFFER_H_

@@ -1,0 +1,110 @@
+#include "core/model/decoder.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/status.h"
+#include "core/model/ops/lm_loss.h"
+
+namespace caracal {
+namespace {
+
+// Tokens of one pass: enough for full-rate matrix products.
+constexpr int64_t kChunk = 512;
+
+}  // namespace
+
+Decoder::Decoder(const Llama* model, Execution exec, ComponentMode mode)
+    : model_(model), exec_(exec), lora_(AdaptersOn(mode)) {
+  for (int i = 0; i < model->layers(); ++i) {
+    if (IsFullSoftmax(mode)) {
+      caches_.push_back(std::make_unique<FullCache>());
+      continue;
+    }
+    const LayerContext layer{&model->weights(), &model->adapters(), i, lora_};
+    caches_.push_back(
+        std::make_unique<HybridCache>(layer, TermsOf(mode), kChunk));
+  }
+  positions_.resize(kChunk);
+  logits_.resize(model->weights().lm_head.out_features());
+}
+
+absl::StatusOr<ConstTensorView> Decoder::Feed(
+    absl::Span<const int32_t> tokens) {
+  const LlamaWeights& w = model_->weights();
+  CARACAL_CHECK(!tokens.empty()) << "nothing to feed";
+  if (length_ + static_cast<int64_t>(tokens.size()) > w.rope_cos.dim(0)) {
+    return absl::OutOfRangeError(absl::StrCat(
+        "the text has ", length_ + tokens.size(),
+        " tokens, but the model was loaded for ", w.rope_cos.dim(0),
+        " positions"));
+  }
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= w.config.vocab_size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", token, " is outside the vocabulary of ",
+                       w.config.vocab_size));
+    }
+  }
+  while (!tokens.empty()) {
+    const size_t n = std::min<size_t>(tokens.size(), kChunk);
+    RETURN_IF_ERROR(FeedChunk(tokens.subspan(0, n), n == tokens.size()));
+    tokens.remove_prefix(n);
+  }
+  return ConstTensorView(logits_.data(),
+                         {static_cast<int64_t>(logits_.size())});
+}
+
+absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
+                                bool want_logits) {
+  const int64_t rows = static_cast<int64_t>(tokens.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    positions_[i] = static_cast<int32_t>(length_ + i);
+  }
+  const int64_t offsets[2] = {0, rows};
+  TokenBatch batch;
+  batch.sequences = 1;
+  batch.offsets = offsets;
+  batch.tokens = ConstTensorView(tokens.data(), {rows});
+  batch.positions = ConstTensorView(positions_.data(), {rows});
+  exec_.arena->Reset();
+  Variable* x = Embed(exec_, model_->weights(), batch.tokens);
+  for (int i = 0; i < model_->layers(); ++i) {
+    ArenaScope scratch(exec_.arena);
+    const LayerContext layer{&model_->weights(), &model_->adapters(), i,
+                             lora_};
+    Variable* qkv = ProjectQkv(exec_, layer, batch, x);
+    Variable* y = exec_.arena->New<Variable>();
+    y->value =
+        exec_.arena->AllocateF32({rows, layer.heads() * layer.head_dim()});
+    caches_[i]->Attend(exec_, layer, qkv->value, y->value);
+    ProjectOutput(exec_, layer, y, x);
+    Mlp(exec_, layer, x);
+  }
+  length_ += rows;
+  if (want_logits) {
+    const int64_t width = x->value.shape[1];
+    const TensorView last(x->value.f32() + (rows - 1) * width, {1, width});
+    const TensorView logits = LmLogits(exec_, model_->weights(), last);
+    std::memcpy(logits_.data(), logits.data, logits_.size() * sizeof(float));
+  }
+  return exec_.status;
+}
+
+int32_t Decoder::Greedy() const {
+  return static_cast<int32_t>(
+      std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
+}
+
+void Decoder::Reset() {
+  for (auto& cache : caches_) cache->Reset();
+  length_ = 0;
+}
+
+size_t Decoder::cache_bytes() const {
+  size_t total = 0;
+  for (const auto& cache : caches_) total += cache->bytes();
+  return total;
+}
+
+}  // namespace caracal

@@ -1,0 +1,52 @@
+// Prefill and decoding of one sequence, with a cache that hybrid layers keep
+// at constant size.
+#ifndef CARACAL_CORE_MODEL_DECODER_H_
+#define CARACAL_CORE_MODEL_DECODER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/model/attention_cache.h"
+#include "core/model/llama.h"
+
+namespace caracal {
+
+// Feeding n tokens gives the same logits as feeding k and then n - k, for any
+// k: the same masks serve training, prefill and decoding. Not thread-safe.
+// After the second single-token call of a length class nothing is allocated.
+class Decoder {
+ public:
+  // Every layer in `mode`. Borrows model and exec's parts. exec.arena is used
+  // by this decoder alone.
+  Decoder(const Llama* model, Execution exec, ComponentMode mode);
+
+  // Feeds tokens and returns the logits of the last one: fp32 [V of this
+  // shard], valid until the next call. kOutOfRange beyond the model's
+  // positions; kInvalidArgument for a token outside the vocabulary.
+  absl::StatusOr<ConstTensorView> Feed(absl::Span<const int32_t> tokens);
+
+  // The likeliest next token by the last logits; ties: the lowest id.
+  int32_t Greedy() const;
+
+  void Reset();
+  int64_t length() const { return length_; }
+  size_t cache_bytes() const;
+
+ private:
+  absl::Status FeedChunk(absl::Span<const int32_t> tokens, bool want_logits);
+
+  const Llama* model_;
+  Execution exec_;
+  bool lora_;
+  std::vector<std::unique_ptr<AttentionCache>> caches_;  // one a layer
+  std::vector<int32_t> positions_;
+  std::vector<float> logits_;
+  int64_t length_ = 0;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_DECODER_H_

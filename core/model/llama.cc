@@ -1,0 +1,78 @@
+#include "core/model/llama.h"
+
+#include "core/model/ops/attention.h"
+#include "core/model/ops/layer.h"
+#include "core/model/ops/lm_loss.h"
+
+namespace caracal {
+
+TensorView Llama::Hidden(Execution& exec, const TokenBatch& batch,
+                         const ModePlan& plan,
+                         AttentionStatistics* statistics) const {
+  CARACAL_CHECK(exec.tape == nullptr) << "an evaluation records no gradient";
+  Variable* x = Embed(exec, *weights_, batch.tokens);
+  for (int i = 0; i < layers(); ++i) {
+    ArenaScope scratch(exec.arena);
+    const LayerContext layer = Layer(i, plan.adapters_on());
+    Variable* qkv = ProjectQkv(exec, layer, batch, x);
+    Variable* y = Attend(exec, layer, batch, plan, qkv, statistics);
+    ProjectOutput(exec, layer, y, x);
+    Mlp(exec, layer, x);
+  }
+  return x->value;
+}
+
+void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
+                     const ModePlan& plan, TensorView nll, TensorView argmax,
+                     AttentionStatistics* statistics) const {
+  ArenaScope scratch(exec.arena);
+  Variable x{.value = Hidden(exec, batch, plan, statistics)};
+  LmLoss(exec, *weights_,
+         {.targets = batch.targets,
+          .row_weight = ConstTensorView(),
+          .nll = nll,
+          .argmax = argmax},
+         &x);
+}
+
+void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
+                         uint8_t terms, float scale,
+                         double* squared_error) const {
+  CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
+  Variable* x = Embed(exec, *weights_, batch.tokens);
+  for (int i = 0; i < layers(); ++i) {
+    ArenaScope scratch(exec.arena);
+    const LayerContext layer = Layer(i, /*lora=*/false);
+    Variable* qkv = ProjectQkv(exec, layer, batch, x);
+    TransferLoss loss{.terms = terms, .scale = scale, .squared_error = 0};
+    Variable* y = TransferAttention(exec, layer, batch, qkv, &loss);
+    squared_error[i] += loss.squared_error;
+    if (i + 1 == layers()) break;  // Nobody reads the last layer's output.
+    ProjectOutput(exec, layer, y, x);
+    Mlp(exec, layer, x);
+  }
+}
+
+void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
+                         const ModePlan& plan, ConstTensorView row_weight,
+                         TensorView nll) const {
+  CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
+  Variable* x = Embed(exec, *weights_, batch.tokens);
+  for (int i = 0; i < layers(); ++i) {
+    exec.tape->ReleaseBackwardScratchHere();
+    const LayerContext layer = Layer(i, plan.adapters_on());
+    Variable* qkv = ProjectQkv(exec, layer, batch, x);
+    Variable* y = Attend(exec, layer, batch, plan, qkv, nullptr);
+    Variable* middle = ProjectOutput(exec, layer, y, x);
+    x = Mlp(exec, layer, middle);
+  }
+  LmLoss(exec, *weights_,
+         {.targets = batch.targets,
+          .row_weight = row_weight,
+          .nll = nll,
+          .argmax = TensorView()},
+         x);
+  exec.tape->Backward(exec);
+}
+
+}  // namespace caracal

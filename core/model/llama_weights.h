@@ -1,0 +1,62 @@
+// The frozen base weights of the Llama family, as one shard holds them.
+#ifndef CARACAL_CORE_MODEL_LLAMA_WEIGHTS_H_
+#define CARACAL_CORE_MODEL_LLAMA_WEIGHTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/io/model_config.h"
+#include "core/io/weight_source.h"
+#include "core/model/adapters.h"
+#include "core/model/linear_weight.h"
+#include "core/model/shard.h"
+#include "core/tensor/tensor.h"
+#include "kernels/common/context.h"
+
+namespace caracal {
+
+// One decoder layer. C hidden size, D head dimension, H and Hkv this shard's
+// query and key/value heads, F this shard's MLP columns.
+struct LayerWeights {
+  Tensor attention_norm;  // [C]
+  LinearWeight qkv;       // [(H + 2 Hkv) D, C]: q above k above v
+  LinearWeight o;         // [C, H D]
+  Tensor mlp_norm;        // [C]
+  LinearWeight gate_up;   // [2 F, C]: gate above up
+  LinearWeight down;      // [C, F]
+};
+
+// How a shard's matrices are kept.
+enum class WeightForm {
+  kDense,   // fp32: training and evaluation
+  kBlocks,  // as encoded in the file: decoding reads fewer bytes
+};
+
+// Immutable after loading; thread-safe to read.
+struct LlamaWeights {
+  ModelConfig config;
+  Shard shard;
+  Range heads, kv_heads;  // of this shard, in the model's numbering
+  Range columns;          // of the MLP
+  Range vocabulary;
+  LinearWeight embedding;  // [V of this shard, C]
+  Tensor final_norm;       // [C]
+  LinearWeight lm_head;    // [V of this shard, C]; the embedding when tied
+  std::vector<LayerWeights> layers;
+  Tensor rope_cos, rope_sin;  // [positions, D / 2]
+
+  // Reads this shard's part of every tensor. Positions beyond
+  // `max_positions` (at most the model's own) cannot be run. Errors name the
+  // file and the tensor.
+  static absl::StatusOr<LlamaWeights> Load(const Context& ctx,
+                                           WeightSource& source, Shard shard,
+                                           WeightForm form,
+                                           int64_t max_positions);
+
+  AdapterShape adapter_shape() const;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_LLAMA_WEIGHTS_H_

@@ -1,0 +1,42 @@
+#include "core/model/mode_plan.h"
+
+#include "kernels/common/check.h"
+
+namespace caracal {
+
+void ModePlan::SetAll(int64_t layers, int64_t sequences, int64_t heads,
+                      ComponentMode mode) {
+  layers_ = layers;
+  sequences_ = sequences;
+  heads_ = heads;
+  adapters_on_ = AdaptersOn(mode);
+  full_softmax_.assign(layers, IsFullSoftmax(mode));
+  terms_.assign(layers * sequences * heads,
+                IsFullSoftmax(mode) ? 0 : TermsOf(mode));
+}
+
+void ModePlan::SetAllTerms(int64_t layers, int64_t sequences, int64_t heads,
+                           uint8_t terms) {
+  SetAll(layers, sequences, heads, ComponentMode::kHybrid);
+  terms_.assign(terms_.size(), terms);
+}
+
+void ModePlan::SetLayer(int64_t layer, ComponentMode mode) {
+  CARACAL_CHECK(layer >= 0 && layer < layers_) << "layer " << layer;
+  full_softmax_[layer] = IsFullSoftmax(mode);
+  if (IsFullSoftmax(mode)) return;
+  for (int64_t s = 0; s < sequences_; ++s) SetSequence(layer, s, mode);
+}
+
+void ModePlan::SetSequence(int64_t layer, int64_t sequence,
+                           ComponentMode mode) {
+  for (int64_t h = 0; h < heads_; ++h) SetHead(layer, sequence, h, mode);
+}
+
+void ModePlan::SetHead(int64_t layer, int64_t sequence, int64_t head,
+                       ComponentMode mode) {
+  CARACAL_CHECK(!full_softmax_[layer]) << "layer " << layer << " is softmax";
+  terms_[(layer * sequences_ + sequence) * heads_ + head] = TermsOf(mode);
+}
+
+}  // namespace caracal

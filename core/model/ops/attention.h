@@ -1,0 +1,35 @@
+// The attention operation of a layer, in every component mode.
+#ifndef CARACAL_CORE_MODEL_OPS_ATTENTION_H_
+#define CARACAL_CORE_MODEL_OPS_ATTENTION_H_
+
+#include "core/model/attention_statistics.h"
+#include "core/model/mode_plan.h"
+#include "core/model/ops/layer.h"
+
+namespace caracal {
+
+// qkv [rows, (H + 2 Hkv) D], RoPE applied -> y [rows, H D], by the plan's mode
+// of this layer. `statistics` may be null; where it is not, the layer must run
+// in hybrid, and masses are added to it.
+// Gradient: assigns qkv's; feature maps and window factors accumulate theirs
+// where they are trained.
+Variable* Attend(Execution& exec, const LayerContext& layer,
+                 const TokenBatch& batch, const ModePlan& plan, Variable* qkv,
+                 AttentionStatistics* statistics);
+
+// Attention transfer of one layer: runs the teacher's attention on qkv and
+// trains the student's to match it.
+struct TransferLoss {
+  uint8_t terms = kernels::kHybridTerms;  // the student's mode
+  // Gradients are those of scale / 2 * sum (y_student - y_teacher)^2.
+  float scale = 0;
+  double squared_error = 0;  // out: sum over [rows, H, D]
+};
+// Returns the teacher's y [rows, H D]: what goes on to the next layer.
+Variable* TransferAttention(Execution& exec, const LayerContext& layer,
+                            const TokenBatch& batch, Variable* qkv,
+                            TransferLoss* loss);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_OPS_ATTENTION_H_

@@ -1,0 +1,160 @@
+#include "core/model/ops/lm_loss.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cross_entropy/cross_entropy.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/rms_norm/rms_norm.h"
+
+namespace caracal {
+namespace {
+
+// Rows of one chunk: enough for full-rate matrix products, while the logits
+// (chunk x vocabulary) stay at some 100 MB.
+constexpr int64_t kChunk = 512;
+
+// log sum exp over the whole vocabulary and the target's logit, from this
+// shard's logits.
+struct RowStatistics {
+  TensorView row_max, sum_exp, target_logit;  // [n]
+};
+
+void CombineShards(Execution& exec, const RowStatistics& s) {
+  if (exec.collective->size() == 1) return;
+  ArenaScope scratch(exec.arena);
+  const int64_t n = s.row_max.shape[0];
+  const TensorView local_max = exec.arena->AllocateF32({n});
+  std::memcpy(local_max.data, s.row_max.data, n * sizeof(float));
+  exec.Fail(exec.collective->AllReduceMax(s.row_max));
+  for (int64_t i = 0; i < n; ++i) {
+    s.sum_exp.f32()[i] *= std::exp(local_max.f32()[i] - s.row_max.f32()[i]);
+  }
+  exec.Fail(exec.collective->AllReduceSum(s.sum_exp));
+  exec.Fail(exec.collective->AllReduceSum(s.target_logit));
+}
+
+// The rows that count, in order: [count] indices into the batch.
+int64_t ActiveRows(const LmLossRequest& request, int64_t rows,
+                   int32_t* active) {
+  int64_t count = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (request.row_weight.defined() && request.row_weight.f32()[r] == 0) {
+      continue;
+    }
+    active[count++] = static_cast<int32_t>(r);
+  }
+  return count;
+}
+
+}  // namespace
+
+Variable* Embed(Execution& exec, const LlamaWeights& weights,
+                ConstTensorView tokens) {
+  Variable* x = exec.arena->New<Variable>();
+  x->needs_grad = false;  // The embedding is frozen.
+  x->value = exec.arena->AllocateF32(
+      {tokens.shape[0], weights.config.hidden_size});
+  weights.embedding.Gather(exec, tokens, weights.vocabulary.begin, x->value);
+  exec.Fail(exec.collective->AllReduceSum(x->value));
+  exec.CheckFinite(-1, "embedding", x->value);
+  return x;
+}
+
+TensorView LmLogits(Execution& exec, const LlamaWeights& weights,
+                    ConstTensorView x) {
+  const TensorView logits =
+      exec.arena->AllocateF32({x.shape[0], weights.lm_head.out_features()});
+  ArenaScope scratch(exec.arena);
+  const TensorView normed =
+      exec.arena->AllocateF32({x.shape[0], x.shape[1]});
+  kernels::RmsNormForward(exec.ctx, x, weights.final_norm,
+                          weights.config.rms_norm_eps, normed, TensorView());
+  weights.lm_head.MultiplyTransposed(exec, normed, 0.0f, logits);
+  return logits;
+}
+
+void LmLoss(Execution& exec, const LlamaWeights& weights,
+            const LmLossRequest& request, Variable* x) {
+  const int64_t rows = x->value.shape[0], width = x->value.shape[1];
+  const bool gradient = request.row_weight.defined();
+  if (gradient) {
+    x->grad = exec.arena->AllocateF32({rows, width});
+    std::memset(x->grad.data, 0, x->grad.size() * sizeof(float));
+  }
+  std::memset(request.nll.data, 0, rows * sizeof(float));
+
+  ArenaScope scratch(exec.arena);
+  auto* active = exec.arena->AllocateI32({rows}).As<int32_t>();
+  const int64_t count = ActiveRows(request, rows, active);
+  const int64_t chunk = std::min(kChunk, std::max<int64_t>(count, 1));
+  const TensorView gathered = exec.arena->AllocateF32({chunk, width});
+  const TensorView normed = exec.arena->AllocateF32({chunk, width});
+  const TensorView dnormed = exec.arena->AllocateF32({chunk, width});
+  const TensorView dgathered = exec.arena->AllocateF32({chunk, width});
+  const TensorView inv_rms = exec.arena->AllocateF32({chunk});
+  const TensorView logits =
+      exec.arena->AllocateF32({chunk, weights.lm_head.out_features()});
+  const TensorView targets = exec.arena->AllocateI32({chunk});
+  const TensorView argmax = exec.arena->AllocateI32({chunk});
+  const TensorView weight = exec.arena->AllocateF32({chunk});
+  const TensorView lse = exec.arena->AllocateF32({chunk});
+  const RowStatistics all = {exec.arena->AllocateF32({chunk}),
+                             exec.arena->AllocateF32({chunk}),
+                             exec.arena->AllocateF32({chunk})};
+
+  const auto first = [](TensorView view, int64_t n) {
+    view.shape[0] = n;
+    return view;
+  };
+  for (int64_t begin = 0; begin < count; begin += chunk) {
+    const int64_t n = std::min(chunk, count - begin);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t r = active[begin + i];
+      std::memcpy(gathered.f32() + i * width, x->value.f32() + r * width,
+                  width * sizeof(float));
+      targets.As<int32_t>()[i] = request.targets.As<int32_t>()[r];
+      if (gradient) weight.f32()[i] = request.row_weight.f32()[r];
+    }
+    const TensorView xs = first(gathered, n), ys = first(normed, n);
+    const TensorView ls = first(logits, n), ts = first(targets, n);
+    const RowStatistics s = {first(all.row_max, n), first(all.sum_exp, n),
+                             first(all.target_logit, n)};
+    kernels::RmsNormForward(exec.ctx, xs, weights.final_norm,
+                            weights.config.rms_norm_eps, ys,
+                            first(inv_rms, n));
+    weights.lm_head.MultiplyTransposed(exec, ys, 0.0f, ls);
+    kernels::CrossEntropyStatistics(
+        exec.ctx, ls, ts, weights.vocabulary.begin, s.row_max, s.sum_exp,
+        s.target_logit,
+        request.argmax.defined() ? first(argmax, n) : TensorView());
+    CombineShards(exec, s);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t r = active[begin + i];
+      lse.f32()[i] = s.row_max.f32()[i] + std::log(s.sum_exp.f32()[i]);
+      request.nll.f32()[r] = lse.f32()[i] - s.target_logit.f32()[i];
+      if (request.argmax.defined()) {
+        request.argmax.As<int32_t>()[r] = argmax.As<int32_t>()[i];
+      }
+    }
+    if (!gradient) continue;
+    kernels::CrossEntropyGradient(exec.ctx, ls, ts, weights.vocabulary.begin,
+                                  first(lse, n), first(weight, n));
+    const TensorView dn = first(dnormed, n), dx = first(dgathered, n);
+    kernels::MatMul(exec.ctx, kernels::Transpose::kNo, kernels::Transpose::kNo,
+                    1.0f, ls, weights.lm_head.dense(), 0.0f, dn);
+    exec.Fail(exec.collective->AllReduceSum(dn));
+    kernels::RmsNormBackward(exec.ctx, dn, xs, weights.final_norm,
+                             first(inv_rms, n), /*accumulate_dx=*/false, dx,
+                             TensorView());
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(x->grad.f32() + active[begin + i] * width,
+                  dx.f32() + i * width, width * sizeof(float));
+    }
+  }
+  exec.CheckFinite(-1, "loss", request.nll);
+}
+
+}  // namespace caracal

@@ -1,0 +1,37 @@
+// Final norm, language-model head and cross-entropy, in chunks of rows: all
+// logits of a batch never exist at once.
+#ifndef CARACAL_CORE_MODEL_OPS_LM_LOSS_H_
+#define CARACAL_CORE_MODEL_OPS_LM_LOSS_H_
+
+#include "core/model/llama_weights.h"
+#include "core/tape/tape.h"
+
+namespace caracal {
+
+struct LmLossRequest {
+  ConstTensorView targets;  // int32 [rows], global token ids
+  // fp32 [rows]: the gradient is that of sum_r row_weight[r] * nll[r]; rows of
+  // weight 0 are not computed, and get nll 0. Undefined: every row, and no
+  // gradient.
+  ConstTensorView row_weight;
+  TensorView nll;     // out: fp32 [rows], -log p(target)
+  TensorView argmax;  // out: int32 [rows], the likeliest token; or undefined
+};
+
+// x [rows, C]: the residual stream after the last layer. With row weights,
+// x->grad is allocated and assigned at once: the gradient of a chunk's logits
+// is made while they are there, so nothing is recorded on the tape.
+void LmLoss(Execution& exec, const LlamaWeights& weights,
+            const LmLossRequest& request, Variable* x);
+
+// Logits of a few rows, over this shard's vocabulary: [rows, V].
+TensorView LmLogits(Execution& exec, const LlamaWeights& weights,
+                    ConstTensorView x);
+
+// Token embeddings [rows, C], summed over the vocabulary's shards.
+Variable* Embed(Execution& exec, const LlamaWeights& weights,
+                ConstTensorView tokens);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_OPS_LM_LOSS_H_

@@ -1,0 +1,43 @@
+// Runs a model in every component mode over the same rows, and measures what
+// each component brings (docs/method.md, section 5).
+#ifndef CARACAL_EVAL_MEASURE_MEASURE_H_
+#define CARACAL_EVAL_MEASURE_MEASURE_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/model/llama.h"
+#include "eval/attribution/result.h"
+
+namespace caracal {
+
+struct MeasureOptions {
+  // Modes to run; empty: all of the oracle's, sinks_only where there are
+  // sinks. hybrid, swa_only, teacher and teacher_swa give the differences.
+  std::vector<ComponentMode> modes;
+  int64_t rows = 0;     // the first so many of the data; 0: all
+  int64_t skip = 0;     // rows passed over first
+  int64_t seq_len = 0;  // targets scored a row; 0: all
+  int64_t micro_batch = 4;
+  // teacher_swa again with these numbers of sinks.
+  std::vector<int64_t> baseline_sinks = {0, 4};
+  bool drops = true;  // also run hybrid without the window, without the sinks
+  int bootstrap_samples = 1000;
+  uint64_t seed = 0;
+  // After each finished pass: its name, passes done, passes in all.
+  std::function<void(const std::string&, int, int)> progress;
+};
+
+// Leaves the model's attention settings as they were. The arena of `exec` is
+// used and reset. settings.model and settings.data are the caller's to fill.
+absl::StatusOr<AttributionResult> MeasureAttribution(
+    const Llama& model, Execution exec, PackedDataset& data,
+    const MeasureOptions& options);
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_MEASURE_MEASURE_H_

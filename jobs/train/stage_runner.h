@@ -1,0 +1,81 @@
+// One optimiser step, and one validation, of a stage.
+#ifndef CARACAL_JOBS_TRAIN_STAGE_RUNNER_H_
+#define CARACAL_JOBS_TRAIN_STAGE_RUNNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/model/llama.h"
+#include "core/optim/adamw.h"
+#include "core/model/batch_buffer.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+struct StepResult {
+  // transfer: mean over layers of the mean squared error (not scaled by its
+  // weight); finetune: nats a token over unmasked targets.
+  double loss = 0;
+  double grad_norm = 0;  // of the weighted objective, before clipping
+};
+
+// Computes gradients in micro-batches and applies them. Owns the optimizer of
+// its stage. Not thread-safe.
+class StageRunner {
+ public:
+  virtual ~StageRunner() = default;
+
+  // "transfer" or "finetune".
+  virtual const char* name() const = 0;
+
+  // Runs all rows of the batch and updates the parameters. kDataLoss when the
+  // loss or a gradient is not finite, naming layer and tensor; the parameters
+  // are then as they were.
+  absl::StatusOr<StepResult> Step(BatchBuffer& batch, double learning_rate);
+
+  // The loss of rows in the batch, nothing trained. Adds to `sum` and
+  // `weight`: loss = sum / weight over several calls.
+  virtual absl::Status Validate(BatchBuffer& batch, double* sum,
+                                double* weight) = 0;
+
+  AdamW& optimizer() { return optimizer_; }
+
+ protected:
+  StageRunner(Llama* model, Execution exec, int64_t micro_batch,
+              const AdamWSettings& settings)
+      : model_(model),
+        exec_(exec),
+        micro_batch_(micro_batch),
+        optimizer_(&model->adapters().parameters(), settings) {}
+
+  // Adds the gradients of the whole batch; returns its loss. Errors of the
+  // pass are in exec().status.
+  virtual double Accumulate(BatchBuffer& batch) = 0;
+
+  Llama& model() { return *model_; }
+  Execution& exec() { return exec_; }
+  int64_t micro_batch() const { return micro_batch_; }
+
+ private:
+  // After a non-finite result: which layer and tensor it came from.
+  absl::Status Diagnose(BatchBuffer& batch, double loss, double norm);
+
+  Llama* model_;
+  Execution exec_;
+  int64_t micro_batch_;
+  AdamW optimizer_;
+};
+
+// Sets the store's trained groups, and makes the runner of an expanded stage.
+std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
+                                             const proto::Job& job,
+                                             Llama* model, Execution exec,
+                                             int64_t micro_batch);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_TRAIN_STAGE_RUNNER_H_

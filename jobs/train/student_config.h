@@ -1,0 +1,25 @@
+// From the job's messages to what the model code takes.
+#ifndef CARACAL_JOBS_TRAIN_STUDENT_CONFIG_H_
+#define CARACAL_JOBS_TRAIN_STUDENT_CONFIG_H_
+
+#include "core/model/adapters.h"
+#include "core/model/component_mode.h"
+#include "core/optim/learning_rate.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// `mode` must be set (an expanded job's always is).
+ComponentMode ModeFromProto(proto::ComponentMode mode);
+proto::ComponentMode ModeToProto(ComponentMode mode);
+
+// Of an expanded and validated job; features 0 becomes `head_dim`.
+StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim);
+
+// Of a stage with its schedule filled in.
+ScheduleSettings ScheduleOf(const proto::Stage& stage);
+int64_t StepsOf(const proto::Stage& stage);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_TRAIN_STUDENT_CONFIG_H_
