@@ -191,7 +191,7 @@ def make_loss_cases(model, students, rows, documents):
 
 
 def make_term_cases(model, rows, attention, seed):
-    """Losses of term subsets: the 8 of attribution, and random bits for every
+    """Losses of term subsets: the 8 of attribution, and a random mode for every
     (layer, sample, head)."""
     tokens, targets = rows[:4, :-1], rows[:4, 1:]
     generator = torch.Generator().manual_seed(seed)
@@ -209,10 +209,13 @@ def make_term_cases(model, rows, attention, seed):
                 bits = swa | sinks | la
                 subsets.append({'terms': bits, 'per_row': loss(
                     torch.full(shape, bits))})
-    mixed = torch.randint(0, 32, shape, generator=generator)
+    names = [m for m in ref.TERMS_OF_MODE if m != 'teacher_swa']
+    mixed = torch.randint(0, len(names), shape, generator=generator)
+    bits = torch.tensor([ref.TERMS_OF_MODE[n] for n in names])
+    named = [[[names[m] for m in row] for row in layer] for layer in mixed]
     return {'window': attention.window, 'sinks': attention.sinks,
             'subsets': subsets,
-            'mixed': {'terms': mixed.tolist(), 'per_row': loss(mixed)}}
+            'mixed': {'modes': named, 'per_row': loss(bits[mixed])}}
 
 
 def make_gradients(model, student, rows, mask):
