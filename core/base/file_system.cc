@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 
 #include "core/base/status.h"
 
@@ -129,7 +128,11 @@ class PosixRandomAccessFile : public RandomAccessFile {
 absl::Status SyncPath(const std::string& path, int flags) {
   Descriptor fd(open(path.c_str(), flags | O_CLOEXEC));
   if (fd.get() < 0) return ErrnoStatus(errno, "open " + path);
-  if (fsync(fd.get()) != 0) return ErrnoStatus(errno, "fsync " + path);
+  // Some file systems can't sync a folder and say EINVAL.
+  const bool folder = flags & O_DIRECTORY;
+  if (fsync(fd.get()) != 0 && !(folder && errno == EINVAL)) {
+    return ErrnoStatus(errno, "fsync " + path);
+  }
   return absl::OkStatus();
 }
 
@@ -234,10 +237,15 @@ class PosixFileSystem : public FileSystem {
   }
 
   absl::Status CreateFolder(const std::string& path) override {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    if (error) return ErrnoStatus(error.value(), "create folder " + path);
-    return absl::OkStatus();
+    if (IsFolder(path)) return absl::OkStatus();
+    const std::string parent = FolderOf(path);
+    if (parent != path) RETURN_IF_ERROR(CreateFolder(parent));
+    // Somebody else may make it at the same time.
+    if (mkdir(path.c_str(), 0755) != 0) {
+      const int error = errno;
+      if (!IsFolder(path)) return ErrnoStatus(error, "create folder " + path);
+    }
+    return SyncFolder(parent);
   }
 
   bool Exists(const std::string& path) override {

@@ -75,7 +75,7 @@ class FileSystem {
   // Cuts a file to `bytes`.
   virtual absl::Status Truncate(const std::string& path, uint64_t bytes) = 0;
 
-  // Like mkdir -p.
+  // Like mkdir -p; what it creates is durable.
   virtual absl::Status CreateFolder(const std::string& path) = 0;
   virtual bool Exists(const std::string& path) = 0;
   virtual bool IsFolder(const std::string& path) = 0;

@@ -4,8 +4,6 @@
 #include <cstring>
 #include <iterator>
 
-#include "absl/strings/str_cat.h"
-
 namespace caracal::hdf5::internal {
 namespace {
 
@@ -87,15 +85,9 @@ herr_t Read(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t size,
     storage.read_error = n.status();
     return -1;
   }
-  if (*n < size) {
-    if (!storage.writable) {
-      storage.read_error = absl::DataLossError(
-          absl::StrCat("the file ends before byte ", address + size));
-      return -1;
-    }
-    // Space that was allocated but not written yet.
-    std::memset(static_cast<char*>(buffer) + *n, 0, size - *n);
-  }
+  // Space that was allocated but not written yet, or a file shorter than the
+  // library's first probes; it checks lengths itself.
+  std::memset(static_cast<char*>(buffer) + *n, 0, size - *n);
   return 0;
 }
 
