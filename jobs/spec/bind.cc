@@ -1,0 +1,157 @@
+#include "jobs/spec/bind.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "jobs/spec/closest_name.h"
+#include "jobs/spec/set_field.h"
+
+namespace caracal {
+namespace {
+
+using ::google::protobuf::Descriptor;
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::OneofDescriptor;
+using ::google::protobuf::Reflection;
+
+const char* KindName(Value::Kind kind) {
+  switch (kind) {
+    case Value::Kind::kBlock:
+      return "a block {...}";
+    case Value::Kind::kList:
+      return "a list [...]";
+    case Value::Kind::kString:
+      return "a string";
+    case Value::Kind::kWord:
+      return "a plain value";
+    case Value::Kind::kNull:
+      return "null";
+  }
+  return "";
+}
+
+class Binder {
+ public:
+  Binder(absl::string_view file, FieldLocations* locations,
+         std::vector<Problem>* problems)
+      : file_(file), locations_(*locations), problems_(*problems) {}
+
+  void BindMembers(const Value& block, absl::string_view path,
+                   Message* message) {
+    const Descriptor* descriptor = message->GetDescriptor();
+    std::set<std::string> seen;
+    for (const Member& member : block.members) {
+      if (member.value.kind == Value::Kind::kNull) continue;
+      const FieldDescriptor* field = descriptor->FindFieldByName(member.name);
+      if (field == nullptr) {
+        field = descriptor->FindFieldByCamelcaseName(member.name);
+      }
+      const std::string name = JoinField(path, member.name);
+      if (field == nullptr) {
+        Refuse(name, member.line,
+               absl::StrCat("there is no such field; ",
+                            SuggestName(member.name, FieldNames(descriptor))));
+        continue;
+      }
+      const std::string field_path = JoinField(path, field->name());
+      if (field->is_repeated()) {
+        BindRepeated(member, field, field_path, message);
+        continue;
+      }
+      if (!seen.insert(field->name()).second) {
+        Refuse(field_path, member.line, "given twice in the same block");
+        continue;
+      }
+      if (const OneofDescriptor* group = field->real_containing_oneof()) {
+        const FieldDescriptor* other =
+            message->GetReflection()->GetOneofFieldDescriptor(*message, group);
+        if (other != nullptr && other != field) {
+          Refuse(field_path, member.line,
+                 absl::StrCat("cannot stand beside ", other->name(),
+                              "; give one of the two"));
+          continue;
+        }
+      }
+      BindOne(member.value, field, field_path, message);
+    }
+  }
+
+ private:
+  void Refuse(const std::string& path, int line, std::string message) {
+    problems_.push_back({path, std::move(message), Where(line)});
+  }
+
+  std::string Where(int line) const {
+    return line > 0 ? absl::StrCat(file_, ":", line) : file_;
+  }
+
+  void BindRepeated(const Member& member, const FieldDescriptor* field,
+                    const std::string& path, Message* message) {
+    const Reflection* reflection = message->GetReflection();
+    locations_.emplace(path, Where(member.line));
+    const auto next = [&] {
+      return FieldAt(path, reflection->FieldSize(*message, field));
+    };
+    if (member.value.kind != Value::Kind::kList) {
+      BindOne(member.value, field, next(), message);
+      return;
+    }
+    for (const Value& item : member.value.items) {
+      BindOne(item, field, next(), message);
+    }
+  }
+
+  // Sets a singular field, or appends to a repeated one.
+  void BindOne(const Value& value, const FieldDescriptor* field,
+               const std::string& path, Message* message) {
+    const bool is_message =
+        field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+    locations_[path] = Where(value.line);
+    if (is_message != (value.kind == Value::Kind::kBlock) ||
+        value.kind == Value::Kind::kList || value.kind == Value::Kind::kNull) {
+      Refuse(path, value.line,
+             absl::StrCat("expected ",
+                          is_message ? "a block {...}" : "a single value",
+                          ", found ", KindName(value.kind)));
+      return;
+    }
+    const Reflection* reflection = message->GetReflection();
+    if (is_message) {
+      BindMembers(value, path,
+                  field->is_repeated()
+                      ? reflection->AddMessage(message, field)
+                      : reflection->MutableMessage(message, field));
+      return;
+    }
+    const absl::Status status = SetScalarField(
+        {value.text, value.kind == Value::Kind::kString}, field, -1, message);
+    if (!status.ok()) {
+      Refuse(path, value.line, std::string(status.message()));
+    }
+  }
+
+  const std::string file_;
+  FieldLocations& locations_;
+  std::vector<Problem>& problems_;
+};
+
+}  // namespace
+
+std::string JoinField(absl::string_view path, absl::string_view name) {
+  return path.empty() ? std::string(name) : absl::StrCat(path, ".", name);
+}
+
+std::string FieldAt(absl::string_view path, int index) {
+  return absl::StrCat(path, "[", index, "]");
+}
+
+void BindValue(const Value& block, absl::string_view path,
+               absl::string_view file, Message* message,
+               FieldLocations* locations, std::vector<Problem>* problems) {
+  Binder(file, locations, problems).BindMembers(block, path, message);
+}
+
+}  // namespace caracal

@@ -1,0 +1,30 @@
+#include "jobs/spec/closest_name.h"
+
+#include <gtest/gtest.h>
+
+namespace caracal {
+namespace {
+
+const std::vector<std::string> kNames = {"window", "sinks", "feature_map"};
+
+TEST(ClosestNameTest, FindsTypingErrors) {
+  EXPECT_EQ(ClosestName("windw", kNames), "window");
+  EXPECT_EQ(ClosestName("wnidow", kNames), "window");  // one swap
+  EXPECT_EQ(ClosestName("Window", kNames), "window");
+  EXPECT_EQ(ClosestName("featuremap", kNames), "feature_map");
+}
+
+TEST(ClosestNameTest, SaysNothingWhereNothingIsNear) {
+  EXPECT_EQ(ClosestName("batch", kNames), "");
+  EXPECT_EQ(ClosestName(std::string(10000, 'w'), kNames), "");
+  EXPECT_EQ(ClosestName("x", {}), "");
+}
+
+TEST(ClosestNameTest, SuggestsOrLists) {
+  EXPECT_EQ(SuggestName("sink", kNames), "did you mean 'sinks'?");
+  EXPECT_EQ(SuggestName("q", kNames),
+            "expected one of window, sinks, feature_map");
+}
+
+}  // namespace
+}  // namespace caracal

@@ -1,0 +1,111 @@
+#include "jobs/spec/expand.h"
+
+#include <algorithm>
+#include <string>
+
+#include "jobs/spec/field_rules.h"
+#include "jobs/spec/presets.h"
+
+namespace caracal {
+namespace {
+
+using proto::ComponentMode;
+
+void FillShape(proto::LearningRateSchedule* schedule) {
+  if (schedule->shape_case() == proto::LearningRateSchedule::SHAPE_NOT_SET) {
+    schedule->mutable_plateau();
+  }
+}
+
+void ExpandTransfer(const proto::Job& job, proto::TransferStage* stage) {
+  if (!stage->has_steps() && job.budget().has_transfer_steps()) {
+    stage->set_steps(job.budget().transfer_steps());
+  }
+  if (!stage->has_student_mode()) stage->set_student_mode(proto::HYBRID);
+  const proto::TransferLoss& loss = stage->loss();
+  if (!loss.has_mse() && !loss.has_xent() && !loss.has_kl()) {
+    stage->mutable_loss()->set_mse(1000);
+  }
+  if (!stage->has_train_window_factors()) {
+    stage->set_train_window_factors(stage->student_mode() == proto::HYBRID);
+  }
+  if (!stage->has_schedule() && job.has_schedule()) {
+    *stage->mutable_schedule() = job.schedule();
+  }
+  FillShape(stage->mutable_schedule());
+}
+
+void ExpandFinetune(const proto::Job& job, proto::FinetuneStage* stage) {
+  if (!stage->has_steps() && job.budget().has_finetune_steps()) {
+    stage->set_steps(job.budget().finetune_steps());
+  }
+  const proto::FinetuneLoss& loss = stage->loss();
+  if (!loss.has_lm() && !loss.has_logit_kl()) {
+    stage->mutable_loss()->set_lm(1);
+  }
+  if (!stage->has_schedule() && job.has_schedule()) {
+    *stage->mutable_schedule() = job.schedule();
+  }
+  FillShape(stage->mutable_schedule());
+  if (!stage->has_curriculum() && job.has_curriculum()) {
+    *stage->mutable_curriculum() = job.curriculum();
+  }
+}
+
+void FillEvaluationModes(proto::Job* job) {
+  if (job->evaluation().modes_size() > 0) return;
+  for (const ComponentMode mode :
+       {proto::TEACHER, proto::TEACHER_SWA, proto::HYBRID, proto::SWA_ONLY,
+        proto::LA_ONLY, proto::LA_PAST, proto::SINKS_ONLY, proto::NONE}) {
+    if (mode == proto::SINKS_ONLY && job->attention().sinks() < 1) continue;
+    job->mutable_evaluation()->add_modes(mode);
+  }
+}
+
+// A step count that a stage of its kind took, or that has no stage to go to
+// (swa_control has no transfer), is used up. One that stages contradict stays,
+// and ValidateJob asks about it.
+void ClearShorthands(proto::Job* job) {
+  const proto::Budget& budget = job->budget();
+  bool transfer = true, finetune = true;
+  for (const proto::Stage& stage : job->stages()) {
+    if (stage.has_transfer()) {
+      transfer &= stage.transfer().steps() == budget.transfer_steps();
+    } else if (stage.has_finetune()) {
+      finetune &= stage.finetune().steps() == budget.finetune_steps();
+    }
+  }
+  if (transfer) job->mutable_budget()->clear_transfer_steps();
+  if (finetune) job->mutable_budget()->clear_finetune_steps();
+  job->clear_schedule();
+  job->clear_curriculum();
+}
+
+}  // namespace
+
+proto::Job ExpandJob(const proto::Job& original) {
+  proto::Job job = original;
+  ExpandPreset(&job);
+  for (proto::Stage& stage : *job.mutable_stages()) {
+    if (stage.has_transfer()) {
+      ExpandTransfer(job, stage.mutable_transfer());
+    } else if (stage.has_finetune()) {
+      ExpandFinetune(job, stage.mutable_finetune());
+    }
+  }
+  if (job.stages_size() > 0) ClearShorthands(&job);
+  FillDefaults(&job);
+  if (!job.attention().has_feature_bias()) {
+    const std::string& map = job.attention().feature_map();
+    job.mutable_attention()->set_feature_bias(map == "t2r" ||
+                                              map == "hedgehog_fla");
+  }
+  if (!job.budget().has_micro_batch()) {
+    const int rows = job.budget().batch() / std::max(1, job.parallel().data());
+    job.mutable_budget()->set_micro_batch(std::max(1, rows));
+  }
+  FillEvaluationModes(&job);
+  return job;
+}
+
+}  // namespace caracal

@@ -1,0 +1,221 @@
+#include "jobs/spec/field_rules.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/base/status.h"
+#include "jobs/spec/bind.h"
+#include "jobs/spec/closest_name.h"
+#include "jobs/spec/field_table.h"
+#include "jobs/spec/set_field.h"
+
+namespace caracal {
+namespace {
+
+using ::google::protobuf::Descriptor;
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::Reflection;
+
+bool IsMessage(const FieldDescriptor* field) {
+  return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+}
+
+// Tables are ours: a default that does not fit its field is a bug.
+void SetDefault(const FieldRule& rule, const FieldDescriptor* field,
+                Message* message) {
+  const bool quoted = field->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
+  for (const std::string& word : SplitWords(rule.default_value)) {
+    CARACAL_CHECK_OK(SetScalarField({word, quoted}, field, -1, message));
+  }
+}
+
+bool HasField(const Message& message, const FieldDescriptor* field) {
+  const Reflection* reflection = message.GetReflection();
+  return field->is_repeated() ? reflection->FieldSize(message, field) > 0
+                              : reflection->HasField(message, field);
+}
+
+bool EqualsDefault(const Message& message, const FieldDescriptor* field,
+                   const FieldRule& rule) {
+  std::unique_ptr<Message> fresh(message.New());
+  SetDefault(rule, field, fresh.get());
+  const Reflection* reflection = message.GetReflection();
+  if (!field->is_repeated()) {
+    return ScalarFieldText(message, field, -1) ==
+           ScalarFieldText(*fresh, field, -1);
+  }
+  const int size = reflection->FieldSize(message, field);
+  if (size != reflection->FieldSize(*fresh, field)) return false;
+  for (int i = 0; i < size; ++i) {
+    if (ScalarFieldText(message, field, i) !=
+        ScalarFieldText(*fresh, field, i)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+double NumberOf(const Message& message, const FieldDescriptor* field,
+                int index) {
+  const Reflection* r = message.GetReflection();
+  const bool at = index >= 0;
+  switch (field->cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return at ? r->GetRepeatedInt32(message, field, index)
+                : r->GetInt32(message, field);
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      return at ? r->GetRepeatedDouble(message, field, index)
+                : r->GetDouble(message, field);
+    default:
+      return 0;
+  }
+}
+
+void CheckValue(const Message& message, const FieldDescriptor* field, int index,
+                const FieldRule& rule, const std::string& path,
+                std::vector<Problem>* problems) {
+  const std::string text = ScalarFieldText(message, field, index);
+  const bool number = field->cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
+                      field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
+  if (number && !rule.range.Contains(NumberOf(message, field, index))) {
+    problems->push_back(
+        {path, absl::StrCat("is ", text, ", must be ", rule.range.ToString()),
+         ""});
+  }
+  if (rule.choices != nullptr) {
+    const std::vector<std::string> choices = SplitWords(rule.choices);
+    for (const std::string& choice : choices) {
+      if (text == choice) return;
+    }
+    problems->push_back({path,
+                         absl::StrCat("there is no '", text, "' here; ",
+                                      SuggestName(text, choices)),
+                         ""});
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> SplitWords(const char* words) {
+  return absl::StrSplit(words, ' ', absl::SkipEmpty());
+}
+
+bool NumberRange::Contains(double number) const {
+  return (min_open ? number > min : number >= min) &&
+         (max_open ? number < max : number <= max);
+}
+
+std::string NumberRange::ToString() const {
+  const bool has_min = min != -kNoLimit, has_max = max != kNoLimit;
+  // Limits are whole numbers or short fractions; print 1048576 in full.
+  const auto show = [](double limit) {
+    return limit == static_cast<double>(static_cast<int64_t>(limit))
+               ? absl::StrCat(static_cast<int64_t>(limit))
+               : absl::StrCat(limit);
+  };
+  if (has_min && has_max && !min_open && !max_open) {
+    return absl::StrCat(show(min), " to ", show(max));
+  }
+  std::string text;
+  if (has_min) {
+    text = absl::StrCat(min_open ? "above " : "at least ", show(min));
+  }
+  if (has_max) {
+    absl::StrAppend(&text, text.empty() ? "" : " and ",
+                    max_open ? "below " : "at most ", show(max));
+  }
+  return text;
+}
+
+std::string RuleName(const FieldDescriptor* field) {
+  const size_t package = field->file()->package().size();
+  return field->full_name().substr(package == 0 ? 0 : package + 1);
+}
+
+const FieldRule* FindFieldRule(const FieldDescriptor* field) {
+  static const auto* const rules = [] {
+    auto* map = new std::map<std::string, const FieldRule*>;
+    for (const FieldRule& rule : FieldTable()) map->emplace(rule.field, &rule);
+    return map;
+  }();
+  const auto found = rules->find(RuleName(field));
+  return found == rules->end() ? nullptr : found->second;
+}
+
+void FillDefaults(Message* message) {
+  const Descriptor* descriptor = message->GetDescriptor();
+  const Reflection* reflection = message->GetReflection();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    const FieldRule* rule = FindFieldRule(field);
+    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
+    const bool set = HasField(*message, field);
+    if (!IsMessage(field)) {
+      if (!set && rule->default_value != nullptr) {
+        SetDefault(*rule, field, message);
+      }
+    } else if (field->is_repeated()) {
+      for (int j = 0; j < reflection->FieldSize(*message, field); ++j) {
+        FillDefaults(reflection->MutableRepeatedMessage(message, field, j));
+      }
+    } else if (set || rule->default_value != nullptr) {
+      FillDefaults(reflection->MutableMessage(message, field));
+    }
+  }
+}
+
+void ClearDefaults(Message* message) {
+  const Descriptor* descriptor = message->GetDescriptor();
+  const Reflection* reflection = message->GetReflection();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    const FieldRule* rule = FindFieldRule(field);
+    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
+    if (!HasField(*message, field)) continue;
+    if (!IsMessage(field)) {
+      if (rule->default_value != nullptr &&
+          EqualsDefault(*message, field, *rule)) {
+        reflection->ClearField(message, field);
+      }
+    } else if (field->is_repeated()) {
+      for (int j = 0; j < reflection->FieldSize(*message, field); ++j) {
+        ClearDefaults(reflection->MutableRepeatedMessage(message, field, j));
+      }
+    } else {
+      ClearDefaults(reflection->MutableMessage(message, field));
+    }
+  }
+}
+
+void CheckFieldRules(const Message& message, absl::string_view path,
+                     std::vector<Problem>* problems) {
+  const Descriptor* descriptor = message.GetDescriptor();
+  const Reflection* reflection = message.GetReflection();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    const FieldRule* rule = FindFieldRule(field);
+    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
+    if (!HasField(message, field)) continue;
+    const std::string name = JoinField(path, field->name());
+    const int size =
+        field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int j = 0; j < size; ++j) {
+      const int index = field->is_repeated() ? j : -1;
+      const std::string here = index < 0 ? name : FieldAt(name, index);
+      if (!IsMessage(field)) {
+        CheckValue(message, field, index, *rule, here, problems);
+      } else if (index >= 0) {
+        CheckFieldRules(reflection->GetRepeatedMessage(message, field, index),
+                        here, problems);
+      } else {
+        CheckFieldRules(reflection->GetMessage(message, field), here, problems);
+      }
+    }
+  }
+}
+
+}  // namespace caracal

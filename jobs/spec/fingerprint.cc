@@ -1,0 +1,110 @@
+#include "jobs/spec/fingerprint.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+#include <xxhash.h>
+
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/status.h"
+#include "jobs/spec/bind.h"
+#include "jobs/spec/field_rules.h"
+#include "jobs/spec/set_field.h"
+
+namespace caracal {
+namespace {
+
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::Reflection;
+
+// The part of the job that the fingerprint is of.
+proto::Job Identity(const proto::Job& expanded) {
+  proto::Job job = expanded;
+  job.clear_name();
+  job.clear_expanded_from();
+  job.clear_device();
+  job.clear_threads();
+  job.clear_parallel();
+  job.clear_checkpoint();
+  job.clear_evaluation();
+  job.mutable_budget()->clear_micro_batch();
+  job.clear_model();
+  job.mutable_data()->clear_path();
+  job.mutable_data()->clear_validation();
+  ClearDefaults(&job);
+  return job;
+}
+
+// Every scalar by its path, and every block, which may be empty.
+void Flatten(const Message& message, const std::string& path,
+             std::map<std::string, std::string>* out) {
+  const Reflection* reflection = message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string name = JoinField(path, field->name());
+    const int size =
+        field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int i = 0; i < size; ++i) {
+      const bool repeated = field->is_repeated();
+      const std::string here = repeated ? FieldAt(name, i) : name;
+      if (field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+        (*out)[here] = ScalarFieldText(message, field, repeated ? i : -1);
+        continue;
+      }
+      const Message& inner =
+          repeated ? reflection->GetRepeatedMessage(message, field, i)
+                   : reflection->GetMessage(message, field);
+      // Only a block whose presence says something: stage kinds and shapes.
+      if (repeated || field->real_containing_oneof() != nullptr) {
+        (*out)[here] = "{...}";
+      }
+      Flatten(inner, here, out);
+    }
+  }
+}
+
+std::map<std::string, std::string> FlatIdentity(const proto::Job& job) {
+  std::map<std::string, std::string> flat;
+  Flatten(Identity(job), "", &flat);
+  return flat;
+}
+
+}  // namespace
+
+std::string JobFingerprint(const proto::Job& expanded) {
+  std::string text;
+  for (const auto& [field, value] : FlatIdentity(expanded)) {
+    // Lengths make the text unambiguous whatever the values hold.
+    absl::StrAppend(&text, field, "=", value.size(), ":", value, "\n");
+  }
+  const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
+  return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
+}
+
+std::vector<std::string> JobDifferences(const proto::Job& before,
+                                        const proto::Job& now) {
+  const auto a = FlatIdentity(before), b = FlatIdentity(now);
+  std::vector<std::string> lines;
+  const auto show = [](const std::map<std::string, std::string>& fields,
+                       const std::string& field) {
+    const auto found = fields.find(field);
+    return found == fields.end() ? std::string("the default or unset")
+                                 : found->second;
+  };
+  std::map<std::string, std::string> all = a;
+  all.insert(b.begin(), b.end());
+  for (const auto& [field, unused] : all) {
+    const std::string was = show(a, field), is = show(b, field);
+    if (was != is) {
+      lines.push_back(absl::StrCat(field, ": was ", was, ", is ", is));
+    }
+  }
+  return lines;
+}
+
+}  // namespace caracal

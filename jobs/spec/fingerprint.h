@@ -1,0 +1,28 @@
+// What makes two jobs the same conversion, so that one may resume the other's
+// run.
+#ifndef CARACAL_JOBS_SPEC_FINGERPRINT_H_
+#define CARACAL_JOBS_SPEC_FINGERPRINT_H_
+
+#include <string>
+#include <vector>
+
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// 32 hexadecimal digits of everything in an expanded job that decides what is
+// computed. Left out, so free to change when a run is resumed: name, device,
+// threads, parallel, budget.micro_batch (order of sums only), checkpoint,
+// evaluation, expanded_from, and the paths of model and data (files may move;
+// the trainer compares their contents by their own fingerprints). A field that
+// has its default counts as absent, so new fields don't change old jobs.
+std::string JobFingerprint(const proto::Job& expanded);
+
+// One line "field: was A, is B" for each difference that the fingerprint sees;
+// empty exactly when the fingerprints are equal.
+std::vector<std::string> JobDifferences(const proto::Job& before,
+                                        const proto::Job& now);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_SPEC_FINGERPRINT_H_

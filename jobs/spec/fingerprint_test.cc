@@ -1,0 +1,74 @@
+#include "jobs/spec/fingerprint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "jobs/spec/expand.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::ElementsAre;
+
+proto::Job Base() {
+  proto::Job job;
+  job.set_preset("lolcats");
+  job.mutable_budget()->set_transfer_steps(3);
+  job.mutable_budget()->set_finetune_steps(2);
+  job.mutable_model()->set_path("/a/m.gguf");
+  return ExpandJob(job);
+}
+
+TEST(FingerprintTest, IsTheSameOnEveryMachine) {
+  EXPECT_EQ(JobFingerprint(Base()).size(), 32u);
+  EXPECT_EQ(JobFingerprint(Base()), JobFingerprint(Base()));
+  // A change of this value makes existing runs impossible to resume.
+  EXPECT_EQ(JobFingerprint(Base()), "c2b55b853c3ebef99d6e2f69007c3fad");
+}
+
+TEST(FingerprintTest, IgnoresWhatMayChangeOnResume) {
+  proto::Job job = Base();
+  job.set_name("other");
+  job.set_device("cuda");
+  job.set_threads(7);
+  job.mutable_parallel()->set_data(2);
+  job.mutable_budget()->set_micro_batch(1);
+  job.mutable_checkpoint()->set_every_seconds(1);
+  job.mutable_evaluation()->set_rows(99);
+  job.mutable_model()->set_path("/b/m.gguf");
+  job.mutable_data()->set_path("/b/d.h5");
+  EXPECT_EQ(JobFingerprint(job), JobFingerprint(Base()));
+  EXPECT_THAT(JobDifferences(Base(), job), ElementsAre());
+}
+
+TEST(FingerprintTest, SeesWhatDecidesTheResult) {
+  proto::Job job = Base();
+  job.mutable_attention()->set_window(32);
+  job.set_seed(1);
+  job.mutable_stages(0)->mutable_transfer()->set_lr(0.5);
+  job.mutable_stages(1)
+      ->mutable_finetune()
+      ->mutable_schedule()
+      ->mutable_constant();
+  EXPECT_NE(JobFingerprint(job), JobFingerprint(Base()));
+  EXPECT_THAT(
+      JobDifferences(Base(), job),
+      ElementsAre(
+          "attention.window: was the default or unset, is 32",
+          "seed: was the default or unset, is 1",
+          "stages[0].transfer.lr: was the default or unset, is 0.5",
+          "stages[1].finetune.schedule.constant: was the default or unset, is "
+          "{...}",
+          "stages[1].finetune.schedule.plateau: was {...}, is the default or "
+          "unset"));
+}
+
+TEST(FingerprintTest, DefaultsCountAsAbsent) {
+  proto::Job job = Base();
+  job.mutable_attention()->clear_window();
+  job.clear_optimizer();
+  EXPECT_EQ(JobFingerprint(job), JobFingerprint(Base()));
+}
+
+}  // namespace
+}  // namespace caracal

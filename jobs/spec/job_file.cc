@@ -1,0 +1,135 @@
+#include "jobs/spec/job_file.h"
+
+#include <google/protobuf/text_format.h>
+
+#include <filesystem>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/status.h"
+#include "jobs/spec/bind.h"
+#include "jobs/spec/expand.h"
+#include "jobs/spec/json_reader.h"
+#include "jobs/spec/override.h"
+#include "jobs/spec/text_reader.h"
+#include "jobs/spec/validate.h"
+
+namespace caracal {
+namespace {
+
+bool IsJson(absl::string_view text, absl::string_view file) {
+  if (absl::EndsWithIgnoreCase(file, ".json")) return true;
+  text = absl::StripLeadingAsciiWhitespace(text);
+  return !text.empty() && text[0] == '{';
+}
+
+std::string AbsolutePath(const std::string& folder, const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path joined = JoinPath(folder, path);
+  const std::filesystem::path absolute =
+      std::filesystem::absolute(joined, error);
+  return (error ? joined : absolute).lexically_normal().string();
+}
+
+// Relative paths of the file count from its folder; those of --set from where
+// the command was typed.
+void MakePathsAbsolute(const std::string& job_folder,
+                       const FieldLocations& locations, proto::Job* job) {
+  const auto resolve = [&](const char* field, std::string* path) {
+    const auto found = locations.find(field);
+    const bool overridden =
+        found != locations.end() && absl::StartsWith(found->second, "--set ");
+    *path = AbsolutePath(overridden ? "" : job_folder, *path);
+  };
+  if (!job->model().path().empty()) {
+    resolve("model.path", job->mutable_model()->mutable_path());
+  }
+  if (!job->data().path().empty()) {
+    resolve("data.path", job->mutable_data()->mutable_path());
+  }
+  if (!job->data().validation().empty()) {
+    resolve("data.validation", job->mutable_data()->mutable_validation());
+  }
+}
+
+// "lolcats" of "jobs/lolcats.textproto".
+std::string Stem(const std::string& path) {
+  return std::filesystem::path(path).stem().string();
+}
+
+}  // namespace
+
+proto::Job ParseJob(absl::string_view text, absl::string_view file,
+                    FieldLocations* locations, std::vector<Problem>* problems) {
+  proto::Job job;
+  const absl::StatusOr<Value> tree =
+      IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
+  if (tree.ok()) {
+    BindValue(*tree, "", file, &job, locations, problems);
+    return job;
+  }
+  // "line 3: expected ..." becomes the location "job.textproto:3".
+  absl::string_view message = tree.status().message();
+  std::string where;
+  if (absl::ConsumePrefix(&message, "line ")) {
+    const size_t colon = message.find(": ");
+    where = absl::StrCat(file, ":", message.substr(0, colon));
+    message.remove_prefix(colon + 2);
+  }
+  problems->push_back({"", std::string(message), where});
+  return job;
+}
+
+absl::StatusOr<proto::Job> LoadJob(const std::string& path,
+                                   const std::vector<std::string>& overrides,
+                                   FileSystem* files) {
+  if (files->IsFolder(path)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is a folder, expected a job file"));
+  }
+  if (files->Exists(path)) {
+    ASSIGN_OR_RETURN(const uint64_t bytes, files->FileSize(path));
+    if (bytes > kMaxJobBytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": has ", bytes, " bytes; a job file has at most ",
+                       kMaxJobBytes));
+    }
+  }
+  ASSIGN_OR_RETURN(const std::string text, files->ReadFile(path));
+  FieldLocations locations;
+  std::vector<Problem> problems;
+  proto::Job job = ParseJob(text, path, &locations, &problems);
+  for (const std::string& override : overrides) {
+    ApplyOverride(override, &job, &locations, &problems);
+  }
+  // Ranges of a job that is only half read would be noise.
+  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
+  if (!job.has_name()) job.set_name(Stem(path));
+  MakePathsAbsolute(FolderOf(path), locations, &job);
+  job = ExpandJob(job);
+  ValidateJob(job, &problems);
+  CheckJobFiles(job, files, &problems);
+  for (Problem& problem : problems) {
+    problem.where = LocationOf(locations, problem.field);
+  }
+  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
+  return job;
+}
+
+std::string JobText(const proto::Job& job) {
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  printer.SetUseShortRepeatedPrimitives(true);
+  std::string text;
+  CARACAL_CHECK(printer.PrintToString(job, &text)) << "printing a job";
+  return absl::StrCat("# An expanded job (caracal.proto.Job).\n", text);
+}
+
+absl::Status WriteJobText(const proto::Job& job, const std::string& path,
+                          FileSystem* files) {
+  return files->WriteFileAtomically(path, JobText(job));
+}
+
+}  // namespace caracal

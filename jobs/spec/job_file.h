@@ -1,0 +1,42 @@
+// Job files: text format or JSON in, an expanded and checked job out, and back
+// to a file in the run folder.
+#ifndef CARACAL_JOBS_SPEC_JOB_FILE_H_
+#define CARACAL_JOBS_SPEC_JOB_FILE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/base/file_system.h"
+#include "jobs/spec/problem.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// Reads a job as it was written: nothing is filled in or checked beyond names
+// and types. `file` names the text in locations. A text whose first character
+// is '{', or a name that ends in ".json", is JSON. Problems are appended.
+proto::Job ParseJob(absl::string_view text, absl::string_view file,
+                    FieldLocations* locations, std::vector<Problem>* problems);
+
+// Reads the job file `path`, applies `overrides` ("attention.window=32", in
+// order), makes paths absolute (relative ones count from the file's folder;
+// from the working directory where an override gives them), expands and
+// validates, and checks that model and data are there. kInvalidArgument with
+// all problems, one a line; kNotFound and others when the file can't be read.
+absl::StatusOr<proto::Job> LoadJob(const std::string& path,
+                                   const std::vector<std::string>& overrides,
+                                   FileSystem* files = FileSystem::Posix());
+
+// The job in text format, under a comment line. Parses back to an equal job.
+std::string JobText(const proto::Job& job);
+
+// Writes JobText atomically.
+absl::Status WriteJobText(const proto::Job& job, const std::string& path,
+                          FileSystem* files = FileSystem::Posix());
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_SPEC_JOB_FILE_H_

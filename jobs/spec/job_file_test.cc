@@ -1,0 +1,173 @@
+#include "jobs/spec/job_file.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+#include "jobs/spec/expand.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class JobFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Write("m.gguf", "GGUF");
+    Write("train.h5", "x");
+    Write("heldout.h5", "x");
+  }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = folder_.File(name);
+    EXPECT_OK(FileSystem::Posix()->WriteFileAtomically(path, text));
+    return path;
+  }
+
+  std::string Absolute(const std::string& name) {
+    return std::filesystem::path(folder_.File(name))
+        .lexically_normal()
+        .string();
+  }
+
+  TemporaryFolder folder_;
+};
+
+constexpr char kText[] = R"(preset: "lolcats"  # the published recipe
+model { path: "m.gguf" }
+data { path: "train.h5" validation: "heldout.h5" }
+attention { window: 64 sinks: 0 feature_map: "hedgehog" features: 64 }
+budget { transfer_steps: 32 finetune_steps: 16 batch: 4 }
+)";
+
+constexpr char kJson[] = R"({
+  "preset": "lolcats",
+  "model": {"path": "m.gguf"},
+  "data": {"path": "train.h5", "validation": "heldout.h5"},
+  "attention": {"window": 64, "sinks": 0, "featureMap": "hedgehog",
+                "features": 64},
+  "budget": {"transfer_steps": 32, "finetune_steps": 16, "batch": 4}
+})";
+
+// The example of the design document, word for word.
+constexpr char kDesign[] = R"(
+preset: "ssd"                                   # or explicit stages { transfer { ... } } stages { finetune { ... } }
+model { path: "SmolLM2-135M-Instruct.Q4_1.gguf" }
+data { path: "train.h5" validation: "heldout.h5" }
+attention { window: 64 sinks: 0 feature_map: "hedgehog" features: 64 window_kind: "sliding" }
+budget { transfer_steps: 32 finetune_steps: 16 batch: 4 }        # batch: rows of one optimiser step over all ranks
+parallel { data: 2 tensor: 2 layer: 1 }
+)";
+
+TEST_F(JobFileTest, LoadsTextAndJsonAlike) {
+  ASSERT_OK_AND_ASSIGN(const proto::Job text,
+                       LoadJob(Write("job.textproto", kText), {}));
+  ASSERT_OK_AND_ASSIGN(const proto::Job json,
+                       LoadJob(Write("job.json", kJson), {}));
+  EXPECT_EQ(text.name(), "job");
+  EXPECT_EQ(text.model().path(), Absolute("m.gguf"));
+  EXPECT_EQ(text.data().validation(), Absolute("heldout.h5"));
+  EXPECT_EQ(text.stages(0).transfer().steps(), 32);
+  EXPECT_EQ(text.SerializeAsString(), json.SerializeAsString());
+  // By its content, whatever it is called.
+  ASSERT_OK_AND_ASSIGN(const proto::Job content,
+                       LoadJob(Write("job", kJson), {}));
+  EXPECT_EQ(content.SerializeAsString(), json.SerializeAsString());
+}
+
+TEST_F(JobFileTest, ReadsTheDesignsExample) {
+  FieldLocations locations;
+  std::vector<Problem> problems;
+  const proto::Job job = ParseJob(kDesign, "job", &locations, &problems);
+  EXPECT_TRUE(problems.empty()) << problems[0].ToString();
+  EXPECT_EQ(job.preset(), "ssd");
+  EXPECT_EQ(job.parallel().tensor(), 2);
+  EXPECT_THAT(LoadJob(Write("job", kDesign), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("preset: 'ssd' needs a curriculum"),
+                             HasSubstr("job:7: parallel.data: data "
+                                       "parallelism is not run"),
+                             HasSubstr("Q4_1.gguf does not exist"))));
+}
+
+TEST_F(JobFileTest, NamesFileLineAndField) {
+  const std::string text =
+      Write("job.textproto", std::string(kText) + "\nlora { rnak: 3 }");
+  EXPECT_THAT(LoadJob(text, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       text + ":7: lora.rnak: there is no such field; did you "
+                              "mean 'rank'?"));
+  const std::string json = Write("job.json", "{\n\n\"lora\": {\"rnak\": 3}}");
+  EXPECT_THAT(LoadJob(json, {}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("job.json:3: lora.rnak")));
+  const std::string syntax = Write("s.textproto", "preset: 'x'\nlora {");
+  EXPECT_THAT(LoadJob(syntax, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       syntax + ":2: expected '}' for the block of line 2, "
+                                "found the end of the file"));
+}
+
+TEST_F(JobFileTest, LocatesRangesToo) {
+  const std::string path = Write("job", kText);
+  EXPECT_THAT(LoadJob(path, {"attention.window=0"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--set attention.window=0: attention.window: is 0, "
+                       "must be 1 to 1048576"));
+  const std::string bad =
+      Write("bad", std::string(kText) + "optimizer {\n  grad_clip: -1\n}\n");
+  EXPECT_THAT(LoadJob(bad, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       bad + ":7: optimizer.grad_clip: is -1, must be at "
+                             "least 0"));
+}
+
+TEST_F(JobFileTest, AppliesOverridesInOrder) {
+  ASSERT_OK_AND_ASSIGN(const proto::Job job,
+                       LoadJob(Write("job", kText),
+                               {"attention.window=32", "attention.window=16",
+                                "stages[0].transfer.lr=0.5"}));
+  EXPECT_EQ(job.attention().window(), 16);
+  EXPECT_EQ(job.stages(0).transfer().lr(), 0.5);
+  EXPECT_EQ(job.stages(0).transfer().steps(), 32);
+}
+
+TEST_F(JobFileTest, ReportsMissingFiles) {
+  const std::string path = Write("job", kText);
+  EXPECT_THAT(
+      LoadJob(path, {"data.path=/nowhere/t.h5", "model.path=/"}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("2 problems:\n"),
+                     HasSubstr("data.path: /nowhere/t.h5 does not exist"),
+                     HasSubstr("model.path: / has no config.json"))));
+  EXPECT_THAT(LoadJob(folder_.File("none"), {}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(LoadJob(folder_.path(), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("is a folder, expected a job file")));
+}
+
+TEST_F(JobFileTest, RefusesHugeFiles) {
+  EXPECT_THAT(LoadJob(Write("job", std::string(2 << 20, '#')), {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("a job file has at most 1048576")));
+}
+
+TEST_F(JobFileTest, TheExpandedJobParsesBackToItself) {
+  ASSERT_OK_AND_ASSIGN(
+      proto::Job job,
+      LoadJob(Write("job", kText),
+              {"name=na\xC3\xAFve \"x\"\n", "stages[0].transfer.lr=0.1",
+               "optimizer.eps=1.2345678901234567e-9",
+               "seed=18446744073709551615"}));
+  const std::string saved = folder_.File("saved.textproto");
+  ASSERT_OK(WriteJobText(job, saved));
+  ASSERT_OK_AND_ASSIGN(const proto::Job again, LoadJob(saved, {}));
+  EXPECT_EQ(again.SerializeAsString(), job.SerializeAsString());
+}
+
+}  // namespace
+}  // namespace caracal

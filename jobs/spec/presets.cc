@@ -1,0 +1,92 @@
+#include "jobs/spec/presets.h"
+
+#include <google/protobuf/text_format.h>
+
+#include "core/base/status.h"
+
+namespace caracal {
+namespace {
+
+// Steps, loss weights and learning rates that are not given here are the
+// field defaults, which are LoLCATs' recipe.
+constexpr Preset kPresets[] = {
+    {"lolcats", "attention transfer, then LoRA (LoLCATs)", R"(
+        stages { transfer { student_mode: HYBRID loss { mse: 1000 } } }
+        stages { finetune { student_mode: HYBRID } })"},
+
+    {"hedgehog", "pure linear attention, then LoRA (Hedgehog)", R"(
+        stages { transfer { student_mode: LA_ONLY loss { xent: 1 } } }
+        stages { finetune { student_mode: LA_ONLY } })"},
+
+    {"inference_hybrid", "the hedgehog model, made hybrid for inference", R"(
+        stages { transfer { student_mode: LA_ONLY loss { xent: 1 } } }
+        stages { finetune { student_mode: LA_ONLY } }
+        evaluation {
+          eval_mode: HYBRID
+          gamma_override: [ 0.02, 0.05, 0.1, 0.2, 0.5, 0.8 ]
+        })"},
+
+    {"hedgecats", "linear transfer, then a short hybrid LoRA stage", R"(
+        stages { transfer { student_mode: LA_ONLY loss { xent: 1 } } }
+        stages {
+          finetune {
+            student_mode: HYBRID
+            train_window_factors: true
+            early_stop { rule: COMPONENT_AWARE }
+          }
+        })"},
+
+    {"ssd", "lolcats with scheduled sliding-window dropout", R"(
+        stages { transfer { student_mode: HYBRID loss { mse: 1000 } } }
+        stages {
+          finetune {
+            student_mode: HYBRID
+            train_window_factors: true
+            curriculum { drop { step: [ 0.9, 0.75, 0.5 ] } }
+          }
+        })"},
+
+    {"swa_control", "LoRA on the sliding window alone: the control", R"(
+        stages { finetune { student_mode: SWA_ONLY } })"},
+};
+
+}  // namespace
+
+const Preset* FindPreset(absl::string_view name) {
+  for (const Preset& preset : kPresets) {
+    if (name == preset.name) return &preset;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> PresetNames() {
+  std::vector<std::string> names;
+  for (const Preset& preset : kPresets) names.push_back(preset.name);
+  return names;
+}
+
+void ExpandPreset(proto::Job* job) {
+  if (!job->has_preset() || job->stages_size() > 0) return;
+  const Preset* preset = FindPreset(job->preset());
+  if (preset == nullptr) return;
+  proto::Job expanded;
+  CARACAL_CHECK(
+      google::protobuf::TextFormat::ParseFromString(preset->job, &expanded))
+      << "preset " << preset->name;
+  // What the job says itself goes on top; lists are replaced, not appended.
+  if (job->evaluation().gamma_override_size() > 0) {
+    expanded.mutable_evaluation()->clear_gamma_override();
+  }
+  // A curriculum of the job takes the place of the preset's.
+  if (job->has_curriculum()) {
+    for (proto::Stage& stage : *expanded.mutable_stages()) {
+      if (stage.has_finetune()) stage.mutable_finetune()->clear_curriculum();
+    }
+  }
+  expanded.MergeFrom(*job);
+  expanded.clear_preset();
+  expanded.set_expanded_from(preset->name);
+  *job = std::move(expanded);
+}
+
+}  // namespace caracal

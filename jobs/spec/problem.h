@@ -1,0 +1,40 @@
+// What is wrong with a job: every problem found, not just the first, each
+// with the field it is about and where that field was written.
+#ifndef CARACAL_JOBS_SPEC_PROBLEM_H_
+#define CARACAL_JOBS_SPEC_PROBLEM_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace caracal {
+
+struct Problem {
+  std::string field;    // "stages[0].transfer.lr"; empty: the whole file
+  std::string message;  // what was found and what was expected, no full stop
+  std::string where;    // "job.textproto:3", "--set"; empty: not known
+
+  // "where: field: message", without the parts that are empty.
+  std::string ToString() const;
+};
+
+// Where each field of a job was written, by field path.
+using FieldLocations = std::map<std::string, std::string>;
+
+// The location of `field`, or of the nearest field around it that has one.
+// Empty when there is none.
+std::string LocationOf(const FieldLocations& locations,
+                       absl::string_view field);
+
+// OK when there are none; else kInvalidArgument with one line a problem.
+// `subject` (the job file) begins the message where there are several, or
+// where the only one has no location.
+absl::Status ProblemsToStatus(const std::vector<Problem>& problems,
+                              absl::string_view subject);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_SPEC_PROBLEM_H_

@@ -1,0 +1,137 @@
+#include "jobs/spec/support.h"
+
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "jobs/spec/bind.h"
+#include "jobs/spec/expand.h"
+#include "jobs/spec/field_rules.h"
+#include "jobs/spec/presets.h"
+#include "jobs/spec/set_field.h"
+
+namespace caracal {
+namespace {
+
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::Reflection;
+
+struct Unsupported {
+  const char* field;    // as in FieldRule
+  const char* allowed;  // the values that are run; "": the field must be unset
+  const char* what;     // what other values need, a noun phrase
+};
+
+constexpr Unsupported kUnsupported[] = {
+    {"Job.device", "cpu auto", "training on a GPU"},
+    {"Parallel.data", "1", "data parallelism"},
+    {"Parallel.tensor", "1", "tensor parallelism"},
+    {"Parallel.layer", "1", "layer parallelism"},
+    {"Attention.window_kind", "sliding", "a terraced window"},
+    {"Attention.feature_map", "hedgehog",
+     "feature maps other than \"hedgehog\""},
+    {"Attention.feature_init", "identity",
+     "feature maps not started at the identity"},
+    {"Attention.reset_at_document", "false", "a reset at document borders"},
+    {"Attention.tied_feature_maps", "false",
+     "one feature map for queries and keys"},
+    {"Attention.feature_bias", "false", "a bias in feature maps"},
+    {"Attention.half_space", "false", "half-space feature maps"},
+    {"Attention.softmax_layers", "", "layers kept as softmax attention"},
+    {"Attention.compat", "compat_none", "compatibility with LoLCATs' code"},
+    {"TransferStage.student_mode", "hybrid",
+     "attention transfer in a mode other than hybrid"},
+    {"TransferLoss.xent", "0", "the xent transfer loss"},
+    {"TransferLoss.kl", "0", "the kl transfer loss"},
+    {"TransferStage.early_stop", "", "early stopping"},
+    {"FinetuneStage.early_stop", "", "early stopping"},
+    {"FinetuneStage.curriculum", "", "a curriculum"},
+    {"FinetuneLoss.logit_kl", "0", "the logit_kl fine-tuning loss"},
+    {"Evaluation.gamma_override", "", "gamma set at inference"},
+    {"Evaluation.eval_mode", "",
+     "evaluation in a mode other than the last stage's"},
+};
+
+struct Hit {
+  std::string field;
+  const char* what;
+};
+
+bool IsAllowed(const Message& message, const FieldDescriptor* field,
+               const Unsupported& row) {
+  const std::vector<std::string> allowed = SplitWords(row.allowed);
+  if (allowed.empty()) return false;
+  const std::string text = ScalarFieldText(message, field, -1);
+  return std::find(allowed.begin(), allowed.end(), text) != allowed.end();
+}
+
+void FindHits(const Message& message, absl::string_view path,
+              std::vector<Hit>* hits) {
+  const Reflection* reflection = message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const std::string name = JoinField(path, field->name());
+    bool refused = false;
+    for (const Unsupported& row : kUnsupported) {
+      if (RuleName(field) == row.field && !IsAllowed(message, field, row)) {
+        hits->push_back({name, row.what});
+        refused = true;
+      }
+    }
+    if (refused || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+      continue;
+    }
+    if (!field->is_repeated()) {
+      FindHits(reflection->GetMessage(message, field), name, hits);
+      continue;
+    }
+    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
+      FindHits(reflection->GetRepeatedMessage(message, field, i),
+               FieldAt(name, i), hits);
+    }
+  }
+}
+
+}  // namespace
+
+void CheckSupport(const proto::Job& expanded, std::vector<Problem>* problems) {
+  // The hits of the preset by itself are one problem of the preset's.
+  std::set<std::string> from_preset;
+  if (FindPreset(expanded.expanded_from()) != nullptr) {
+    proto::Job preset;
+    preset.set_preset(expanded.expanded_from());
+    std::vector<Hit> hits;
+    FindHits(ExpandJob(preset), "", &hits);
+    std::vector<std::string> needs;
+    for (const Hit& hit : hits) {
+      from_preset.insert(hit.field);
+      if (std::find(needs.begin(), needs.end(), hit.what) == needs.end()) {
+        needs.push_back(hit.what);
+      }
+    }
+    if (!hits.empty()) {
+      problems->push_back(
+          {"preset",
+           absl::StrCat("'", expanded.expanded_from(), "' needs ",
+                        absl::StrJoin(needs, " and "),
+                        ", which this version does not run"),
+           ""});
+    }
+  }
+  std::vector<Hit> hits;
+  FindHits(expanded, "", &hits);
+  for (const Hit& hit : hits) {
+    if (from_preset.count(hit.field) > 0) continue;
+    problems->push_back(
+        {hit.field, absl::StrCat(hit.what, " is not run by this version"), ""});
+  }
+}
+
+}  // namespace caracal

@@ -1,0 +1,304 @@
+#include "jobs/spec/validate.h"
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "jobs/spec/bind.h"
+#include "jobs/spec/field_rules.h"
+#include "jobs/spec/presets.h"
+#include "jobs/spec/support.h"
+
+namespace caracal {
+namespace {
+
+class Validator {
+ public:
+  Validator(const proto::Job& job, std::vector<Problem>* problems)
+      : job_(job), problems_(*problems) {}
+
+  void CheckAll() {
+    CheckStages();
+    CheckPath("model.path", job_.model().path());
+    CheckPath("data.path", job_.data().path());
+    CheckAttention();
+    CheckBatch();
+    CheckLora();
+    CheckEvaluation();
+  }
+
+ private:
+  void Refuse(const std::string& field, std::string message) {
+    problems_.push_back({field, std::move(message), ""});
+  }
+
+  void CheckPath(const std::string& field, const std::string& path) {
+    if (path.empty()) Refuse(field, "is needed but not given");
+  }
+
+  void CheckStages() {
+    if (job_.has_preset()) {
+      if (job_.stages_size() > 0) {
+        Refuse("preset", "cannot stand beside stages; give one of the two");
+      }
+    } else if (job_.stages_size() == 0) {
+      Refuse("stages", absl::StrCat("a job needs stages, or a preset: one of ",
+                                    absl::StrJoin(PresetNames(), ", ")));
+    }
+    for (int i = 0; i < job_.stages_size(); ++i) {
+      const proto::Stage& stage = job_.stages(i);
+      const std::string path = FieldAt("stages", i);
+      if (stage.has_transfer()) {
+        CheckTransfer(stage.transfer(), JoinField(path, "transfer"));
+      } else if (stage.has_finetune()) {
+        CheckFinetune(stage.finetune(), JoinField(path, "finetune"));
+      } else {
+        Refuse(path, "is empty; expected transfer {...} or finetune {...}");
+      }
+    }
+    CheckUnusedSteps();
+  }
+
+  // After the expansion, a shorthand that is still there found every stage
+  // of its kind with steps of its own.
+  void CheckUnusedSteps() {
+    const proto::Budget& budget = job_.budget();
+    const auto refuse = [&](const char* field, const char* kind) {
+      if (job_.stages_size() == 0) return;
+      Refuse(field, absl::StrCat("the ", kind, " stages give other steps; set ",
+                                 "either this or their steps"));
+    };
+    if (budget.has_transfer_steps()) {
+      refuse("budget.transfer_steps", "transfer");
+    }
+    if (budget.has_finetune_steps()) {
+      refuse("budget.finetune_steps", "finetune");
+    }
+  }
+
+  template <typename StageKind>
+  void CheckSteps(const StageKind& stage, const std::string& path,
+                  const char* shorthand) {
+    if (!stage.has_steps()) {
+      Refuse(JoinField(path, "steps"),
+             absl::StrCat("is needed: give it, or ", shorthand));
+    }
+    const proto::LearningRateSchedule& schedule = stage.schedule();
+    const std::string schedule_path = JoinField(path, "schedule");
+    if (stage.has_steps() && schedule.warmup_steps() > stage.steps()) {
+      Refuse(JoinField(schedule_path, "warmup_steps"),
+             absl::StrCat("is ", schedule.warmup_steps(),
+                          ", more than the stage's ", stage.steps(), " steps"));
+    }
+    const auto check_end = [&](const char* shape, double to) {
+      if (to > stage.lr()) {
+        Refuse(absl::StrCat(schedule_path, ".", shape, ".to"),
+               absl::StrCat("is ", to, ", above the stage's lr ", stage.lr()));
+      }
+    };
+    if (schedule.has_linear()) check_end("linear", schedule.linear().to());
+    if (schedule.has_cosine()) check_end("cosine", schedule.cosine().to());
+    if (stage.has_early_stop() && job_.data().validation().empty()) {
+      Refuse(JoinField(path, "early_stop"),
+             "needs data.validation, which is not given");
+    }
+  }
+
+  void CheckTransfer(const proto::TransferStage& stage,
+                     const std::string& path) {
+    CheckSteps(stage, path, "budget.transfer_steps");
+    const proto::TransferLoss& loss = stage.loss();
+    if (loss.mse() == 0 && loss.xent() == 0 && loss.kl() == 0) {
+      Refuse(JoinField(path, "loss"), "mse, xent and kl are all 0");
+    }
+    if (!stage.train_feature_maps() && !stage.train_window_factors()) {
+      Refuse(path,
+             "trains nothing: train_feature_maps and "
+             "train_window_factors are both false");
+    }
+  }
+
+  void CheckFinetune(const proto::FinetuneStage& stage,
+                     const std::string& path) {
+    CheckSteps(stage, path, "budget.finetune_steps");
+    if (stage.loss().lm() == 0 && stage.loss().logit_kl() == 0) {
+      Refuse(JoinField(path, "loss"), "lm and logit_kl are both 0");
+    }
+    if (!stage.train_lora() && !stage.train_feature_maps() &&
+        !stage.train_window_factors()) {
+      Refuse(path,
+             "trains nothing: train_lora, train_feature_maps and "
+             "train_window_factors are all false");
+    }
+    if (stage.student_mode() == proto::SINKS_ONLY) {
+      NeedSinks(JoinField(path, "student_mode"));
+    }
+    if (stage.has_curriculum()) {
+      CheckCurriculum(stage.curriculum(), JoinField(path, "curriculum"));
+    }
+  }
+
+  void NeedSinks(const std::string& field) {
+    if (job_.attention().sinks() < 1) {
+      Refuse(field, "sinks_only needs attention.sinks of at least 1");
+    }
+  }
+
+  void CheckCurriculum(const proto::Curriculum& curriculum,
+                       const std::string& path) {
+    if (curriculum.has_drop()) {
+      CheckValueSchedule(curriculum.drop(), JoinField(path, "drop"), {0, 1});
+    }
+    if (curriculum.has_window()) {
+      CheckValueSchedule(curriculum.window(), JoinField(path, "window"),
+                         {1, 1 << 20});
+    }
+    if (curriculum.drop_keeps_sinks() &&
+        curriculum.drop_mode() != proto::LA_PAST) {
+      Refuse(JoinField(path, "drop_keeps_sinks"),
+             "only goes with drop_mode la_past");
+    }
+    if (curriculum.has_closed_loop()) {
+      const proto::ClosedLoop& loop = curriculum.closed_loop();
+      if (loop.p_max() < loop.p_min()) {
+        Refuse(
+            JoinField(path, "closed_loop.p_max"),
+            absl::StrCat("is ", loop.p_max(), ", below p_min ", loop.p_min()));
+      }
+      if (job_.data().validation().empty()) {
+        Refuse(JoinField(path, "closed_loop"),
+               "needs data.validation, which is not given");
+      }
+    }
+  }
+
+  void CheckValueSchedule(const proto::ValueSchedule& schedule,
+                          const std::string& path, const NumberRange& range) {
+    const int kinds = (schedule.step_size() > 0) + schedule.has_constant() +
+                      schedule.has_linear() + schedule.has_cosine();
+    if (kinds != 1) {
+      Refuse(path, "expected exactly one of step, constant, linear, cosine");
+    }
+    const auto check = [&](const std::string& field, double value) {
+      if (!range.Contains(value)) {
+        Refuse(JoinField(path, field),
+               absl::StrCat("is ", value, ", must be ", range.ToString()));
+      }
+    };
+    for (int i = 0; i < schedule.step_size(); ++i) {
+      check(FieldAt("step", i), schedule.step(i));
+    }
+    if (schedule.has_constant()) check("constant", schedule.constant());
+    const auto check_ramp = [&](const std::string& name,
+                                const proto::ValueSchedule::Ramp& ramp) {
+      for (const auto& [has, end, value] :
+           {std::tuple(ramp.has_from(), "from", ramp.from()),
+            std::tuple(ramp.has_to(), "to", ramp.to())}) {
+        const std::string field = JoinField(name, end);
+        if (has) {
+          check(field, value);
+        } else {
+          Refuse(JoinField(path, field), "is needed but not given");
+        }
+      }
+    };
+    if (schedule.has_linear()) check_ramp("linear", schedule.linear());
+    if (schedule.has_cosine()) check_ramp("cosine", schedule.cosine());
+  }
+
+  void CheckAttention() {
+    const proto::Attention& attention = job_.attention();
+    if (attention.has_features() && attention.features() % 2 != 0) {
+      Refuse("attention.features",
+             absl::StrCat("is ", attention.features(), ", must be even"));
+    }
+    std::set<int> layers;
+    for (int i = 0; i < attention.softmax_layers_size(); ++i) {
+      if (!layers.insert(attention.softmax_layers(i)).second) {
+        Refuse(FieldAt("attention.softmax_layers", i),
+               absl::StrCat("layer ", attention.softmax_layers(i),
+                            " is there twice"));
+      }
+    }
+  }
+
+  void CheckBatch() {
+    const int batch = job_.budget().batch();
+    const int data = job_.parallel().data();
+    const int micro = job_.budget().micro_batch();
+    if (batch < 1 || data < 1 || micro < 1) return;  // reported as ranges
+    if (batch % data != 0) {
+      Refuse("budget.batch",
+             absl::StrCat("is ", batch, ", which parallel.data ", data,
+                          " does not divide"));
+    } else if (batch / data % micro != 0) {
+      Refuse("budget.micro_batch",
+             absl::StrCat("is ", micro, ", which does not divide the ",
+                          batch / data, " rows a rank has of each batch"));
+    }
+  }
+
+  void CheckLora() {
+    std::set<std::string> names;
+    for (int i = 0; i < job_.lora().projections_size(); ++i) {
+      if (!names.insert(job_.lora().projections(i)).second) {
+        Refuse(
+            FieldAt("lora.projections", i),
+            absl::StrCat("'", job_.lora().projections(i), "' is there twice"));
+      }
+    }
+  }
+
+  void CheckEvaluation() {
+    for (int i = 0; i < job_.evaluation().modes_size(); ++i) {
+      if (job_.evaluation().modes(i) == proto::SINKS_ONLY) {
+        NeedSinks(FieldAt("evaluation.modes", i));
+      }
+    }
+  }
+
+  const proto::Job& job_;
+  std::vector<Problem>& problems_;
+};
+
+void CheckFile(const std::string& field, const std::string& path,
+               FileSystem* files, std::vector<Problem>* problems) {
+  if (path.empty()) return;
+  if (!files->Exists(path)) {
+    problems->push_back({field, absl::StrCat(path, " does not exist"), ""});
+  } else if (files->IsFolder(path)) {
+    problems->push_back(
+        {field, absl::StrCat(path, " is a folder, expected a file"), ""});
+  }
+}
+
+}  // namespace
+
+void ValidateJob(const proto::Job& expanded, std::vector<Problem>* problems) {
+  CheckFieldRules(expanded, "", problems);
+  Validator(expanded, problems).CheckAll();
+  CheckSupport(expanded, problems);
+}
+
+void CheckJobFiles(const proto::Job& expanded, FileSystem* files,
+                   std::vector<Problem>* problems) {
+  const std::string& model = expanded.model().path();
+  if (!model.empty() && files->IsFolder(model)) {
+    if (!files->Exists(JoinPath(model, "config.json"))) {
+      problems->push_back(
+          {"model.path",
+           absl::StrCat(model,
+                        " has no config.json: expected a Hugging Face "
+                        "folder or a GGUF file"),
+           ""});
+    }
+  } else {
+    CheckFile("model.path", model, files, problems);
+  }
+  CheckFile("data.path", expanded.data().path(), files, problems);
+  CheckFile("data.validation", expanded.data().validation(), files, problems);
+}
+
+}  // namespace caracal

@@ -1,0 +1,150 @@
+#include "jobs/spec/validate.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "jobs/spec/expand.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kGood[] = R"(
+    preset: "lolcats" model { path: "m" } data { path: "d" }
+    budget { transfer_steps: 3 finetune_steps: 2 batch: 4 } )";
+
+std::vector<std::string> Lines(const std::string& text) {
+  proto::Job job;
+  EXPECT_TRUE(google::protobuf::TextFormat::MergeFromString(text, &job))
+      << text;
+  std::vector<Problem> problems;
+  ValidateJob(ExpandJob(job), &problems);
+  std::vector<std::string> lines;
+  for (const Problem& problem : problems) lines.push_back(problem.ToString());
+  return lines;
+}
+
+TEST(ValidateTest, AcceptsAGoodJob) {
+  EXPECT_THAT(Lines(kGood), ElementsAre());
+}
+
+TEST(ValidateTest, AsksForWhatIsMissing) {
+  EXPECT_THAT(
+      Lines(""),
+      ElementsAre(HasSubstr("stages: a job needs stages, or a preset: one of "
+                            "lolcats"),
+                  "model.path: is needed but not given",
+                  "data.path: is needed but not given"));
+  EXPECT_THAT(Lines("preset: 'lolcats' model { path: 'm' } data { path: 'd' }"),
+              ElementsAre("stages[0].transfer.steps: is needed: give it, or "
+                          "budget.transfer_steps",
+                          "stages[1].finetune.steps: is needed: give it, or "
+                          "budget.finetune_steps"));
+}
+
+TEST(ValidateTest, KnowsThePresets) {
+  EXPECT_THAT(Lines("preset: 'lolcat' model { path: 'm' } data { path: 'd' }"),
+              ElementsAre("preset: there is no 'lolcat' here; did you mean "
+                          "'lolcats'?"));
+}
+
+// Each line is added to the good job and gives exactly this problem.
+TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
+  const struct {
+    const char* text;
+    const char* problem;
+  } kCases[] = {
+      {"stages { finetune {} }", "preset: cannot stand beside stages"},
+      {"attention { features: 33 }", "attention.features: is 33, must be even"},
+      {"attention { features: 512 }",
+       "attention.features: is 512, must be 32 to 256"},
+      {"attention { sinks: -1 }", "attention.sinks: is -1, must be 0 to 65536"},
+      {"budget { batch: 0 }", "budget.batch: is 0, must be 1 to 65536"},
+      {"budget { micro_batch: 3 }",
+       "budget.micro_batch: is 3, which does not divide the 4 rows"},
+      {"lora { projections: ['q', 'q'] }",
+       "lora.projections[1]: 'q' is there twice"},
+      {"lora { alpha: 0 }", "lora.alpha: is 0, must be above 0"},
+      {"evaluation { modes: SINKS_ONLY }",
+       "evaluation.modes[0]: sinks_only needs attention.sinks"},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_THAT(Lines(std::string(kGood) + c.text),
+                ::testing::Contains(HasSubstr(c.problem)))
+        << c.text;
+  }
+}
+
+TEST(ValidateTest, ReportsStagesThatCannotWork) {
+  const struct {
+    const char* stage;
+    const char* problem;
+  } kCases[] = {
+      {"", "stages[0]: is empty; expected transfer {...} or finetune {...}"},
+      {"transfer { steps: 1 loss { mse: 0 } }",
+       "stages[0].transfer.loss: mse, xent and kl are all 0"},
+      {"transfer { steps: 1 loss { mse: -1 } }",
+       "stages[0].transfer.loss.mse: is -1, must be at least 0"},
+      {"transfer { steps: 1 train_feature_maps: false "
+       "train_window_factors: false }",
+       "stages[0].transfer: trains nothing"},
+      {"transfer { steps: 1 lr: 11 }",
+       "stages[0].transfer.lr: is 11, must be above 0 and at most 10"},
+      {"finetune { steps: 1 schedule { warmup_steps: 2 } }",
+       "stages[0].finetune.schedule.warmup_steps: is 2, more than the stage's "
+       "1 steps"},
+      {"finetune { steps: 1 schedule { cosine { to: 1 } } }",
+       "stages[0].finetune.schedule.cosine.to: is 1, above the stage's lr"},
+      {"finetune { steps: 1 train_lora: false }",
+       "stages[0].finetune: trains nothing"},
+      {"finetune { steps: 1 student_mode: TEACHER }",
+       "stages[0].finetune.student_mode: there is no 'teacher' here"},
+      {"finetune { steps: 1 student_mode: SINKS_ONLY }",
+       "stages[0].finetune.student_mode: sinks_only needs attention.sinks"},
+      {"finetune { steps: 1 early_stop {} }",
+       "stages[0].finetune.early_stop: needs data.validation"},
+      {"finetune { steps: 1 curriculum { drop { } } }",
+       "stages[0].finetune.curriculum.drop: expected exactly one of"},
+      {"finetune { steps: 1 curriculum { drop { step: 0.5 constant: 1 } } }",
+       "stages[0].finetune.curriculum.drop: expected exactly one of"},
+      {"finetune { steps: 1 curriculum { drop { step: [0.5, 2] } } }",
+       "stages[0].finetune.curriculum.drop.step[1]: is 2, must be 0 to 1"},
+      {"finetune { steps: 1 curriculum { window { linear { from: 0 } } } }",
+       "stages[0].finetune.curriculum.window.linear.from: is 0, must be 1"},
+      {"finetune { steps: 1 curriculum { window { linear { from: 9 } } } }",
+       "stages[0].finetune.curriculum.window.linear.to: is needed"},
+      {"finetune { steps: 1 curriculum { drop_keeps_sinks: true } }",
+       "stages[0].finetune.curriculum.drop_keeps_sinks: only goes with"},
+      {"finetune { steps: 1 curriculum { closed_loop { p_max: 0.1 p_min: 0.2 "
+       "} } }",
+       "stages[0].finetune.curriculum.closed_loop.p_max: is 0.1, below"},
+  };
+  for (const auto& c : kCases) {
+    EXPECT_THAT(Lines(std::string("model { path: 'm' } data { path: 'd' } "
+                                  "stages { ") +
+                      c.stage + " }"),
+                ::testing::Contains(HasSubstr(c.problem)))
+        << c.stage;
+  }
+}
+
+TEST(ValidateTest, AsksAboutStepsThatContradict) {
+  EXPECT_THAT(Lines("model { path: 'm' } data { path: 'd' } "
+                    "stages { transfer { steps: 3 } } "
+                    "budget { transfer_steps: 4 }"),
+              ElementsAre(HasSubstr("budget.transfer_steps: the transfer "
+                                    "stages give other steps")));
+}
+
+TEST(ValidateTest, ReturnsAllProblems) {
+  EXPECT_EQ(Lines("preset: 'ssd' attention { window: 0 sinks: -1 } "
+                  "budget { batch: 0 } parallel { data: 2 } threads: -1")
+                .size(),
+            10u);
+}
+
+}  // namespace
+}  // namespace caracal
