@@ -6,7 +6,7 @@
 #include "core/base/status.h"
 #include "core/io/byte_cursor.h"
 #include "core/io/gguf_parser.h"
-#include "core/io/utf8.h"
+#include "core/io/quoted.h"
 
 namespace caracal {
 namespace {

@@ -4,7 +4,8 @@
 #include <numeric>
 
 #include "core/base/status.h"
-#include "core/io/utf8.h"
+#include "core/base/utf8.h"
+#include "core/io/quoted.h"
 
 namespace caracal {
 namespace {
