@@ -22,6 +22,10 @@ enum class Transpose : uint8_t { kNo, kYes };
 void MatMul(const Context& ctx, Transpose ta, Transpose tb, float alpha,
             ConstTensorView a, ConstTensorView b, float beta, TensorView c);
 
+// The micro-architecture OpenBLAS chose its kernels for ("Cooperlake",
+// "Haswell", ...): benchmarks print it, for a wrong guess costs a factor.
+const char* MatMulLibraryCore();
+
 }  // namespace caracal::kernels
 
 #endif  // CARACAL_KERNELS_MATMUL_MATMUL_H_
