@@ -26,7 +26,8 @@ void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
                      const ModePlan& plan, TensorView nll, TensorView argmax,
                      AttentionStatistics* statistics) const {
   ArenaScope scratch(exec.arena);
-  Variable x{.value = Hidden(exec, batch, plan, statistics)};
+  Variable x;
+  x.value = Hidden(exec, batch, plan, statistics);
   LmLoss(exec, *weights_,
          {.targets = batch.targets,
           .row_weight = ConstTensorView(),

@@ -33,7 +33,8 @@ enum class WeightForm {
   kBlocks,  // as encoded in the file: decoding reads fewer bytes
 };
 
-// Immutable after loading; thread-safe to read.
+// Immutable after loading; thread-safe to read. In kBlocks form the source
+// must live as long.
 struct LlamaWeights {
   ModelConfig config;
   Shard shard;
@@ -46,13 +47,11 @@ struct LlamaWeights {
   std::vector<LayerWeights> layers;
   Tensor rope_cos, rope_sin;  // [positions, D / 2]
 
-  // Reads this shard's part of every tensor. Positions beyond
-  // `max_positions` (at most the model's own) cannot be run. Errors name the
-  // file and the tensor.
+  // Reads this shard's part of every tensor. kBlocks is for one shard only.
+  // Errors name the file and the tensor.
   static absl::StatusOr<LlamaWeights> Load(const Context& ctx,
-                                           WeightSource& source, Shard shard,
-                                           WeightForm form,
-                                           int64_t max_positions);
+                                           const WeightSource& source,
+                                           Shard shard, WeightForm form);
 
   AdapterShape adapter_shape() const;
 };

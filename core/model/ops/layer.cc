@@ -194,7 +194,8 @@ class MlpGradient final : public Tape::Operation {
 Projection LayerContext::WithLora(
     const LinearWeight& weight,
     std::initializer_list<ProjectionName> names) const {
-  Projection projection{.weight = &weight};
+  Projection projection;
+  projection.weight = &weight;
   if (adapters == nullptr || !lora) return projection;
   int64_t out_begin = 0;
   int i = 0;

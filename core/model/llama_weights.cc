@@ -1,0 +1,175 @@
+#include "core/model/llama_weights.h"
+
+#include <string>
+#include <utility>
+
+#include "core/base/status.h"
+#include "kernels/rope/rope.h"
+
+namespace caracal {
+namespace {
+
+// A slice of a named tensor that goes into a weight.
+struct Part {
+  std::string name;
+  TensorSlice slice;
+  int64_t rows = 0;
+};
+
+class Loader {
+ public:
+  Loader(const Context& ctx, const WeightSource& source, WeightForm form)
+      : ctx_(ctx), source_(source), form_(form) {}
+
+  absl::StatusOr<Tensor> Vector(const std::string& name, int64_t size) {
+    Tensor out = Tensor::Empty(DType::kF32, {size});
+    RETURN_IF_ERROR(source_.ReadF32(ctx_, name, out.f32()));
+    return out;
+  }
+
+  // The parts below one another, all `columns` wide.
+  absl::StatusOr<LinearWeight> Matrix(const std::vector<Part>& parts,
+                                      int64_t columns) {
+    if (form_ == WeightForm::kBlocks) return Encoded(parts);
+    int64_t rows = 0;
+    for (const Part& part : parts) rows += part.rows;
+    Tensor dense = Tensor::Empty(DType::kF32, {rows, columns});
+    float* out = dense.f32();
+    for (const Part& part : parts) {
+      RETURN_IF_ERROR(source_.ReadF32(ctx_, part.name, part.slice, out));
+      out += part.rows * columns;
+    }
+    return LinearWeight(std::move(dense));
+  }
+
+ private:
+  absl::StatusOr<LinearWeight> Encoded(const std::vector<Part>& parts) {
+    std::vector<EncodedMatrix> matrices;
+    for (const Part& part : parts) {
+      ASSIGN_OR_RETURN(EncodedMatrix matrix,
+                       source_.ReadEncoded(ctx_, part.name));
+      matrices.push_back(std::move(matrix));
+    }
+    return LinearWeight(std::move(matrices));
+  }
+
+  const Context& ctx_;
+  const WeightSource& source_;
+  WeightForm form_;
+};
+
+// Rows of the heads in `heads`.
+Part HeadRows(std::string name, Range heads, int64_t head_dim) {
+  return {std::move(name),
+          {.row_begin = heads.begin * head_dim, .row_end = heads.end * head_dim},
+          heads.size() * head_dim};
+}
+Part Rows(std::string name, Range rows) {
+  return {std::move(name),
+          {.row_begin = rows.begin, .row_end = rows.end},
+          rows.size()};
+}
+// All rows, some columns.
+Part Columns(std::string name, Range columns, int64_t rows) {
+  return {std::move(name),
+          {.column_begin = columns.begin, .column_end = columns.end},
+          rows};
+}
+
+absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
+                                       int64_t index) {
+  const std::string prefix = absl::StrCat("model.layers.", index, ".");
+  const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
+  const int64_t c = w.config.hidden_size, d = w.config.head_dim;
+  const Range head_columns = {w.heads.begin * d, w.heads.end * d};
+  LayerWeights layer;
+  ASSIGN_OR_RETURN(layer.attention_norm,
+                   loader.Vector(prefix + "input_layernorm.weight", c));
+  ASSIGN_OR_RETURN(
+      layer.qkv,
+      loader.Matrix({HeadRows(attention + "q_proj.weight", w.heads, d),
+                     HeadRows(attention + "k_proj.weight", w.kv_heads, d),
+                     HeadRows(attention + "v_proj.weight", w.kv_heads, d)},
+                    c));
+  ASSIGN_OR_RETURN(
+      layer.o, loader.Matrix({Columns(attention + "o_proj.weight",
+                                      head_columns, c)},
+                             head_columns.size()));
+  ASSIGN_OR_RETURN(
+      layer.mlp_norm,
+      loader.Vector(prefix + "post_attention_layernorm.weight", c));
+  ASSIGN_OR_RETURN(layer.gate_up,
+                   loader.Matrix({Rows(mlp + "gate_proj.weight", w.columns),
+                                  Rows(mlp + "up_proj.weight", w.columns)},
+                                 c));
+  ASSIGN_OR_RETURN(
+      layer.down,
+      loader.Matrix({Columns(mlp + "down_proj.weight", w.columns, c)},
+                    w.columns.size()));
+  return layer;
+}
+
+}  // namespace
+
+absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
+                                                const WeightSource& source,
+                                                Shard shard, WeightForm form) {
+  LlamaWeights w;
+  w.config = source.config();
+  w.shard = shard;
+  const ModelConfig& config = w.config;
+  CARACAL_CHECK(form == WeightForm::kDense || shard.size == 1)
+      << "blocks are not cut into shards";
+  if (shard.size > config.kv_heads) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        source.path(), ": ", config.kv_heads,
+        " key/value heads cannot be split over ", shard.size, " ranks"));
+  }
+  w.kv_heads = shard.Of(config.kv_heads);
+  const int64_t group = config.heads / config.kv_heads;
+  w.heads = {w.kv_heads.begin * group, w.kv_heads.end * group};
+  w.columns = shard.Of(config.intermediate_size);
+  w.vocabulary = shard.Of(config.vocab_size);
+
+  Loader loader(ctx, source, form);
+  const int64_t c = config.hidden_size;
+  ASSIGN_OR_RETURN(
+      w.embedding,
+      loader.Matrix({Rows("model.embed_tokens.weight", w.vocabulary)}, c));
+  ASSIGN_OR_RETURN(w.final_norm, loader.Vector("model.norm.weight", c));
+  w.lm_head = w.embedding;
+  if (!config.tie_word_embeddings) {
+    ASSIGN_OR_RETURN(w.lm_head,
+                     loader.Matrix({Rows("lm_head.weight", w.vocabulary)}, c));
+  }
+  for (int64_t i = 0; i < config.layers; ++i) {
+    ASSIGN_OR_RETURN(LayerWeights layer, LoadLayer(loader, w, i));
+    w.layers.push_back(std::move(layer));
+  }
+  std::vector<float> inv_freq = config.inv_freq();
+  const int64_t half = config.head_dim / 2;
+  w.rope_cos = Tensor::Empty(DType::kF32, {config.max_positions, half});
+  w.rope_sin = Tensor::Empty(DType::kF32, {config.max_positions, half});
+  kernels::RopeTable(TensorView(inv_freq.data(), {half}), w.rope_cos,
+                     w.rope_sin);
+  return w;
+}
+
+AdapterShape LlamaWeights::adapter_shape() const {
+  const int64_t c = config.hidden_size, d = config.head_dim;
+  AdapterShape shape;
+  shape.layers = config.layers;
+  shape.heads = heads.size();
+  shape.head_dim = d;
+  shape.first_head = heads.begin;
+  shape.projections = {{{c, heads.size() * d},
+                        {c, kv_heads.size() * d},
+                        {c, kv_heads.size() * d},
+                        {heads.size() * d, c},
+                        {c, columns.size()},
+                        {c, columns.size()},
+                        {columns.size(), c}}};
+  return shape;
+}
+
+}  // namespace caracal

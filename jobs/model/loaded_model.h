@@ -1,0 +1,57 @@
+// A model as the client's commands name it: a Hugging Face folder, a GGUF
+// file, or a run folder of ours.
+#ifndef CARACAL_JOBS_MODEL_LOADED_MODEL_H_
+#define CARACAL_JOBS_MODEL_LOADED_MODEL_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/io/weight_source.h"
+#include "core/model/adapters.h"
+#include "core/model/llama.h"
+#include "core/model/llama_weights.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+struct LoadRequest {
+  std::string path;
+  WeightForm form = WeightForm::kDense;
+  // The student's attention and LoRA; a run folder has its own, and this then
+  // changes only the fields it sets. features 0: the head dimension.
+  std::function<void(StudentConfig*)> student;
+  // A student's tensors (safetensors, see student_file.h) instead of initial
+  // ones, or instead of the run folder's checkpoint. Empty: none.
+  std::string student_file;
+  uint64_t seed = 0;  // of initial adapters
+};
+
+// Weights, adapters and the model over them.
+struct LoadedModel {
+  std::string name;        // for people: the file's or folder's name
+  std::string base_path;   // where the base weights are
+  std::unique_ptr<WeightSource> source;
+  std::unique_ptr<LlamaWeights> weights;
+  std::unique_ptr<Adapters> adapters;
+  std::unique_ptr<Llama> llama;
+  // Of a run folder: its expanded job, and the checkpoint that was read.
+  std::optional<proto::Job> job;
+  std::string checkpoint;
+  // What the model runs as when nobody says otherwise: hybrid after a
+  // conversion, teacher for a bare model.
+  ComponentMode default_mode = ComponentMode::kTeacher;
+};
+
+// Errors name the file, tensor or field.
+absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
+                                      const LoadRequest& request);
+
+// Whether `path` is a folder that `caracal run` wrote.
+bool IsRunFolder(const std::string& path);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_MODEL_LOADED_MODEL_H_

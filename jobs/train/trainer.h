@@ -1,0 +1,78 @@
+// Runs the stages of an expanded job on one process: steps, validations,
+// learning rates, metrics and checkpoints.
+#ifndef CARACAL_JOBS_TRAIN_TRAINER_H_
+#define CARACAL_JOBS_TRAIN_TRAINER_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/clock.h"
+#include "core/base/file_system.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/model/batch_buffer.h"
+#include "core/model/llama.h"
+#include "jobs/train/checkpointing.h"
+#include "jobs/train/metrics_writer.h"
+#include "jobs/train/row_order.h"
+#include "jobs/train/stage_runner.h"
+#include "jobs/train/train_state.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+struct TrainerOptions {
+  // Read at step boundaries: save a checkpoint and return.
+  const std::atomic<bool>* stop = nullptr;
+  // After each step: what it gave, and the steps of its stage and of all.
+  std::function<void(const StepRecord&, int64_t, int64_t)> on_step;
+  Clock* clock = Clock::Real();
+};
+
+// All pointers are borrowed and must outlive the trainer; validation data may
+// be null. Not thread-safe.
+class Trainer {
+ public:
+  Trainer(const proto::Job* job, Llama* model, Execution exec,
+          PackedDataset* data, PackedDataset* validation,
+          Checkpointing* checkpointing, MetricsWriter* metrics,
+          TrainerOptions options);
+
+  // Goes on from `state` (a default one: the start; one that Restore() of the
+  // checkpointing gave: there, with its optimizer moments).
+  // Returns true when all stages are done, false when stopped by request.
+  absl::StatusOr<bool> Run(TrainState state);
+
+  const TrainState& state() const { return state_; }
+
+ private:
+  absl::StatusOr<bool> RunStage();
+  absl::StatusOr<StepRecord> RunStep();
+  absl::StatusOr<double> Validate();
+  absl::Status SaveIfDue(bool validated_best);
+  bool stop_requested() const { return options_.stop && *options_.stop; }
+
+  const proto::Job* job_;
+  Llama* model_;
+  Execution exec_;
+  PackedDataset* data_;
+  PackedDataset* validation_;
+  Checkpointing* checkpointing_;
+  MetricsWriter* metrics_;
+  TrainerOptions options_;
+
+  int64_t seq_len_, micro_batch_, total_steps_ = 0;
+  RowOrder order_;
+  BatchBuffer batch_, validation_batch_;
+  TrainState state_;
+  std::unique_ptr<StageRunner> runner_;  // of the current stage
+  ScheduleSettings schedule_;            // of the current stage
+  absl::Duration last_save_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_TRAIN_TRAINER_H_
