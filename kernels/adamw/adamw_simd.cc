@@ -26,7 +26,7 @@ void Step(const AdamWCoefficients& k, const float* grad, int64_t n,
     const Vec p = LoadN(param + i, lanes) * decay;
     const Vec m0 = LoadN(m + i, lanes);
     const Vec m1 = Fma(one_minus_beta1, g - m0, m0);
-    const Vec v1 = LoadN(v + i, lanes) * beta2 + one_minus_beta2 * g * g;
+    const Vec v1 = Fma(one_minus_beta2 * g, g, LoadN(v + i, lanes) * beta2);
     const Vec denominator = Sqrt(v1) / sqrt_correction2 + epsilon;
     StoreN(m + i, m1, lanes);
     StoreN(v + i, v1, lanes);

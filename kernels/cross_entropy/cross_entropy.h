@@ -19,7 +19,8 @@ namespace caracal::kernels {
 //     sum_exp[r]      = sum_j exp(logits[r, j] - row_max[r])
 //     target_logit[r] = the target's logit, 0 when not in this shard
 //     argmax[r]       = global id of the first maximum (int32); or undefined
-// A NaN or +infinite logit makes sum_exp NaN.
+// A row needs a finite logit; -infinite ones count for nothing, a NaN or
+// +infinite one makes sum_exp NaN.
 void CrossEntropyStatistics(const Context& ctx, ConstTensorView logits,
                             ConstTensorView targets, int64_t vocab_begin,
                             TensorView row_max, TensorView sum_exp,

@@ -69,7 +69,10 @@ void Statistics(const float* logits, int64_t n, float* row_max, float* sum_exp,
       max = block_max;
       best_block = begin;
     }
-    sum += BlockSumExp(logits + begin, length, max);
+    // While all were -infinite, any finite shift gives the zeros they stand
+    // for (and still lets NaN through).
+    const float shift = max == -__builtin_inff() ? 0.0f : max;
+    sum += BlockSumExp(logits + begin, length, shift);
   }
   int64_t best = best_block;
   while (best < n && logits[best] != max) ++best;
