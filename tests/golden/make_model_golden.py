@@ -310,8 +310,8 @@ def make_folder(name, seed):
     documents = torch.from_numpy(borders.cumsum(1))
     mask = torch.from_numpy(generator.random((ROWS, SEQ_LEN + 1)) < 0.7)
     save_tensors(folder / 'rows.safetensors', {
-        'tokens': rows.int(), 'document': documents.int(),
-        'loss_mask': mask.to(torch.uint8)})
+        'tokens': rows.float(), 'document': documents.float(),
+        'loss_mask': mask.float()})
     save_tensors(folder / 'logits.safetensors', {'logits': theirs[:1]})
     students = {'student': make_student(model, seed + 2),
                 'wide_student': make_student(model, seed + 3, 2 * model.D)}

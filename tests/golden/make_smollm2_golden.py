@@ -45,7 +45,7 @@ def make_rows(model_path, text_path):
     need = ROWS * (SEQ_LEN + 1)
     assert len(ids) >= need, f'{text_path} has {len(ids)} tokens, not {need}'
     save_tensors(OUT / 'rows.safetensors', {'tokens': torch.tensor(
-        ids[:need], dtype=torch.int32).view(ROWS, SEQ_LEN + 1)})
+        ids[:need], dtype=torch.float32).view(ROWS, SEQ_LEN + 1)})
 
 
 def transformers_logits(model, tokens):
