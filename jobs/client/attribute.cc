@@ -1,0 +1,102 @@
+#include "jobs/client/attribute.h"
+
+#include <memory>
+#include <string>
+
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "eval/attribution/result_json.h"
+#include "eval/measure/measure.h"
+#include "eval/report/html_report.h"
+#include "eval/report/terminal_report.h"
+#include "jobs/client/model_option.h"
+#include "jobs/model/compute.h"
+
+namespace caracal {
+namespace {
+
+struct AttributeOptions {
+  ModelOption model;
+  std::string data, modes, html;
+  int64_t rows = 0, skip = 0, seq_len = 0, batch = 4;
+  int bootstrap_samples = 1000;
+  uint64_t seed = 0;
+  bool json = false;
+};
+
+absl::Status Attribute(const AttributeOptions& o, Console& console) {
+  MeasureOptions options;
+  ASSIGN_OR_RETURN(options.modes, ParseModes(o.modes));
+  options.rows = o.rows;
+  options.skip = o.skip;
+  options.seq_len = o.seq_len;
+  options.micro_batch = o.batch;
+  options.bootstrap_samples = o.bootstrap_samples;
+  options.seed = o.seed;
+  options.progress = [&](const std::string& pass, int done, int total) {
+    console.err << "measured " << done << " of " << total << ": " << pass
+                << "\n";
+  };
+  Compute compute(o.model.threads);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PackedDataset> data,
+                   PackedDataset::Open(o.data));
+  ASSIGN_OR_RETURN(const LoadedModel model,
+                   o.model.Load(compute.context(), WeightForm::kDense));
+  RETURN_IF_ERROR(data->CheckVocabulary(model.weights->config.vocab_size));
+  const int64_t length = o.seq_len > 0 ? o.seq_len : data->seq_len();
+  if (length > data->seq_len() ||
+      length > model.weights->config.max_positions) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        o.data, ": rows have ", data->seq_len(),
+        " targets and the model's context is ",
+        model.weights->config.max_positions, "; ", length, " were asked for"));
+  }
+  ReportInput report;
+  ASSIGN_OR_RETURN(report.attribution,
+                   MeasureAttribution(*model.llama, compute.execution(), *data,
+                                      options));
+  report.attribution.settings.model = model.name;
+  report.attribution.settings.data = BaseName(o.data);
+  report.run.model_path = model.base_path;
+  if (!o.html.empty()) {
+    RETURN_IF_ERROR(FileSystem::Posix()->WriteFileAtomically(
+        o.html, HtmlReport(report)));
+  }
+  if (o.json) {
+    console.out << AttributionToJson(report.attribution);
+  } else {
+    console.out << TerminalReport(
+        report, {.width = static_cast<size_t>(console.columns()),
+                 .color = console.StyledOut()});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandBody DeclareAttribute(CLI::App& app) {
+  auto o = std::make_shared<AttributeOptions>();
+  o->model.Declare(app);
+  app.add_option("--data", o->data, "packed rows (caracal data pack)")
+      ->required();
+  app.add_option("--rows", o->rows, "the first so many rows; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--skip", o->skip, "rows passed over first")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seq-len", o->seq_len, "targets scored a row; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--modes", o->modes,
+                 "component modes, with commas between; all by default");
+  app.add_option("--batch", o->batch, "rows at a time")
+      ->check(CLI::Range(1, 4096));
+  app.add_option("--bootstrap-samples", o->bootstrap_samples,
+                 "resamples behind each interval")
+      ->check(CLI::Range(100, 1000000));
+  app.add_option("--seed", o->seed, "of the bootstrap");
+  app.add_option("--html", o->html, "also write the report as a page");
+  app.add_flag("--json", o->json, "print one JSON object");
+  return [o](Console& console) { return Attribute(*o, console); };
+}
+
+}  // namespace caracal

@@ -1,0 +1,56 @@
+#include "jobs/client/model_option.h"
+
+#include "absl/strings/str_split.h"
+#include "core/base/status.h"
+
+namespace caracal {
+
+void ModelOption::Declare(CLI::App& app) {
+  app.add_option("MODEL", path,
+                 "Hugging Face folder, GGUF file or run folder")
+      ->required();
+  app.add_option("--student", student_file,
+                 "trained tensors of a student (safetensors)");
+  app.add_option("--window", window, "W, tokens of the softmax window")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  app.add_option("--sinks", sinks, "S, first tokens kept in the softmax part")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 16));
+  app.add_option("--features", features, "F, columns of the feature maps")
+      ->check(CLI::Range(int64_t{2}, int64_t{256}));
+  app.add_option("--feature-map", feature_map, "phi")
+      ->check(CLI::IsMember({"hedgehog"}));
+  app.add_option("--window-kind", window_kind, "how the window moves")
+      ->check(CLI::IsMember({"sliding"}));
+  app.add_option("--lora-alpha", lora_alpha,
+                 "alpha of a --student's adapters (16)")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", threads, "CPU threads; 0: one a core")
+      ->check(CLI::Range(0, 1024));
+}
+
+absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
+                                              WeightForm form) const {
+  LoadRequest request;
+  request.path = path;
+  request.form = form;
+  request.student_file = student_file;
+  request.student = [this](StudentConfig* config) {
+    if (window >= 1) config->attention.window = window;
+    if (sinks >= 0) config->attention.sinks = sinks;
+    if (features >= 1) config->features = features;
+    if (lora_alpha > 0) config->lora.alpha = static_cast<float>(lora_alpha);
+  };
+  return LoadModel(ctx, request);
+}
+
+absl::StatusOr<std::vector<ComponentMode>> ParseModes(const std::string& text) {
+  std::vector<ComponentMode> modes;
+  for (const absl::string_view name :
+       absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    ASSIGN_OR_RETURN(const ComponentMode mode, ComponentModeFromName(name));
+    modes.push_back(mode);
+  }
+  return modes;
+}
+
+}  // namespace caracal

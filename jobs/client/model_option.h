@@ -1,0 +1,37 @@
+// MODEL and the student's settings, as every command that runs a model has
+// them.
+#ifndef CARACAL_JOBS_CLIENT_MODEL_OPTION_H_
+#define CARACAL_JOBS_CLIENT_MODEL_OPTION_H_
+
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "jobs/model/loaded_model.h"
+
+namespace caracal {
+
+// Outlives the app it is declared on. Fields below 0 were not given.
+struct ModelOption {
+  std::string path;
+  std::string student_file;
+  int64_t window = -1;
+  int64_t sinks = -1;
+  int64_t features = -1;
+  std::string window_kind;
+  std::string feature_map;
+  bool affine = false;
+  double lora_alpha = -1;
+  int threads = 0;
+
+  void Declare(CLI::App& app);
+  absl::StatusOr<LoadedModel> Load(const Context& ctx, WeightForm form) const;
+};
+
+// "a,b,c" of a --modes option. Empty text: no modes.
+absl::StatusOr<std::vector<ComponentMode>> ParseModes(const std::string& text);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_CLIENT_MODEL_OPTION_H_

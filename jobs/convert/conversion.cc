@@ -1,0 +1,319 @@
+#include "jobs/convert/conversion.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/base/status.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/io/tokenizer/load_tokenizer.h"
+#include "core/model/generate.h"
+#include "core/model/llama.h"
+#include "eval/attribution/result_json.h"
+#include "eval/measure/measure.h"
+#include "eval/report/html_report.h"
+#include "eval/report/metrics.h"
+#include "jobs/convert/run_folder.h"
+#include "jobs/model/compute.h"
+#include "jobs/spec/fingerprint.h"
+#include "jobs/spec/job_file.h"
+#include "jobs/spec/problem.h"
+#include "jobs/train/checkpointing.h"
+#include "jobs/train/student_config.h"
+#include "jobs/train/trainer.h"
+
+namespace caracal {
+namespace {
+
+// An advisory lock on the run folder; released when the process ends, however
+// it does.
+class RunLock {
+ public:
+  static absl::StatusOr<RunLock> Take(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) return ErrnoStatus(errno, "open " + path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      close(fd);
+      return absl::FailedPreconditionError(absl::StrCat(
+          path, ": another process is running this conversion"));
+    }
+    return RunLock(fd);
+  }
+  RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  RunLock& operator=(RunLock&&) = delete;
+  ~RunLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+ private:
+  explicit RunLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+uint64_t PeakResidentBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+class Conversion {
+ public:
+  explicit Conversion(const ConversionOptions& options)
+      : options_(options),
+        job_(options.job),
+        folder_{options.run_folder},
+        files_(FileSystem::Posix()),
+        compute_(options.job.threads()) {}
+
+  absl::StatusOr<ReportInput> Run();
+
+ private:
+  absl::Status PrepareFolder();
+  absl::Status LoadModel();
+  absl::Status OpenData();
+  absl::Status Train();
+  absl::Status Measure();
+  absl::Status Continue();
+  absl::Status WriteReport();
+  void Note(const std::string& line) const {
+    if (options_.events.note) options_.events.note(line);
+  }
+  void Timing(const std::string& what, absl::Duration start) {
+    report_.run.timings.push_back(
+        {what, absl::ToDoubleSeconds(Clock::Real()->Now() - start)});
+  }
+
+  const ConversionOptions& options_;
+  proto::Job job_;
+  RunFolder folder_;
+  FileSystem* files_;
+  Compute compute_;
+  std::optional<RunLock> lock_;
+  std::unique_ptr<WeightSource> source_;
+  std::string model_fingerprint_;
+  LlamaWeights weights_;
+  std::optional<Adapters> adapters_;
+  std::optional<Llama> llama_;
+  std::unique_ptr<PackedDataset> data_, validation_;
+  ReportInput report_;
+};
+
+// A fresh folder, or one whose run this job goes on with.
+absl::Status Conversion::PrepareFolder() {
+  RETURN_IF_ERROR(files_->CreateFolder(folder_.path));
+  ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(folder_.lock()));
+  lock_.emplace(std::move(lock));
+  if (!files_->Exists(folder_.job())) return absl::OkStatus();
+  if (!options_.resume) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        folder_.path,
+        ": holds a run already; go on with it by --resume, or choose another "
+        "--out"));
+  }
+  ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(folder_.job()));
+  std::vector<Problem> problems;
+  const proto::Job before =
+      ParseJob(text, folder_.job(), nullptr, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, folder_.job()));
+  // F may have been filled in from the model.
+  if (!job_.attention().has_features()) {
+    job_.mutable_attention()->set_features(before.attention().features());
+  }
+  const std::vector<std::string> differences = JobDifferences(before, job_);
+  if (differences.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      folder_.path, ": the run there was started with another job: ",
+      absl::StrJoin(differences, "; ")));
+}
+
+absl::Status Conversion::LoadModel() {
+  const absl::Duration start = Clock::Real()->Now();
+  const Context ctx = compute_.context();
+  ASSIGN_OR_RETURN(source_, OpenModel(job_.model().path()));
+  model_fingerprint_ = source_->Fingerprint(ctx);
+  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(ctx, *source_, Shard(),
+                                                WeightForm::kDense));
+  const StudentConfig student =
+      StudentConfigOf(job_, source_->config().head_dim);
+  job_.mutable_attention()->set_features(
+      static_cast<int32_t>(student.features));
+  adapters_.emplace(weights_.adapter_shape(), student);
+  adapters_->Initialize(job_.seed());
+  llama_.emplace(&weights_, &*adapters_);
+  RETURN_IF_ERROR(WriteJobText(job_, folder_.job()));
+  Timing("loading", start);
+  return absl::OkStatus();
+}
+
+absl::Status Conversion::OpenData() {
+  const int64_t vocabulary = weights_.config.vocab_size;
+  const int64_t wanted = job_.data().seq_len();
+  const auto open = [&](const std::string& path)
+      -> absl::StatusOr<std::unique_ptr<PackedDataset>> {
+    ASSIGN_OR_RETURN(std::unique_ptr<PackedDataset> data,
+                     PackedDataset::Open(path));
+    RETURN_IF_ERROR(data->CheckVocabulary(vocabulary));
+    const int64_t length = wanted > 0 ? wanted : data->seq_len();
+    if (length > data->seq_len()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": rows have ", data->seq_len(),
+          " targets, but data.seq_len asks for ", length));
+    }
+    if (length > weights_.config.max_positions) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": rows of ", length, " tokens are longer than the model's "
+          "context of ", weights_.config.max_positions));
+    }
+    return data;
+  };
+  ASSIGN_OR_RETURN(data_, open(job_.data().path()));
+  if (!job_.data().validation().empty()) {
+    ASSIGN_OR_RETURN(validation_, open(job_.data().validation()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Conversion::Train() {
+  Checkpointing checkpointing({.folder = folder_.checkpoints(),
+                               .model_fingerprint = model_fingerprint_,
+                               .job_fingerprint = JobFingerprint(job_),
+                               .keep_last = job_.checkpoint().keep_last(),
+                               .files = files_});
+  TrainState state;
+  if (options_.resume) {
+    std::vector<std::string> warnings;
+    ASSIGN_OR_RETURN(const std::optional<TrainState> restored,
+                     checkpointing.Restore(*llama_, &warnings));
+    for (const std::string& warning : warnings) Note(warning);
+    if (restored.has_value()) {
+      state = *restored;
+      Note(absl::StrCat("going on after step ", state.global_step, " from ",
+                        checkpointing.restored_from()));
+    }
+  }
+  MetricsWriter metrics(files_, folder_.metrics());
+  RETURN_IF_ERROR(metrics.KeepUntil(state.global_step));
+  const absl::Duration start = Clock::Real()->Now();
+  Trainer trainer(&job_, &*llama_, compute_.execution(), data_.get(),
+                  validation_.get(), &checkpointing, &metrics,
+                  {.stop = options_.stop,
+                   .on_step =
+                       [&](const StepRecord& record, int64_t, int64_t) {
+                         if (options_.events.step) options_.events.step(record);
+                       },
+                   .clock = Clock::Real()});
+  ASSIGN_OR_RETURN(const bool finished, trainer.Run(state));
+  if (!finished) {
+    return absl::CancelledError(absl::StrCat(
+        "stopped after step ", trainer.state().global_step,
+        "; everything is saved: go on with the same command and --resume"));
+  }
+  Timing("training", start);
+  // What takes part in the finished model.
+  for (const proto::Stage& stage : job_.stages()) {
+    if (stage.has_finetune() && stage.finetune().steps() > 0) {
+      adapters_->lora_active = true;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Conversion::Measure() {
+  const proto::Evaluation& e = job_.evaluation();
+  const absl::Duration start = Clock::Real()->Now();
+  MeasureOptions options;
+  for (const int mode : e.modes()) {
+    options.modes.push_back(
+        ModeFromProto(static_cast<proto::ComponentMode>(mode)));
+  }
+  options.rows = e.rows();
+  options.seq_len = job_.data().seq_len();
+  options.micro_batch = job_.budget().micro_batch();
+  options.baseline_sinks.assign(e.baseline_sinks().begin(),
+                                e.baseline_sinks().end());
+  options.bootstrap_samples = e.bootstrap_samples();
+  options.seed = job_.seed();
+  options.progress = options_.events.measured;
+  PackedDataset& data = validation_ != nullptr ? *validation_ : *data_;
+  ASSIGN_OR_RETURN(report_.attribution,
+                   MeasureAttribution(*llama_, compute_.execution(), data,
+                                      options));
+  report_.attribution.settings.model = BaseName(job_.model().path());
+  report_.attribution.settings.data = BaseName(data.path());
+  Timing("measuring", start);
+  return absl::OkStatus();
+}
+
+absl::Status Conversion::Continue() {
+  const std::string& prompt = job_.evaluation().prompt();
+  if (prompt.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                   LoadTokenizer(job_.model().path()));
+  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                   tokenizer->Encode(prompt));
+  if (tokens.empty()) return absl::OkStatus();
+  const auto run = [&](ComponentMode mode) -> absl::StatusOr<std::string> {
+    Decoder decoder(&*llama_, compute_.execution(), mode);
+    const int32_t eos = tokenizer->eos_id();
+    ASSIGN_OR_RETURN(
+        const std::vector<int32_t> out,
+        GenerateGreedy(decoder, tokens, job_.evaluation().max_new_tokens(),
+                       {&eos, 1}, nullptr));
+    return tokenizer->Decode(out);
+  };
+  report_.run.prompt = prompt;
+  ASSIGN_OR_RETURN(report_.run.teacher_continuation,
+                   run(ComponentMode::kTeacher));
+  ASSIGN_OR_RETURN(report_.run.student_continuation,
+                   run(ModeFromProto(job_.evaluation().eval_mode())));
+  return absl::OkStatus();
+}
+
+absl::Status Conversion::WriteReport() {
+  ASSIGN_OR_RETURN(report_.metrics, ReadMetrics(*files_, folder_.metrics()));
+  RunInfo& run = report_.run;
+  run.model_path = job_.model().path();
+  run.job_path = folder_.job();
+  run.job_text = JobText(job_);
+  run.date = absl::FormatTime("%Y-%m-%d %H:%M", Clock::Real()->WallTime(),
+                              absl::LocalTimeZone());
+  run.files = {{"report", folder_.report()},
+               {"attribution", folder_.attribution()},
+               {"metrics", folder_.metrics()},
+               {"checkpoints", folder_.checkpoints()},
+               {"job", folder_.job()}};
+  run.peak_bytes = PeakResidentBytes();
+  RETURN_IF_ERROR(files_->WriteFileAtomically(
+      folder_.attribution(), AttributionToJson(report_.attribution)));
+  return files_->WriteFileAtomically(folder_.report(), HtmlReport(report_));
+}
+
+absl::StatusOr<ReportInput> Conversion::Run() {
+  RETURN_IF_ERROR(PrepareFolder());
+  RETURN_IF_ERROR(LoadModel());
+  RETURN_IF_ERROR(OpenData());
+  RETURN_IF_ERROR(Train());
+  if (job_.evaluation().rows() > 0) {
+    RETURN_IF_ERROR(Measure());
+    RETURN_IF_ERROR(Continue());
+    RETURN_IF_ERROR(WriteReport());
+  }
+  return report_;
+}
+
+}  // namespace
+
+absl::StatusOr<ReportInput> RunConversion(const ConversionOptions& options) {
+  return Conversion(options).Run();
+}
+
+}  // namespace caracal

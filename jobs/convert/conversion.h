@@ -1,0 +1,43 @@
+// A whole conversion on one process: load, train, measure, report.
+#ifndef CARACAL_JOBS_CONVERT_CONVERSION_H_
+#define CARACAL_JOBS_CONVERT_CONVERSION_H_
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "eval/report/report_input.h"
+#include "jobs/train/metrics_writer.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// Who watches. All may be empty; called on the converting thread.
+struct ConversionEvents {
+  // A line for people: what was loaded, where it goes on.
+  std::function<void(const std::string&)> note;
+  // A step's record, with the steps of its stage.
+  std::function<void(const StepRecord&)> step;
+  // After each pass of the measurement: its name, passes done, passes in all.
+  std::function<void(const std::string&, int, int)> measured;
+};
+
+struct ConversionOptions {
+  proto::Job job;  // expanded and validated
+  std::string run_folder;
+  // Go on from the newest checkpoint of the folder; without one, start.
+  bool resume = false;
+  const std::atomic<bool>* stop = nullptr;
+  ConversionEvents events;
+};
+
+// What the report shows, and the folder holds. kCancelled when stopped: the
+// message says how to go on. kAlreadyExists: the folder holds a run and
+// `resume` is off. kFailedPrecondition: another process is writing to it, or
+// its job, model or data differ from this job's, field by field.
+absl::StatusOr<ReportInput> RunConversion(const ConversionOptions& options);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_CONVERT_CONVERSION_H_

@@ -1,0 +1,87 @@
+#include "jobs/model/loaded_model.h"
+
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "core/model/student_file.h"
+#include "dist/checkpoint/checkpoint.h"
+#include "jobs/spec/job_file.h"
+#include "jobs/train/checkpointing.h"
+#include "jobs/train/student_config.h"
+
+namespace caracal {
+namespace {
+
+// The student's settings: the run's, or defaults for a bare model; then the
+// student file's shape; then what the caller asks for.
+absl::StatusOr<StudentConfig> StudentOf(const LoadRequest& request,
+                                        const LoadedModel& model) {
+  const int64_t head_dim = model.source->config().head_dim;
+  StudentConfig config;
+  if (model.job.has_value()) {
+    config = StudentConfigOf(*model.job, head_dim);
+  } else {
+    config.features = head_dim;
+  }
+  if (!request.student_file.empty()) {
+    ASSIGN_OR_RETURN(const StudentFileShape shape,
+                     ReadStudentShape(request.student_file));
+    config.features = shape.features;
+    const float alpha = config.lora.alpha;
+    if (shape.has_lora) config.lora = shape.lora;
+    config.lora.alpha = alpha;
+  }
+  if (request.student) request.student(&config);
+  return config;
+}
+
+}  // namespace
+
+bool IsRunFolder(const std::string& path) {
+  FileSystem* files = FileSystem::Posix();
+  return files->IsFolder(path) &&
+         files->Exists(JoinPath(path, "job.textproto"));
+}
+
+absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
+                                      const LoadRequest& request) {
+  LoadedModel model;
+  model.base_path = request.path;
+  if (IsRunFolder(request.path)) {
+    ASSIGN_OR_RETURN(model.job,
+                     LoadJob(JoinPath(request.path, "job.textproto"), {}));
+    model.base_path = model.job->model().path();
+  }
+  model.name = BaseName(model.base_path);
+  ASSIGN_OR_RETURN(model.source, OpenModel(model.base_path));
+  ASSIGN_OR_RETURN(LlamaWeights weights,
+                   LlamaWeights::Load(ctx, *model.source, Shard(),
+                                      request.form));
+  model.weights = std::make_unique<LlamaWeights>(std::move(weights));
+  ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
+  model.adapters = std::make_unique<Adapters>(model.weights->adapter_shape(),
+                                              student);
+  model.adapters->Initialize(request.seed);
+  if (!request.student_file.empty()) {
+    RETURN_IF_ERROR(ReadStudent(request.student_file, model.adapters.get()));
+    model.default_mode = ComponentMode::kHybrid;
+  } else if (model.job.has_value()) {
+    const std::string folder = JoinPath(request.path, "checkpoints");
+    std::vector<std::string> warnings;
+    ASSIGN_OR_RETURN(const std::optional<std::string> latest,
+                     LatestCheckpoint(FileSystem::Posix(), folder, &warnings));
+    if (!latest.has_value()) {
+      return absl::NotFoundError(absl::StrCat(
+          folder, ": no whole checkpoint here; has the run saved one?"));
+    }
+    model.checkpoint = *latest;
+    RETURN_IF_ERROR(ReadCheckpointParameters(
+        model.checkpoint, model.source->Fingerprint(ctx),
+        model.adapters.get()));
+    model.default_mode = ModeFromProto(model.job->evaluation().eval_mode());
+  }
+  model.llama =
+      std::make_unique<Llama>(model.weights.get(), model.adapters.get());
+  return model;
+}
+
+}  // namespace caracal
