@@ -1,0 +1,40 @@
+// The modes of a result in the order and words in which reports show them.
+#ifndef CARACAL_EVAL_REPORT_MODE_ROWS_H_
+#define CARACAL_EVAL_REPORT_MODE_ROWS_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "eval/attribution/result.h"
+#include "eval/statistics/interval.h"
+
+namespace caracal {
+
+enum class ModeKind {
+  kTeacher,
+  kStudent,    // hybrid
+  kComponent,  // the student with parts taken out
+  kBaseline,   // the untrained teacher with a window
+};
+
+struct ModeRow {
+  const ModeResult* result;  // in the AttributionResult given
+  ModeKind kind;
+  std::string label;    // "hybrid", "teacher_swa S=4"
+  std::string meaning;  // "window only, linear part removed"
+  Interval to_teacher;  // loss minus the teacher's, paired over rows
+};
+
+// Teacher, hybrid, components, baselines; modes unknown here come after the
+// components. `teacher_swa` is left out where a baseline has the same sinks.
+// Holds pointers into `result`.
+std::vector<ModeRow> ModeRows(const AttributionResult& result);
+
+// Whether rows[i] begins a new group: teacher and student, components,
+// baselines.
+bool StartsGroup(const std::vector<ModeRow>& rows, size_t i);
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_REPORT_MODE_ROWS_H_

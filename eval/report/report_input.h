@@ -1,0 +1,49 @@
+// Everything a report shows: what was measured, how training went, and what
+// the run was. Plain values; either report is a pure function of them.
+#ifndef CARACAL_EVAL_REPORT_REPORT_INPUT_H_
+#define CARACAL_EVAL_REPORT_REPORT_INPUT_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "eval/attribution/result.h"
+#include "eval/report/metrics.h"
+
+namespace caracal {
+
+// Empty texts and zeros are left out of the reports.
+struct RunInfo {
+  std::string model_path;
+  std::string job_path;
+  std::string job_text;  // the expanded job, as written to the run folder
+  std::string date;      // any one form, for people
+
+  // Greedy continuations of one prompt.
+  std::string prompt;
+  std::string teacher_continuation;
+  std::string student_continuation;
+
+  struct File {
+    std::string what;  // "checkpoint", "metrics", ...
+    std::string path;
+  };
+  std::vector<File> files;
+
+  struct Timing {
+    std::string what;  // "attention transfer", ...
+    double seconds = 0;
+  };
+  std::vector<Timing> timings;
+  uint64_t peak_bytes = 0;  // resident memory
+};
+
+struct ReportInput {
+  AttributionResult attribution;
+  std::vector<StepMetrics> metrics;
+  RunInfo run;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_EVAL_REPORT_REPORT_INPUT_H_

@@ -1,0 +1,243 @@
+// Table, masses, verdict, then texts and places.
+#include "eval/report/terminal_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "eval/report/mode_rows.h"
+#include "eval/report/numbers.h"
+#include "eval/report/settings_text.h"
+#include "eval/report/text.h"
+#include "eval/report/verdict.h"
+
+namespace caracal {
+namespace {
+
+constexpr char kBold[] = "1", kDim[] = "2", kGreen[] = "32", kYellow[] = "33";
+
+// Collects the report; knows width and colours.
+class Writer {
+ public:
+  explicit Writer(const TerminalOptions& options) : options_(options) {}
+
+  std::string Style(absl::string_view code, absl::string_view text) const {
+    if (!options_.color || text.empty()) return std::string(text);
+    return absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
+  }
+  void Line(absl::string_view text = "") {
+    absl::StrAppend(&out_, absl::StripTrailingAsciiWhitespace(text), "\n");
+  }
+  // Wrapped; the first line begins with `mark`, the others are indented.
+  void Paragraph(absl::string_view mark, absl::string_view text,
+                 absl::string_view style = "") {
+    const size_t indent = DisplayWidth(mark);
+    const size_t width =
+        options_.width > indent + 20 ? options_.width - indent : size_t{20};
+    bool first = true;
+    for (const std::string& line : WrapText(text, width)) {
+      const std::string start =
+          first ? std::string(mark) : std::string(indent, ' ');
+      Line(style.empty() ? start + line : Style(style, start + line));
+      first = false;
+    }
+  }
+  void Rule(size_t width) {
+    std::string rule = "  ";
+    for (size_t i = 2; i < width; ++i) rule += "\u2500";
+    Line(Style(kDim, rule));
+  }
+  std::string Finish() && { return std::move(out_); }
+
+ private:
+  TerminalOptions options_;
+  std::string out_;
+};
+
+std::string Right(absl::string_view text, size_t width) {
+  const size_t have = DisplayWidth(text);
+  return std::string(width > have ? width - have : 0, ' ') + std::string(text);
+}
+
+std::string Left(absl::string_view text, size_t width) {
+  const size_t have = DisplayWidth(text);
+  return std::string(text) + std::string(width > have ? width - have : 1, ' ');
+}
+
+constexpr size_t kLabel = 18, kNumber = 9, kRange = 19;
+constexpr size_t kTable = 2 + kLabel + 2 * kNumber + 2 * kRange;
+
+void WriteTable(Writer& out, const AttributionResult& result) {
+  const std::vector<ModeRow> rows = ModeRows(result);
+  if (rows.empty()) return;
+  out.Line(out.Style(
+      kDim, absl::StrCat("  ", Left("nats per token", kLabel),
+                         Right("loss", kNumber), Right("95% interval", kRange),
+                         Right("\u2212 teacher", kNumber + 2),
+                         Right("95% interval", kRange - 2))));
+  out.Rule(kTable);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const ModeRow& row = rows[i];
+    if (i > 0 && StartsGroup(rows, i)) {
+      out.Line(out.Style(kDim, row.kind == ModeKind::kBaseline
+                                   ? "  untrained teacher with a window"
+                                   : "  student with parts removed"));
+    }
+    const bool teacher = row.kind == ModeKind::kTeacher;
+    const bool student = row.kind == ModeKind::kStudent;
+    const std::string name =
+        absl::StrCat("  ", Left(Printable(row.label), kLabel),
+                     Right(Fixed(row.result->loss, 3), kNumber));
+    const std::string difference =
+        teacher ? "" : Right(Signed(row.to_teacher.mean, 3), kNumber);
+    out.Line(absl::StrCat(
+        student ? out.Style(kBold, name) : name,
+        out.Style(kDim, Right(Range(row.result->interval, 3), kRange)),
+        student ? out.Style(kBold, difference) : difference,
+        out.Style(kDim, teacher
+                            ? ""
+                            : Right(SignedRange(row.to_teacher, 3), kRange))));
+  }
+  out.Rule(kTable);
+  for (const ComponentDrop& drop : result.drop) {
+    const int decimals = DecimalsFor(drop.drop);
+    out.Line(absl::StrCat(
+        "  ",
+        Left(absl::StrCat("removing ", Printable(drop.component)), kLabel),
+        Right(Signed(drop.drop.mean, decimals), kNumber),
+        out.Style(kDim, Right(SignedRange(drop.drop, decimals), kRange))));
+  }
+  out.Line();
+}
+
+// One block character a layer, the mean over its heads on a common scale.
+std::string Spark(const HeadGrid& grid, double limit) {
+  const char* const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                "\u2585", "\u2586", "\u2587", "\u2588"};
+  std::string spark;
+  for (const auto& layer : grid) {
+    const double mean = GridMean({layer});
+    if (!std::isfinite(mean)) {
+      spark += " ";
+      continue;
+    }
+    const double share = limit > 0 ? std::clamp(mean / limit, 0.0, 1.0) : 0;
+    spark += blocks[std::lround(share * 7)];
+  }
+  return spark;
+}
+
+double LargestLayer(const HeadGrid& grid) {
+  double largest = 0;
+  for (const auto& layer : grid) {
+    const double mean = GridMean({layer});
+    if (std::isfinite(mean)) largest = std::max(largest, mean);
+  }
+  return largest;
+}
+
+void WriteMasses(Writer& out, const AttributionResult& result) {
+  const AttentionMasses& masses = result.masses;
+  const double la = GridMean(masses.la_mass);
+  if (std::isfinite(la)) {
+    const double limit = std::max(LargestLayer(masses.la_mass),
+                                  LargestLayer(masses.teacher_out_mass));
+    const double teacher = GridMean(masses.teacher_out_mass);
+    const auto line = [&](absl::string_view name, const HeadGrid& grid) {
+      out.Line(absl::StrCat("  ", Left(name, 28),
+                            Right(Percent(GridMean(grid)), 6), "   ",
+                            Spark(grid, limit)));
+    };
+    out.Line(out.Style(kDim, absl::StrCat("  ", Left("attention mass", 28),
+                                          Right("mean", 6), "   by layer")));
+    line("linear part", masses.la_mass);
+    line("teacher outside the window", masses.teacher_out_mass);
+    out.Line(absl::StrCat("  ", Left("gap, points", 28),
+                          Right(Signed(100 * (la - teacher), 1), 6)));
+    out.Line(absl::StrCat("  ", Left("linear part of the output", 28),
+                          Right(Percent(GridMean(masses.la_output_share)), 6)));
+  }
+  if (std::isfinite(result.reach)) {
+    out.Line(absl::StrCat("  ", Left("reach, of scored tokens", 28),
+                          Right(Percent(result.reach), 6)));
+  }
+  if (std::isfinite(la) || std::isfinite(result.reach)) out.Line();
+}
+
+void WriteVerdict(Writer& out, const Verdict& verdict) {
+  const auto color = [](Tone tone) {
+    return tone == Tone::kGood      ? absl::string_view(kGreen)
+           : tone == Tone::kWarning ? absl::string_view(kYellow)
+                                    : absl::string_view();
+  };
+  out.Paragraph("", verdict.headline.text,
+                absl::StrCat(kBold, ";", color(verdict.headline.tone)));
+  for (const Finding& finding : verdict.findings) {
+    const char* mark = finding.tone == Tone::kGood      ? "  + "
+                       : finding.tone == Tone::kWarning ? "  ! "
+                                                        : "  \u2022 ";
+    out.Paragraph(mark, finding.text,
+                  finding.tone == Tone::kWarning ? kYellow : "");
+  }
+  out.Line();
+}
+
+void WriteTexts(Writer& out, const RunInfo& run) {
+  if (run.teacher_continuation.empty() && run.student_continuation.empty()) {
+    return;
+  }
+  const auto text = [&](absl::string_view name, const std::string& what) {
+    const std::string clean = Printable(what);
+    out.Paragraph(out.Style("", Left(name, 10)),
+                  absl::StripAsciiWhitespace(clean));
+  };
+  text("prompt", run.prompt);
+  text("teacher", run.teacher_continuation);
+  text("student", run.student_continuation);
+  out.Line();
+}
+
+void WriteRun(Writer& out, const RunInfo& run) {
+  std::string timings;
+  for (const RunInfo::Timing& timing : run.timings) {
+    absl::StrAppend(&timings, timings.empty() ? "" : ", ",
+                    Printable(timing.what), " ", Duration(timing.seconds));
+  }
+  if (run.peak_bytes > 0) {
+    absl::StrAppend(&timings, timings.empty() ? "" : ", ", "peak memory ",
+                    Bytes(run.peak_bytes));
+  }
+  if (!timings.empty()) out.Paragraph("", timings);
+  size_t widest = 0;
+  for (const RunInfo::File& file : run.files) {
+    widest = std::max(widest, DisplayWidth(Printable(file.what)));
+  }
+  // Not wrapped: a path must stay whole to be copied.
+  for (const RunInfo::File& file : run.files) {
+    out.Line(Left(Printable(file.what), widest + 2) + Printable(file.path));
+  }
+}
+
+}  // namespace
+
+std::string TerminalReport(const ReportInput& input,
+                           const TerminalOptions& options) {
+  const AttributionResult& result = input.attribution;
+  Writer out(options);
+  out.Line(out.Style(kBold, absl::StrCat("Attribution report: ",
+                                         Printable(result.settings.model))));
+  out.Paragraph("", Printable(DescribeAttention(result.settings)));
+  out.Paragraph("", Printable(DescribeRows(result.settings)));
+  out.Line();
+  WriteTable(out, result);
+  WriteMasses(out, result);
+  WriteVerdict(out, JudgeAttribution(result));
+  WriteTexts(out, input.run);
+  WriteRun(out, input.run);
+  return std::move(out).Finish();
+}
+
+}  // namespace caracal

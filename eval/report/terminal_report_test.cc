@@ -1,0 +1,81 @@
+// The text report: numbers, widths, colours and hostile texts.
+#include "eval/report/terminal_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_split.h"
+#include "eval/report/testing/sample_report.h"
+#include "eval/report/text.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(TerminalReportTest, HasTheTableTheVerdictAndThePlaces) {
+  const std::string text = TerminalReport(SampleReport());
+  EXPECT_THAT(text, ContainsRegex("  teacher +3\\.865 +\\[3\\.[0-9]{3}, "
+                                  "[34]\\.[0-9]{3}\\]\n"));
+  EXPECT_THAT(text, ContainsRegex("  hybrid +3\\.924 .* \\+0\\.059 +\\[\\+"));
+  EXPECT_THAT(text, ContainsRegex("  teacher_swa S=0 +5\\.070 .*\\+1\\.205"));
+  EXPECT_THAT(text, ContainsRegex("  teacher_swa S=4 +3\\.983 .*\\+0\\.118"));
+  EXPECT_THAT(text, ContainsRegex("  removing la +\\+0\\.027"));
+  EXPECT_THAT(text, ContainsRegex("reach, of scored tokens +88%"));
+  for (const char* part :
+       {"The linear part is used", "Sinks alone", "training-free baseline",
+        "The package manager of a Debian system", "archive & checks",
+        "runs/smollm2-demo/metrics.jsonl", "attention transfer 1 min 47 s",
+        "peak memory 1.9 GiB"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+}
+
+TEST(TerminalReportTest, NoLineIsWiderThanTheTerminal) {
+  for (size_t width : {80, 100, 140}) {
+    const std::string text = TerminalReport(SampleReport(), {.width = width});
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      EXPECT_LE(DisplayWidth(line), width) << line;
+    }
+  }
+}
+
+TEST(TerminalReportTest, ColorsOnlyWhenAskedFor) {
+  EXPECT_THAT(TerminalReport(SampleReport()), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(TerminalReport(SampleReport(), {.color = true}),
+              HasSubstr("\x1b[1m"));
+}
+
+TEST(TerminalReportTest, TextsCannotSteerTheTerminal) {
+  ReportInput input = SampleReport();
+  const std::string evil =
+      "\x1b]0;title\x07\x1b[2J\x9b"
+      "2J\r";
+  for (std::string* text :
+       {&input.attribution.settings.model, &input.attribution.settings.data,
+        &input.attribution.settings.feature_map, &input.run.prompt,
+        &input.run.teacher_continuation, &input.run.files[0].path,
+        &input.run.files[0].what, &input.run.timings[0].what,
+        &input.attribution.modes[2].mode,
+        &input.attribution.drop[0].component}) {
+    *text = evil;
+  }
+  const std::string out = TerminalReport(input);
+  for (char c : out) {
+    EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
+  }
+  EXPECT_THAT(out, Not(HasSubstr("\x1b")));
+}
+
+TEST(TerminalReportTest, AnEmptyResultSaysThatNothingWasMeasured) {
+  const std::string text = TerminalReport({});
+  EXPECT_THAT(text, HasSubstr("was not measured"));
+  EXPECT_THAT(text, Not(HasSubstr("nan")));
+}
+
+}  // namespace
+}  // namespace caracal

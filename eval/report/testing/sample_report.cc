@@ -1,0 +1,164 @@
+// Figures from a seeded generator; means are made exact.
+#include "eval/report/testing/sample_report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "eval/attribution/result_intervals.h"
+
+namespace caracal {
+namespace {
+
+// A uniform number in [0, 1), the same with every standard library.
+double Uniform(std::mt19937_64& generator) {
+  return static_cast<double>(generator() >> 11) * 0x1p-53;
+}
+
+// Roughly normal, with variance 1.
+double Normal(std::mt19937_64& generator) {
+  double sum = -6;
+  for (int i = 0; i < 12; ++i) sum += Uniform(generator);
+  return sum;
+}
+
+// `rows` values of mean 0 and, roughly, standard deviation 1.
+std::vector<double> Spread(int rows, std::mt19937_64& generator) {
+  std::vector<double> values(static_cast<size_t>(rows));
+  double sum = 0;
+  for (double& value : values) sum += value = Normal(generator);
+  for (double& value : values) value -= sum / rows;
+  return values;
+}
+
+AttentionMasses SampleMasses(std::mt19937_64& generator) {
+  AttentionMasses masses;
+  for (int layer = 0; layer < 30; ++layer) {
+    std::vector<double> la, share, teacher;
+    for (int head = 0; head < 9; ++head) {
+      const double depth = layer / 29.0;
+      const double wide = 0.08 +
+                          0.34 * std::sin(3.1 * depth) * Uniform(generator) +
+                          0.25 * std::pow(Uniform(generator), 6);
+      const double used = std::clamp(
+          wide * (0.35 + 0.6 * Uniform(generator)) + 0.02 * Normal(generator),
+          0.002, 0.95);
+      teacher.push_back(wide);
+      la.push_back(used);
+      share.push_back(0.7 * used);
+    }
+    masses.la_mass.push_back(la);
+    masses.la_output_share.push_back(share);
+    masses.teacher_out_mass.push_back(teacher);
+  }
+  return masses;
+}
+
+std::vector<StepMetrics> SampleMetrics(std::mt19937_64& generator) {
+  std::vector<StepMetrics> metrics;
+  for (int step = 1; step <= 32; ++step) {
+    const double loss = 0.0021 + 0.061 * std::exp(-step / 5.0);
+    metrics.push_back({"transfer", step,
+                       loss * std::exp(0.06 * Normal(generator)),
+                       612 + 9 * Normal(generator)});
+  }
+  for (int step = 1; step <= 16; ++step) {
+    const double loss = 3.93 + 0.31 * std::exp(-step / 4.0);
+    metrics.push_back({"finetune", step, loss + 0.09 * Normal(generator),
+                       431 + 7 * Normal(generator)});
+    if (step % 4 == 0) metrics.back().validation_loss = loss - 0.02;
+  }
+  return metrics;
+}
+
+constexpr char kJob[] =
+    "# Debian's reference, converted on two cores\n"
+    "name: \"smollm2-demo\"\n"
+    "preset: LOLCATS\n"
+    "model { path: \"SmolLM2-135M-Instruct.Q4_1.gguf\" }\n"
+    "data { path: \"train.h5\" validation: \"heldout.h5\" }\n"
+    "attention { window: 64 sinks: 0 feature_map: \"hedgehog\" features: 64 }\n"
+    "budget { transfer_steps: 32 finetune_steps: 16 batch: 4 }\n";
+
+}  // namespace
+
+AttributionResult SampleAttribution(const SampleLosses& losses) {
+  std::mt19937_64 generator(11);
+  AttributionResult result;
+  result.settings = {"SmolLM2-135M-Instruct",
+                     "heldout.h5",
+                     64,
+                     0,
+                     "sliding",
+                     "hedgehog",
+                     64,
+                     losses.rows,
+                     512,
+                     30,
+                     9};
+  const std::vector<double> rows = Spread(losses.rows, generator);
+  const auto mode = [&](const char* name, double loss) {
+    ModeResult m{name, loss, {}, loss + 0.06 * (loss - losses.teacher), {}};
+    const std::vector<double> noise = Spread(losses.rows, generator);
+    const double wide =
+        losses.noise * (1 + 4 * std::abs(loss - losses.teacher));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      m.per_row.push_back(loss + 0.35 * rows[i] +
+                          (loss == losses.teacher ? 0 : wide * noise[i]));
+    }
+    return m;
+  };
+  result.modes = {mode("teacher", losses.teacher),
+                  mode("teacher_swa", losses.teacher_swa_s0),
+                  mode("hybrid", losses.hybrid),
+                  mode("swa_only", losses.swa_only),
+                  mode("la_only", losses.la_only),
+                  mode("la_past", losses.la_past),
+                  mode("none", losses.none)};
+  result.baselines = {mode("teacher_swa_s0", losses.teacher_swa_s0),
+                      mode("teacher_swa_s4", losses.teacher_swa_s4)};
+  result.masses = SampleMasses(generator);
+  for (int begin = 64; begin < 512; begin += 64) {
+    const double far = (begin - 32) / 480.0;
+    result.by_position.push_back({begin, begin + 64, 0.20 * std::sqrt(far),
+                                  0.14 * std::sqrt(far),
+                                  0.26 * std::sqrt(far)});
+  }
+  result.reach = 0.875;
+  FillIntervals(result);
+  result.drop.push_back(
+      {"swa", LossDifference(result.Find("la_past"), result.Find("hybrid"))});
+  return result;
+}
+
+ReportInput SampleReport(const SampleLosses& losses) {
+  std::mt19937_64 generator(12);
+  ReportInput input{SampleAttribution(losses), SampleMetrics(generator), {}};
+  RunInfo& run = input.run;
+  run.model_path = "/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  run.job_path = "demo.textproto";
+  run.job_text = kJob;
+  run.date = "2026-01-15 10:32 UTC";
+  run.prompt = "The package manager of a Debian system";
+  run.teacher_continuation =
+      " is a program that installs, upgrades and removes software. It keeps "
+      "a database of every file that belongs to a package, and it resolves "
+      "the dependencies between packages.";
+  run.student_continuation =
+      " is a program that installs, upgrades and removes packages. It reads "
+      "the list of packages from the archive & checks that <dependencies> "
+      "are met before anything is changed.";
+  run.files = {{"run folder", "runs/smollm2-demo"},
+               {"checkpoint", "runs/smollm2-demo/checkpoints/000048"},
+               {"metrics", "runs/smollm2-demo/metrics.jsonl"},
+               {"attribution", "runs/smollm2-demo/attribution.json"}};
+  run.timings = {{"loading the model", 1.21},
+                 {"attention transfer", 107.4},
+                 {"fine-tuning", 76.0},
+                 {"attribution", 83.9}};
+  run.peak_bytes = 2026892288;
+  return input;
+}
+
+}  // namespace caracal

@@ -1,0 +1,296 @@
+// One function a finding; each returns nothing where its numbers are missing.
+#include "eval/report/verdict.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "eval/attribution/result_intervals.h"
+#include "eval/report/numbers.h"
+
+namespace caracal {
+namespace {
+
+// Fewer rows than this make even a bootstrap interval rough.
+constexpr int64_t kFewRows = 10;
+// A head is called bypassed when the linear part carries less than this share
+// of what the teacher keeps outside the window, if that is worth counting.
+constexpr double kBypassedShare = 0.5;
+constexpr double kWorthCounting = 0.01;
+
+// "0.027 nats per token (95% interval 0.021 to 0.033)" of a difference whose
+// direction the sentence already says.
+std::string Amount(Interval interval) {
+  if (interval.mean < 0) {
+    interval = {-interval.mean, -interval.high, -interval.low};
+  }
+  const int decimals = DecimalsFor(interval);
+  return absl::StrCat(Fixed(interval.mean, decimals),
+                      " nats per token (95% interval ",
+                      Fixed(interval.low, decimals), " to ",
+                      Fixed(interval.high, decimals), ")");
+}
+
+// "0.001 nats per token, and the 95% interval, -0.003 to +0.005, includes
+// zero"
+std::string AmountAroundZero(const Interval& interval) {
+  const int decimals = DecimalsFor(interval);
+  return absl::StrCat(Signed(interval.mean, decimals),
+                      " nats per token, and the 95% interval, ",
+                      Signed(interval.low, decimals), " to ",
+                      Signed(interval.high, decimals), ", includes zero");
+}
+
+std::string Short(const Interval& interval) {
+  return Fixed(std::abs(interval.mean), DecimalsFor(interval));
+}
+
+LaStatus StatusOfLa(const AttributionResult& result) {
+  if (result.reach < kReachNearZero) return LaStatus::kOutOfReach;
+  const Interval& u = result.what_la_brings;
+  if (!u.bounded()) return LaStatus::kNotMeasured;
+  if (u.above_zero()) return LaStatus::kUsed;
+  return u.below_zero() ? LaStatus::kHurts : LaStatus::kNoneVisible;
+}
+
+Finding Headline(LaStatus status, const AttributionResult& result) {
+  const Interval& u = result.what_la_brings;
+  switch (status) {
+    case LaStatus::kUsed:
+      return {Tone::kGood,
+              absl::StrCat("The linear part is used: without it the loss "
+                           "rises by ",
+                           Amount(u), ".")};
+    case LaStatus::kNoneVisible:
+      return {Tone::kWarning,
+              absl::StrCat("No use of the linear part can be measured: "
+                           "removing it changes the loss by ",
+                           AmountAroundZero(u), ".")};
+    case LaStatus::kHurts:
+      return {Tone::kWarning,
+              absl::StrCat("The linear part hurts: without it the loss falls "
+                           "by ",
+                           Amount(u), ".")};
+    case LaStatus::kOutOfReach:
+      return {Tone::kWarning,
+              absl::StrCat("This text cannot say anything about the linear "
+                           "part: only ",
+                           Percent(result.reach),
+                           " of its scored tokens have a past outside the "
+                           "window (reach).")};
+    case LaStatus::kNotMeasured:
+      break;
+  }
+  return {Tone::kWarning,
+          "What the linear part brings was not measured: that takes the modes "
+          "hybrid and swa_only over at least two rows."};
+}
+
+std::optional<Finding> ReachWarning(const AttributionResult& result) {
+  if (!(result.reach < kReachNearZero)) return std::nullopt;
+  return Finding{
+      Tone::kWarning,
+      absl::StrCat("With a window of ", result.settings.window, " and ",
+                   result.settings.sinks, " sinks, rows of ",
+                   result.settings.tokens_per_row,
+                   " tokens hardly ever reach the linear part. Losses below "
+                   "that look like success say nothing about it: measure on "
+                   "longer rows or with a smaller window.")};
+}
+
+std::optional<Finding> FewRowsWarning(const AttributionResult& result) {
+  const ModeResult* hybrid = result.Find("hybrid");
+  if (hybrid == nullptr || hybrid->per_row.size() >= kFewRows) {
+    return std::nullopt;
+  }
+  const size_t rows = hybrid->per_row.size();
+  return Finding{
+      Tone::kWarning,
+      absl::StrCat("Only ", rows, rows == 1 ? " row was" : " rows were",
+                   " scored: the intervals are rough.")};
+}
+
+// The share of u in u*, and in what is left of u* once four sinks are kept.
+std::optional<Finding> WorthOfThePast(LaStatus status,
+                                      const AttributionResult& result) {
+  const Interval& ustar = result.ustar;
+  if (status == LaStatus::kOutOfReach || !ustar.bounded()) return std::nullopt;
+  if (!ustar.above_zero()) {
+    return Finding{
+        Tone::kWarning,
+        absl::StrCat("To the teacher itself the past outside the window is "
+                     "worth nothing that can be measured here (",
+                     Signed(ustar.mean, DecimalsFor(ustar)), " ",
+                     SignedRange(ustar, DecimalsFor(ustar)),
+                     "): there is nothing for a linear part to bring.")};
+  }
+  const int64_t sinks = result.settings.sinks;
+  std::string text = absl::StrCat(
+      "To the untrained teacher the past outside the window",
+      sinks > 0 ? " and sinks" : "", " is worth ", Amount(ustar), ".");
+  const Interval& u = result.what_la_brings;
+  const Interval all_of_attention =
+      LossDifference(result.Find("none"), result.Find("hybrid"));
+  if (!u.above_zero() || !all_of_attention.excludes_zero()) {
+    return Finding{Tone::kPlain, text};
+  }
+  absl::StrAppend(&text, " The linear part brings ", Short(u), ", ",
+                  Percent(u.mean / ustar.mean), " of that");
+  const Interval beyond_sinks =
+      LossDifference(result.Find("teacher_swa_s4"), result.Find("teacher"));
+  if (sinks == 0 && beyond_sinks.above_zero()) {
+    absl::StrAppend(&text, ", and ", Percent(u.mean / beyond_sinks.mean),
+                    " of the ", Short(beyond_sinks),
+                    " that remain once 4 sinks are kept");
+  }
+  return Finding{Tone::kPlain, text + "."};
+}
+
+std::optional<Finding> SinksAlone(const AttributionResult& result) {
+  const ModeResult* bare = result.Find("teacher_swa_s0");
+  const ModeResult* sinks = result.Find("teacher_swa_s4");
+  const Interval gain = LossDifference(bare, sinks);
+  if (!gain.bounded()) return std::nullopt;
+  const std::string range = absl::StrCat("from ", Fixed(bare->loss, 3), " to ",
+                                         Fixed(sinks->loss, 3));
+  if (!gain.excludes_zero()) {
+    return Finding{Tone::kPlain,
+                   absl::StrCat("Sinks alone change nothing that can be "
+                                "measured: with the first 4 tokens kept "
+                                "visible the untrained teacher goes ",
+                                range, ".")};
+  }
+  std::string text = absl::StrCat(
+      "Sinks alone, without any training: keeping the first 4 tokens visible ",
+      gain.above_zero() ? "takes" : "worsens", " the untrained teacher ", range,
+      ", by ", Amount(gain));
+  const Interval lost = LossDifference(bare, result.Find("teacher"));
+  if (gain.above_zero() && lost.above_zero()) {
+    absl::StrAppend(&text, ", ", Percent(gain.mean / lost.mean),
+                    " of what a bare window loses");
+  }
+  const Interval& u = result.what_la_brings;
+  if (u.above_zero() && gain.low > u.high && result.settings.sinks == 0) {
+    absl::StrAppend(&text, ". That is ",
+                    gain.mean / u.mean >= 1.95
+                        ? absl::StrCat(Fixed(gain.mean / u.mean, 0), " times")
+                        : "more than",
+                    " what the linear part brings to this student");
+  }
+  return Finding{Tone::kPlain, text + "."};
+}
+
+// Whether the student beats an untrained window, and, of the better one,
+// whose doing it is.
+std::optional<Finding> AgainstBaseline(const AttributionResult& result,
+                                       int64_t sinks) {
+  const ModeResult* baseline =
+      result.Find(absl::StrCat("teacher_swa_s", sinks));
+  const ModeResult* other =
+      result.Find(absl::StrCat("teacher_swa_s", sinks == 0 ? 4 : 0));
+  const Interval lead = LossDifference(baseline, result.Find("hybrid"));
+  if (!lead.bounded()) return std::nullopt;
+  const std::string name =
+      absl::StrCat("the training-free baseline with ",
+                   sinks == 0 ? std::string("a bare window")
+                              : absl::StrCat(sinks, " sinks"));
+  if (lead.below_zero()) {
+    return Finding{
+        Tone::kWarning,
+        absl::StrCat("The hybrid is worse than ", name, ", by ", Amount(lead),
+                     ": on this text the conversion is not worth its "
+                     "training.")};
+  }
+  if (!lead.above_zero()) {
+    return Finding{Tone::kWarning,
+                   absl::StrCat("The hybrid cannot be told from ", name,
+                                ": the baseline's loss differs by ",
+                                AmountAroundZero(lead), ".")};
+  }
+  std::string text =
+      absl::StrCat("The hybrid beats ", name, " by ", Amount(lead), ".");
+  const bool better = other == nullptr || baseline->loss <= other->loss;
+  const Interval without_la = LossDifference(baseline, result.Find("swa_only"));
+  if (better && result.what_la_brings.above_zero() && without_la.bounded()) {
+    if (without_la.above_zero()) {
+      absl::StrAppend(
+          &text, " With its linear part removed it would still lead by ",
+          Short(without_la), ": that much is the fine-tuned window's doing.");
+    } else {
+      absl::StrAppend(&text,
+                      " With its linear part removed that lead is gone.");
+    }
+  }
+  return Finding{Tone::kGood, text};
+}
+
+std::optional<Finding> ToTeacher(const AttributionResult& result) {
+  const Interval cost =
+      LossDifference(result.Find("hybrid"), result.Find("teacher"));
+  if (!cost.bounded()) return std::nullopt;
+  if (!cost.excludes_zero()) {
+    return Finding{Tone::kPlain,
+                   absl::StrCat("The hybrid cannot be told from its teacher: "
+                                "it differs by ",
+                                AmountAroundZero(cost), ".")};
+  }
+  return Finding{
+      Tone::kPlain,
+      absl::StrCat("The hybrid's loss is ", Amount(cost),
+                   cost.above_zero() ? " above" : " below", " its teacher's.",
+                   cost.below_zero() ? " Fine-tuning on text like this one "
+                                       "can explain that; it is no sign of "
+                                       "the linear part."
+                                     : "")};
+}
+
+std::optional<Finding> Masses(LaStatus status,
+                              const AttributionResult& result) {
+  const AttentionMasses& masses = result.masses;
+  const double la = GridMean(masses.la_mass);
+  const double teacher = GridMean(masses.teacher_out_mass);
+  if (!std::isfinite(la) || !std::isfinite(teacher)) return std::nullopt;
+  size_t bypassed = 0, counted = 0;
+  for (size_t layer = 0; layer < masses.la_mass.size(); ++layer) {
+    for (size_t head = 0; head < masses.la_mass[layer].size(); ++head) {
+      const double wanted = masses.teacher_out_mass[layer][head];
+      if (!(wanted >= kWorthCounting)) continue;
+      ++counted;
+      bypassed += masses.la_mass[layer][head] < kBypassedShare * wanted;
+    }
+  }
+  std::string text = absl::StrCat(
+      "The teacher puts ", Percent(teacher),
+      " of its attention outside the window; the linear part carries ",
+      Percent(la), ", a gap of ", Signed(100 * (la - teacher), 1), " points.");
+  if (bypassed > 0) {
+    absl::StrAppend(&text, " In ", bypassed, " of ", counted,
+                    " heads it carries less than half of the teacher's mass: "
+                    "there it is bypassed.");
+  }
+  if (status == LaStatus::kNoneVisible || status == LaStatus::kHurts) {
+    absl::StrAppend(&text, " Mass alone is no proof of use.");
+  }
+  const bool warn = counted > 0 && 2 * bypassed > counted;
+  return Finding{warn ? Tone::kWarning : Tone::kPlain, text};
+}
+
+}  // namespace
+
+Verdict JudgeAttribution(const AttributionResult& result) {
+  const LaStatus status = StatusOfLa(result);
+  Verdict verdict{status, Headline(status, result), {}};
+  for (std::optional<Finding> finding :
+       {ReachWarning(result), WorthOfThePast(status, result),
+        SinksAlone(result), AgainstBaseline(result, 0),
+        AgainstBaseline(result, 4), ToTeacher(result), Masses(status, result),
+        FewRowsWarning(result)}) {
+    if (finding.has_value()) verdict.findings.push_back(*std::move(finding));
+  }
+  return verdict;
+}
+
+}  // namespace caracal

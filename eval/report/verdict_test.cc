@@ -1,0 +1,187 @@
+// Every way the verdict can fall.
+#include "eval/report/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "eval/report/testing/sample_report.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// All findings, a line each, warnings marked with "!".
+std::string Text(const Verdict& verdict) {
+  std::string text;
+  for (const Finding& finding : verdict.findings) {
+    text +=
+        (finding.tone == Tone::kWarning ? "! " : "  ") + finding.text + "\n";
+  }
+  return text;
+}
+
+Verdict Judge(const SampleLosses& losses) {
+  return JudgeAttribution(SampleAttribution(losses));
+}
+
+TEST(VerdictTest, UsedWithShareOfWhatThePastIsWorth) {
+  const Verdict verdict = Judge({});
+  EXPECT_EQ(verdict.status, LaStatus::kUsed);
+  EXPECT_EQ(verdict.headline.tone, Tone::kGood);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("is used"), HasSubstr("0.027 nats per token"),
+                    HasSubstr("95% interval 0.0")));
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("is worth 1.205"),
+                    HasSubstr("The linear part brings 0.027, 2.2% of that, "
+                              "and 23% of the 0.118 that remain"),
+                    Not(HasSubstr("! "))));
+}
+
+TEST(VerdictTest, NothingMeasurableGivesNoShare) {
+  const Verdict verdict = Judge({.hybrid = 3.950, .noise = 0.05});
+  EXPECT_EQ(verdict.status, LaStatus::kNoneVisible);
+  EXPECT_EQ(verdict.headline.tone, Tone::kWarning);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("No use of the linear part can be measured"),
+                    HasSubstr("includes zero"), HasSubstr("+0.001")));
+  EXPECT_THAT(Text(verdict), AllOf(Not(HasSubstr("The linear part brings")),
+                                   Not(HasSubstr("what the linear part")),
+                                   HasSubstr("Mass alone is no proof")));
+}
+
+TEST(VerdictTest, HurtingIsSaidAsLoss) {
+  const Verdict verdict = Judge({.hybrid = 3.99, .swa_only = 3.93});
+  EXPECT_EQ(verdict.status, LaStatus::kHurts);
+  EXPECT_EQ(verdict.headline.tone, Tone::kWarning);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("hurts"), HasSubstr("falls by 0.060"),
+                    Not(HasSubstr("-0"))));
+  EXPECT_THAT(Text(verdict), Not(HasSubstr("of that")));
+}
+
+TEST(VerdictTest, SharesNeedAttentionThatMatters) {
+  AttributionResult result = SampleAttribution();
+  for (ModeResult& mode : result.modes) {
+    if (mode.mode == "none") mode.per_row = result.Find("hybrid")->per_row;
+  }
+  const Verdict verdict = JudgeAttribution(result);
+  EXPECT_EQ(verdict.status, LaStatus::kUsed);
+  EXPECT_THAT(Text(verdict), Not(HasSubstr("% of that")));
+}
+
+TEST(VerdictTest, SinksAloneAreToldWithTheirShare) {
+  EXPECT_THAT(Text(Judge({})),
+              AllOf(HasSubstr("from 5.070 to 3.983, by 1.087"),
+                    HasSubstr("90% of what a bare window loses"),
+                    HasSubstr("40 times what the linear part brings")));
+}
+
+TEST(VerdictTest, SinksMayChangeNothingOrWorsen) {
+  EXPECT_THAT(Text(Judge({.teacher_swa_s0 = 3.981, .noise = 0.05})),
+              HasSubstr("Sinks alone change nothing that can be measured"));
+  EXPECT_THAT(Text(Judge({.teacher_swa_s0 = 3.90, .teacher_swa_s4 = 3.983})),
+              AllOf(HasSubstr("worsens the untrained teacher from 3.900 to "
+                              "3.983, by 0.083"),
+                    Not(HasSubstr("of what a bare window loses"))));
+}
+
+TEST(VerdictTest, BeatingBothBaselinesSaysWhoseDoingItIs) {
+  const std::string text = Text(Judge({}));
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("beats the training-free baseline with a bare "
+                            "window by 1.146"),
+                  HasSubstr("beats the training-free baseline with 4 sinks by "
+                            "0.059"),
+                  HasSubstr("it would still lead by 0.032: that much is the "
+                            "fine-tuned window's doing")));
+  EXPECT_THAT(Text(Judge({.swa_only = 3.99})),
+              HasSubstr("With its linear part removed that lead is gone."));
+}
+
+TEST(VerdictTest, AWorseHybridIsCalledWorse) {
+  const std::string text = Text(Judge({.hybrid = 4.10, .swa_only = 4.15}));
+  EXPECT_THAT(text, AllOf(HasSubstr("! The hybrid is worse than the "
+                                    "training-free baseline with 4 sinks, by "
+                                    "0.117"),
+                          HasSubstr("not worth its training"),
+                          HasSubstr("beats the training-free baseline with a "
+                                    "bare window")));
+}
+
+TEST(VerdictTest, ATieWithABaselineIsCalledATie) {
+  const std::string text =
+      Text(Judge({.hybrid = 3.982, .swa_only = 4.1, .noise = 0.05}));
+  EXPECT_THAT(text, HasSubstr("! The hybrid cannot be told from the "
+                              "training-free baseline with 4 sinks"));
+}
+
+TEST(VerdictTest, ReachNearZeroSilencesTheClaim) {
+  AttributionResult result = SampleAttribution();
+  result.reach = 0.012;
+  const Verdict verdict = JudgeAttribution(result);
+  EXPECT_EQ(verdict.status, LaStatus::kOutOfReach);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("cannot say anything"), HasSubstr("1.2%")));
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("! With a window of 64 and 0 sinks, rows of 512 "
+                              "tokens hardly ever reach"),
+                    Not(HasSubstr("The linear part brings"))));
+  result.reach = kReachNearZero;
+  EXPECT_EQ(JudgeAttribution(result).status, LaStatus::kUsed);
+}
+
+TEST(VerdictTest, NothingForThePastToBring) {
+  AttributionResult result = SampleAttribution();
+  result.ustar = {0.001, -0.004, 0.006};
+  EXPECT_THAT(
+      Text(JudgeAttribution(result)),
+      AllOf(HasSubstr("! To the teacher itself the past outside the "
+                      "window is worth nothing"),
+            HasSubstr("+0.001 [-0.004, +0.006]"), Not(HasSubstr("% of that"))));
+}
+
+TEST(VerdictTest, MissingModesAreNotGuessed) {
+  AttributionResult result = SampleAttribution();
+  result.what_la_brings = {};
+  EXPECT_EQ(JudgeAttribution(result).status, LaStatus::kNotMeasured);
+  const Verdict empty = JudgeAttribution({});
+  EXPECT_EQ(empty.status, LaStatus::kNotMeasured);
+  EXPECT_TRUE(empty.findings.empty());
+}
+
+TEST(VerdictTest, OneRowIsNotEnough) {
+  const Verdict verdict = Judge({.rows = 1});
+  EXPECT_EQ(verdict.status, LaStatus::kNotMeasured);
+  EXPECT_THAT(Text(verdict), HasSubstr("! Only 1 row was scored"));
+  EXPECT_THAT(Text(Judge({.rows = 6})), HasSubstr("Only 6 rows were scored"));
+  EXPECT_THAT(Text(Judge({.rows = 10})), Not(HasSubstr("were scored")));
+}
+
+TEST(VerdictTest, BelowTheTeacherIsNoSignOfTheLinearPart) {
+  EXPECT_THAT(
+      Text(Judge({.hybrid = 3.70, .swa_only = 3.75})),
+      AllOf(HasSubstr("0.165 nats per token"), HasSubstr("below its teacher's"),
+            HasSubstr("no sign of the linear part")));
+  EXPECT_THAT(Text(Judge({.hybrid = 3.866, .noise = 0.05})),
+              HasSubstr("cannot be told from its teacher"));
+}
+
+TEST(VerdictTest, BypassedHeadsAreCounted) {
+  AttributionResult result = SampleAttribution();
+  // Bypassed, used, more than asked for, nothing to carry.
+  result.masses = {{{0.01, 0.19, 0.40, 0.0}},
+                   {{0.01, 0.10, 0.30, 0.0}},
+                   {{0.20, 0.20, 0.20, 0.001}}};
+  const std::string text = Text(JudgeAttribution(result));
+  EXPECT_THAT(text, HasSubstr("In 1 of 3 heads it carries less than half"));
+  EXPECT_THAT(text, HasSubstr("a gap of -0.0 points"));
+}
+
+}  // namespace
+}  // namespace caracal
