@@ -11,12 +11,15 @@ namespace caracal::kernels {
 namespace {
 
 // B lies as [out, R], but the loops want [R, n]: each thread turns strips of
-// it that fit this many floats of its stack (and the nearest cache).
-constexpr int64_t kStripFloats = 4096;
+// it on its stack, at most this many columns, and fewer for high ranks. The
+// padding keeps rows from falling on the same sets of the cache.
+constexpr int64_t kStripColumns = 512;
+constexpr int64_t kStripPadding = 16;
+constexpr int64_t kStripFloats = 64 * (kStripColumns + kStripPadding);
 // Columns a thread takes are multiples of this.
 constexpr int64_t kColumnGrain = 64;
 // Rows summed before their sum joins the total, for da and db.
-constexpr int64_t kRowBlock = 256;
+constexpr int64_t kRowBlock = 128;
 
 using Matrix = MatrixView<float>;
 using ConstMatrix = MatrixView<const float>;
@@ -29,18 +32,24 @@ void CheckRank(int64_t rank) {
   CARACAL_CHECK(rank >= 1 && rank <= kLoraMaxRank) << "rank " << rank;
 }
 
-// Columns of a strip, a multiple of kColumnGrain where the rank allows it.
-int64_t StripColumns(int64_t rank) {
-  return std::min<int64_t>(512, kStripFloats / rank / 16 * 16);
-}
+// The transpose of some rows of B, [R, columns] with rows `stride` apart.
+struct Strip {
+  explicit Strip(int64_t rank)
+      : columns(std::min(kStripColumns, kStripFloats / rank - kStripPadding)),
+        stride(columns + kStripPadding) {}
 
-// strip [R, n] = rows [begin, begin + n) of b [out, R], transposed.
-void TurnStrip(const ConstMatrix& b, int64_t begin, int64_t n, float* strip) {
-  for (int64_t i = 0; i < n; ++i) {
-    const float* row = b.row(begin + i);
-    for (int64_t k = 0; k < b.columns; ++k) strip[k * n + i] = row[k];
+  // Takes rows [begin, begin + n) of b.
+  void Turn(const ConstMatrix& b, int64_t begin, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      const float* row = b.row(begin + i);
+      for (int64_t k = 0; k < b.columns; ++k) data[k * stride + i] = row[k];
+    }
   }
-}
+
+  const int64_t columns;
+  const int64_t stride;
+  alignas(64) float data[kStripFloats];
+};
 
 // w [R, columns of x] += s^T x over all rows; columns [begin, end) only.
 void OuterColumns(const LoraLoops& loops, const ConstMatrix& s,
@@ -70,13 +79,12 @@ void LoraForward(const Context& ctx, ConstTensorView x, ConstTensorView a,
   ctx.pool->ParallelRanges(rows, 4, [&](int64_t begin, int64_t end, int) {
     loops.project(in.row(begin), in.stride, down.data, down.stride, 1.0f,
                   end - begin, rank, in.columns, false, s.row(begin), s.stride);
-    float strip[kStripFloats];
-    const int64_t step = StripColumns(rank);
-    for (int64_t c = 0; c < out.columns; c += step) {
-      const int64_t n = std::min(step, out.columns - c);
-      TurnStrip(up, c, n, strip);
-      loops.expand(s.row(begin), s.stride, strip, n, scale, end - begin, rank,
-                   n, out.row(begin) + c, out.stride);
+    Strip strip(rank);
+    for (int64_t c = 0; c < out.columns; c += strip.columns) {
+      const int64_t n = std::min(strip.columns, out.columns - c);
+      strip.Turn(up, c, n);
+      loops.expand(s.row(begin), s.stride, strip.data, strip.stride, scale,
+                   end - begin, rank, n, out.row(begin) + c, out.stride);
     }
   });
 }
@@ -99,16 +107,16 @@ void LoraBackward(const Context& ctx, ConstTensorView dy, ConstTensorView x,
   const Matrix dup = MatrixOf(db, dout.columns, rank);
   const Matrix din = dx.defined() ? MatrixOf(dx, rows, in.columns) : Matrix{};
   const LoraLoops& loops = Loops();
-  const int64_t step = StripColumns(rank);
 
   // Rows: dxa, and what it brings to dx.
   ctx.pool->ParallelRanges(rows, 4, [&](int64_t begin, int64_t end, int) {
-    float strip[kStripFloats];
-    for (int64_t c = 0; c < dout.columns; c += step) {
-      const int64_t n = std::min(step, dout.columns - c);
-      TurnStrip(up, c, n, strip);
-      loops.project(dout.row(begin) + c, dout.stride, strip, n, scale,
-                    end - begin, rank, n, c > 0, ds.row(begin), ds.stride);
+    Strip strip(rank);
+    for (int64_t c = 0; c < dout.columns; c += strip.columns) {
+      const int64_t n = std::min(strip.columns, dout.columns - c);
+      strip.Turn(up, c, n);
+      loops.project(dout.row(begin) + c, dout.stride, strip.data, strip.stride,
+                    scale, end - begin, rank, n, c > 0, ds.row(begin),
+                    ds.stride);
     }
     if (din.data != nullptr) {
       loops.expand(ds.row(begin), ds.stride, down.data, down.stride, 1.0f,
@@ -123,20 +131,21 @@ void LoraBackward(const Context& ctx, ConstTensorView dy, ConstTensorView x,
                              OuterColumns(loops, ds_in, in, begin, end,
                                           ddown.data + begin, ddown.stride);
                            });
-  ctx.pool->ParallelRanges(dout.columns, kColumnGrain,
-                           [&](int64_t begin, int64_t end, int) {
-                             float strip[kStripFloats];
-                             for (int64_t c = begin; c < end; c += step) {
-                               const int64_t n = std::min(step, end - c);
-                               std::fill_n(strip, rank * n, 0.0f);
-                               OuterColumns(loops, s, dout, c, c + n, strip, n);
-                               for (int64_t i = 0; i < n; ++i) {
-                                 float* out = dup.row(c + i);
-                                 for (int64_t k = 0; k < rank; ++k)
-                                   out[k] += scale * strip[k * n + i];
-                               }
-                             }
-                           });
+  ctx.pool->ParallelRanges(
+      dout.columns, kColumnGrain, [&](int64_t begin, int64_t end, int) {
+        Strip strip(rank);
+        for (int64_t c = begin; c < end; c += strip.columns) {
+          const int64_t n = std::min(strip.columns, end - c);
+          std::fill_n(strip.data, rank * strip.stride, 0.0f);
+          OuterColumns(loops, s, dout, c, c + n, strip.data, strip.stride);
+          for (int64_t i = 0; i < n; ++i) {
+            float* out = dup.row(c + i);
+            for (int64_t k = 0; k < rank; ++k) {
+              out[k] += scale * strip.data[k * strip.stride + i];
+            }
+          }
+        }
+      });
 }
 
 }  // namespace caracal::kernels

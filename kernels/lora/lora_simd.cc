@@ -8,10 +8,12 @@ namespace {
 using namespace ::caracal::CARACAL_SIMD_NS;  // NOLINT: Vec and its functions
 
 constexpr int kLanes = Vec::kLanes;
-// Register tiles: 4 x kTile accumulators and their operands fit the 32 or 16
-// vector registers.
-constexpr int kRowTile = 4;
-constexpr int kTile = kLanes == 16 ? 4 : 2;
+// Register tiles: accumulators and operands fit the 32 (AVX-512) or 16 vector
+// registers, with chains enough to keep two FMA units busy.
+constexpr bool kWide = kLanes == 16;
+constexpr int kProjectRows = kWide ? 4 : 3, kProjectRanks = 4;
+constexpr int kExpandRows = 4, kExpandVectors = kWide ? 4 : 2;
+constexpr int kOuterRanks = 4, kOuterVectors = kWide ? 4 : 3;
 
 inline int LanesLeft(int64_t begin, int64_t end) {
   return end - begin < kLanes ? static_cast<int>(end - begin) : kLanes;
@@ -59,9 +61,9 @@ void ProjectRows(const float* x, int64_t x_stride, const float* w,
                  int64_t w_stride, float scale, int64_t rank, int64_t n,
                  bool accumulate, float* s, int64_t s_stride) {
   int64_t k = 0;
-  for (; k + kTile <= rank; k += kTile) {
-    ProjectTile<kRows, kTile>(x, x_stride, w + k * w_stride, w_stride, scale, n,
-                              accumulate, s + k, s_stride);
+  for (; k + kProjectRanks <= rank; k += kProjectRanks) {
+    ProjectTile<kRows, kProjectRanks>(x, x_stride, w + k * w_stride, w_stride,
+                                      scale, n, accumulate, s + k, s_stride);
   }
   for (; k < rank; ++k) {
     ProjectTile<kRows, 1>(x, x_stride, w + k * w_stride, w_stride, scale, n,
@@ -73,9 +75,9 @@ void Project(const float* x, int64_t x_stride, const float* w, int64_t w_stride,
              float scale, int64_t rows, int64_t rank, int64_t n,
              bool accumulate, float* s, int64_t s_stride) {
   int64_t r = 0;
-  for (; r + kRowTile <= rows; r += kRowTile) {
-    ProjectRows<kRowTile>(x + r * x_stride, x_stride, w, w_stride, scale, rank,
-                          n, accumulate, s + r * s_stride, s_stride);
+  for (; r + kProjectRows <= rows; r += kProjectRows) {
+    ProjectRows<kProjectRows>(x + r * x_stride, x_stride, w, w_stride, scale,
+                              rank, n, accumulate, s + r * s_stride, s_stride);
   }
   for (; r < rows; ++r) {
     ProjectRows<1>(x + r * x_stride, x_stride, w, w_stride, scale, rank, n,
@@ -123,9 +125,9 @@ void ExpandRows(const float* s, int64_t s_stride, const float* w,
                 int64_t w_stride, float scale, int64_t rank, int64_t n,
                 float* x, int64_t x_stride) {
   int64_t i = 0;
-  for (; i + kTile * kLanes <= n; i += kTile * kLanes) {
-    ExpandTile<kRows, kTile>(s, s_stride, w + i, w_stride, scale, rank, kLanes,
-                             x + i, x_stride);
+  for (; i + kExpandVectors * kLanes <= n; i += kExpandVectors * kLanes) {
+    ExpandTile<kRows, kExpandVectors>(s, s_stride, w + i, w_stride, scale, rank,
+                                      kLanes, x + i, x_stride);
   }
   for (; i < n; i += kLanes) {
     ExpandTile<kRows, 1>(s, s_stride, w + i, w_stride, scale, rank,
@@ -137,9 +139,9 @@ void Expand(const float* s, int64_t s_stride, const float* w, int64_t w_stride,
             float scale, int64_t rows, int64_t rank, int64_t n, float* x,
             int64_t x_stride) {
   int64_t r = 0;
-  for (; r + kRowTile <= rows; r += kRowTile) {
-    ExpandRows<kRowTile>(s + r * s_stride, s_stride, w, w_stride, scale, rank,
-                         n, x + r * x_stride, x_stride);
+  for (; r + kExpandRows <= rows; r += kExpandRows) {
+    ExpandRows<kExpandRows>(s + r * s_stride, s_stride, w, w_stride, scale,
+                            rank, n, x + r * x_stride, x_stride);
   }
   for (; r < rows; ++r) {
     ExpandRows<1>(s + r * s_stride, s_stride, w, w_stride, scale, rank, n,
@@ -186,9 +188,9 @@ void OuterRanks(const float* s, int64_t s_stride, const float* x,
                 int64_t x_stride, int64_t rows, int64_t n, float* w,
                 int64_t w_stride) {
   int64_t i = 0;
-  for (; i + kTile * kLanes <= n; i += kTile * kLanes) {
-    OuterTile<kRanks, kTile>(s, s_stride, x + i, x_stride, rows, kLanes, w + i,
-                             w_stride);
+  for (; i + kOuterVectors * kLanes <= n; i += kOuterVectors * kLanes) {
+    OuterTile<kRanks, kOuterVectors>(s, s_stride, x + i, x_stride, rows, kLanes,
+                                     w + i, w_stride);
   }
   for (; i < n; i += kLanes) {
     OuterTile<kRanks, 1>(s, s_stride, x + i, x_stride, rows, LanesLeft(i, n),
@@ -199,9 +201,9 @@ void OuterRanks(const float* s, int64_t s_stride, const float* x,
 void Outer(const float* s, int64_t s_stride, const float* x, int64_t x_stride,
            int64_t rows, int64_t rank, int64_t n, float* w, int64_t w_stride) {
   int64_t k = 0;
-  for (; k + kRowTile <= rank; k += kRowTile) {
-    OuterRanks<kRowTile>(s + k, s_stride, x, x_stride, rows, n,
-                         w + k * w_stride, w_stride);
+  for (; k + kOuterRanks <= rank; k += kOuterRanks) {
+    OuterRanks<kOuterRanks>(s + k, s_stride, x, x_stride, rows, n,
+                            w + k * w_stride, w_stride);
   }
   for (; k < rank; ++k) {
     OuterRanks<1>(s + k, s_stride, x, x_stride, rows, n, w + k * w_stride,
