@@ -29,11 +29,11 @@ namespace caracal::kernels {
 // Which terms of the two sums a head computes: a bit set, so a component
 // mode is a constant. Every key of a row has exactly one class.
 enum Terms : uint8_t {
-  kNearTerms = 1,        // softmax: keys of the window that are no sinks
-  kNearSinkTerms = 2,    // softmax: sinks inside the window
-  kFarSinkTerms = 4,     // softmax: sinks left of the window
-  kLinearPastTerms = 8,  // linear: L_n
-  kLinearNearTerms = 16, // linear: A_n (its keys' linear terms)
+  kNearTerms = 1,         // softmax: keys of the window that are no sinks
+  kNearSinkTerms = 2,     // softmax: sinks inside the window
+  kFarSinkTerms = 4,      // softmax: sinks left of the window
+  kLinearPastTerms = 8,   // linear: L_n
+  kLinearNearTerms = 16,  // linear: A_n (its keys' linear terms)
 };
 // The component modes of docs/method.md.
 inline constexpr uint8_t kHybridTerms =
@@ -52,9 +52,8 @@ enum class WindowKind : uint8_t {
 
 // Left border of the softmax window of position n (absolute in its sequence).
 inline int64_t WindowStart(WindowKind kind, int64_t window, int64_t n) {
-  const int64_t start = kind == WindowKind::kSliding
-                            ? n - window + 1
-                            : (n / window - 1) * window;
+  const int64_t start =
+      kind == WindowKind::kSliding ? n - window + 1 : (n / window - 1) * window;
   return start > 0 ? start : 0;
 }
 
@@ -136,9 +135,9 @@ struct HybridAttentionCotangent {
   double* squared_error = nullptr;
 };
 
-size_t HybridAttentionForwardWorkspaceBytes(
-    const Context& ctx, const HybridAttentionConfig& config,
-    const HybridAttentionInputs& in);
+size_t HybridAttentionForwardWorkspaceBytes(const Context& ctx,
+                                            const HybridAttentionConfig& config,
+                                            const HybridAttentionInputs& in);
 
 // Forward. `past` may be null.
 void HybridAttentionForward(const Context& ctx,

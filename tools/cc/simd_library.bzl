@@ -26,6 +26,9 @@ def simd_library(name, srcs, hdrs = [], deps = [], textual_hdrs = [], **kwargs):
                 "-DCARACAL_SIMD_NS=" + isa,
                 "-O3",
                 "-ffp-contract=off",
+                # GCC 12 warns about its own AVX-512 headers.
+                "-Wno-uninitialized",
+                "-Wno-maybe-uninitialized",
             ],
             deps = deps,
             visibility = ["//visibility:private"],

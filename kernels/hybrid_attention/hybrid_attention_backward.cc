@@ -1,0 +1,216 @@
+// Backward: who computes which part of the gradients, and in which order the
+// parts are summed. The order is fixed by (sequence, head), so the number of
+// threads changes no bit.
+#include <algorithm>
+
+#include "kernels/common/dispatch.h"
+#include "kernels/hybrid_attention/bind_args.h"
+#include "kernels/hybrid_attention/hybrid_attention.h"
+#include "kernels/hybrid_attention/hybrid_attention_ref.h"
+#include "kernels/hybrid_attention/hybrid_attention_simd.h"
+
+namespace caracal::kernels {
+namespace {
+
+using Args = HybridAttentionArgs<float>;
+using Task = HybridAttentionBackwardTask<float>;
+
+// Sequences whose parts of the weight gradients exist at the same time.
+constexpr int64_t kWave = 16;
+
+const HybridAttentionVersion& Version() {
+  return ForCurrentIsa(kHybridAttentionReference, avx2::kHybridAttentionVersion,
+                       avx512::kHybridAttentionVersion);
+}
+
+constexpr size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// One parameter's parts, [wave sequences, H, size].
+struct Parts {
+  float* total = nullptr;  // [H, size], the caller's; null: not wanted
+  int64_t size = 0;
+  float* data = nullptr;
+
+  float* at(int64_t slot, int64_t heads, int64_t head) const {
+    return total == nullptr ? nullptr : data + (slot * heads + head) * size;
+  }
+};
+
+// How a call is cut up, and where its workspace goes.
+struct Plan {
+  Plan(const Context& ctx, const Args& args,
+       const HybridAttentionGradients& grads, int64_t longest, void* memory)
+      : wave(std::min(kWave, args.sequences)),
+        wants_kv(grads.dk.defined() || grads.dv.defined()),
+        arena(Version().backward_arena(args, longest)) {
+    const int64_t group = args.heads / args.kv_heads;
+    const int64_t tasks = wave * args.kv_heads, threads = ctx.pool->threads();
+    // A task takes all query heads of a key head, which then share dk and dv,
+    // unless that would leave threads idle.
+    const int64_t rounds = (tasks + threads - 1) / threads;
+    split = wants_kv && group > 1 && rounds * threads * 8 > tasks * 9;
+    heads_per_task = wants_kv && !split ? group : 1;
+
+    Take(memory, threads * arena, arenas);
+    parts[0] = {BindFlat(grads.dweight_q, args.heads * args.D * args.F),
+                args.D * args.F};
+    parts[1] = {BindFlat(grads.dweight_k, args.heads * args.D * args.F),
+                args.D * args.F};
+    parts[2] = {BindFlat(grads.dbias_q, args.heads * args.F), args.F};
+    parts[3] = {BindFlat(grads.dbias_k, args.heads * args.F), args.F};
+    parts[4] = {BindFlat(grads.dwindow_factor, args.heads), 1};
+    for (Parts& part : parts) {
+      if (part.total == nullptr) continue;
+      Take(memory, wave * args.heads * part.size * sizeof(float), part.data);
+    }
+    Take(memory, wave * args.heads * sizeof(double), squared_error);
+    if (!split) return;
+    for (int64_t i = 0; i < args.sequences; i += wave) {
+      const int64_t last = std::min(i + wave, args.sequences);
+      wave_rows = std::max(wave_rows, args.offsets[last] - args.offsets[i]);
+    }
+    const size_t bytes = args.heads * wave_rows * args.D * sizeof(float);
+    if (grads.dk.defined()) Take(memory, bytes, dk);
+    if (grads.dv.defined()) Take(memory, bytes, dv);
+  }
+
+  template <typename T>
+  void Take(void* memory, size_t size, T*& pointer) {
+    // Pointers are not dereferenced when only the size is asked for.
+    pointer = reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(memory) + bytes);
+    bytes += Aligned(size);
+  }
+
+  int64_t wave;
+  bool wants_kv, split = false;
+  int64_t heads_per_task = 1;
+  size_t arena;
+  char* arenas = nullptr;
+  Parts parts[5];
+  double* squared_error = nullptr;  // [wave, H]
+  float* dk = nullptr;              // [H, wave_rows, D], if split
+  float* dv = nullptr;
+  int64_t wave_rows = 0;
+  size_t bytes = 0;
+};
+
+// to [rows, Hkv, D] = sum over each group's heads of parts [H, rows, D].
+void ReduceGroups(const Context& ctx, const Args& args, const float* parts,
+                  int64_t part_rows, int64_t first, int64_t rows,
+                  RowsOf<float> to) {
+  const int64_t group = args.heads / args.kv_heads, D = args.D;
+  ctx.pool->ParallelRanges(rows, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t kv = 0; kv < args.kv_heads; ++kv) {
+        float* out = to.at(first + r, kv);
+        for (int64_t g = 0; g < group; ++g) {
+          const float* in = parts + ((kv * group + g) * part_rows + r) * D;
+          for (int64_t d = 0; d < D; ++d) {
+            out[d] = g == 0 ? in[d] : out[d] + in[d];
+          }
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+size_t HybridAttentionBackwardWorkspaceBytes(
+    const Context& ctx, const HybridAttentionConfig& config,
+    const HybridAttentionInputs& in, const HybridAttentionGradients& grads) {
+  const Args args = BindInputs(config, in);
+  return Plan(ctx, args, grads, LongestSequence(in), nullptr).bytes;
+}
+
+void HybridAttentionBackward(const Context& ctx,
+                             const HybridAttentionConfig& config,
+                             const HybridAttentionInputs& in,
+                             const HybridAttentionCotangent& cotangent,
+                             const HybridAttentionGradients& grads,
+                             Workspace workspace) {
+  const Args args = BindInputs(config, in);
+  const int64_t H = args.heads;
+  const Plan plan(ctx, args, grads, LongestSequence(in), workspace.data);
+  CARACAL_CHECK(workspace.bytes >= plan.bytes)
+      << workspace.bytes << " of " << plan.bytes;
+  CARACAL_CHECK(cotangent.dy.defined() != cotangent.target.defined());
+
+  Task common;
+  common.dy = BindRows(cotangent.dy, args.rows, H, args.D);
+  common.target = BindRows(cotangent.target, args.rows, H, args.D);
+  common.scale = cotangent.scale;
+  common.dq = BindRows(grads.dq, args.rows, H, args.D);
+  const RowsOf<float> dk = BindRows(grads.dk, args.rows, args.kv_heads, args.D);
+  const RowsOf<float> dv = BindRows(grads.dv, args.rows, args.kv_heads, args.D);
+  const bool wants_error =
+      cotangent.target.defined() && cotangent.squared_error != nullptr;
+
+  const HybridAttentionVersion& version = Version();
+  const auto run_head = [&](int64_t first, int64_t slot, int64_t head,
+                            int thread) {
+    Task task = common;
+    task.sequence = first + slot;
+    task.head = head;
+    const int64_t row = args.offsets[task.sequence];
+    if (plan.split) {
+      const int64_t at =
+          (head * plan.wave_rows + row - args.offsets[first]) * args.D;
+      if (dk.data != nullptr) task.dk = plan.dk + at;
+      if (dv.data != nullptr) task.dv = plan.dv + at;
+      task.dk_row = task.dv_row = args.D;
+    } else {
+      const int64_t kv = args.kv_head(head);
+      if (dk.data != nullptr) task.dk = dk.at(row, kv);
+      if (dv.data != nullptr) task.dv = dv.at(row, kv);
+      task.dk_row = dk.row;
+      task.dv_row = dv.row;
+      task.add_kv = args.kv_heads < H && head % (H / args.kv_heads) != 0;
+    }
+    task.dweight_q = plan.parts[0].at(slot, H, head);
+    task.dweight_k = plan.parts[1].at(slot, H, head);
+    task.dbias_q = plan.parts[2].at(slot, H, head);
+    task.dbias_k = plan.parts[3].at(slot, H, head);
+    task.dwindow_factor = plan.parts[4].at(slot, H, head);
+    if (wants_error) {
+      task.squared_error = plan.squared_error + slot * H + head;
+    }
+    version.backward(args, task, plan.arenas + thread * plan.arena);
+  };
+
+  double squared_error = 0;
+  for (int64_t first = 0; first < args.sequences; first += plan.wave) {
+    const int64_t slots = std::min(plan.wave, args.sequences - first);
+    const int64_t per_sequence = H / plan.heads_per_task;
+    ctx.pool->ParallelFor(slots * per_sequence, [&](int64_t task, int thread) {
+      const int64_t head = task % per_sequence * plan.heads_per_task;
+      for (int64_t i = 0; i < plan.heads_per_task; ++i) {
+        run_head(first, task / per_sequence, head + i, thread);
+      }
+    });
+    const int64_t row = args.offsets[first];
+    const int64_t rows = args.offsets[first + slots] - row;
+    if (plan.split && dk.data != nullptr) {
+      ReduceGroups(ctx, args, plan.dk, plan.wave_rows, row, rows, dk);
+    }
+    if (plan.split && dv.data != nullptr) {
+      ReduceGroups(ctx, args, plan.dv, plan.wave_rows, row, rows, dv);
+    }
+    for (const Parts& part : plan.parts) {
+      if (part.total == nullptr) continue;
+      ctx.pool->ParallelFor(H, [&](int64_t head, int) {
+        float* total = part.total + head * part.size;
+        for (int64_t slot = 0; slot < slots; ++slot) {
+          const float* from = part.at(slot, H, head);
+          for (int64_t i = 0; i < part.size; ++i) total[i] += from[i];
+        }
+      });
+    }
+    for (int64_t i = 0; wants_error && i < slots * H; ++i) {
+      squared_error += plan.squared_error[i];
+    }
+  }
+  if (wants_error) *cotangent.squared_error += squared_error;
+}
+
+}  // namespace caracal::kernels
