@@ -76,20 +76,10 @@ if $check; then
 fi
 
 out=${out:-$cache/demo/$(date +%Y%m%d-%H%M%S)}
-mkdir -p "$out"
-ln -sfn "$model" "$out/$file"
-if [ ! -e "$out/demo.textproto" ]; then
-  "$caracal" data pack --tokenizer "$model" --input "$text" --seq-len 512 \
-    --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-rows 16
-  cp deploy/demo.textproto "$out/demo.textproto"
-fi
 options=()
-[ -e "$out/run" ] && options+=(--resume)
-if [ -n "$steps" ]; then
-  options+=(--set "budget.transfer_steps=${steps%,*}"
-    --set "budget.finetune_steps=${steps#*,}")
-fi
-"$caracal" run "$out/demo.textproto" --out "$out/run" "${options[@]}"
+[ -z "$steps" ] || options=(--set "budget.transfer_steps=${steps%,*}"
+  --set "budget.finetune_steps=${steps#*,}")
+deploy/convert.sh "$caracal" "$model" "$text" "$out" "${options[@]}"
 
 echo
 echo "Everything is in $out; the report is $out/run/report.html. To talk to it:"

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The demo's conversion with everything at hand: packs a text, converts a
+# model by deploy/demo.textproto, reports. A run that was interrupted goes on.
+#
+#   deploy/convert.sh CARACAL MODEL TEXT OUT [options of `caracal run`]
+#
+# CARACAL  the client's program
+# MODEL    a GGUF file or a Hugging Face folder
+# TEXT     plain, .gz or .zst; its end is held out for the report
+# OUT      the folder to write: packed text, job file, run folder
+set -euo pipefail
+if [ $# -lt 4 ]; then
+  echo "usage: convert.sh CARACAL MODEL TEXT OUT [options of caracal run]" >&2
+  exit 2
+fi
+caracal=$1 model=$(realpath -- "$2") text=$3 out=$4
+shift 4
+job=$(dirname "${BASH_SOURCE[0]}")/demo.textproto
+
+mkdir -p -- "$out"
+# The job file names the model and the rows beside it.
+name=$(sed -n 's/^model { path: "\(.*\)" }$/\1/p' "$job")
+ln -sfn -- "$model" "$out/$name"
+if [ ! -e "$out/heldout.h5" ]; then
+  "$caracal" data pack --tokenizer "$model" --input "$text" --seq-len 512 \
+    --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-rows 16
+fi
+cp -- "$job" "$out/demo.textproto"
+
+resume=()
+[ -e "$out/run" ] && resume=(--resume)
+"$caracal" run "$out/demo.textproto" --out "$out/run" "${resume[@]}" "$@"
