@@ -55,7 +55,7 @@ color:var(--muted)}
 .warning>.sign{color:var(--warn)}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;
 clip-path:inset(50%);white-space:nowrap}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(142px,1fr));
+.tiles{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));
 gap:28px 20px;margin-top:36px}
 .tile dt{font-size:13px;line-height:1.35;color:var(--muted);min-height:2.7em;
 display:flex;align-items:flex-end}
@@ -136,8 +136,9 @@ unicode-bidi:isolate;font-size:15px}
 mark{background:var(--mark);color:inherit;border-radius:2px}
 footer{margin-top:72px;padding-top:16px;border-top:1px solid var(--rule);
 font-size:13px;color:var(--muted)}
-@media (max-width:900px){.two,.three{grid-template-columns:minmax(0,1fr)}
-.three{max-width:420px}.aligned>figure{margin-bottom:36px}}
+@media (max-width:900px){.tiles{grid-template-columns:repeat(3,minmax(0,1fr))}
+.two,.three{grid-template-columns:minmax(0,1fr)}
+.three{max-width:420px}.aligned>figure{margin-bottom:36px}.two .chart{max-width:560px}}
 @media (max-width:900px) and (min-width:640px){
 .three{grid-template-columns:repeat(2,minmax(0,1fr));max-width:none}}
 @media (max-width:560px){main{padding:32px 18px 48px}
@@ -154,7 +155,7 @@ section{margin-top:28pt}.charts,figure,tr,.tile,.verdict{break-inside:avoid}
 h2,h3{break-after:avoid}.chart *{print-color-adjust:exact;
 -webkit-print-color-adjust:exact}
 .two{grid-template-columns:repeat(2,minmax(0,1fr))}
-.three{grid-template-columns:repeat(3,minmax(0,1fr))}
+.three,.tiles{grid-template-columns:repeat(3,minmax(0,1fr));max-width:none}
 .scroll{overflow:visible}}
 )";
 

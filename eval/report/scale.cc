@@ -19,7 +19,10 @@ double RoundStep(double width, int count) {
   const double rough = width / std::max(count, 1);
   const double power = std::pow(10, std::floor(std::log10(rough)));
   const double lead = rough / power;
-  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+  return power * (lead < std::sqrt(2.0)    ? 1
+                  : lead < std::sqrt(10.0) ? 2
+                  : lead < std::sqrt(50.0) ? 5
+                                           : 10);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/utf8.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
@@ -16,6 +17,10 @@
 
 namespace caracal {
 namespace {
+
+size_t Columns(absl::string_view text) {
+  return static_cast<size_t>(TerminalColumns(text));
+}
 
 constexpr char kBold[] = "1", kDim[] = "2", kGreen[] = "32", kYellow[] = "33";
 
@@ -34,7 +39,7 @@ class Writer {
   // Wrapped; the first line begins with `mark`, the others are indented.
   void Paragraph(absl::string_view mark, absl::string_view text,
                  absl::string_view style = "") {
-    const size_t indent = DisplayWidth(mark);
+    const size_t indent = Columns(mark);
     const size_t width =
         options_.width > indent + 20 ? options_.width - indent : size_t{20};
     bool first = true;
@@ -58,12 +63,12 @@ class Writer {
 };
 
 std::string Right(absl::string_view text, size_t width) {
-  const size_t have = DisplayWidth(text);
+  const size_t have = Columns(text);
   return std::string(width > have ? width - have : 0, ' ') + std::string(text);
 }
 
 std::string Left(absl::string_view text, size_t width) {
-  const size_t have = DisplayWidth(text);
+  const size_t have = Columns(text);
   return std::string(text) + std::string(width > have ? width - have : 1, ' ');
 }
 
@@ -191,8 +196,7 @@ void WriteTexts(Writer& out, const RunInfo& run) {
   }
   const auto text = [&](absl::string_view name, const std::string& what) {
     const std::string clean = Printable(what);
-    out.Paragraph(out.Style("", Left(name, 10)),
-                  absl::StripAsciiWhitespace(clean));
+    out.Paragraph(Left(name, 10), absl::StripAsciiWhitespace(clean));
   };
   text("prompt", run.prompt);
   text("teacher", run.teacher_continuation);
@@ -213,7 +217,7 @@ void WriteRun(Writer& out, const RunInfo& run) {
   if (!timings.empty()) out.Paragraph("", timings);
   size_t widest = 0;
   for (const RunInfo::File& file : run.files) {
-    widest = std::max(widest, DisplayWidth(Printable(file.what)));
+    widest = std::max(widest, Columns(Printable(file.what)));
   }
   // Not wrapped: a path must stay whole to be copied.
   for (const RunInfo::File& file : run.files) {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/strings/str_split.h"
+#include "core/base/utf8.h"
 #include "eval/report/testing/sample_report.h"
-#include "eval/report/text.h"
 
 namespace caracal {
 namespace {
@@ -39,7 +39,7 @@ TEST(TerminalReportTest, NoLineIsWiderThanTheTerminal) {
   for (size_t width : {80, 100, 140}) {
     const std::string text = TerminalReport(SampleReport(), {.width = width});
     for (absl::string_view line : absl::StrSplit(text, '\n')) {
-      EXPECT_LE(DisplayWidth(line), width) << line;
+      EXPECT_LE(TerminalColumns(line), static_cast<int>(width)) << line;
     }
   }
 }

@@ -4,6 +4,7 @@
 #ifndef CARACAL_EVAL_REPORT_TEXT_H_
 #define CARACAL_EVAL_REPORT_TEXT_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,6 @@ std::string EscapeHtml(absl::string_view text);
 // The minus sign U+2212 for every hyphen that stands before a digit and after
 // nothing, a space or a bracket: "(-0.5" but not "gpt-2" or "2026-01".
 std::string TypographicMinus(absl::string_view text);
-
-// Columns on a terminal, one per code point (East Asian width is not known).
-size_t DisplayWidth(absl::string_view text);
 
 // Lines of at most `width` columns, broken at spaces; new lines in the text
 // are kept, and words longer than a line are cut.

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "core/base/utf8.h"
+
 namespace caracal {
 namespace {
 
@@ -69,11 +71,16 @@ TEST(WrapTextTest, CutsLongWordsBetweenCharacters) {
               ElementsAre("\u00e9\u00e9", "\u00e9"));
 }
 
+TEST(WrapTextTest, WideCharactersTakeTwoColumns) {
+  EXPECT_THAT(WrapText("\u65e5\u672c\u8a9e", 4),
+              ElementsAre("\u65e5\u672c", "\u8a9e"));
+}
+
 TEST(WrapTextTest, NoLineIsTooWide) {
   for (size_t width = 1; width < 12; ++width) {
     for (const std::string& line :
          WrapText("some words, \u00fcber-lengthy ones too  x", width)) {
-      EXPECT_LE(DisplayWidth(line), width);
+      EXPECT_LE(TerminalColumns(line), static_cast<int>(width));
     }
   }
 }

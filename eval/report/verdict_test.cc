@@ -180,7 +180,7 @@ TEST(VerdictTest, BypassedHeadsAreCounted) {
                    {{0.20, 0.20, 0.20, 0.001}}};
   const std::string text = Text(JudgeAttribution(result));
   EXPECT_THAT(text, HasSubstr("In 1 of 3 heads it carries less than half"));
-  EXPECT_THAT(text, HasSubstr("a gap of -0.0 points"));
+  EXPECT_THAT(text, HasSubstr("a gap of 0.0 points"));
 }
 
 }  // namespace

@@ -1,14 +1,16 @@
 // The bootstrap: means of resamples, then two quantiles of them.
 #include "eval/statistics/bootstrap.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <random>
 #include <utility>
 #include <vector>
 
+#include "core/base/philox.h"
 #include "eval/statistics/quantile.h"
 #include "kernels/common/check.h"
 
@@ -61,18 +63,20 @@ Interval BootstrapMean(absl::Span<const double> values,
   interval.mean = sum / static_cast<double>(n);
   if (n == 1 || !std::isfinite(sum)) return interval;
 
-  // The standard fixes this generator's output, so seeds mean the same
-  // everywhere. A 32-bit draw scaled to [0, n) is uneven by n / 2^32 at most.
-  std::mt19937_64 generator(options.seed);
   std::vector<double> means(static_cast<size_t>(options.resamples));
-  for (double& mean : means) {
+  for (size_t replicate = 0; replicate < means.size(); ++replicate) {
+    const RandomStream stream({.seed = options.seed,
+                               .purpose = RandomPurpose::kBootstrap,
+                               .step = replicate});
     double total = 0;
-    for (size_t i = 0; i < n; i += 2) {
-      const uint64_t draw = generator();
-      total += values[((draw >> 32) * n) >> 32];
-      if (i + 1 < n) total += values[((draw & 0xffffffffu) * n) >> 32];
+    for (size_t i = 0; i < n; i += 4) {
+      const std::array<uint32_t, 4> block = stream.Block(i);
+      for (size_t k = 0; k < std::min<size_t>(4, n - i); ++k) {
+        // A 32-bit draw scaled to [0, n) is uneven by n / 2^32 at most.
+        total += values[(uint64_t{block[k]} * n) >> 32];
+      }
     }
-    mean = total / static_cast<double>(n);
+    means[replicate] = total / static_cast<double>(n);
   }
   const double tail = TailMass(options.level, n);
   interval.low = Quantile(means, tail);
