@@ -106,37 +106,15 @@ std::string Unpad(std::string text, H5T_str_t padding) {
   return text;
 }
 
-// The memory type for reading strings stored as `type`. Under the lock.
-Handle StringMemoryType(hid_t type) {
-  if (H5Tis_variable_str(type) <= 0) return Handle(H5Tcopy(type), H5Tclose);
-  Handle memory = internal::NewStringType();
-  H5Tset_cset(memory.get(), H5Tget_cset(type));
-  return memory;
-}
-
-// Reads `count` strings of the stored `type` by `read(memory_type, buffer)`;
-// `space` describes them.
+// Reads `count` strings of the fixed-length `type` by `read(type, buffer)`.
 template <typename Read>
 absl::StatusOr<std::vector<std::string>> ReadStringsBy(const FileState& file,
                                                        absl::string_view where,
-                                                       hid_t type, hid_t space,
+                                                       hid_t type,
                                                        uint64_t count,
                                                        const Read& read) {
   std::vector<std::string> strings;
   if (count == 0) return strings;
-  const Handle memory = StringMemoryType(type);
-  if (H5Tis_variable_str(type) > 0) {
-    std::vector<char*> buffer(count, nullptr);
-    const bool ok = read(memory.get(), buffer.data()) >= 0;
-    absl::Status status =
-        ok ? absl::OkStatus() : file.Failure(where, "can't read");
-    for (const char* text : buffer) {
-      strings.push_back(ok && text != nullptr ? text : "");
-    }
-    H5Dvlen_reclaim(memory.get(), space, H5P_DEFAULT, buffer.data());
-    if (!ok) return status;
-    return strings;
-  }
   const size_t size = H5Tget_size(type);
   if (size == 0 || size > kMaxStringBytes / count) {
     return file.Error(
@@ -144,7 +122,7 @@ absl::StatusOr<std::vector<std::string>> ReadStringsBy(const FileState& file,
         absl::StrCat("claims ", count, " strings of ", size, " bytes"));
   }
   std::string buffer(size * count, '\0');
-  if (read(memory.get(), buffer.data()) < 0) {
+  if (read(type, buffer.data()) < 0) {
     return file.Failure(where, "can't read");
   }
   const H5T_str_t padding = H5Tget_strpad(type);
@@ -154,13 +132,31 @@ absl::StatusOr<std::vector<std::string>> ReadStringsBy(const FileState& file,
   return strings;
 }
 
-struct Listing {
-  std::vector<std::string> names;
+// An integer of any width up to 64 bits, with the stored type's sign.
+struct Integer {
+  uint64_t bits = 0;
+  bool is_unsigned = false;
 };
 
-herr_t AddName(hid_t, const char* name, const H5A_info_t*, void* data) {
-  static_cast<Listing*>(data)->names.push_back(name);
-  return 0;
+absl::StatusOr<Integer> ReadInteger(const FileState& file,
+                                    const std::string& object,
+                                    const std::string& name) {
+  const LibraryLock lock;
+  ASSIGN_OR_RETURN(const OpenedAttribute opened,
+                   OpenAttribute(file, object, name));
+  const hid_t type = opened.type.get();
+  const std::string where = AttributeName(object, name);
+  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8) {
+    return WrongType(file, where, "an integer", type);
+  }
+  Integer value;
+  value.is_unsigned = H5Tget_sign(type) == H5T_SGN_NONE;
+  if (H5Aread(opened.attribute.get(),
+              value.is_unsigned ? H5T_NATIVE_UINT64 : H5T_NATIVE_INT64,
+              &value.bits) < 0) {
+    return file.Failure(where, "can't read");
+  }
+  return value;
 }
 
 }  // namespace
@@ -170,12 +166,13 @@ absl::Status File::SetAttribute(const std::string& object,
                                 absl::string_view value) {
   RETURN_IF_ERROR(state_->CheckWritable());
   RETURN_IF_ERROR(CheckString(*state_, AttributeName(object, name), value));
-  const std::string terminated(value);
-  const char* pointer = terminated.c_str();
+  // At least one byte, for HDF5 has no string type of none.
+  const std::string padded =
+      value.empty() ? std::string(1, '\0') : std::string(value);
   const LibraryLock lock;
-  const Handle type = internal::NewStringType();
+  const Handle type = internal::NewStringType(padded.size());
   return WriteAttribute(*state_, object, name, type.get(), type.get(),
-                        &pointer);
+                        padded.data());
 }
 
 absl::Status File::SetNumber(const std::string& object, const std::string& name,
@@ -193,75 +190,41 @@ absl::StatusOr<std::string> File::StringAttribute(
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const OpenedAttribute opened,
                    OpenAttribute(*state_, object, name));
-  if (H5Tget_class(opened.type.get()) != H5T_STRING) {
-    return WrongType(*state_, where, "a string", opened.type.get());
+  const hid_t type = opened.type.get();
+  if (internal::TypeFrom(type) != Type::kString) {
+    return WrongType(*state_, where, "a string", type);
   }
-  const Handle space(H5Aget_space(opened.attribute.get()), H5Sclose);
-  ASSIGN_OR_RETURN(std::vector<std::string> strings,
-                   ReadStringsBy(*state_, where, opened.type.get(), space.get(),
-                                 1, [&opened](hid_t type, void* out) {
-                                   return H5Aread(opened.attribute.get(), type,
-                                                  out);
-                                 }));
+  ASSIGN_OR_RETURN(
+      std::vector<std::string> strings,
+      ReadStringsBy(*state_, where, type, 1, [&opened](hid_t type, void* out) {
+        return H5Aread(opened.attribute.get(), type, out);
+      }));
   return std::move(strings[0]);
 }
 
 absl::StatusOr<int64_t> File::IntAttribute(const std::string& object,
                                            const std::string& name) const {
   RETURN_IF_ERROR(state_->CheckUsable());
-  const std::string where = AttributeName(object, name);
-  const LibraryLock lock;
-  ASSIGN_OR_RETURN(const OpenedAttribute opened,
-                   OpenAttribute(*state_, object, name));
-  const hid_t type = opened.type.get();
-  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8) {
-    return WrongType(*state_, where, "an integer", type);
+  ASSIGN_OR_RETURN(const Integer value, ReadInteger(*state_, object, name));
+  if (value.is_unsigned && value.bits > std::numeric_limits<int64_t>::max()) {
+    return state_->Error(absl::StatusCode::kInvalidArgument,
+                         AttributeName(object, name),
+                         absl::StrCat(value.bits, " doesn't fit an int64"));
   }
-  if (H5Tget_sign(type) == H5T_SGN_NONE) {
-    uint64_t value = 0;
-    if (H5Aread(opened.attribute.get(), H5T_NATIVE_UINT64, &value) < 0) {
-      return state_->Failure(where, "can't read");
-    }
-    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-      return state_->Error(absl::StatusCode::kInvalidArgument, where,
-                           absl::StrCat(value, " doesn't fit an int64"));
-    }
-    return static_cast<int64_t>(value);
-  }
-  int64_t value = 0;
-  if (H5Aread(opened.attribute.get(), H5T_NATIVE_INT64, &value) < 0) {
-    return state_->Failure(where, "can't read");
-  }
-  return value;
+  return static_cast<int64_t>(value.bits);
 }
 
 absl::StatusOr<uint64_t> File::UintAttribute(const std::string& object,
                                              const std::string& name) const {
   RETURN_IF_ERROR(state_->CheckUsable());
-  const std::string where = AttributeName(object, name);
-  const LibraryLock lock;
-  ASSIGN_OR_RETURN(const OpenedAttribute opened,
-                   OpenAttribute(*state_, object, name));
-  const hid_t type = opened.type.get();
-  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8) {
-    return WrongType(*state_, where, "an integer", type);
+  ASSIGN_OR_RETURN(const Integer value, ReadInteger(*state_, object, name));
+  const int64_t as_signed = static_cast<int64_t>(value.bits);
+  if (!value.is_unsigned && as_signed < 0) {
+    return state_->Error(absl::StatusCode::kInvalidArgument,
+                         AttributeName(object, name),
+                         absl::StrCat(as_signed, " is negative"));
   }
-  if (H5Tget_sign(type) != H5T_SGN_NONE) {
-    int64_t value = 0;
-    if (H5Aread(opened.attribute.get(), H5T_NATIVE_INT64, &value) < 0) {
-      return state_->Failure(where, "can't read");
-    }
-    if (value < 0) {
-      return state_->Error(absl::StatusCode::kInvalidArgument, where,
-                           absl::StrCat(value, " is negative"));
-    }
-    return static_cast<uint64_t>(value);
-  }
-  uint64_t value = 0;
-  if (H5Aread(opened.attribute.get(), H5T_NATIVE_UINT64, &value) < 0) {
-    return state_->Failure(where, "can't read");
-  }
-  return value;
+  return value.bits;
 }
 
 absl::StatusOr<double> File::DoubleAttribute(const std::string& object,
@@ -295,27 +258,22 @@ absl::StatusOr<bool> File::HasAttribute(const std::string& object,
   return exists > 0;
 }
 
-absl::StatusOr<std::vector<std::string>> File::ListAttributes(
-    const std::string& object) const {
-  RETURN_IF_ERROR(state_->CheckUsable());
-  const LibraryLock lock;
-  ASSIGN_OR_RETURN(const Handle owner, OpenObject(*state_, object));
-  Listing listing;
-  if (H5Aiterate2(owner.get(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, AddName,
-                  &listing) < 0) {
-    return state_->Failure(object, "can't list the attributes");
-  }
-  std::sort(listing.names.begin(), listing.names.end());
-  return listing.names;
-}
-
 absl::Status File::WriteStrings(const std::string& dataset,
                                 absl::Span<const std::string> strings) {
   RETURN_IF_ERROR(state_->CheckWritable());
-  std::vector<const char*> pointers;
+  size_t longest = 1;
   for (const std::string& text : strings) {
     RETURN_IF_ERROR(CheckString(*state_, dataset, text));
-    pointers.push_back(text.c_str());
+    longest = std::max(longest, text.size());
+  }
+  if (longest > kMaxStringBytes / std::max<size_t>(strings.size(), 1)) {
+    return state_->Error(absl::StatusCode::kInvalidArgument, dataset,
+                         absl::StrCat(strings.size(), " strings of ", longest,
+                                      " bytes are too many"));
+  }
+  std::string buffer(longest * strings.size(), '\0');
+  for (size_t i = 0; i < strings.size(); ++i) {
+    strings[i].copy(&buffer[i * longest], longest);
   }
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const bool exists, ObjectExists(*state_, dataset));
@@ -323,7 +281,7 @@ absl::Status File::WriteStrings(const std::string& dataset,
     return state_->Error(absl::StatusCode::kAlreadyExists, dataset,
                          "is already in the file");
   }
-  const Handle type = internal::NewStringType();
+  const Handle type = internal::NewStringType(longest);
   const hsize_t count = strings.size();
   const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
   const Handle link = internal::NewLinkProperties();
@@ -332,7 +290,7 @@ absl::Status File::WriteStrings(const std::string& dataset,
                   H5Dclose);
   if (!id.ok()) return state_->Failure(dataset, "can't create");
   if (count > 0 && H5Dwrite(id.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                            pointers.data()) < 0) {
+                            buffer.data()) < 0) {
     return state_->Failure(dataset, "can't write");
   }
   return state_->WriteStatus();
@@ -343,7 +301,6 @@ absl::StatusOr<std::vector<std::string>> File::ReadStrings(
   ASSIGN_OR_RETURN(const Dataset opened, OpenDataset(dataset));
   const LibraryLock lock;
   const Handle type(H5Dget_type(opened.id_), H5Tclose);
-  const Handle space(H5Dget_space(opened.id_), H5Sclose);
   if (opened.info().type != Type::kString) {
     return WrongType(*state_, dataset, "strings", type.get());
   }
@@ -353,11 +310,10 @@ absl::StatusOr<std::vector<std::string>> File::ReadStrings(
                          absl::StrCat("claims ", count, " strings"));
   }
   const hid_t id = opened.id_;
-  return ReadStringsBy(*state_, dataset, type.get(), space.get(), count,
-                       [id](hid_t memory_type, void* out) {
-                         return H5Dread(id, memory_type, H5S_ALL, H5S_ALL,
-                                        H5P_DEFAULT, out);
-                       });
+  return ReadStringsBy(
+      *state_, dataset, type.get(), count, [id](hid_t memory_type, void* out) {
+        return H5Dread(id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out);
+      });
 }
 
 }  // namespace caracal::hdf5

@@ -28,22 +28,51 @@ std::string ShapeText(absl::Span<const uint64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-// Data kept outside this file could be any file of the machine.
-absl::Status RefuseOutsideStorage(const FileState& file,
-                                  const std::string& path, hid_t id) {
+absl::Status CheckChunks(const FileState& file, const std::string& path,
+                         hid_t properties, const Shape& shape,
+                         const hsize_t* maximum) {
+  hsize_t chunk[H5S_MAX_RANK];
+  const int rank = H5Pget_chunk(properties, H5S_MAX_RANK, chunk);
+  bool ok = rank == static_cast<int>(shape.size());
+  for (int i = 0; ok && i < rank; ++i) {
+    ok = maximum[i] == H5S_UNLIMITED || chunk[i] <= maximum[i];
+  }
+  if (ok) return absl::OkStatus();
+  return file.Error(
+      absl::StatusCode::kDataLoss, path,
+      absl::StrCat("its chunks don't fit shape ", ShapeText(shape)));
+}
+
+// Data kept outside this file could be any file of the machine. And where the
+// shape claims more than is stored, or chunks don't fit it, the library reads
+// past its buffers or never ends.
+absl::Status CheckLayout(const FileState& file, const std::string& path,
+                         hid_t id, const Shape& shape, const hsize_t* maximum,
+                         size_t element_bytes) {
   const Handle properties(H5Dget_create_plist(id), H5Pclose);
   if (!properties.ok()) return file.Failure(path, "can't read the layout");
-  if (H5Pget_layout(properties.get()) == H5D_VIRTUAL ||
-      H5Pget_external_count(properties.get()) > 0) {
+  const H5D_layout_t layout = H5Pget_layout(properties.get());
+  if (layout == H5D_VIRTUAL || H5Pget_external_count(properties.get()) > 0) {
     return file.Error(absl::StatusCode::kInvalidArgument, path,
                       "keeps its data in other files, which is not supported");
+  }
+  if (layout == H5D_CHUNKED) {
+    return CheckChunks(file, path, properties.get(), shape, maximum);
+  }
+  const uint64_t stored = H5Dget_storage_size(id);
+  const uint64_t elements = ElementCount(shape);
+  const bool allocated = layout == H5D_COMPACT || stored > 0;
+  if (allocated && element_bytes > 0 && elements > stored / element_bytes) {
+    return file.Error(
+        absl::StatusCode::kDataLoss, path,
+        absl::StrCat("shape ", ShapeText(shape), " needs more than the ",
+                     stored, " bytes that are stored"));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<DatasetInfo> ReadInfo(const FileState& file,
                                      const std::string& path, hid_t id) {
-  RETURN_IF_ERROR(RefuseOutsideStorage(file, path, id));
   const Handle type(H5Dget_type(id), H5Tclose);
   const Handle space(H5Dget_space(id), H5Sclose);
   if (!type.ok() || !space.ok()) {
@@ -52,14 +81,15 @@ absl::StatusOr<DatasetInfo> ReadInfo(const FileState& file,
   DatasetInfo info;
   info.type = internal::TypeFrom(type.get());
   ASSIGN_OR_RETURN(info.shape, ShapeOf(file, path, space.get()));
-  if (!info.shape.empty() &&
-      H5Sget_simple_extent_type(space.get()) == H5S_SIMPLE) {
-    hsize_t maximum[H5S_MAX_RANK];
+  hsize_t maximum[H5S_MAX_RANK] = {};
+  if (H5Sget_simple_extent_type(space.get()) == H5S_SIMPLE) {
     if (H5Sget_simple_extent_dims(space.get(), nullptr, maximum) < 0) {
       return file.Failure(path, "can't read the shape");
     }
-    info.extensible = maximum[0] == H5S_UNLIMITED;
+    info.extensible = !info.shape.empty() && maximum[0] == H5S_UNLIMITED;
   }
+  RETURN_IF_ERROR(CheckLayout(file, path, id, info.shape, maximum,
+                              H5Tget_size(type.get())));
   return info;
 }
 

@@ -24,8 +24,12 @@
 // for one thread at a time.
 //
 // Files written here use the format of HDF5 1.10, whose metadata carries
-// checksums; h5py reads them. Files of any version are read. Links to other
-// files, external and virtual storage and filter plug-ins are refused.
+// checksums; h5py reads them. Files of any version are read. Refused are links
+// to other files, external and virtual storage, filter plug-ins, and strings of
+// variable length: the library trusts the lengths it finds in their heap, and a
+// flipped bit there hangs or crashes it. For the same reason attributes can't
+// be listed. Metadata of the oldest format (h5py's default) has no checksums:
+// damage there is found only where it makes no sense.
 #ifndef CARACAL_CORE_IO_HDF5_HDF5_H_
 #define CARACAL_CORE_IO_HDF5_HDF5_H_
 
@@ -50,7 +54,7 @@ enum class Type : uint8_t {
   kI64,
   kU8,
   kU64,
-  kString,  // of fixed or variable length
+  kString,  // of a fixed length
   kOther,   // can't be read here
 };
 
@@ -205,8 +209,8 @@ class File {
                                            Type type,
                                            absl::Span<const uint64_t> row_shape,
                                            const ExtensibleOptions& options);
-  // A one-dimensional dataset of UTF-8 strings of variable length. A string
-  // with a zero byte is kInvalidArgument.
+  // A one-dimensional dataset of UTF-8 strings, padded to the longest one. A
+  // string with a zero byte is kInvalidArgument.
   absl::Status WriteStrings(const std::string& dataset,
                             absl::Span<const std::string> strings);
   absl::StatusOr<std::vector<std::string>> ReadStrings(
@@ -242,8 +246,6 @@ class File {
                                          const std::string& name) const;
   absl::StatusOr<bool> HasAttribute(const std::string& object,
                                     const std::string& name) const;
-  absl::StatusOr<std::vector<std::string>> ListAttributes(
-      const std::string& object) const;
 
  private:
   explicit File(std::shared_ptr<internal::FileState> state);

@@ -165,7 +165,7 @@ Type TypeFrom(hid_t type) {
   };
   switch (H5Tget_class(type)) {
     case H5T_STRING:
-      return Type::kString;
+      return H5Tis_variable_str(type) > 0 ? Type::kOther : Type::kString;
     case H5T_FLOAT:
       if (is(H5T_IEEE_F32LE) || is(H5T_IEEE_F32BE)) return Type::kF32;
       if (is(H5T_IEEE_F64LE) || is(H5T_IEEE_F64BE)) return Type::kF64;
@@ -192,6 +192,8 @@ std::string DescribeType(hid_t type) {
       return absl::StrCat("a float of ", bits, " bits");
     case H5T_ENUM:
       return "an enumeration (or bool)";
+    case H5T_STRING:
+      return "strings of variable length (store them with a fixed length)";
     case H5T_COMPOUND:
       return "a compound type";
     default:
@@ -199,9 +201,10 @@ std::string DescribeType(hid_t type) {
   }
 }
 
-Handle NewStringType() {
+Handle NewStringType(size_t bytes) {
   Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
-  H5Tset_size(type.get(), H5T_VARIABLE);
+  H5Tset_size(type.get(), bytes);
+  H5Tset_strpad(type.get(), H5T_STR_NULLPAD);
   H5Tset_cset(type.get(), H5T_CSET_UTF8);
   return type;
 }

@@ -82,8 +82,8 @@ hid_t FileType(Type type);
 Type TypeFrom(hid_t type);
 // For messages: the name of the Type, or what a kOther is.
 std::string DescribeType(hid_t type);
-// UTF-8 strings of variable length.
-Handle NewStringType();
+// UTF-8 strings of this length, padded with zero bytes.
+Handle NewStringType(size_t bytes);
 // Properties for creating a link with its missing parent groups.
 Handle NewLinkProperties();
 // Properties for opening an object: no links to other files are followed.
