@@ -1,5 +1,4 @@
-// A student's trained tensors as one safetensors file, named as
-// docs/formats/student.md says:
+// A student's trained tensors as one safetensors file:
 //   layers.{i}.feature_map_{q,k} [H, D, F]   layers.{i}.window_factor [H]
 //   layers.{i}.lora.{q,k,v,o,...}.A [r, in], .B [out, r]
 #ifndef CARACAL_CORE_MODEL_STUDENT_FILE_H_

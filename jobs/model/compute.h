@@ -18,7 +18,11 @@ class Compute {
 
   Context context() { return {DeviceType::kCpu, &pool_, nullptr}; }
   Execution execution() {
-    return {.ctx = context(), .arena = &arena_, .collective = &collective_};
+    Execution exec;
+    exec.ctx = context();
+    exec.arena = &arena_;
+    exec.collective = &collective_;
+    return exec;
   }
   Arena& arena() { return arena_; }
 

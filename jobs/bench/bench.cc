@@ -1,0 +1,253 @@
+#include "jobs/bench/bench.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/base/status.h"
+#include "core/model/decoder.h"
+#include "core/model/llama.h"
+#include "core/optim/adamw.h"
+#include "core/tensor/tensor.h"
+#include "jobs/bench/synthetic_weights.h"
+#include "jobs/model/compute.h"
+#include "kernels/matmul/matmul.h"
+
+namespace caracal {
+namespace {
+
+double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
+
+// The best rate of plain products with the model's matrices, weighted as a
+// forward pass has them.
+double MatrixRate(Compute& compute, const ModelConfig& m, int64_t rows) {
+  const int64_t c = m.hidden_size, d = m.head_dim;
+  const int64_t shapes[][2] = {{(m.heads + 2 * m.kv_heads) * d, c},
+                               {c, m.heads * d},
+                               {2 * m.intermediate_size, c},
+                               {c, m.intermediate_size}};
+  double flops = 0, seconds = 0;
+  for (const auto& [n, k] : shapes) {
+    const Tensor x = Tensor::Zeros(DType::kF32, {rows, k});
+    const Tensor w = Tensor::Zeros(DType::kF32, {n, k});
+    const Tensor y = Tensor::Zeros(DType::kF32, {rows, n});
+    double best = 1e30;
+    for (int i = 0; i < 8; ++i) {
+      const double start = Now();
+      kernels::MatMul(compute.context(), kernels::Transpose::kNo,
+                      kernels::Transpose::kYes, 1.0f, x, w, 0.0f, y);
+      best = std::min(best, Now() - start);
+    }
+    flops += 2.0 * static_cast<double>(rows * n * k);
+    seconds += best;
+  }
+  return flops / seconds;
+}
+
+// Rows of pseudo-random tokens.
+struct Rows {
+  std::vector<int32_t> tokens, targets, positions;
+  std::vector<int64_t> offsets;
+
+  Rows(int64_t rows, int64_t length, int64_t vocabulary) {
+    uint64_t state = 1;
+    for (int64_t r = 0; r <= rows; ++r) offsets.push_back(r * length);
+    for (int64_t i = 0; i < rows * length; ++i) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      tokens.push_back(static_cast<int32_t>((state >> 33) % vocabulary));
+      targets.push_back(static_cast<int32_t>((state >> 20) % vocabulary));
+      positions.push_back(static_cast<int32_t>(i % length));
+    }
+  }
+  TokenBatch Batch() {
+    const int64_t n = offsets.back();
+    TokenBatch batch;
+    batch.sequences = static_cast<int64_t>(offsets.size()) - 1;
+    batch.offsets = offsets.data();
+    batch.tokens = TensorView(tokens.data(), {n});
+    batch.targets = TensorView(targets.data(), {n});
+    batch.positions = TensorView(positions.data(), {n});
+    return batch;
+  }
+};
+
+class Bench {
+ public:
+  Bench(const BenchOptions& o) : o_(o), compute_(o.threads) {}
+
+  absl::StatusOr<BenchResult> Run();
+
+ private:
+  absl::Status Load();
+  // Seconds of one step of a training stage.
+  double TransferStep(Rows& rows, AdamW& optimizer);
+  double FinetuneStep(Rows& rows, AdamW& optimizer);
+  absl::Status RunTraining(BenchResult* result);
+  absl::Status RunDecode(BenchResult* result);
+
+  const BenchOptions& o_;
+  Compute compute_;
+  std::unique_ptr<WeightSource> source_;
+  LlamaWeights weights_;
+  std::unique_ptr<Adapters> adapters_;
+  std::unique_ptr<Llama> llama_;
+  ModePlan plan_;
+};
+
+absl::Status Bench::Load() {
+  if (o_.model.empty()) {
+    ASSIGN_OR_RETURN(source_, SyntheticModel(o_.shape));
+  } else {
+    ASSIGN_OR_RETURN(source_, OpenModel(o_.model));
+  }
+  const WeightForm form =
+      o_.stage == "decode" ? WeightForm::kBlocks : WeightForm::kDense;
+  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(compute_.context(), *source_,
+                                                Shard(), form));
+  StudentConfig student;
+  student.attention.window = o_.window;
+  student.attention.sinks = o_.sinks;
+  student.features = weights_.config.head_dim;
+  adapters_ = std::make_unique<Adapters>(weights_.adapter_shape(), student);
+  adapters_->Initialize(0);
+  llama_ = std::make_unique<Llama>(&weights_, adapters_.get());
+  return absl::OkStatus();
+}
+
+double Bench::TransferStep(Rows& rows, AdamW& optimizer) {
+  const double start = Now();
+  adapters_->parameters().ZeroGradients();
+  std::vector<double> squared_error(llama_->layers());
+  compute_.arena().Reset();
+  Execution exec = compute_.execution();
+  llama_->TransferStep(exec, rows.Batch(), kernels::kHybridTerms, 1e-6f,
+                       squared_error.data());
+  optimizer.Step(compute_.context(), 1e-4f);
+  return Now() - start;
+}
+
+double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
+  const double start = Now();
+  adapters_->parameters().ZeroGradients();
+  const int64_t micro = o_.micro_batch > 0 ? o_.micro_batch : o_.batch;
+  const TokenBatch whole = rows.Batch();
+  for (int64_t begin = 0; begin < o_.batch; begin += micro) {
+    const int64_t n = std::min(micro, o_.batch - begin) * o_.seq_len;
+    const int64_t first = begin * o_.seq_len;
+    compute_.arena().Reset();
+    TokenBatch batch = whole;
+    batch.sequences = n / o_.seq_len;
+    batch.tokens = TensorView(rows.tokens.data() + first, {n});
+    batch.targets = TensorView(rows.targets.data() + first, {n});
+    batch.positions = TensorView(rows.positions.data() + first, {n});
+    plan_.SetAll(llama_->layers(), batch.sequences, llama_->heads(),
+                 ComponentMode::kHybrid);
+    const TensorView weight = compute_.arena().AllocateF32({n});
+    std::fill(weight.f32(), weight.f32() + n,
+              1.0f / static_cast<float>(o_.batch * o_.seq_len));
+    const TensorView nll = compute_.arena().AllocateF32({n});
+    Tape tape(&compute_.arena());
+    Execution exec = compute_.execution();
+    exec.tape = &tape;
+    llama_->FinetuneStep(exec, batch, plan_, weight, nll);
+  }
+  optimizer.Step(compute_.context(), 1e-4f);
+  return Now() - start;
+}
+
+absl::Status Bench::RunTraining(BenchResult* result) {
+  const bool transfer = o_.stage == "transfer";
+  adapters_->lora_active = !transfer;
+  adapters_->parameters().SetTrained(
+      transfer ? std::vector<ParameterGroup>{ParameterGroup::kFeatureMap,
+                                             ParameterGroup::kWindowFactor}
+               : std::vector<ParameterGroup>{ParameterGroup::kLora});
+  AdamW optimizer(&adapters_->parameters(), AdamWSettings());
+  Rows rows(o_.batch, o_.seq_len, weights_.config.vocab_size);
+  std::vector<double> rates;
+  for (int step = 0; step <= o_.steps; ++step) {
+    const double seconds = transfer ? TransferStep(rows, optimizer)
+                                    : FinetuneStep(rows, optimizer);
+    if (step == 0) continue;  // Memory is planned in the first step.
+    rates.push_back(static_cast<double>(o_.batch * o_.seq_len) / seconds);
+  }
+  std::sort(rates.begin(), rates.end());
+  result->tokens_per_s = rates[rates.size() / 2];
+  result->low = rates.front();
+  result->high = rates.back();
+  result->flops =
+      transfer
+          ? TransferFlops(weights_.config, adapters_->config(), o_.seq_len)
+          : FinetuneFlops(weights_.config, adapters_->config(), o_.seq_len);
+  return absl::OkStatus();
+}
+
+absl::Status Bench::RunDecode(BenchResult* result) {
+  ASSIGN_OR_RETURN(const ComponentMode mode, ComponentModeFromName(o_.mode));
+  Decoder decoder(llama_.get(), compute_.execution(), mode);
+  std::vector<double> rates, prefill;
+  for (int step = 0; step <= o_.steps; ++step) {
+    decoder.Reset();
+    Rows rows(1, std::max<int64_t>(o_.seq_len, 1), weights_.config.vocab_size);
+    double start = Now();
+    RETURN_IF_ERROR(decoder.Feed(rows.tokens).status());
+    const double prefill_seconds = Now() - start;
+    start = Now();
+    for (int64_t i = 0; i < o_.new_tokens; ++i) {
+      const int32_t next = decoder.Greedy();
+      RETURN_IF_ERROR(decoder.Feed({&next, 1}).status());
+    }
+    const double seconds = Now() - start;
+    if (step == 0) continue;
+    rates.push_back(static_cast<double>(o_.new_tokens) / seconds);
+    prefill.push_back(static_cast<double>(rows.tokens.size()) /
+                      prefill_seconds);
+  }
+  std::sort(rates.begin(), rates.end());
+  std::sort(prefill.begin(), prefill.end());
+  result->tokens_per_s = rates[rates.size() / 2];
+  result->low = rates.front();
+  result->high = rates.back();
+  result->prefill_tokens_per_s = prefill[prefill.size() / 2];
+  result->flops =
+      DecodeFlops(weights_.config, adapters_->config(), o_.seq_len);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<BenchResult> Bench::Run() {
+  BenchResult result;
+  const double start = Now();
+  RETURN_IF_ERROR(Load());
+  result.load_seconds = Now() - start;
+  result.threads = compute_.context().pool->threads();
+  if (o_.stage == "decode") {
+    RETURN_IF_ERROR(RunDecode(&result));
+  } else {
+    RETURN_IF_ERROR(RunTraining(&result));
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  result.peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  result.matrix_rate =
+      MatrixRate(compute_, weights_.config, o_.batch * o_.seq_len);
+  result.mfu =
+      result.tokens_per_s * result.flops.total() / result.matrix_rate;
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<BenchResult> RunBench(const BenchOptions& options) {
+  if (options.stage != "transfer" && options.stage != "finetune" &&
+      options.stage != "decode") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--stage: there is no '", options.stage,
+                     "'; use transfer, finetune or decode"));
+  }
+  return Bench(options).Run();
+}
+
+}  // namespace caracal
