@@ -1,6 +1,6 @@
 #include "kernels/adamw/adamw_simd.h"
 
-#include "kernels/common/simd.h"
+#include "kernels/common/simd_loop.h"
 
 namespace caracal::kernels::CARACAL_SIMD_NS {
 namespace {
@@ -20,43 +20,42 @@ void Step(const AdamWCoefficients& k, const float* grad, int64_t n,
   const Vec one_minus_beta2 = Set(k.one_minus_beta2);
   const Vec sqrt_correction2 = Set(k.sqrt_correction2);
   const Vec epsilon = Set(k.epsilon), negative_step = Set(k.negative_step);
-  for (int64_t i = 0; i < n; i += kLanes) {
-    const int lanes = LanesLeft(i, n);
-    const Vec g = LoadN(grad + i, lanes) * grad_scale;
-    const Vec p = LoadN(param + i, lanes) * decay;
-    const Vec m0 = LoadN(m + i, lanes);
+  ForEachVector(n, [=](int64_t i, auto lanes) {
+    const Vec g = lanes.Load(grad + i) * grad_scale;
+    const Vec p = lanes.Load(param + i) * decay;
+    const Vec m0 = lanes.Load(m + i);
     const Vec m1 = Fma(one_minus_beta1, g - m0, m0);
-    const Vec v1 = Fma(one_minus_beta2 * g, g, LoadN(v + i, lanes) * beta2);
+    const Vec v1 = Fma(one_minus_beta2 * g, g, lanes.Load(v + i) * beta2);
     const Vec denominator = Sqrt(v1) / sqrt_correction2 + epsilon;
-    StoreN(m + i, m1, lanes);
-    StoreN(v + i, v1, lanes);
-    StoreN(param + i, p + negative_step * m1 / denominator, lanes);
-  }
+    lanes.Store(m + i, m1);
+    lanes.Store(v + i, v1);
+    lanes.Store(param + i, p + negative_step * m1 / denominator);
+  });
 }
 
 // Eight or four doubles at a time; two chains.
 #if defined(__AVX512F__)
 double SumOfSquares(const float* x, int64_t n) {
   __m512d s0 = _mm512_setzero_pd(), s1 = _mm512_setzero_pd();
-  for (int64_t i = 0; i < n; i += 16) {
-    const __m512 f = LoadN(x + i, LanesLeft(i, n)).v;
+  ForEachVector(n, [&](int64_t i, auto lanes) {
+    const __m512 f = lanes.Load(x + i).v;
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(f));
     const __m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(f, 1));
     s0 = _mm512_fmadd_pd(low, low, s0);
     s1 = _mm512_fmadd_pd(high, high, s1);
-  }
+  });
   return _mm512_reduce_add_pd(_mm512_add_pd(s0, s1));
 }
 #else
 double SumOfSquares(const float* x, int64_t n) {
   __m256d s0 = _mm256_setzero_pd(), s1 = _mm256_setzero_pd();
-  for (int64_t i = 0; i < n; i += 8) {
-    const __m256 f = LoadN(x + i, LanesLeft(i, n)).v;
+  ForEachVector(n, [&](int64_t i, auto lanes) {
+    const __m256 f = lanes.Load(x + i).v;
     const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(f));
     const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(f, 1));
     s0 = _mm256_fmadd_pd(low, low, s0);
     s1 = _mm256_fmadd_pd(high, high, s1);
-  }
+  });
   double part[4];
   _mm256_storeu_pd(part, _mm256_add_pd(s0, s1));
   return (part[0] + part[1]) + (part[2] + part[3]);
@@ -79,12 +78,9 @@ bool AllFinite(const float* x, int64_t n) {
 }
 
 void Accumulate(const float* x, int64_t n, float* y) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) Store(y + i, Load(y + i) + Load(x + i));
-  if (i < n) {
-    const int lanes = LanesLeft(i, n);
-    StoreN(y + i, LoadN(y + i, lanes) + LoadN(x + i, lanes), lanes);
-  }
+  ForEachVector(n, [=](int64_t i, auto lanes) {
+    lanes.Store(y + i, lanes.Load(y + i) + lanes.Load(x + i));
+  });
 }
 
 }  // namespace

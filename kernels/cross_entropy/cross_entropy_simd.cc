@@ -1,6 +1,6 @@
 #include "kernels/cross_entropy/cross_entropy_simd.h"
 
-#include "kernels/common/simd.h"
+#include "kernels/common/simd_loop.h"
 
 namespace caracal::kernels::CARACAL_SIMD_NS {
 namespace {
@@ -84,14 +84,9 @@ void Statistics(const float* logits, int64_t n, float* row_max, float* sum_exp,
 void Gradient(float* logits, int64_t n, float lse, float weight) {
   const Vec shift = Set(lse);
   const Vec scale = Set(weight);
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Store(logits + i, scale * Exp(Load(logits + i) - shift));
-  }
-  if (i < n) {
-    const int lanes = LanesLeft(i, n);
-    StoreN(logits + i, scale * Exp(LoadN(logits + i, lanes) - shift), lanes);
-  }
+  ForEachVector(n, [=](int64_t i, auto lanes) {
+    lanes.Store(logits + i, scale * Exp(lanes.Load(logits + i) - shift));
+  });
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "kernels/matmul/matmul_simd.h"
 
-#include "kernels/common/simd.h"
+#include "kernels/common/simd_loop.h"
 
 namespace caracal::kernels::CARACAL_SIMD_NS {
 namespace {
@@ -87,22 +87,13 @@ void AddRows(int64_t n, const float* factor, const float* b, int64_t b_stride,
              float* c) {
   Vec scale[kRows];
   for (int p = 0; p < kRows; ++p) scale[p] = Set(factor[p]);
-  int64_t j = 0;
-  for (; j + kLanes <= n; j += kLanes) {
-    Vec sum = Load(c + j);
+  ForEachVector(n, [&](int64_t j, auto lanes) {
+    Vec sum = lanes.Load(c + j);
     for (int p = 0; p < kRows; ++p) {
-      sum = Fma(scale[p], Load(b + p * b_stride + j), sum);
+      sum = Fma(scale[p], lanes.Load(b + p * b_stride + j), sum);
     }
-    Store(c + j, sum);
-  }
-  if (j < n) {
-    const int lanes = static_cast<int>(n - j);
-    Vec sum = LoadN(c + j, lanes);
-    for (int p = 0; p < kRows; ++p) {
-      sum = Fma(scale[p], LoadN(b + p * b_stride + j, lanes), sum);
-    }
-    StoreN(c + j, sum, lanes);
-  }
+    lanes.Store(c + j, sum);
+  });
 }
 
 // Rows of b stream through; c stays in the nearest cache that holds it.
@@ -148,8 +139,13 @@ void SmallTile(int64_t k, float alpha, const float* a, int64_t a_stride,
     for (int v = 0; v < kVectors; ++v) {
       float* at = c + i * c_stride + v * kLanes;
       Vec out = Set(alpha) * sum[i][v];
-      if (beta != 0.0f) out = Fma(Set(beta), LoadN(at, lanes), out);
-      StoreN(at, out, lanes);
+      if (lanes == kLanes) {
+        if (beta != 0.0f) out = Fma(Set(beta), Load(at), out);
+        Store(at, out);
+      } else {
+        if (beta != 0.0f) out = Fma(Set(beta), LoadN(at, lanes), out);
+        StoreN(at, out, lanes);
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 #include "kernels/rms_norm/rms_norm_simd.h"
 
-#include "kernels/common/simd.h"
+#include "kernels/common/simd_loop.h"
 
 namespace caracal::kernels::CARACAL_SIMD_NS {
 namespace {
@@ -30,13 +30,9 @@ void Forward(const float* x, const float* weight, float eps, int64_t columns,
   const float sum = ReduceAdd((s0 + s1) + (s2 + s3));
   const float inv = 1.0f / __builtin_sqrtf(sum / columns + eps);
   const Vec scale = Set(inv);
-  for (c = 0; c + kLanes <= columns; c += kLanes) {
-    Store(y + c, Load(x + c) * scale * Load(weight + c));
-  }
-  if (c < columns) {
-    const int n = static_cast<int>(columns - c);
-    StoreN(y + c, LoadN(x + c, n) * scale * LoadN(weight + c, n), n);
-  }
+  ForEachVector(columns, [=](int64_t i, auto lanes) {
+    lanes.Store(y + i, lanes.Load(x + i) * scale * lanes.Load(weight + i));
+  });
   if (inv_rms != nullptr) *inv_rms = inv;
 }
 
@@ -56,13 +52,11 @@ void Backward(const float* dy, const float* x, const float* weight, float inv,
   const float dot = ReduceAdd(s0 + s1);
   const Vec scale = Set(inv);
   const Vec slope = Set(-(inv * inv * inv * (dot / columns)));
-  for (c = 0; c < columns; c += kLanes) {
-    const int n = columns - c < kLanes ? static_cast<int>(columns - c) : kLanes;
-    const Vec direct = scale * (LoadN(dy + c, n) * LoadN(weight + c, n));
-    Vec gradient = Fma(slope, LoadN(x + c, n), direct);
-    if (accumulate) gradient = LoadN(dx + c, n) + gradient;
-    StoreN(dx + c, gradient, n);
-  }
+  ForEachVector(columns, [=](int64_t i, auto lanes) {
+    const Vec direct = scale * (lanes.Load(dy + i) * lanes.Load(weight + i));
+    const Vec gradient = Fma(slope, lanes.Load(x + i), direct);
+    lanes.Store(dx + i, accumulate ? lanes.Load(dx + i) + gradient : gradient);
+  });
 }
 
 // Columns are taken in strips narrow enough for registers, all rows of one
