@@ -1,5 +1,5 @@
 // Matrix products, the bulk of every step. fp32; OpenBLAS, one thread of it
-// inside each thread of our pool; a matrix-vector path of our own for M = 1.
+// inside each thread of our pool; loops of our own for few rows (decoding).
 //     C = alpha op(A) op(B) + beta C
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_H_
 #define CARACAL_KERNELS_MATMUL_MATMUL_H_
