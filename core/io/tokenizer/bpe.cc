@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/byte_alphabet.h"
-#include "core/io/utf8.h"
 
 namespace caracal {
 namespace {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "core/base/status.h"
-#include "core/io/utf8.h"
+#include "core/io/quoted.h"
 
 namespace caracal {
 

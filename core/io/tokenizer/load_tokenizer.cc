@@ -6,7 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status.h"
-#include "core/io/tokenizer/hf_config.h"
+#include "core/io/tokenizer/tokenizer_config.h"
 #include "core/io/tokenizer/tokenizer_gguf.h"
 #include "core/io/tokenizer/tokenizer_json.h"
 

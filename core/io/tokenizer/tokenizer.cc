@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/byte_alphabet.h"
 #include "core/io/tokenizer/fingerprint.h"
 #include "core/io/tokenizer/normalizer.h"
 #include "core/io/tokenizer/unicode.h"
-#include "core/io/utf8.h"
 
 namespace caracal {
 namespace {

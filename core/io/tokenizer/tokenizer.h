@@ -69,6 +69,10 @@ class Tokenizer {
   int32_t bos_id() const { return spec_.bos_id; }  // -1: none
   int32_t eos_id() const { return spec_.eos_id; }  // -1: none
 
+  // What Encode puts before and after a text with add_special.
+  const std::vector<int32_t>& prefix_ids() const { return spec_.prefix_ids; }
+  const std::vector<int32_t>& suffix_ids() const { return spec_.suffix_ids; }
+
   // By the token's name in the vocabulary: "Ġthe", "<|im_end|>".
   std::optional<int32_t> IdOf(absl::string_view token) const;
   // "" for an id that is out of range or not used.

@@ -9,7 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
-#include "core/io/utf8.h"
+#include "core/io/quoted.h"
 
 namespace caracal {
 namespace {

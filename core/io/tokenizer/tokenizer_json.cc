@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/json_node.h"
 #include "core/io/tokenizer/tokenizer_json_parts.h"
-#include "core/io/utf8.h"
 
 namespace caracal {
 namespace tokenizer_json {

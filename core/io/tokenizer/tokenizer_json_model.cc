@@ -8,8 +8,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/tokenizer_json_parts.h"
-#include "core/io/utf8.h"
 
 namespace caracal::tokenizer_json {
 namespace {

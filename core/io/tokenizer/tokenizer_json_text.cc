@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/regex.h"
 #include "core/io/tokenizer/tokenizer_json_parts.h"
-#include "core/io/utf8.h"
 
 namespace caracal::tokenizer_json {
 namespace {

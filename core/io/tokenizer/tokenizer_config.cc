@@ -1,12 +1,12 @@
-#include "core/io/tokenizer/hf_config.h"
+#include "core/io/tokenizer/tokenizer_config.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
 
 #include "core/base/status.h"
+#include "core/io/quoted.h"
 #include "core/io/tokenizer/json_node.h"
-#include "core/io/utf8.h"
 
 namespace caracal {
 namespace {

@@ -1,6 +1,6 @@
 // What the files beside a tokenizer.json say about BOS and EOS.
-#ifndef CARACAL_CORE_IO_TOKENIZER_HF_CONFIG_H_
-#define CARACAL_CORE_IO_TOKENIZER_HF_CONFIG_H_
+#ifndef CARACAL_CORE_IO_TOKENIZER_TOKENIZER_CONFIG_H_
+#define CARACAL_CORE_IO_TOKENIZER_TOKENIZER_CONFIG_H_
 
 #include <string>
 
@@ -25,4 +25,4 @@ absl::Status ApplyModelConfig(absl::string_view json, const std::string& file,
 
 }  // namespace caracal
 
-#endif  // CARACAL_CORE_IO_TOKENIZER_HF_CONFIG_H_
+#endif  // CARACAL_CORE_IO_TOKENIZER_TOKENIZER_CONFIG_H_
