@@ -39,11 +39,13 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
                 << "\n";
   };
   Compute compute(o.model.threads);
-  ASSIGN_OR_RETURN(const std::unique_ptr<PackedDataset> data,
-                   PackedDataset::Open(o.data));
   ASSIGN_OR_RETURN(const LoadedModel model,
                    o.model.Load(compute.context(), WeightForm::kDense));
-  RETURN_IF_ERROR(data->CheckVocabulary(model.weights->config.vocab_size));
+  PackedDatasetOptions data_options;
+  data_options.vocab_size =
+      static_cast<int32_t>(model.weights->config.vocab_size);
+  ASSIGN_OR_RETURN(const std::unique_ptr<PackedDataset> data,
+                   PackedDataset::Open(o.data, data_options));
   const int64_t length = o.seq_len > 0 ? o.seq_len : data->seq_len();
   if (length > data->seq_len() ||
       length > model.weights->config.max_positions) {
@@ -53,15 +55,15 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
         model.weights->config.max_positions, "; ", length, " were asked for"));
   }
   ReportInput report;
-  ASSIGN_OR_RETURN(report.attribution,
-                   MeasureAttribution(*model.llama, compute.execution(), *data,
-                                      options));
+  ASSIGN_OR_RETURN(
+      report.attribution,
+      MeasureAttribution(*model.llama, compute.execution(), *data, options));
   report.attribution.settings.model = model.name;
   report.attribution.settings.data = BaseName(o.data);
   report.run.model_path = model.base_path;
   if (!o.html.empty()) {
-    RETURN_IF_ERROR(FileSystem::Posix()->WriteFileAtomically(
-        o.html, HtmlReport(report)));
+    RETURN_IF_ERROR(
+        FileSystem::Posix()->WriteFileAtomically(o.html, HtmlReport(report)));
   }
   if (o.json) {
     console.out << AttributionToJson(report.attribution);

@@ -60,14 +60,13 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   bool started = false;
   ASSIGN_OR_RETURN(
       const std::vector<int32_t> tokens,
-      GenerateGreedy(decoder, prompt, o.max_new_tokens, stop,
-                     [&](int32_t id) {
-                       if (!started) first = clock->Now();
-                       started = true;
-                       const std::string piece = text.Push(id);
-                       generated += piece;
-                       if (!o.json) console.out << piece << std::flush;
-                     }));
+      GenerateGreedy(decoder, prompt, o.max_new_tokens, stop, [&](int32_t id) {
+        if (!started) first = clock->Now();
+        started = true;
+        const std::string piece = text.Push(id);
+        generated += piece;
+        if (!o.json) console.out << piece << std::flush;
+      }));
   const std::string rest = text.Finish();
   generated += rest;
   const absl::Duration end = clock->Now();

@@ -6,8 +6,7 @@
 namespace caracal {
 
 void ModelOption::Declare(CLI::App& app) {
-  app.add_option("MODEL", path,
-                 "Hugging Face folder, GGUF file or run folder")
+  app.add_option("MODEL", path, "Hugging Face folder, GGUF file or run folder")
       ->required();
   app.add_option("--student", student_file,
                  "trained tensors of a student (safetensors)");

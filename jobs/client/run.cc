@@ -31,12 +31,12 @@ struct RunOptions {
 constexpr double kFinetuneCost = 2.3;
 
 absl::Status Run(const RunOptions& o, Console& console) {
-  ASSIGN_OR_RETURN(ConversionOptions options, [&]()
-                       -> absl::StatusOr<ConversionOptions> {
-    ConversionOptions out;
-    ASSIGN_OR_RETURN(out.job, o.job.Load());
-    return out;
-  }());
+  ASSIGN_OR_RETURN(ConversionOptions options,
+                   [&]() -> absl::StatusOr<ConversionOptions> {
+                     ConversionOptions out;
+                     ASSIGN_OR_RETURN(out.job, o.job.Load());
+                     return out;
+                   }());
   options.run_folder =
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume;

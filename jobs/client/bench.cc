@@ -1,0 +1,103 @@
+#include "jobs/client/bench.h"
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "core/base/status.h"
+#include "eval/report/numbers.h"
+#include "jobs/bench/bench.h"
+#include "jobs/client/fact_list.h"
+
+namespace caracal {
+namespace {
+
+struct Options {
+  BenchOptions bench;
+  bool json = false;
+};
+
+std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
+  nlohmann::ordered_json json;
+  json["stage"] = o.stage;
+  json["model"] = o.model.empty() ? "synthetic:" + o.shape : o.model;
+  json["batch"] = o.batch;
+  json["seq_len"] = o.seq_len;
+  json["window"] = o.window;
+  json["sinks"] = o.sinks;
+  json["threads"] = r.threads;
+  json["tokens_per_s"] = r.tokens_per_s;
+  json["tokens_per_s_range"] = {r.low, r.high};
+  if (r.prefill_tokens_per_s > 0) {
+    json["prefill_tokens_per_s"] = r.prefill_tokens_per_s;
+  }
+  json["flop_per_token"] = r.flops.total();
+  json["flop_per_token_terms"] = {{"projections", r.flops.projections},
+                                  {"attention", r.flops.attention},
+                                  {"feature_maps", r.flops.feature_maps},
+                                  {"lora", r.flops.lora}};
+  json["flop_formula"] = r.flops.formula;
+  json["matrix_rate"] = r.matrix_rate;
+  json["mfu"] = r.mfu;
+  json["peak_bytes"] = r.peak_bytes;
+  json["load_seconds"] = r.load_seconds;
+  return json.dump(1);
+}
+
+std::string BenchText(const BenchOptions& o, const BenchResult& r,
+                      const Console& console) {
+  FactList list;
+  list.Add("speed", absl::StrFormat("%.0f tokens/s (%.0f to %.0f)",
+                                    r.tokens_per_s, r.low, r.high));
+  if (r.prefill_tokens_per_s > 0) {
+    list.Add("prefill", absl::StrFormat("%.0f tokens/s over %d tokens",
+                                        r.prefill_tokens_per_s, o.seq_len));
+  }
+  list.Add("work",
+           absl::StrFormat("%.1f MFLOP a token", r.flops.total() / 1e6));
+  list.Add("", r.flops.formula);
+  list.Add("matrix rate", absl::StrFormat("%.0f GFLOP/s, %d threads",
+                                          r.matrix_rate / 1e9, r.threads));
+  list.Add("MFU",
+           absl::StrCat(Percent(r.mfu), " = speed x work / matrix rate"));
+  list.Add("memory", Bytes(r.peak_bytes) + " resident at most");
+  list.Add("loading", Duration(r.load_seconds));
+  return list.ToString(console, 0, 13);
+}
+
+absl::Status Bench(const Options& o, Console& console) {
+  ASSIGN_OR_RETURN(const BenchResult result, RunBench(o.bench));
+  console.out << (o.json ? BenchJson(o.bench, result) + "\n"
+                         : BenchText(o.bench, result, console));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+CommandBody DeclareBench(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  BenchOptions& b = o->bench;
+  auto* model = app.add_option("--model", b.model, "model file or folder");
+  app.add_option("--shape", b.shape, "random weights instead: 135m or 8b")
+      ->excludes(model);
+  app.add_option("--stage", b.stage, "transfer, finetune or decode");
+  app.add_option("--batch", b.batch, "rows a step")->check(CLI::Range(1, 4096));
+  app.add_option("--micro-batch", b.micro_batch, "rows at a time; 0: all")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--seq-len", b.seq_len,
+                 "tokens a row; decode: tokens of context")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--window", b.window, "W")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--sinks", b.sinks, "S")->check(CLI::Range(0, 1 << 16));
+  app.add_option("--new-tokens", b.new_tokens, "decode: tokens measured")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--mode", b.mode, "decode: component mode");
+  app.add_option("--steps", b.steps, "measured, after one to warm up")
+      ->check(CLI::Range(1, 1000));
+  app.add_option("--threads", b.threads, "CPU threads; 0: one a core")
+      ->check(CLI::Range(0, 1024));
+  app.add_flag("--json", o->json, "print one JSON object");
+  return [o](Console& console) { return Bench(*o, console); };
+}
+
+}  // namespace caracal

@@ -1,0 +1,22 @@
+#include "jobs/client/job_option.h"
+
+#include "jobs/spec/job_file.h"
+
+namespace caracal {
+
+void JobOption::Declare(CLI::App& app) {
+  app.add_option("JOB", path, "job file, text format or JSON")
+      ->type_name("FILE")
+      ->required();
+  // One value each, so that a JOB after it isn't taken for another.
+  app.add_option("--set", overrides,
+                 "change a field, as in attention.window=32; repeatable")
+      ->type_name("FIELD=VALUE")
+      ->allow_extra_args(false);
+}
+
+absl::StatusOr<proto::Job> JobOption::Load() const {
+  return LoadJob(path, overrides);
+}
+
+}  // namespace caracal

@@ -1,0 +1,81 @@
+#include "jobs/client/job_words.h"
+
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include "jobs/spec/expand.h"
+
+namespace caracal {
+namespace {
+
+proto::Job Expand(const char* text) {
+  proto::Job job;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &job));
+  return ExpandJob(job);
+}
+
+TEST(JobWordsTest, DescribesTheRecipe) {
+  const proto::Job job = Expand("preset: 'lolcats'");
+  const proto::Stage& transfer = job.stages(0);
+  EXPECT_EQ(StageName(transfer), "transfer");
+  EXPECT_EQ(StudentWords(transfer), "hybrid");
+  EXPECT_EQ(LossWords(transfer), "1000 mse");
+  EXPECT_EQ(TrainedWords(job, transfer), "feature maps, window factors");
+  EXPECT_EQ(LearningRateWords(transfer),
+            "0.01, times 0.1 after 10 validations without gain, at least "
+            "1e-05");
+  const proto::Stage& finetune = job.stages(1);
+  EXPECT_EQ(LossWords(finetune), "lm");
+  EXPECT_EQ(TrainedWords(job, finetune), "LoRA of rank 8, alpha 16 on q k v o");
+  EXPECT_EQ(EarlyStopWords(finetune), "");
+  EXPECT_EQ(AttentionWords(job, 64),
+            "sliding window of 64 tokens, no sinks, hedgehog feature maps "
+            "with 64 columns");
+  EXPECT_EQ(OptimizerWords(job),
+            "AdamW, betas 0.9 and 0.999, eps 1e-08, weight decay 0, gradients "
+            "clipped to norm 1");
+  EXPECT_EQ(ValidationWords(job), "none: no held-out data");
+  EXPECT_EQ(CheckpointWords(job),
+            "at the end of each stage, every 5 min 00 s; the newest 2 and the "
+            "best are kept");
+  EXPECT_EQ(DeviceWords(job), "auto, a thread a core");
+  EXPECT_EQ(ReportWords(job),
+            "16 rows in teacher, teacher_swa, hybrid, swa_only, la_only, "
+            "la_past, none; teacher_swa with 0 and 4 sinks beside them; "
+            "intervals from 1,000 bootstrap samples");
+}
+
+TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
+  const proto::Job job = Expand(R"(
+      stages { finetune {
+        loss { lm: 1 logit_kl: 0.5 }
+        schedule { warmup_steps: 1 cosine { to: 1e-5 } }
+        early_stop { rule: COMPONENT_AWARE patience: 1 }
+        curriculum {
+          drop { step: [0.9, 0.5] } granularity: HEAD
+          window { linear { from: 128 to: 64 } } closed_loop {}
+        } } }
+      data { validation: 'v' } validation { every_steps: 1 rows: 1 }
+      attention { sinks: 1 affine: true }
+      parallel { data: 2 } threads: 1)");
+  const proto::Stage& stage = job.stages(0);
+  EXPECT_EQ(StudentWords(stage),
+            "hybrid, la_only with probability 0.9, then 0.5 per head, window "
+            "128 to 64 in a line, steered to 0.9 every 20 steps");
+  EXPECT_EQ(LossWords(stage), "1 lm + 0.5 logit_kl");
+  EXPECT_EQ(LearningRateWords(stage),
+            "0.0001 after 1 warm-up step, along a cosine to 1e-05");
+  EXPECT_EQ(EarlyStopWords(stage),
+            "after 1 validation without gain in loss and use of the linear "
+            "part (lambda 0.5)");
+  EXPECT_EQ(ValidationWords(job),
+            "loss on 1 row every 1 step and at the end of each stage");
+  EXPECT_EQ(AttentionWords(job, 32),
+            "sliding window of 64 tokens, 1 sink, hedgehog feature maps with "
+            "32 columns, affine");
+  EXPECT_EQ(DeviceWords(job),
+            "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
+}
+
+}  // namespace
+}  // namespace caracal
