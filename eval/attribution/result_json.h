@@ -1,5 +1,5 @@
 // An attribution result as JSON: what `caracal attribute --json` prints and
-// `caracal report` reads back. Described in docs/formats.md.
+// `caracal report` reads back.
 //
 //   settings        model, data, window, sinks, window_kind, feature_map,
 //                   features, rows, tokens_per_row, layers, heads

@@ -83,7 +83,7 @@ double Coverage(size_t n, double truth,
                 const std::function<double(std::mt19937_64&)>& draw) {
   std::mt19937_64 generator(7);
   int hits = 0;
-  const int trials = 1000;
+  const int trials = 500;
   for (int trial = 0; trial < trials; ++trial) {
     std::vector<double> values(n);
     for (double& value : values) value = draw(generator);
@@ -94,8 +94,8 @@ double Coverage(size_t n, double truth,
   return static_cast<double>(hits) / trials;
 }
 
-// Four standard errors of a share of 0.95 over 1000 trials.
-constexpr double kFourErrors = 4 * 0.0069;
+// Four standard errors of a share of 0.95 over 500 trials.
+constexpr double kFourErrors = 4 * 0.0098;
 
 double Normal(std::mt19937_64& generator) {
   // Sum of twelve uniforms: exact mean 0, near enough normal.
