@@ -28,9 +28,8 @@ size_t CausalAttentionWorkspaceBytes(const Context& ctx,
                                      const CausalAttentionInputs& in);
 
 // y [rows, H, D]; lse [H, rows] = log sum_j exp(s_nj), or undefined.
-void CausalAttentionForward(const Context& ctx,
-                            const CausalAttentionInputs& in, TensorView y,
-                            TensorView lse, Workspace workspace);
+void CausalAttentionForward(const Context& ctx, const CausalAttentionInputs& in,
+                            TensorView y, TensorView lse, Workspace workspace);
 
 size_t CausalAttentionBackwardWorkspaceBytes(const Context& ctx,
                                              const CausalAttentionInputs& in);
@@ -38,10 +37,10 @@ size_t CausalAttentionBackwardWorkspaceBytes(const Context& ctx,
 // dq [rows, H, D], dk, dv [rows, Hkv, D] are overwritten. y and lse are the
 // forward's. key_offsets must be null.
 void CausalAttentionBackward(const Context& ctx,
-                             const CausalAttentionInputs& in,
-                             ConstTensorView y, ConstTensorView lse,
-                             ConstTensorView dy, TensorView dq, TensorView dk,
-                             TensorView dv, Workspace workspace);
+                             const CausalAttentionInputs& in, ConstTensorView y,
+                             ConstTensorView lse, ConstTensorView dy,
+                             TensorView dq, TensorView dk, TensorView dv,
+                             Workspace workspace);
 
 }  // namespace caracal::kernels
 

@@ -5,17 +5,6 @@
 namespace caracal::kernels {
 namespace {
 
-template <typename T, typename View>
-RowsOf<T> Rows(View view, int64_t rows, int64_t heads, int64_t D) {
-  if (!view.defined()) return {};
-  CARACAL_CHECK_EQ(view.rank, 3);
-  CARACAL_CHECK_EQ(view.shape[0], rows);
-  CARACAL_CHECK_EQ(view.shape[1], heads);
-  CARACAL_CHECK_EQ(view.shape[2], D);
-  CARACAL_CHECK(D == 1 || view.stride[2] == 1) << view.stride[2];
-  return {view.f32(), view.stride[0], view.stride[1]};
-}
-
 template <typename View>
 auto* Flat(View view, int64_t size) {
   using Pointer = decltype(view.f32());
@@ -47,16 +36,6 @@ bool AnyLinear(const HybridAttentionInputs& in, int64_t heads) {
 
 }  // namespace
 
-RowsOf<float> BindRows(TensorView view, int64_t rows, int64_t heads,
-                       int64_t D) {
-  return Rows<float>(view, rows, heads, D);
-}
-
-RowsOf<const float> BindRows(ConstTensorView view, int64_t rows, int64_t heads,
-                             int64_t D) {
-  return Rows<const float>(view, rows, heads, D);
-}
-
 float* BindFlat(TensorView view, int64_t size) { return Flat(view, size); }
 
 const float* BindFlat(ConstTensorView view, int64_t size) {
@@ -86,9 +65,9 @@ HybridAttentionArgs<float> BindInputs(const HybridAttentionConfig& config,
   CARACAL_CHECK(args.D >= 1) << "head dimension " << args.D;
   CARACAL_CHECK(args.kv_heads >= 1 && args.heads % args.kv_heads == 0)
       << args.heads << " heads over " << args.kv_heads;
-  args.q = BindRows(in.q, args.rows, args.heads, args.D);
-  args.k = BindRows(in.k, args.rows, args.kv_heads, args.D);
-  args.v = BindRows(in.v, args.rows, args.kv_heads, args.D);
+  args.q = BindHeadRows<const float>(in.q, args.rows, args.heads, args.D);
+  args.k = BindHeadRows<const float>(in.k, args.rows, args.kv_heads, args.D);
+  args.v = BindHeadRows<const float>(in.v, args.rows, args.kv_heads, args.D);
 
   CARACAL_CHECK(in.offsets != nullptr && in.terms != nullptr);
   CARACAL_CHECK_EQ(in.offsets[0], 0);
@@ -165,7 +144,7 @@ void BindPast(const HybridAttentionPast& past,
 
 void BindOutputs(const HybridAttentionOutputs& out,
                  HybridAttentionArgs<float>& args) {
-  args.y = BindRows(out.y, args.rows, args.heads, args.D);
+  args.y = BindHeadRows<float>(out.y, args.rows, args.heads, args.D);
   CARACAL_CHECK(args.y.data != nullptr);
   args.row_max = BindFlat(out.row_max, args.heads * args.rows);
   args.softmax_den = BindFlat(out.softmax_den, args.heads * args.rows);

@@ -22,11 +22,6 @@ void BindOutputs(const HybridAttentionOutputs& out,
 // Rows of the longest sequence.
 int64_t LongestSequence(const HybridAttentionInputs& in);
 
-// view [rows, heads, D], or absent data if it is undefined.
-RowsOf<float> BindRows(TensorView view, int64_t rows, int64_t heads, int64_t D);
-RowsOf<const float> BindRows(ConstTensorView view, int64_t rows, int64_t heads,
-                             int64_t D);
-
 // A contiguous view of `size` elements, or null if it is undefined.
 float* BindFlat(TensorView view, int64_t size);
 const float* BindFlat(ConstTensorView view, int64_t size);

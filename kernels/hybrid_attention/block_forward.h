@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "kernels/hybrid_attention/arena.h"
+#include "kernels/common/arena.h"
 #include "kernels/hybrid_attention/key_segments.h"
 
 namespace caracal::kernels::CARACAL_SIMD_NS {

@@ -6,24 +6,10 @@
 
 #include <cstdint>
 
+#include "kernels/common/head_rows.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal::kernels {
-
-// The accessors below must never be emitted by code compiled for AVX-512: the
-// linker would be free to keep that copy for everybody.
-#define CARACAL_ALWAYS_INLINE [[gnu::always_inline]] inline
-
-// [rows, heads, D], unit stride in D; strides in elements. Null data: absent.
-template <typename T>
-struct RowsOf {
-  T* data = nullptr;
-  int64_t row = 0, head = 0;
-
-  CARACAL_ALWAYS_INLINE T* at(int64_t r, int64_t h) const {
-    return data + r * row + h * head;
-  }
-};
 
 // [sequences, rows, heads, D].
 template <typename T>
@@ -45,7 +31,7 @@ struct HybridAttentionArgs {
   const int64_t* offsets = nullptr;  // [sequences + 1]
   const uint8_t* terms = nullptr;    // [sequences, H]
 
-  RowsOf<const T> q, k, v;
+  HeadRows<const T> q, k, v;
   const T* weight_q = nullptr;       // [H, D, F]
   const T* weight_k = nullptr;       // [H, D, F]
   const T* bias_q = nullptr;         // [H, F] or null
@@ -63,7 +49,7 @@ struct HybridAttentionArgs {
   int64_t norm_sequence = 0, norm_head = 0;
 
   // Outputs of the forward; the statistics are [H, rows] or null.
-  RowsOf<T> y;
+  HeadRows<T> y;
   T* row_max = nullptr;
   T* softmax_den = nullptr;
   T* linear_den = nullptr;
@@ -90,11 +76,11 @@ struct HybridAttentionArgs {
 template <typename T>
 struct HybridAttentionBackwardTask {
   int64_t sequence = 0, head = 0;
-  RowsOf<const T> dy, target;       // one of them
+  HeadRows<const T> dy, target;     // one of them
   T scale = T(0);                   // dy = scale * (y - target)
   double* squared_error = nullptr;  // assigned
 
-  RowsOf<T> dq;  // as in the call
+  HeadRows<T> dq;  // as in the call
   // Rows of this sequence, [length, D]; added to if add_kv, else assigned.
   T* dk = nullptr;
   T* dv = nullptr;

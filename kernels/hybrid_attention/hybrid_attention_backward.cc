@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/common/dispatch.h"
+#include "kernels/common/grouped_heads.h"
 #include "kernels/hybrid_attention/bind_args.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 #include "kernels/hybrid_attention/hybrid_attention_ref.h"
@@ -47,8 +48,7 @@ struct Plan {
     const int64_t tasks = wave * args.kv_heads, threads = ctx.pool->threads();
     // A task takes all query heads of a key head, which then share dk and dv,
     // unless that would leave threads idle.
-    const int64_t rounds = (tasks + threads - 1) / threads;
-    split = wants_kv && group > 1 && rounds * threads * 8 > tasks * 9;
+    split = wants_kv && SplitGroups(tasks, group, threads);
     heads_per_task = wants_kv && !split ? group : 1;
 
     Take(memory, threads * arena, arenas);
@@ -94,26 +94,6 @@ struct Plan {
   size_t bytes = 0;
 };
 
-// to [rows, Hkv, D] = sum over each group's heads of parts [H, rows, D].
-void ReduceGroups(const Context& ctx, const Args& args, const float* parts,
-                  int64_t part_rows, int64_t first, int64_t rows,
-                  RowsOf<float> to) {
-  const int64_t group = args.heads / args.kv_heads, D = args.D;
-  ctx.pool->ParallelRanges(rows, 16, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) {
-      for (int64_t kv = 0; kv < args.kv_heads; ++kv) {
-        float* out = to.at(first + r, kv);
-        for (int64_t g = 0; g < group; ++g) {
-          const float* in = parts + ((kv * group + g) * part_rows + r) * D;
-          for (int64_t d = 0; d < D; ++d) {
-            out[d] = g == 0 ? in[d] : out[d] + in[d];
-          }
-        }
-      }
-    }
-  });
-}
-
 }  // namespace
 
 size_t HybridAttentionBackwardWorkspaceBytes(
@@ -130,19 +110,22 @@ void HybridAttentionBackward(const Context& ctx,
                              const HybridAttentionGradients& grads,
                              Workspace workspace) {
   const Args args = BindInputs(config, in);
-  const int64_t H = args.heads;
+  const int64_t H = args.heads, group = H / args.kv_heads;
   const Plan plan(ctx, args, grads, LongestSequence(in), workspace.data);
   CARACAL_CHECK(workspace.bytes >= plan.bytes)
       << workspace.bytes << " of " << plan.bytes;
   CARACAL_CHECK(cotangent.dy.defined() != cotangent.target.defined());
 
   Task common;
-  common.dy = BindRows(cotangent.dy, args.rows, H, args.D);
-  common.target = BindRows(cotangent.target, args.rows, H, args.D);
+  common.dy = BindHeadRows<const float>(cotangent.dy, args.rows, H, args.D);
+  common.target =
+      BindHeadRows<const float>(cotangent.target, args.rows, H, args.D);
   common.scale = cotangent.scale;
-  common.dq = BindRows(grads.dq, args.rows, H, args.D);
-  const RowsOf<float> dk = BindRows(grads.dk, args.rows, args.kv_heads, args.D);
-  const RowsOf<float> dv = BindRows(grads.dv, args.rows, args.kv_heads, args.D);
+  common.dq = BindHeadRows<float>(grads.dq, args.rows, H, args.D);
+  const HeadRows<float> dk =
+      BindHeadRows<float>(grads.dk, args.rows, args.kv_heads, args.D);
+  const HeadRows<float> dv =
+      BindHeadRows<float>(grads.dv, args.rows, args.kv_heads, args.D);
   const bool wants_error =
       cotangent.target.defined() && cotangent.squared_error != nullptr;
 
@@ -165,7 +148,7 @@ void HybridAttentionBackward(const Context& ctx,
       if (dv.data != nullptr) task.dv = dv.at(row, kv);
       task.dk_row = dk.row;
       task.dv_row = dv.row;
-      task.add_kv = args.kv_heads < H && head % (H / args.kv_heads) != 0;
+      task.add_kv = head % group != 0;
     }
     task.dweight_q = plan.parts[0].at(slot, H, head);
     task.dweight_k = plan.parts[1].at(slot, H, head);
@@ -191,10 +174,12 @@ void HybridAttentionBackward(const Context& ctx,
     const int64_t row = args.offsets[first];
     const int64_t rows = args.offsets[first + slots] - row;
     if (plan.split && dk.data != nullptr) {
-      ReduceGroups(ctx, args, plan.dk, plan.wave_rows, row, rows, dk);
+      ReduceGroups(*ctx.pool, plan.dk, plan.wave_rows, H, group, rows, args.D,
+                   row, dk);
     }
     if (plan.split && dv.data != nullptr) {
-      ReduceGroups(ctx, args, plan.dv, plan.wave_rows, row, rows, dv);
+      ReduceGroups(*ctx.pool, plan.dv, plan.wave_rows, H, group, rows, args.D,
+                   row, dv);
     }
     for (const Parts& part : plan.parts) {
       if (part.total == nullptr) continue;

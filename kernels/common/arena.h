@@ -1,7 +1,7 @@
 // Carves a task's scratch memory into 64-byte aligned pieces. Run once with
 // null memory, it tells how much the pieces take in all.
-#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_ARENA_H_
-#define CARACAL_KERNELS_HYBRID_ATTENTION_ARENA_H_
+#ifndef CARACAL_KERNELS_COMMON_ARENA_H_
+#define CARACAL_KERNELS_COMMON_ARENA_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -28,4 +28,4 @@ class Arena {
 
 }  // namespace caracal::kernels::CARACAL_SIMD_NS
 
-#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_ARENA_H_
+#endif  // CARACAL_KERNELS_COMMON_ARENA_H_
