@@ -29,8 +29,8 @@ absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
   count_ = count;
   unmasked_ = 0;
   for (int64_t r = 0; r < count; ++r) {
-    RETURN_IF_ERROR(dataset.ReadRow(row_of(r), row_tokens_.data(),
-                                    row_mask_.data()));
+    RETURN_IF_ERROR(dataset.ReadRow(row_of(r), absl::MakeSpan(row_tokens_),
+                                    absl::MakeSpan(row_mask_), {}));
     for (int64_t t = 0; t < seq_len_; ++t) {
       const int64_t i = r * seq_len_ + t;
       tokens_[i] = row_tokens_[t];

@@ -24,6 +24,7 @@
 #include "eval/report/metrics.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
+#include "jobs/model/loaded_model.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
@@ -155,13 +156,13 @@ absl::Status Conversion::LoadModel() {
 }
 
 absl::Status Conversion::OpenData() {
-  const int64_t vocabulary = weights_.config.vocab_size;
   const int64_t wanted = job_.data().seq_len();
   const auto open = [&](const std::string& path)
       -> absl::StatusOr<std::unique_ptr<PackedDataset>> {
+    PackedDatasetOptions options;
+    options.vocab_size = static_cast<int32_t>(weights_.config.vocab_size);
     ASSIGN_OR_RETURN(std::unique_ptr<PackedDataset> data,
-                     PackedDataset::Open(path));
-    RETURN_IF_ERROR(data->CheckVocabulary(vocabulary));
+                     PackedDataset::Open(path, options));
     const int64_t length = wanted > 0 ? wanted : data->seq_len();
     if (length > data->seq_len()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -183,7 +184,7 @@ absl::Status Conversion::OpenData() {
 }
 
 absl::Status Conversion::Train() {
-  Checkpointing checkpointing({.folder = folder_.checkpoints(),
+  Checkpointing checkpointing({.run_folder = folder_.path,
                                .model_fingerprint = model_fingerprint_,
                                .job_fingerprint = JobFingerprint(job_),
                                .keep_last = job_.checkpoint().keep_last(),
@@ -218,12 +219,7 @@ absl::Status Conversion::Train() {
         "; everything is saved: go on with the same command and --resume"));
   }
   Timing("training", start);
-  // What takes part in the finished model.
-  for (const proto::Stage& stage : job_.stages()) {
-    if (stage.has_finetune() && stage.finetune().steps() > 0) {
-      adapters_->lora_active = true;
-    }
-  }
+  adapters_->lora_active = HasFinetune(job_);
   return absl::OkStatus();
 }
 

@@ -3,13 +3,25 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "core/model/student_file.h"
-#include "dist/checkpoint/checkpoint.h"
+#include "dist/checkpoint/catalogue.h"
+#include "dist/checkpoint/reader.h"
+#include "jobs/spec/expand.h"
 #include "jobs/spec/job_file.h"
+#include "jobs/spec/problem.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/student_config.h"
 
 namespace caracal {
 namespace {
+
+// The run's own expanded job. Its data need not be there any more.
+absl::StatusOr<proto::Job> ReadRunJob(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(path));
+  std::vector<Problem> problems;
+  const proto::Job job = ParseJob(text, path, nullptr, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
+  return ExpandJob(job);
+}
 
 // The student's settings: the run's, or defaults for a bare model; then the
 // student file's shape; then what the caller asks for.
@@ -36,6 +48,13 @@ absl::StatusOr<StudentConfig> StudentOf(const LoadRequest& request,
 
 }  // namespace
 
+bool HasFinetune(const proto::Job& job) {
+  for (const proto::Stage& stage : job.stages()) {
+    if (stage.has_finetune() && stage.finetune().steps() > 0) return true;
+  }
+  return false;
+}
+
 bool IsRunFolder(const std::string& path) {
   FileSystem* files = FileSystem::Posix();
   return files->IsFolder(path) &&
@@ -48,7 +67,7 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
   model.base_path = request.path;
   if (IsRunFolder(request.path)) {
     ASSIGN_OR_RETURN(model.job,
-                     LoadJob(JoinPath(request.path, "job.textproto"), {}));
+                     ReadRunJob(JoinPath(request.path, "job.textproto")));
     model.base_path = model.job->model().path();
   }
   model.name = BaseName(model.base_path);
@@ -65,18 +84,19 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
     RETURN_IF_ERROR(ReadStudent(request.student_file, model.adapters.get()));
     model.default_mode = ComponentMode::kHybrid;
   } else if (model.job.has_value()) {
-    const std::string folder = JoinPath(request.path, "checkpoints");
-    std::vector<std::string> warnings;
-    ASSIGN_OR_RETURN(const std::optional<std::string> latest,
-                     LatestCheckpoint(FileSystem::Posix(), folder, &warnings));
-    if (!latest.has_value()) {
+    FileSystem* files = FileSystem::Posix();
+    ASSIGN_OR_RETURN(const LatestCheckpointResult latest,
+                     LatestCheckpoint(files, request.path));
+    if (!latest.step.has_value()) {
       return absl::NotFoundError(absl::StrCat(
-          folder, ": no whole checkpoint here; has the run saved one?"));
+          request.path, ": has no whole checkpoint; did the run save one?"));
     }
-    model.checkpoint = *latest;
+    model.checkpoint = latest.folder;
+    ASSIGN_OR_RETURN(const CheckpointReader reader,
+                     CheckpointReader::Open(files, latest.folder));
     RETURN_IF_ERROR(ReadCheckpointParameters(
-        model.checkpoint, model.source->Fingerprint(ctx),
-        model.adapters.get()));
+        reader, model.source->Fingerprint(ctx), model.adapters.get()));
+    model.adapters->lora_active = HasFinetune(*model.job);
     model.default_mode = ModeFromProto(model.job->evaluation().eval_mode());
   }
   model.llama =

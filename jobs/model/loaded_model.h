@@ -49,6 +49,9 @@ struct LoadedModel {
 absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
                                       const LoadRequest& request);
 
+// Whether the job's stages train LoRA adapters.
+bool HasFinetune(const proto::Job& job);
+
 // Whether `path` is a folder that `caracal run` wrote.
 bool IsRunFolder(const std::string& path);
 

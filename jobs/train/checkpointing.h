@@ -13,13 +13,13 @@
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
 #include "dist/checkpoint/async_checkpointer.h"
-#include "dist/checkpoint/checkpoint_reader.h"
+#include "dist/checkpoint/reader.h"
 #include "jobs/train/train_state.h"
 
 namespace caracal {
 
 struct CheckpointingOptions {
-  std::string folder;  // the run's checkpoints/
+  std::string run_folder;  // checkpoints lie in its checkpoints/
   std::string model_fingerprint;
   std::string job_fingerprint;
   int keep_last = 2;
@@ -33,10 +33,11 @@ class Checkpointing {
   explicit Checkpointing(CheckpointingOptions options);
 
   // Copies all trained tensors (and the optimizer's moments, unless null) and
-  // hands them to the writer. `best`: the best validation loss so far. Errors
+  // hands them to the writer; nothing to do when this state was saved last.
+  // With `best`, the checkpoint is marked as the best so far and kept. Errors
   // of the save before come back here. Old checkpoints are pruned.
   absl::Status Save(const TrainState& state, const Llama& model,
-                    AdamW* optimizer, bool best);
+                    const AdamW* optimizer, bool best);
   // Until the save in flight is durable.
   absl::Status Wait();
 
@@ -51,14 +52,23 @@ class Checkpointing {
   const std::string& restored_from() const { return restored_from_; }
 
  private:
+  absl::Status AfterWrite();
+
   CheckpointingOptions options_;
-  AsyncCheckpointer writer_;
   std::string restored_from_;
+  std::optional<CheckpointReader> restored_;
+  TrainState last_saved_;
+  bool saved_any_ = false;
+  // Of the checkpoint in flight; read by the writing thread.
+  uint64_t writing_step_ = 0;
+  std::optional<double> writing_best_;
+  CheckpointContents contents_;
+  AsyncCheckpointer writer_;  // last: its thread uses the above
 };
 
-// Reads the trained tensors of a checkpoint folder into the adapters; for
-// everyone who only wants the model.
-absl::Status ReadCheckpointParameters(const std::string& folder,
+// Reads the trained tensors of a checkpoint into the adapters; for everyone
+// who only wants the model.
+absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
                                       const std::string& model_fingerprint,
                                       Adapters* adapters);
 

@@ -46,6 +46,7 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
   state_ = state;
   last_save_ = options_.clock->Now();
   while (state_.stage_index < job_->stages_size()) {
+    const bool empty = StepsOf(job_->stages(state_.stage_index)) == 0;
     ASSIGN_OR_RETURN(const bool finished, RunStage());
     if (!finished) return false;
     ++state_.stage_index;
@@ -55,6 +56,7 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     state_.best_validation = TrainState().best_validation;
     if (job_->data().restart_each_stage()) state_.next_sample = 0;
     runner_ = nullptr;
+    if (empty) continue;  // Nothing new to save.
     RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr,
                                          /*best=*/false));
     last_save_ = options_.clock->Now();
