@@ -5,10 +5,16 @@
 namespace caracal::CARACAL_SIMD_NS {
 namespace {
 
-// Rows of w and of x that one pass of the inner loop takes. Two accumulators
-// for each pair must fit the registers: 32 of them with AVX-512, else 16.
+// Pairs of a row of w and a row of x that one pass of the inner loop takes:
+// their accumulators take half of the registers (32 with AVX-512, else 16).
+constexpr int kPairs = Vec::kLanes == 16 ? 16 : 8;
+constexpr int kMaxRows = 4;
+// Rows that stay in the nearer caches while a batch larger than 4 passes.
+constexpr int64_t kRowBlock = 32;
+
+// What lies ahead is asked for at least this early; about the latency of
+// memory times the rate of decoding.
 constexpr int64_t kPrefetchBytes = 2048;
-constexpr int kPairs = Vec::kLanes == 16 ? 8 : 4;
 
 // sums[r * N + b] = w[r, :] . x[b, :] for R rows. Each sum is added up in one
 // order, whatever R and N are, so results do not depend on how rows and
@@ -16,25 +22,27 @@ constexpr int kPairs = Vec::kLanes == 16 ? 8 : 4;
 template <typename D, int R, int N>
 inline void DotRows(const uint8_t* w, int64_t row_bytes, int64_t columns,
                     const float* x, int64_t x_stride, float* sums) {
-  Vec acc[R][N][2];
+  Vec acc[R][N];
   for (int r = 0; r < R; ++r) {
-    for (int b = 0; b < N; ++b) acc[r][b][0] = acc[r][b][1] = Zero();
+    for (int b = 0; b < N; ++b) acc[r][b] = Zero();
   }
   const auto add_block = [&](const uint8_t* block, int64_t step,
                              const float* column, int64_t stride) {
 #pragma GCC unroll 8
     for (int piece = 0; piece < D::kPieces; ++piece) {
+      Vec values[R][D::kVecs];
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
-        Vec values[D::kVecs];
-        D::Decode(block + r * step, piece, values);
+        D::Decode(block + r * step, piece, values[r]);
+      }
+#pragma GCC unroll 8
+      for (int v = 0; v < D::kVecs; ++v) {
 #pragma GCC unroll 8
         for (int b = 0; b < N; ++b) {
+          const Vec xv = Load(column + b * stride + D::Offset(piece, v));
 #pragma GCC unroll 8
-          for (int v = 0; v < D::kVecs; ++v) {
-            acc[r][b][v % 2] =
-                Fma(values[v], Load(column + b * stride + D::Offset(piece, v)),
-                    acc[r][b][v % 2]);
+          for (int r = 0; r < R; ++r) {
+            acc[r][b] = Fma(values[r][v], xv, acc[r][b]);
           }
         }
       }
@@ -71,7 +79,7 @@ inline void DotRows(const uint8_t* w, int64_t row_bytes, int64_t columns,
   }
   for (int r = 0; r < R; ++r) {
     for (int b = 0; b < N; ++b) {
-      sums[r * N + b] = ReduceAdd(acc[r][b][0] + acc[r][b][1]);
+      sums[r * N + b] = ReduceAdd(acc[r][b]);
     }
   }
 }
@@ -92,29 +100,29 @@ void DotAndStore(const MatVecTask& task, int64_t row, int64_t batch) {
 }
 
 template <typename D, int N>
-void AllRows(const MatVecTask& task, int64_t row, int64_t row_end,
-             int64_t batch) {
-  constexpr int kRows = N >= kPairs ? 1 : kPairs / N >= 4 ? 4 : kPairs / N;
+void SomeRows(const MatVecTask& task, int64_t row, int64_t row_end,
+              int64_t batch) {
+  constexpr int kRows = kPairs / N < kMaxRows ? kPairs / N : kMaxRows;
   for (; row + kRows <= row_end; row += kRows) {
     DotAndStore<D, kRows, N>(task, row, batch);
   }
-  if constexpr (kRows > 1) {
-    for (; row < row_end; ++row) DotAndStore<D, 1, N>(task, row, batch);
-  }
+  for (; row < row_end; ++row) DotAndStore<D, 1, N>(task, row, batch);
 }
 
+// All of a large batch sees some rows before the next rows are read.
 template <typename D>
 void AllBatches(const MatVecTask& task, int64_t row_begin, int64_t row_end) {
-  int64_t batch = 0;
-  const auto run = [&]<int N>() {
-    for (; batch + N <= task.batch; batch += N) {
-      AllRows<D, N>(task, row_begin, row_end, batch);
+  const int64_t step = task.batch <= 4 ? row_end - row_begin : kRowBlock;
+  for (int64_t row = row_begin; row < row_end; row += step) {
+    const int64_t end = row + step < row_end ? row + step : row_end;
+    int64_t b = 0;
+    for (; b + 4 <= task.batch; b += 4) SomeRows<D, 4>(task, row, end, b);
+    if (b + 2 <= task.batch) {
+      SomeRows<D, 2>(task, row, end, b);
+      b += 2;
     }
-  };
-  if constexpr (kPairs >= 8) run.template operator()<8>();
-  run.template operator()<4>();
-  run.template operator()<2>();
-  run.template operator()<1>();
+    if (b < task.batch) SomeRows<D, 1>(task, row, end, b);
+  }
 }
 
 }  // namespace
