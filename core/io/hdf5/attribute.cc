@@ -19,6 +19,7 @@ namespace {
 // A bound on what a damaged file can make us allocate for one string.
 constexpr size_t kMaxStringBytes = size_t{256} << 20;
 constexpr uint64_t kMaxStrings = uint64_t{1} << 24;
+constexpr uint64_t kMaxListSize = 4096;
 
 std::string AttributeName(const std::string& object, const std::string& name) {
   return absl::StrCat(object, " attribute '", name, "'");
@@ -34,9 +35,10 @@ absl::Status CheckString(const FileState& file, absl::string_view where,
 struct OpenedAttribute {
   Handle attribute;
   Handle type;
+  Shape shape;
 };
 
-// A scalar attribute (or one element) that must be there. Under the lock.
+// An attribute that must be there. Under the lock.
 absl::StatusOr<OpenedAttribute> OpenAttribute(const FileState& file,
                                               const std::string& object,
                                               const std::string& name) {
@@ -55,12 +57,20 @@ absl::StatusOr<OpenedAttribute> OpenAttribute(const FileState& file,
   if (!type.ok() || !space.ok()) {
     return file.Failure(where, "can't read the type and shape");
   }
-  ASSIGN_OR_RETURN(const Shape shape, ShapeOf(file, where, space.get()));
-  if (ElementCount(shape) != 1) {
-    return file.Error(absl::StatusCode::kInvalidArgument, where,
-                      "is an array, expected one value");
-  }
-  return OpenedAttribute{std::move(attribute), std::move(type)};
+  ASSIGN_OR_RETURN(Shape shape, ShapeOf(file, where, space.get()));
+  return OpenedAttribute{std::move(attribute), std::move(type),
+                         std::move(shape)};
+}
+
+// The same with one value only. Under the lock.
+absl::StatusOr<OpenedAttribute> OpenScalar(const FileState& file,
+                                           const std::string& object,
+                                           const std::string& name) {
+  ASSIGN_OR_RETURN(OpenedAttribute opened, OpenAttribute(file, object, name));
+  if (ElementCount(opened.shape) == 1) return opened;
+  return file.Error(absl::StatusCode::kInvalidArgument,
+                    AttributeName(object, name),
+                    "is an array, expected one value");
 }
 
 absl::Status WrongType(const FileState& file, absl::string_view where,
@@ -70,10 +80,12 @@ absl::Status WrongType(const FileState& file, absl::string_view where,
                                  internal::DescribeType(type)));
 }
 
-// Creates an attribute of one value and writes it. Under the lock.
+// Creates an attribute of one value, or of a list, and writes it. Under the
+// lock.
 absl::Status WriteAttribute(const FileState& file, const std::string& object,
                             const std::string& name, hid_t file_type,
-                            hid_t memory_type, const void* value) {
+                            hid_t memory_type, const void* value,
+                            const hsize_t* list_size = nullptr) {
   const std::string where = AttributeName(object, name);
   RETURN_IF_ERROR(CheckObjectName(file, name));
   ASSIGN_OR_RETURN(const Handle owner, OpenObject(file, object));
@@ -83,13 +95,17 @@ absl::Status WriteAttribute(const FileState& file, const std::string& object,
     return file.Error(absl::StatusCode::kAlreadyExists, where,
                       "is already in the file");
   }
-  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  const Handle space(list_size == nullptr
+                         ? H5Screate(H5S_SCALAR)
+                         : H5Screate_simple(1, list_size, nullptr),
+                     H5Sclose);
   const Handle properties(H5Pcreate(H5P_ATTRIBUTE_CREATE), H5Pclose);
   H5Pset_char_encoding(properties.get(), H5T_CSET_UTF8);
   const Handle attribute(H5Acreate2(owner.get(), name.c_str(), file_type,
                                     space.get(), properties.get(), H5P_DEFAULT),
                          H5Aclose);
   if (!attribute.ok()) return file.Failure(where, "can't create");
+  if (list_size != nullptr && *list_size == 0) return file.WriteStatus();
   if (H5Awrite(attribute.get(), memory_type, value) < 0) {
     return file.Failure(where, "can't write");
   }
@@ -143,7 +159,7 @@ absl::StatusOr<Integer> ReadInteger(const FileState& file,
                                     const std::string& name) {
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const OpenedAttribute opened,
-                   OpenAttribute(file, object, name));
+                   OpenScalar(file, object, name));
   const hid_t type = opened.type.get();
   const std::string where = AttributeName(object, name);
   if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8) {
@@ -189,7 +205,7 @@ absl::StatusOr<std::string> File::StringAttribute(
   const std::string where = AttributeName(object, name);
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const OpenedAttribute opened,
-                   OpenAttribute(*state_, object, name));
+                   OpenScalar(*state_, object, name));
   const hid_t type = opened.type.get();
   if (internal::TypeFrom(type) != Type::kString) {
     return WrongType(*state_, where, "a string", type);
@@ -233,7 +249,7 @@ absl::StatusOr<double> File::DoubleAttribute(const std::string& object,
   const std::string where = AttributeName(object, name);
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const OpenedAttribute opened,
-                   OpenAttribute(*state_, object, name));
+                   OpenScalar(*state_, object, name));
   if (H5Tget_class(opened.type.get()) != H5T_FLOAT) {
     return WrongType(*state_, where, "a floating-point number",
                      opened.type.get());
@@ -243,6 +259,42 @@ absl::StatusOr<double> File::DoubleAttribute(const std::string& object,
     return state_->Failure(where, "can't read");
   }
   return value;
+}
+
+absl::Status File::SetUintList(const std::string& object,
+                               const std::string& name,
+                               absl::Span<const uint64_t> values) {
+  RETURN_IF_ERROR(state_->CheckWritable());
+  if (values.size() > kMaxListSize) {
+    return state_->Error(absl::StatusCode::kInvalidArgument,
+                         AttributeName(object, name),
+                         absl::StrCat(values.size(), " numbers are too many"));
+  }
+  const LibraryLock lock;
+  const hsize_t size = values.size();
+  return WriteAttribute(*state_, object, name, H5T_STD_U64LE, H5T_NATIVE_UINT64,
+                        values.data(), &size);
+}
+
+absl::StatusOr<std::vector<uint64_t>> File::UintListAttribute(
+    const std::string& object, const std::string& name) const {
+  RETURN_IF_ERROR(state_->CheckUsable());
+  const std::string where = AttributeName(object, name);
+  const LibraryLock lock;
+  ASSIGN_OR_RETURN(const OpenedAttribute opened,
+                   OpenAttribute(*state_, object, name));
+  const hid_t type = opened.type.get();
+  if (H5Tget_class(type) != H5T_INTEGER || H5Tget_size(type) > 8 ||
+      H5Tget_sign(type) != H5T_SGN_NONE || opened.shape.size() != 1 ||
+      opened.shape[0] > kMaxListSize) {
+    return WrongType(*state_, where, "a list of unsigned integers", type);
+  }
+  std::vector<uint64_t> values(opened.shape[0]);
+  if (!values.empty() &&
+      H5Aread(opened.attribute.get(), H5T_NATIVE_UINT64, values.data()) < 0) {
+    return state_->Failure(where, "can't read");
+  }
+  return values;
 }
 
 absl::StatusOr<bool> File::HasAttribute(const std::string& object,

@@ -244,6 +244,11 @@ class File {
                                          const std::string& name) const;
   absl::StatusOr<double> DoubleAttribute(const std::string& object,
                                          const std::string& name) const;
+  // A list of numbers, such as a shape; at most 4096.
+  absl::Status SetUintList(const std::string& object, const std::string& name,
+                           absl::Span<const uint64_t> values);
+  absl::StatusOr<std::vector<uint64_t>> UintListAttribute(
+      const std::string& object, const std::string& name) const;
   absl::StatusOr<bool> HasAttribute(const std::string& object,
                                     const std::string& name) const;
 

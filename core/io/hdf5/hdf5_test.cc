@@ -175,6 +175,8 @@ TEST_F(Hdf5Test, AttributesRoundTrip) {
     ASSERT_OK(file.SetAttribute(object, "int", -5));
     ASSERT_OK(file.SetAttribute(object, "uint", UINT64_MAX));
     ASSERT_OK(file.SetAttribute(object, "double", 0.1));
+    ASSERT_OK(file.SetUintList(object, "list", {3, 0, UINT64_MAX}));
+    ASSERT_OK(file.SetUintList(object, "no_numbers", {}));
   }
   EXPECT_THAT(file.SetAttribute("/", "int", 1),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("'int'")));
@@ -192,6 +194,9 @@ TEST_F(Hdf5Test, AttributesRoundTrip) {
     EXPECT_EQ(*read.IntAttribute(object, "int"), -5);
     EXPECT_EQ(*read.UintAttribute(object, "uint"), UINT64_MAX);
     EXPECT_EQ(*read.DoubleAttribute(object, "double"), 0.1);
+    EXPECT_THAT(*read.UintListAttribute(object, "list"),
+                ElementsAre(3, 0, UINT64_MAX));
+    EXPECT_THAT(*read.UintListAttribute(object, "no_numbers"), IsEmpty());
     EXPECT_TRUE(*read.HasAttribute(object, "int"));
     EXPECT_FALSE(*read.HasAttribute(object, "no"));
   }
@@ -204,6 +209,8 @@ TEST_F(Hdf5Test, AttributesRoundTrip) {
   EXPECT_THAT(read.IntAttribute("/", "text"), wrong("expected an integer"));
   EXPECT_THAT(read.StringAttribute("/", "int"), wrong("expected a string"));
   EXPECT_THAT(read.DoubleAttribute("/", "int"), wrong("floating-point"));
+  EXPECT_THAT(read.UintListAttribute("/", "uint"), wrong("expected a list"));
+  EXPECT_THAT(read.UintAttribute("/", "list"), wrong("is an array"));
   EXPECT_THAT(read.StringAttribute("/", "no"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("'no'")));
 }

@@ -1,0 +1,77 @@
+#include "dist/checkpoint/async_checkpointer.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/io/hdf5/hdf5.h"
+#include "dist/checkpoint/writer.h"
+
+namespace caracal {
+namespace {
+
+uint64_t BytesOf(const CheckpointTensor& tensor) {
+  return hdf5::ElementCount(tensor.shape) * SizeOf(tensor.dtype);
+}
+
+}  // namespace
+
+AsyncCheckpointer::AsyncCheckpointer(FileSystem* file_system,
+                                     AfterWrite after_write)
+    : file_system_(file_system),
+      after_write_(std::move(after_write)),
+      thread_([this] { Run(); }) {}
+
+AsyncCheckpointer::~AsyncCheckpointer() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  thread_.join();
+}
+
+absl::Status AsyncCheckpointer::Start(const std::string& folder,
+                                      const CheckpointContents& contents) {
+  absl::Status previous = Wait();
+  // Assignment keeps the memory of strings and lists that are there already.
+  folder_ = folder;
+  contents_ = contents;
+  uint64_t bytes = 0;
+  for (const CheckpointTensor& tensor : contents.tensors) {
+    bytes += BytesOf(tensor);
+  }
+  if (data_.size() < bytes) data_.resize(bytes);
+  char* next = data_.data();
+  for (CheckpointTensor& tensor : contents_.tensors) {
+    if (tensor.data == nullptr) continue;  // for WriteCheckpoint to judge
+    const uint64_t size = BytesOf(tensor);
+    if (size > 0) std::memcpy(next, tensor.data, size);
+    tensor.data = next;
+    next += size;
+  }
+  absl::MutexLock lock(&mutex_);
+  in_flight_ = true;
+  return previous;
+}
+
+absl::Status AsyncCheckpointer::Wait() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(this, &AsyncCheckpointer::Idle));
+  return std::exchange(result_, absl::OkStatus());
+}
+
+void AsyncCheckpointer::Run() {
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(this, &AsyncCheckpointer::HasWork));
+      if (!in_flight_) return;
+    }
+    absl::Status result = WriteCheckpoint(file_system_, folder_, contents_);
+    if (result.ok() && after_write_ != nullptr) result = after_write_(folder_);
+    absl::MutexLock lock(&mutex_);
+    result_ = std::move(result);
+    in_flight_ = false;
+  }
+}
+
+}  // namespace caracal

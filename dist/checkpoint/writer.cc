@@ -1,0 +1,150 @@
+#include "dist/checkpoint/writer.h"
+
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
+#include "core/base/status.h"
+#include "core/io/hdf5/hdf5.h"
+#include "dist/checkpoint/storage_type.h"
+
+namespace caracal {
+namespace {
+
+absl::Status CheckTensor(const CheckpointTensor& tensor) {
+  const auto error = [&tensor](absl::string_view message) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("checkpoint tensor '", tensor.name, "': ", message));
+  };
+  if (!IsCheckpointName(tensor.name)) return error("not a usable name");
+  if (tensor.name == kStateGroup ||
+      absl::string_view(tensor.name).substr(0, 6) == "state/") {
+    return error("'state' is taken");
+  }
+  if (StorageType(tensor.dtype) == hdf5::Type::kOther) {
+    return error(absl::StrCat("type ", NameOf(tensor.dtype),
+                              " can't be stored; f32, i32, i64 and u8 can"));
+  }
+  if (tensor.data == nullptr && hdf5::ElementCount(tensor.shape) > 0) {
+    return error("no data");
+  }
+  if (!tensor.shard.has_value()) return absl::OkStatus();
+  const TensorShard& shard = *tensor.shard;
+  bool fits = shard.global_shape.size() == tensor.shape.size() &&
+              shard.offset.size() == tensor.shape.size();
+  for (size_t i = 0; fits && i < tensor.shape.size(); ++i) {
+    fits = tensor.shape[i] <= shard.global_shape[i] &&
+           shard.offset[i] <= shard.global_shape[i] - tensor.shape[i];
+  }
+  if (fits) return absl::OkStatus();
+  return error(absl::StrCat("shard [", absl::StrJoin(tensor.shape, ", "),
+                            "] at [", absl::StrJoin(shard.offset, ", "),
+                            "] lies outside [",
+                            absl::StrJoin(shard.global_shape, ", "), "]"));
+}
+
+absl::Status CheckContents(const CheckpointContents& contents) {
+  for (const CheckpointTensor& tensor : contents.tensors) {
+    RETURN_IF_ERROR(CheckTensor(tensor));
+  }
+  std::set<std::string> names;
+  const auto add = [&names](const auto& entries) -> absl::Status {
+    for (const auto& entry : entries) {
+      if (!IsCheckpointName(entry.first, 1) ||
+          !names.insert(entry.first).second) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("checkpoint state '", entry.first,
+                         "': not a usable name, or given twice"));
+      }
+    }
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(add(contents.strings));
+  RETURN_IF_ERROR(add(contents.integers));
+  return add(contents.numbers);
+}
+
+absl::Status WriteContents(const CheckpointContents& contents,
+                           hdf5::File* file) {
+  for (const CheckpointTensor& tensor : contents.tensors) {
+    const std::string path = "/" + tensor.name;
+    RETURN_IF_ERROR(file->WriteElements(path, StorageType(tensor.dtype),
+                                        tensor.shape, tensor.data,
+                                        hdf5::ElementCount(tensor.shape)));
+    if (tensor.shard.has_value()) {
+      RETURN_IF_ERROR(file->SetUintList(path, kGlobalShapeAttribute,
+                                        tensor.shard->global_shape));
+      RETURN_IF_ERROR(
+          file->SetUintList(path, kShardOffsetAttribute, tensor.shard->offset));
+    }
+  }
+  const std::string state = absl::StrCat("/", kStateGroup);
+  RETURN_IF_ERROR(file->CreateGroup(state));
+  for (const auto& [name, value] : contents.strings) {
+    RETURN_IF_ERROR(file->SetAttribute(state, name, value));
+  }
+  for (const auto& [name, value] : contents.integers) {
+    RETURN_IF_ERROR(file->SetAttribute(state, name, value));
+  }
+  for (const auto& [name, value] : contents.numbers) {
+    RETURN_IF_ERROR(file->SetAttribute(state, name, value));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteFiles(FileSystem* file_system, const std::string& folder,
+                        const CheckpointContents& contents) {
+  ASSIGN_OR_RETURN(RankFile rank_file,
+                   WriteRankFile(file_system, folder, 0, contents));
+  Manifest manifest;
+  manifest.step = contents.step;
+  manifest.layout = contents.layout;
+  manifest.model_fingerprint = contents.model_fingerprint;
+  manifest.job_fingerprint = contents.job_fingerprint;
+  manifest.created_by = contents.created_by;
+  manifest.rank_files.push_back(std::move(rank_file));
+  return file_system->WriteFileAtomically(JoinPath(folder, kManifestName),
+                                          FormatManifest(manifest));
+}
+
+}  // namespace
+
+absl::StatusOr<RankFile> WriteRankFile(FileSystem* file_system,
+                                       const std::string& folder, uint64_t rank,
+                                       const CheckpointContents& contents) {
+  RETURN_IF_ERROR(CheckContents(contents));
+  const std::string name = RankFileName(rank);
+  ASSIGN_OR_RETURN(hdf5::File file, hdf5::File::CreateTemporary(
+                                        JoinPath(folder, name), file_system));
+  RETURN_IF_ERROR(WriteContents(contents, &file));
+  RETURN_IF_ERROR(file.Commit());
+  return DescribeRankFile(file_system, folder, name);
+}
+
+absl::Status WriteCheckpoint(FileSystem* file_system, const std::string& folder,
+                             const CheckpointContents& contents) {
+  if (contents.layout != ParallelLayout()) {
+    return absl::InvalidArgumentError(
+        folder + ": the layout says that more than one rank writes");
+  }
+  RETURN_IF_ERROR(CheckContents(contents));
+  RETURN_IF_ERROR(file_system->CreateFolder(folder));
+  const std::string manifest = JoinPath(folder, kManifestName);
+  if (file_system->Exists(manifest)) {
+    RETURN_IF_ERROR(file_system->Remove(manifest));
+    RETURN_IF_ERROR(file_system->SyncFolder(folder));
+  }
+  const absl::Status status = WriteFiles(file_system, folder, contents);
+  if (!status.ok()) {
+    // Frees the space, as well as that goes: the disk may be full. The
+    // manifest goes first, for its rename may have happened.
+    (void)file_system->Remove(manifest);
+    (void)file_system->SyncFolder(folder);
+    (void)file_system->Remove(JoinPath(folder, RankFileName(0)));
+    (void)file_system->RemoveFolder(folder);
+  }
+  return status;
+}
+
+}  // namespace caracal
