@@ -1,14 +1,15 @@
 #include "core/tensor/arena.h"
 
-#include <algorithm>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include "core/tensor/storage.h"
+#include <algorithm>
 
 namespace caracal {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kSmallestBlock = size_t{1} << 20;
+constexpr size_t kSmallestReservation = size_t{1} << 30;
 
 size_t RoundUp(size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -16,26 +17,36 @@ size_t RoundUp(size_t bytes) {
 
 }  // namespace
 
-Arena::Block Arena::NewBlock(size_t bytes) {
-  Block block;
-  block.data = {static_cast<std::byte*>(AllocateHostMemory(bytes)),
-                [](std::byte* p) { FreeHostMemory(p); }};
-  block.bytes = bytes;
-  return block;
+Arena::~Arena() {
+  if (base_ != nullptr) munmap(base_, reserved_);
+}
+
+void Arena::Reserve() {
+  const size_t physical = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) *
+                          static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  // Addresses only; a system that counts them (strict overcommit, a limit on
+  // address space) may give fewer.
+  for (reserved_ = std::max(physical, kSmallestReservation);;
+       reserved_ /= 2) {
+    void* base = mmap(nullptr, reserved_, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base != MAP_FAILED) {
+      base_ = static_cast<std::byte*>(base);
+      break;
+    }
+    CARACAL_CHECK(reserved_ > kSmallestReservation / 16)
+        << "no address space for step memory";
+  }
+  madvise(base_, reserved_, MADV_HUGEPAGE);  // Only a hint.
 }
 
 void* Arena::Allocate(size_t bytes) {
+  if (base_ == nullptr) Reserve();
   bytes = RoundUp(std::max<size_t>(bytes, 1));
-  while (block_ < blocks_.size() && offset_ + bytes > blocks_[block_].bytes) {
-    ++block_;
-    offset_ = 0;
-  }
-  if (block_ == blocks_.size()) {
-    blocks_.push_back(NewBlock(std::max(bytes, kSmallestBlock)));
-    offset_ = 0;
-  }
-  void* out = blocks_[block_].data.get() + offset_;
-  offset_ += bytes;
+  CARACAL_CHECK(bytes <= reserved_ - used_)
+      << "out of step memory: " << bytes << " bytes wanted, " << used_
+      << " of " << reserved_ << " in use; try a smaller micro-batch";
+  void* out = base_ + used_;
   used_ += bytes;
   peak_ = std::max(peak_, used_);
   return out;
@@ -59,24 +70,7 @@ Workspace Arena::AllocateWorkspace(size_t bytes) {
 
 void Arena::Release(const Mark& mark) {
   CARACAL_CHECK(mark.used <= used_) << "released in the wrong order";
-  block_ = mark.block;
-  offset_ = mark.offset;
   used_ = mark.used;
-}
-
-void Arena::Reset() {
-  if (blocks_.size() > 1) {
-    // Freed first: the merged block may need the memory of the old ones.
-    blocks_.clear();
-    blocks_.push_back(NewBlock(peak_));
-  }
-  block_ = offset_ = used_ = 0;
-}
-
-size_t Arena::capacity_bytes() const {
-  size_t total = 0;
-  for (const Block& block : blocks_) total += block.bytes;
-  return total;
 }
 
 }  // namespace caracal

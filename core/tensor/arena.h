@@ -4,9 +4,8 @@
 
 #include <cstddef>
 #include <initializer_list>
-#include <memory>
+#include <new>
 #include <utility>
-#include <vector>
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
@@ -14,16 +13,19 @@
 namespace caracal {
 
 // Allocations stack up and are given back in reverse order through marks. The
-// first step grows the arena block by block; the next Reset() merges the
-// blocks into one of the size seen, so that later steps of the same shape
-// allocate nothing from the heap. Not thread-safe. Memory is not cleared.
+// arena reserves as many addresses as the machine has memory and touches them
+// as it grows, so that its plan is fixed by the first step, nothing is ever
+// copied or fragmented, and no step allocates from the heap. Memory once
+// touched is kept until destruction. Not thread-safe. Memory is not cleared.
 class Arena {
  public:
   Arena() = default;
+  ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // 64-byte aligned; never null; valid until released past, or reset.
+  // 64-byte aligned; never null; valid until released past, or reset. Aborts
+  // when the reservation is used up.
   void* Allocate(size_t bytes);
   TensorView AllocateF32(std::initializer_list<int64_t> shape);
   TensorView AllocateI32(std::initializer_list<int64_t> shape);
@@ -38,31 +40,23 @@ class Arena {
 
   // A position to return to.
   struct Mark {
-    size_t block = 0;
-    size_t offset = 0;
     size_t used = 0;
   };
-  Mark mark() const { return {block_, offset_, used_}; }
+  Mark mark() const { return {used_}; }
   void Release(const Mark& mark);
 
-  // Forgets everything and merges the blocks.
-  void Reset();
+  // Forgets everything.
+  void Reset() { used_ = 0; }
 
   // Bytes in use now, and the most ever in use (what a plan must hold).
   size_t used_bytes() const { return used_; }
   size_t peak_bytes() const { return peak_; }
-  size_t capacity_bytes() const;
 
  private:
-  struct Block {
-    std::unique_ptr<std::byte, void (*)(std::byte*)> data{nullptr, nullptr};
-    size_t bytes = 0;
-  };
-  static Block NewBlock(size_t bytes);
+  void Reserve();
 
-  std::vector<Block> blocks_;
-  size_t block_ = 0;   // index of the block in use
-  size_t offset_ = 0;  // bytes used of it
+  std::byte* base_ = nullptr;
+  size_t reserved_ = 0;
   size_t used_ = 0;
   size_t peak_ = 0;
 };
