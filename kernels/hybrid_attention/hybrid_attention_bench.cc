@@ -93,7 +93,8 @@ void Report(benchmark::State& state, int64_t rows, double flops_per_row_head) {
 }
 
 void BM_Forward(benchmark::State& state, uint8_t terms) {
-  Layer layer(state.range(0), state.range(1), terms, 2);
+  Layer layer(state.range(0), state.range(1), terms,
+              static_cast<int>(state.range(2)));
   HybridAttentionOutputs out;
   out.y = TensorView(layer.y.data(), {layer.rows, kHeads, kD});
   const Workspace workspace = layer.Reserve(
@@ -106,7 +107,8 @@ void BM_Forward(benchmark::State& state, uint8_t terms) {
 }
 
 void BM_Backward(benchmark::State& state, uint8_t terms, bool transfer) {
-  Layer layer(state.range(0), state.range(1), terms, 2);
+  Layer layer(state.range(0), state.range(1), terms,
+              static_cast<int>(state.range(2)));
   HybridAttentionGradients grads;
   HybridAttentionCotangent cotangent;
   double squared_error = 0;
@@ -160,7 +162,8 @@ void BM_Decode(benchmark::State& state) {
 }
 
 void Sizes(benchmark::internal::Benchmark* b) {
-  b->ArgNames({"B", "T"})->Args({4, 512})->Args({1, 4096})->Args({1, 16384});
+  b->ArgNames({"B", "T", "threads"})->Args({4, 512, 1})->Args({4, 512, 2});
+  b->Args({1, 4096, 2})->Args({1, 16384, 2});
   b->Unit(benchmark::kMillisecond)->UseRealTime();
 }
 

@@ -6,12 +6,12 @@
 
 #include <cmath>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "kernels/common/kernel_testing.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 #include "kernels/hybrid_attention/hybrid_attention_args.h"
+#include "kernels/hybrid_attention/hybrid_attention_ref.h"
 
 namespace caracal::kernels::testing {
 
@@ -45,6 +45,15 @@ struct Table {
     TensorView view(values.data(), {rows, heads, D});
     view.stride[0] = columns;
     return view;
+  }
+  // Without the last `skip` columns.
+  std::vector<float> Dense(int64_t skip) const {
+    std::vector<float> out;
+    for (int64_t r = 0; r < rows; ++r) {
+      const auto row = values.begin() + r * columns;
+      out.insert(out.end(), row, row + columns - skip);
+    }
+    return out;
   }
   template <typename T>
   std::vector<T> As() const {
@@ -199,94 +208,106 @@ struct ReferenceProblem {
     args.linear_den = linear_den.data();
   }
 
+  void Forward() {
+    for (int64_t i = 0; i < args.sequences * args.heads; ++i) {
+      HybridAttentionForwardReference(args, i / args.heads, i % args.heads);
+    }
+  }
+
   std::vector<T> q, k, v, weight_q, weight_k, bias_q, bias_k, factor;
   std::vector<T> y, row_max, softmax_den, linear_den;
   HybridAttentionArgs<T> args;
 };
 
-// Term sets worth a test each: the component modes, and odd mixtures.
-inline std::vector<uint8_t> TermSets() {
-  return {kHybridTerms,
-          kSwaOnlyTerms,
-          kLaOnlyTerms,
-          kLaPastTerms,
-          kSinksOnlyTerms,
-          kNoTerms,
-          kNearTerms | kLinearPastTerms,
-          kFarSinkTerms | kLinearPastTerms,
-          kNearSinkTerms | kLinearNearTerms,
-          kHybridTerms | kLinearNearTerms};
-}
-
-// The sweep: every pair that has bitten someone, small enough to be quick.
-inline std::vector<Shape> Shapes() {
-  std::vector<Shape> shapes;
-  const auto add = [&](std::vector<int64_t> lengths, int64_t heads,
-                       int64_t kv_heads, int64_t D, int64_t F, int64_t window,
-                       int64_t sinks, WindowKind kind) -> Shape& {
-    Shape s;
-    s.lengths = std::move(lengths);
-    s.heads = heads;
-    s.kv_heads = kv_heads;
-    s.D = D;
-    s.F = F;
-    s.config.window = window;
-    s.config.sinks = sinks;
-    s.config.window_kind = kind;
-    s.seed = shapes.size() + 1;
-    shapes.push_back(s);
-    return shapes.back();
-  };
-  const auto sliding = WindowKind::kSliding, terraced = WindowKind::kTerraced;
-  add({1}, 2, 1, 16, 16, 5, 0, sliding);
-  add({1}, 1, 1, 80, 32, 1, 4, terraced);
-  add({7}, 3, 1, 16, 32, 16, 1, sliding);
-  add({33}, 2, 2, 16, 16, 1, 0, sliding);
-  add({70}, 3, 1, 64, 64, 16, 4, sliding);
-  add({131}, 4, 1, 16, 16, 64, 0, sliding);
-  add({131}, 2, 1, 64, 32, 64, 4, sliding).config.affine = true;
-  add({150}, 2, 2, 16, 16, 5, 9, sliding).bias = true;
-  add({150}, 1, 1, 96, 16, 100, 1, sliding);
-  add({97}, 2, 1, 80, 34, 5, 40, sliding);
-  add({97}, 2, 1, 20, 18, 33, 3, sliding).bias = true;
-  add({140}, 2, 1, 16, 16, 16, 0, terraced);
-  add({140}, 3, 3, 16, 32, 5, 9, terraced).config.affine = true;
-  add({140}, 1, 1, 16, 16, 64, 4, terraced);
-  add({40}, 1, 1, 128, 256, 16, 4, sliding);
-  add({64, 1, 0, 37, 2}, 6, 2, 16, 16, 16, 4, sliding);
-  add({0, 90, 33}, 4, 1, 24, 16, 1, 4, terraced);
-  // Every kind of terms, mixed over samples and heads.
-  Shape& mixed = add({75, 100}, 4, 2, 16, 16, 16, 9, sliding);
-  mixed.terms = TermSets();
-  Shape& terraces = add({60, 33, 80}, 3, 1, 16, 16, 5, 3, terraced);
-  terraces.terms = TermSets();
-  terraces.config.affine = true;
-  for (uint8_t terms : TermSets()) {
-    add({90}, 2, 1, 16, 16, 16, 4, sliding).terms = {terms};
+// The reference's gradients, each [as its input] without padding columns.
+template <typename T>
+struct ReferenceGradients {
+  // dy [rows, H, D], contiguous; or with `regress` a target, dy =
+  // scale (y - target).
+  ReferenceGradients(const HybridAttentionArgs<T>& args,
+                     const std::vector<T>& given, bool regress = false,
+                     T scale = T(0))
+      : dq(args.rows * args.heads * args.D),
+        dk(args.rows * args.kv_heads * args.D),
+        dv(dk.size()),
+        dweight_q(args.heads * args.D * args.F),
+        dweight_k(dweight_q.size()),
+        dbias_q(args.heads * args.F),
+        dbias_k(dbias_q.size()),
+        dfactor(args.heads) {
+    const int64_t H = args.heads, D = args.D, F = args.F;
+    std::vector<T> weight(D * F), weight2(D * F), bias(F), bias2(F);
+    for (int64_t i = 0; i < args.sequences * H; ++i) {
+      HybridAttentionBackwardTask<T> task;
+      task.sequence = i / H;
+      task.head = i % H;
+      (regress ? task.target : task.dy) =
+          HeadRows<const T>{given.data(), H * D, D};
+      task.scale = scale;
+      double error = 0;
+      task.squared_error = &error;
+      task.dq = {dq.data(), H * D, D};
+      task.dk_row = task.dv_row = args.kv_heads * D;
+      const int64_t at = args.offsets[task.sequence] * task.dk_row +
+                         args.kv_head(task.head) * D;
+      task.dk = dk.data() + at;
+      task.dv = dv.data() + at;
+      task.add_kv = task.head % (H / args.kv_heads) != 0;
+      T factor = T(0);
+      task.dweight_q = weight.data();
+      task.dweight_k = weight2.data();
+      task.dbias_q = bias.data();
+      task.dbias_k = bias2.data();
+      task.dwindow_factor = &factor;
+      HybridAttentionBackwardReference(args, task);
+      squared_error += error;
+      dfactor[task.head] += factor;
+      const auto add = [&](const std::vector<T>& part, std::vector<T>& total) {
+        for (size_t j = 0; j < part.size(); ++j) {
+          total[task.head * part.size() + j] += part[j];
+        }
+      };
+      add(weight, dweight_q);
+      add(weight2, dweight_k);
+      add(bias, dbias_q);
+      add(bias2, dbias_k);
+    }
   }
-  // Scores so large that a shift by anything but the exact maximum would
-  // overflow or lose the linear part's scale.
-  add({100}, 2, 1, 64, 16, 16, 4, sliding).score_size = 80;
-  add({100}, 2, 1, 64, 16, 16, 1, terraced).score_size = 200;
-  return shapes;
+
+  std::vector<T> dq, dk, dv, dweight_q, dweight_k, dbias_q, dbias_k, dfactor;
+  double squared_error = 0;
+};
+
+// 64-byte aligned memory for a kernel's workspace.
+class AlignedMemory {
+ public:
+  explicit AlignedMemory(size_t bytes) : storage_(bytes + 64), bytes_(bytes) {}
+  Workspace workspace() {
+    const uintptr_t start = reinterpret_cast<uintptr_t>(storage_.data());
+    return {reinterpret_cast<void*>((start + 63) / 64 * 64), bytes_};
+  }
+
+ private:
+  std::vector<char> storage_;
+  size_t bytes_;
+};
+
+inline double Norm(const std::vector<double>& values) {
+  double sum = 0;
+  for (double v : values) sum += v * v;
+  return std::sqrt(sum);
 }
 
-inline std::string Describe(const Shape& s) {
-  std::string text = "lengths";
-  for (int64_t n : s.lengths) text += " " + std::to_string(n);
-  const auto put = [&](const char* name, int64_t value) {
-    text += std::string(" ") + name + " " + std::to_string(value);
-  };
-  put("H", s.heads);
-  put("Hkv", s.kv_heads);
-  put("D", s.D);
-  put("F", s.F);
-  put("W", s.config.window);
-  put("S", s.config.sinks);
-  put("terraced", s.config.window_kind == WindowKind::kTerraced);
-  put("affine", s.config.affine);
-  put("terms", s.terms.size() == 1 ? s.terms[0] : -1);
-  return text;
+// Euclidean norm of the difference; infinite if it is not a number.
+template <typename Got, typename Want>
+double Distance(const Got& got, const Want& want) {
+  if (got.size() != want.size()) return HUGE_VAL;
+  double sum = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double d = static_cast<double>(got[i]) - static_cast<double>(want[i]);
+    sum += d * d;
+  }
+  return std::isnan(sum) ? HUGE_VAL : std::sqrt(sum);
 }
 
 }  // namespace caracal::kernels::testing
