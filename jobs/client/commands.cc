@@ -1,13 +1,25 @@
 #include "jobs/client/commands.h"
 
+#include "jobs/client/attribute.h"
+#include "jobs/client/bench.h"
 #include "jobs/client/explain.h"
+#include "jobs/client/generate.h"
+#include "jobs/client/inspect.h"
+#include "jobs/client/run.h"
 
 namespace caracal {
 namespace {
 
 constexpr Command kCommands[] = {
+    {"run", "convert a model on this machine, and report", DeclareRun},
     {"explain", "show what a job does, with every setting written out",
      DeclareExplain},
+    {"inspect", "show what a model, data or checkpoint file holds",
+     DeclareInspect},
+    {"attribute", "measure what each component of attention brings",
+     DeclareAttribute},
+    {"generate", "continue a text", DeclareGenerate},
+    {"bench", "measure the speed of a stage", DeclareBench},
 };
 
 }  // namespace

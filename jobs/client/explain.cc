@@ -12,6 +12,7 @@
 #include "jobs/client/fact_list.h"
 #include "jobs/client/job_option.h"
 #include "jobs/client/job_words.h"
+#include "jobs/client/model_words.h"
 #include "jobs/spec/fingerprint.h"
 #include "nlohmann/json.hpp"
 
@@ -19,15 +20,6 @@ namespace caracal {
 namespace {
 
 constexpr int kNameColumns = 15;
-
-std::string ModelWords(const JobFacts& facts) {
-  const ModelConfig& m = facts.model;
-  return absl::StrFormat(
-      "%s, %d layers of %d query and %d key/value heads of %d, %.1f M "
-      "parameters",
-      m.architecture, m.layers, m.heads, m.kv_heads, m.head_dim,
-      facts.model_parameters / 1e6);
-}
 
 // "0.10 passes over the data"
 std::string PassWords(double passes) {
@@ -98,7 +90,8 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
                        : absl::StrCat("preset ", job.expanded_from()),
                    "\n");
   FactList list;
-  list.Add("model", absl::StrCat(job.model().path(), "\n", ModelWords(facts)));
+  list.Add("model",
+           absl::StrCat(job.model().path(), "\n", ModelWords(facts.model)));
   list.Add("data", absl::StrCat(job.data().path(), "\n", Count(facts.rows),
                                 " rows of ", Count(facts.row_tokens), " tokens",
                                 job.data().shuffle() ? ", shuffled" : ""));
@@ -142,13 +135,7 @@ std::string ExplainJson(const proto::Job& job, const JobFacts& facts) {
   Json out;
   out["job"] = Json::parse(text);
   out["fingerprint"] = JobFingerprint(job);
-  const ModelConfig& m = facts.model;
-  out["model"] = {{"architecture", m.architecture},
-                  {"layers", m.layers},
-                  {"heads", m.heads},
-                  {"kv_heads", m.kv_heads},
-                  {"head_dim", m.head_dim},
-                  {"parameters", facts.model_parameters}};
+  out["model"] = ModelJson(facts.model);
   out["data"] = {{"rows", facts.rows},
                  {"row_tokens", facts.row_tokens},
                  {"validation_rows", facts.validation_rows}};

@@ -25,6 +25,10 @@ proto::Job Job() {
 JobFacts Facts() {
   JobFacts facts;
   facts.model.architecture = "llama";
+  facts.model.hidden_size = 576;
+  facts.model.intermediate_size = 1536;
+  facts.model.vocab_size = 49152;
+  facts.model.tie_word_embeddings = true;
   facts.model.layers = 30;
   facts.model.heads = 9;
   facts.model.kv_heads = 3;
@@ -102,7 +106,7 @@ TEST(ExplainTest, JsonHasEveryField) {
   EXPECT_EQ(json["stages"][0]["stage"], "transfer");
   EXPECT_EQ(json["stages"][1]["trained_parameters"], 921600);
   EXPECT_EQ(json["features"], 64);
-  EXPECT_EQ(json["model"]["kv_heads"], 3);
+  EXPECT_EQ(json["model"]["num_key_value_heads"], 3);
   EXPECT_EQ(json["fingerprint"].get<std::string>().size(), 32u);
 }
 

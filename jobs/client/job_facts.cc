@@ -7,24 +7,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/io/hdf5/hdf5.h"
-#include "core/io/model_tensors.h"
+#include "core/io/dataset/packed_dataset.h"
 #include "core/io/weight_source.h"
+#include "jobs/client/model_words.h"
 
 namespace caracal {
 namespace {
 
-// Rows and columns of the dataset `tokens` of packed data.
-absl::StatusOr<std::pair<int64_t, int64_t>> PackedShape(const std::string& path,
+absl::StatusOr<std::unique_ptr<PackedDataset>> OpenData(const std::string& path,
                                                         FileSystem* files) {
-  ASSIGN_OR_RETURN(const hdf5::File file, hdf5::File::Open(path, files));
-  ASSIGN_OR_RETURN(const hdf5::Dataset tokens, file.OpenDataset("/tokens"));
-  const hdf5::Shape& shape = tokens.info().shape;
-  if (shape.size() != 2 || shape[0] < 1 || shape[1] < 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": dataset tokens is not [rows, tokens + 1] with rows in it"));
-  }
-  return std::pair<int64_t, int64_t>(shape[0], shape[1]);
+  PackedDatasetOptions options;
+  options.max_memory_bytes = 0;  // only its sizes are wanted
+  return PackedDataset::Open(path, options, files);
 }
 
 // In and out features of a projection.
@@ -41,16 +35,6 @@ std::pair<int64_t, int64_t> ProjectionShape(const std::string& name,
 }
 
 }  // namespace
-
-int64_t ModelParameters(const ModelConfig& model) {
-  int64_t parameters = 0;
-  for (const ExpectedTensor& tensor : ExpectedTensors(model)) {
-    int64_t elements = 1;
-    for (const int64_t size : tensor.shape) elements *= size;
-    parameters += elements;
-  }
-  return parameters;
-}
 
 int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
                           const ModelConfig& model) {
@@ -83,9 +67,9 @@ absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,
   facts.model_parameters = ModelParameters(facts.model);
   facts.weight_bytes = 4 * facts.model_parameters;
 
-  ASSIGN_OR_RETURN(const auto train, PackedShape(job.data().path(), files));
-  facts.rows = train.first;
-  facts.row_tokens = train.second - 1;
+  ASSIGN_OR_RETURN(const auto train, OpenData(job.data().path(), files));
+  facts.rows = train->rows();
+  facts.row_tokens = train->seq_len();
   if (job.data().has_seq_len()) {
     if (job.data().seq_len() > facts.row_tokens) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -102,8 +86,8 @@ absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,
   }
   if (!job.data().validation().empty()) {
     ASSIGN_OR_RETURN(const auto held_out,
-                     PackedShape(job.data().validation(), files));
-    facts.validation_rows = held_out.first;
+                     OpenData(job.data().validation(), files));
+    facts.validation_rows = held_out->rows();
   }
 
   const int64_t batch = job.budget().batch();

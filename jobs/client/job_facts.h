@@ -35,10 +35,6 @@ struct JobFacts {
   uint64_t training_bytes = 0;
 };
 
-// Parameters of a model: embeddings (once where they are tied), norms and
-// projections.
-int64_t ModelParameters(const ModelConfig& model);
-
 // Parameters that a stage trains. `features` of the job, or head_dim.
 int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
                           const ModelConfig& model);

@@ -85,9 +85,9 @@ TEST_F(JobFactsTest, NamesFilesThatDoNotFit) {
   proto::Job empty = job_;
   ASSERT_OK(WriteTinyData(folder_.File("empty.h5"), 0, 64));
   empty.mutable_data()->set_path(folder_.File("empty.h5"));
-  EXPECT_THAT(GatherJobFacts(empty),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("empty.h5: dataset tokens is not")));
+  EXPECT_THAT(
+      GatherJobFacts(empty),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("empty.h5")));
   proto::Job other = job_;
   other.mutable_data()->set_path(folder_.File("model/config.json"));
   EXPECT_THAT(
