@@ -21,7 +21,7 @@ BatchBuffer::BatchBuffer(int64_t capacity, int64_t seq_len)
 }
 
 absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
-                               const std::function<int64_t(int64_t)>& row_of) {
+                               FunctionRef<int64_t(int64_t)> row_of) {
   CARACAL_CHECK(count <= capacity_) << count << " rows";
   const int64_t row_length = dataset.seq_len() + 1;
   row_tokens_.resize(row_length);

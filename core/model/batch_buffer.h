@@ -3,12 +3,12 @@
 #define CARACAL_CORE_MODEL_BATCH_BUFFER_H_
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/token_batch.h"
+#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 
@@ -21,7 +21,7 @@ class BatchBuffer {
   // Reads rows row_of(0) ... row_of(count - 1) of the dataset. Errors name the
   // file and the row.
   absl::Status Fill(PackedDataset& dataset, int64_t count,
-                    const std::function<int64_t(int64_t)>& row_of);
+                    FunctionRef<int64_t(int64_t)> row_of);
 
   int64_t count() const { return count_; }
   int64_t seq_len() const { return seq_len_; }

@@ -148,6 +148,7 @@ AdamWSettings OptimizerSettings(const proto::Optimizer& o) {
 
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
                                              double learning_rate) {
+  exec_.status = absl::OkStatus();
   model_->adapters().parameters().ZeroGradients();
   StepResult result;
   result.loss = Accumulate(batch);
