@@ -40,7 +40,7 @@ class FaultRandomAccessFile : public RandomAccessFile {
 
   absl::StatusOr<size_t> ReadAt(uint64_t offset, size_t bytes,
                                 void* out) override {
-    absl::MutexLock lock(&file_system_->mutex_);
+    const std::lock_guard<std::mutex> lock(file_system_->mutex_);
     RETURN_IF_ERROR(CheckOpen("read"));
     const std::string& data = node_->data;
     if (offset >= data.size()) return size_t{0};
@@ -50,19 +50,19 @@ class FaultRandomAccessFile : public RandomAccessFile {
   }
 
   absl::Status WriteAt(uint64_t offset, absl::string_view bytes) override {
-    absl::MutexLock lock(&file_system_->mutex_);
+    const std::lock_guard<std::mutex> lock(file_system_->mutex_);
     RETURN_IF_ERROR(CheckOpen("write"));
     return file_system_->WriteNode(node_.get(), offset, bytes, path_);
   }
 
   absl::StatusOr<uint64_t> Size() override {
-    absl::MutexLock lock(&file_system_->mutex_);
+    const std::lock_guard<std::mutex> lock(file_system_->mutex_);
     RETURN_IF_ERROR(CheckOpen("stat"));
     return node_->data.size();
   }
 
   absl::Status Truncate(uint64_t bytes) override {
-    absl::MutexLock lock(&file_system_->mutex_);
+    const std::lock_guard<std::mutex> lock(file_system_->mutex_);
     RETURN_IF_ERROR(CheckOpen("truncate"));
     RETURN_IF_ERROR(file_system_->Step("truncate", path_));
     node_->data.resize(bytes);
@@ -70,7 +70,7 @@ class FaultRandomAccessFile : public RandomAccessFile {
   }
 
   absl::Status Close() override {
-    absl::MutexLock lock(&file_system_->mutex_);
+    const std::lock_guard<std::mutex> lock(file_system_->mutex_);
     const absl::Status status =
         node_ == nullptr ? absl::OkStatus() : CheckOpen("close");
     node_ = nullptr;
@@ -78,8 +78,7 @@ class FaultRandomAccessFile : public RandomAccessFile {
   }
 
  private:
-  absl::Status CheckOpen(absl::string_view what) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(file_system_->mutex_) {
+  absl::Status CheckOpen(absl::string_view what) const {
     if (node_ != nullptr && crashes_ == file_system_->crashes_) {
       return absl::OkStatus();
     }
@@ -96,22 +95,22 @@ FaultFileSystem::FaultFileSystem()
     : folders_({"/", "."}), durable_folders_(folders_) {}
 
 int64_t FaultFileSystem::steps() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return steps_;
 }
 
 void FaultFileSystem::RunOutOfSpaceAfter(int64_t n) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   steps_until_full_ = n;
 }
 
 void FaultFileSystem::StopAfter(int64_t n) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   steps_until_stop_ = n;
 }
 
 void FaultFileSystem::Crash(Unsynced unsynced) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ++crashes_;
   steps_until_full_ = -1;
   steps_until_stop_ = -1;
@@ -132,7 +131,7 @@ void FaultFileSystem::Crash(Unsynced unsynced) {
 
 void FaultFileSystem::FlipBits(const std::string& path, uint64_t offset,
                                uint8_t mask) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = files_.find(Trim(path));
   CARACAL_CHECK(found != files_.end()) << path;
   Node& node = *found->second;
@@ -228,14 +227,14 @@ absl::StatusOr<std::unique_ptr<MappedFile>> FaultFileSystem::Map(
 }
 
 absl::StatusOr<std::string> FaultFileSystem::ReadFile(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ASSIGN_OR_RETURN(const std::shared_ptr<Node> node, Find(Trim(path)));
   return node->data;
 }
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultFileSystem::Open(
     const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ASSIGN_OR_RETURN(std::shared_ptr<Node> node, Find(Trim(path)));
   return std::unique_ptr<RandomAccessFile>(
       std::make_unique<FaultRandomAccessFile>(this, std::move(node), path,
@@ -244,7 +243,7 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultFileSystem::Open(
 
 absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultFileSystem::Create(
     const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ASSIGN_OR_RETURN(std::shared_ptr<Node> node, CreateNode(Trim(path)));
   return std::unique_ptr<RandomAccessFile>(
       std::make_unique<FaultRandomAccessFile>(this, std::move(node), path,
@@ -253,7 +252,7 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> FaultFileSystem::Create(
 
 absl::Status FaultFileSystem::WriteFileAtomically(const std::string& path,
                                                   absl::string_view contents) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string final_path = Trim(path);
   const std::string temp = final_path + ".tmp";
   ASSIGN_OR_RETURN(const std::shared_ptr<Node> node, CreateNode(temp));
@@ -265,13 +264,13 @@ absl::Status FaultFileSystem::WriteFileAtomically(const std::string& path,
 
 absl::Status FaultFileSystem::CommitFile(const std::string& temp,
                                          const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return Commit(Trim(temp), Trim(path));
 }
 
 absl::Status FaultFileSystem::Append(const std::string& path,
                                      absl::string_view contents) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string trimmed = Trim(path);
   absl::StatusOr<std::shared_ptr<Node>> node = Find(trimmed);
   if (absl::IsNotFound(node.status())) node = CreateNode(trimmed);
@@ -281,7 +280,7 @@ absl::Status FaultFileSystem::Append(const std::string& path,
 
 absl::Status FaultFileSystem::Truncate(const std::string& path,
                                        uint64_t bytes) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ASSIGN_OR_RETURN(const std::shared_ptr<Node> node, Find(Trim(path)));
   RETURN_IF_ERROR(Step("truncate", path));
   node->data.resize(bytes);
@@ -289,7 +288,7 @@ absl::Status FaultFileSystem::Truncate(const std::string& path,
 }
 
 absl::Status FaultFileSystem::CreateFolder(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   for (std::string folder = Trim(path); folders_.count(folder) == 0;
        folder = FolderOf(folder)) {
     if (files_.count(folder) > 0) {
@@ -303,25 +302,25 @@ absl::Status FaultFileSystem::CreateFolder(const std::string& path) {
 }
 
 bool FaultFileSystem::Exists(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string trimmed = Trim(path);
   return files_.count(trimmed) > 0 || folders_.count(trimmed) > 0;
 }
 
 bool FaultFileSystem::IsFolder(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return folders_.count(Trim(path)) > 0;
 }
 
 absl::StatusOr<uint64_t> FaultFileSystem::FileSize(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   ASSIGN_OR_RETURN(const std::shared_ptr<Node> node, Find(Trim(path)));
   return node->data.size();
 }
 
 absl::StatusOr<std::vector<std::string>> FaultFileSystem::List(
     const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string folder = Trim(path);
   if (folders_.count(folder) == 0) return ErrnoStatus(ENOENT, "list " + path);
   std::vector<std::string> names;
@@ -338,7 +337,7 @@ absl::StatusOr<std::vector<std::string>> FaultFileSystem::List(
 }
 
 absl::Status FaultFileSystem::Remove(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string trimmed = Trim(path);
   if (folders_.count(trimmed) > 0) return ErrnoStatus(EISDIR, "remove " + path);
   RETURN_IF_ERROR(Step("remove", path));
@@ -347,7 +346,7 @@ absl::Status FaultFileSystem::Remove(const std::string& path) {
 }
 
 absl::Status FaultFileSystem::RemoveFolder(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   const std::string folder = Trim(path);
   if (files_.count(folder) > 0) {
     return ErrnoStatus(ENOTDIR, "remove folder " + path);
@@ -366,7 +365,7 @@ absl::Status FaultFileSystem::RemoveFolder(const std::string& path) {
 }
 
 absl::Status FaultFileSystem::SyncFolder(const std::string& path) {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard<std::mutex> lock(mutex_);
   return SyncNames(Trim(path));
 }
 

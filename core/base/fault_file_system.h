@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "core/base/file_system.h"
 
 namespace caracal {
@@ -86,29 +86,24 @@ class FaultFileSystem : public FileSystem {
   };
   using Names = std::map<std::string, std::shared_ptr<Node>>;
 
-  absl::Status Step(absl::string_view what, const std::string& path)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // All of these under the mutex.
+  absl::Status Step(absl::string_view what, const std::string& path);
   absl::Status WriteNode(Node* node, uint64_t offset, absl::string_view bytes,
-                         const std::string& path)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<std::shared_ptr<Node>> Find(const std::string& path) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::StatusOr<std::shared_ptr<Node>> CreateNode(const std::string& path)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Commit(const std::string& temp, const std::string& path)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status SyncNames(const std::string& folder)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+                         const std::string& path);
+  absl::StatusOr<std::shared_ptr<Node>> Find(const std::string& path) const;
+  absl::StatusOr<std::shared_ptr<Node>> CreateNode(const std::string& path);
+  absl::Status Commit(const std::string& temp, const std::string& path);
+  absl::Status SyncNames(const std::string& folder);
 
-  mutable absl::Mutex mutex_;
-  Names files_ ABSL_GUARDED_BY(mutex_);
-  Names durable_files_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string> folders_ ABSL_GUARDED_BY(mutex_);
-  std::set<std::string> durable_folders_ ABSL_GUARDED_BY(mutex_);
-  int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t steps_until_stop_ ABSL_GUARDED_BY(mutex_) = -1;
-  int64_t steps_until_full_ ABSL_GUARDED_BY(mutex_) = -1;
-  int64_t crashes_ ABSL_GUARDED_BY(mutex_) = 0;
+  mutable std::mutex mutex_;  // of all that follows
+  Names files_;
+  Names durable_files_;
+  std::set<std::string> folders_;
+  std::set<std::string> durable_folders_;
+  int64_t steps_ = 0;
+  int64_t steps_until_stop_ = -1;
+  int64_t steps_until_full_ = -1;
+  int64_t crashes_ = 0;
 };
 
 }  // namespace caracal

@@ -23,9 +23,10 @@ AsyncCheckpointer::AsyncCheckpointer(FileSystem* file_system,
 
 AsyncCheckpointer::~AsyncCheckpointer() {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
+  changed_.notify_all();
   thread_.join();
 }
 
@@ -48,29 +49,35 @@ absl::Status AsyncCheckpointer::Start(const std::string& folder,
     tensor.data = next;
     next += size;
   }
-  absl::MutexLock lock(&mutex_);
-  in_flight_ = true;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    in_flight_ = true;
+  }
+  changed_.notify_all();
   return previous;
 }
 
 absl::Status AsyncCheckpointer::Wait() {
-  absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(this, &AsyncCheckpointer::Idle));
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return !in_flight_; });
   return std::exchange(result_, absl::OkStatus());
 }
 
 void AsyncCheckpointer::Run() {
   while (true) {
     {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &AsyncCheckpointer::HasWork));
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [this] { return in_flight_ || stopping_; });
       if (!in_flight_) return;
     }
     absl::Status result = WriteCheckpoint(file_system_, folder_, contents_);
     if (result.ok() && after_write_ != nullptr) result = after_write_(folder_);
-    absl::MutexLock lock(&mutex_);
-    result_ = std::move(result);
-    in_flight_ = false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      result_ = std::move(result);
+      in_flight_ = false;
+    }
+    changed_.notify_all();
   }
 }
 

@@ -3,14 +3,14 @@
 #ifndef CARACAL_DIST_CHECKPOINT_ASYNC_CHECKPOINTER_H_
 #define CARACAL_DIST_CHECKPOINT_ASYNC_CHECKPOINTER_H_
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "core/base/file_system.h"
 #include "dist/checkpoint/contents.h"
 
@@ -43,20 +43,15 @@ class AsyncCheckpointer {
 
  private:
   void Run();
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return in_flight_ || stopping_;
-  }
-  bool Idle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !in_flight_;
-  }
 
   FileSystem* const file_system_;
   const AfterWrite after_write_;
 
-  absl::Mutex mutex_;
-  bool in_flight_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status result_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;  // of the next four
+  std::condition_variable changed_;
+  bool in_flight_ = false;
+  bool stopping_ = false;
+  absl::Status result_;
 
   // The snapshot: the caller's while nothing is in flight, else the thread's.
   std::string folder_;

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <future>
 #include <new>
 
-#include "absl/synchronization/notification.h"
 #include "core/base/fault_file_system.h"
 #include "core/base/status_matchers.h"
 #include "dist/checkpoint/sample_contents.h"
@@ -52,13 +52,13 @@ TEST(AsyncCheckpointerTest, WritesTheSnapshotNotWhatComesAfter) {
 
 TEST(AsyncCheckpointerTest, TheCallerGoesOnWhileItWrites) {
   FaultFileSystem files;
-  absl::Notification may_finish;
+  std::promise<void> may_finish;
   AsyncCheckpointer checkpointer(&files, [&](const std::string&) {
-    may_finish.WaitForNotification();
+    may_finish.get_future().wait();
     return absl::OkStatus();
   });
   ASSERT_OK(checkpointer.Start("/a", SampleContents(1).get()));
-  may_finish.Notify();  // reached although the write hasn't finished
+  may_finish.set_value();  // reached although the write hasn't finished
   ASSERT_OK(checkpointer.Wait());
   SampleContents(1).ExpectIn(&files, "/a");
 }

@@ -1,17 +1,18 @@
 #include "core/io/hdf5/library.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "core/base/status.h"
 
 namespace caracal::hdf5 {
 namespace internal {
 namespace {
 
-absl::Mutex* LibraryMutex() {
-  static absl::Mutex* const mutex = new absl::Mutex;
+// std::mutex, for absl's hides from ThreadSanitizer inside its shared library.
+std::mutex* LibraryMutex() {
+  static std::mutex* const mutex = new std::mutex;
   return mutex;
 }
 
@@ -45,13 +46,13 @@ herr_t RefuseExternalLink(const char*, const char*, const char*, const char*,
 }  // namespace
 
 LibraryLock::LibraryLock() {
-  LibraryMutex()->Lock();
+  LibraryMutex()->lock();
   [[maybe_unused]] static const bool set_up = (SetUpLibrary(), true);
   // A setting of the thread where the library is built for threads.
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 
-LibraryLock::~LibraryLock() { LibraryMutex()->Unlock(); }
+LibraryLock::~LibraryLock() { LibraryMutex()->unlock(); }
 
 FileState::~FileState() {
   (void)Close();
