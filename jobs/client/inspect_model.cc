@@ -36,19 +36,19 @@ std::string ValueText(const GgufFile& file, absl::string_view key) {
     return *yes ? "true" : "false";
   }
   const auto list = [](size_t size, const char* of) {
-    return absl::StrCat("[", Count(size), " ", of, "]");
+    return absl::StrCat("[", Count(size), " ", of, size == 1 ? "]" : "s]");
   };
   if (const auto strings = file.GetStringArray(key); strings.ok()) {
-    return list(strings->size(), "strings");
+    return list(strings->size(), "string");
   }
   if (const auto numbers = file.GetIntArray(key); numbers.ok()) {
-    return list(numbers->size(), "whole numbers");
+    return list(numbers->size(), "whole number");
   }
   if (const auto numbers = file.GetFloatArray(key); numbers.ok()) {
-    return list(numbers->size(), "numbers");
+    return list(numbers->size(), "number");
   }
   if (const auto flags = file.GetBoolArray(key); flags.ok()) {
-    return list(flags->size(), "flags");
+    return list(flags->size(), "flag");
   }
   return "(a list of lists)";
 }
@@ -60,14 +60,12 @@ void AddConfig(const ModelConfig& config, Inspection* out) {
                         Count(config.intermediate_size), ", vocabulary ",
                         Count(config.vocab_size),
                         config.tie_word_embeddings ? ", embeddings tied" : ""),
-           {{"hidden_size", config.hidden_size},
-            {"intermediate_size", config.intermediate_size},
-            {"vocab_size", config.vocab_size}});
+           nullptr);
   out->Add(
       "context",
       absl::StrCat(Count(config.max_positions), " tokens, RoPE theta ",
                    config.rope.theta, " (", NameOf(config.rope.scaling), ")"),
-      config.max_positions);
+      nullptr);
 }
 
 // Decodes everything once; the first weight that is not finite is an error.
