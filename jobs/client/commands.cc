@@ -2,6 +2,7 @@
 
 #include "jobs/client/attribute.h"
 #include "jobs/client/bench.h"
+#include "jobs/client/data_pack.h"
 #include "jobs/client/explain.h"
 #include "jobs/client/generate.h"
 #include "jobs/client/inspect.h"
@@ -16,6 +17,7 @@ constexpr Command kCommands[] = {
      DeclareExplain},
     {"inspect", "show what a model, data or checkpoint file holds",
      DeclareInspect},
+    {"data pack", "turn text into packed rows of tokens", DeclareDataPack},
     {"attribute", "measure what each component of attention brings",
      DeclareAttribute},
     {"generate", "continue a text", DeclareGenerate},

@@ -61,6 +61,12 @@ bool IsRunFolder(const std::string& path) {
          files->Exists(JoinPath(path, "job.textproto"));
 }
 
+absl::StatusOr<std::string> BaseModelOfRun(const std::string& path) {
+  ASSIGN_OR_RETURN(const proto::Job job,
+                   ReadRunJob(JoinPath(path, "job.textproto")));
+  return job.model().path();
+}
+
 absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
                                       const LoadRequest& request) {
   LoadedModel model;

@@ -52,6 +52,9 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
 // Whether the job's stages train LoRA adapters.
 bool HasFinetune(const proto::Job& job);
 
+// The base model's path of a run folder.
+absl::StatusOr<std::string> BaseModelOfRun(const std::string& path);
+
 // Whether `path` is a folder that `caracal run` wrote.
 bool IsRunFolder(const std::string& path);
 
