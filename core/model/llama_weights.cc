@@ -59,18 +59,18 @@ class Loader {
 };
 
 // Rows of the heads in `heads`.
-Part HeadRows(std::string name, Range heads, int64_t head_dim) {
+Part HeadRows(std::string name, IndexRange heads, int64_t head_dim) {
   return {std::move(name),
           {.row_begin = heads.begin * head_dim, .row_end = heads.end * head_dim},
           heads.size() * head_dim};
 }
-Part Rows(std::string name, Range rows) {
+Part Rows(std::string name, IndexRange rows) {
   return {std::move(name),
           {.row_begin = rows.begin, .row_end = rows.end},
           rows.size()};
 }
 // All rows, some columns.
-Part Columns(std::string name, Range columns, int64_t rows) {
+Part Columns(std::string name, IndexRange columns, int64_t rows) {
   return {std::move(name),
           {.column_begin = columns.begin, .column_end = columns.end},
           rows};
@@ -81,7 +81,7 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
   const std::string prefix = absl::StrCat("model.layers.", index, ".");
   const std::string attention = prefix + "self_attn.", mlp = prefix + "mlp.";
   const int64_t c = w.config.hidden_size, d = w.config.head_dim;
-  const Range head_columns = {w.heads.begin * d, w.heads.end * d};
+  const IndexRange head_columns = {w.heads.begin * d, w.heads.end * d};
   LayerWeights layer;
   ASSIGN_OR_RETURN(layer.attention_norm,
                    loader.Vector(prefix + "input_layernorm.weight", c));

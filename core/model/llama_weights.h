@@ -38,9 +38,9 @@ enum class WeightForm {
 struct LlamaWeights {
   ModelConfig config;
   Shard shard;
-  Range heads, kv_heads;  // of this shard, in the model's numbering
-  Range columns;          // of the MLP
-  Range vocabulary;
+  IndexRange heads, kv_heads;  // of this shard, in the model's numbering
+  IndexRange columns;          // of the MLP
+  IndexRange vocabulary;
   LinearWeight embedding;  // [V of this shard, C]
   Tensor final_norm;       // [C]
   LinearWeight lm_head;    // [V of this shard, C]; the embedding when tied

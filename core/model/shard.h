@@ -7,7 +7,7 @@
 namespace caracal {
 
 // [begin, end)
-struct Range {
+struct IndexRange {
   int64_t begin = 0;
   int64_t end = 0;
   int64_t size() const { return end - begin; }
@@ -20,7 +20,7 @@ struct Shard {
   int rank = 0;
   int size = 1;
 
-  Range Of(int64_t total) const {
+  IndexRange Of(int64_t total) const {
     const int64_t base = total / size, extra = total % size;
     const int64_t begin = rank * base + (rank < extra ? rank : extra);
     return {begin, begin + base + (rank < extra ? 1 : 0)};
