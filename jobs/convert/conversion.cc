@@ -270,7 +270,7 @@ absl::Status Conversion::Continue() {
   ASSIGN_OR_RETURN(report_.run.teacher_continuation,
                    run(ComponentMode::kTeacher));
   ASSIGN_OR_RETURN(report_.run.student_continuation,
-                   run(ModeFromProto(job_.evaluation().eval_mode())));
+                   run(EvaluationModeOf(job_)));
   return absl::OkStatus();
 }
 

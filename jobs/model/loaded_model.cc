@@ -103,7 +103,7 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
     RETURN_IF_ERROR(ReadCheckpointParameters(
         reader, model.source->Fingerprint(ctx), model.adapters.get()));
     model.adapters->lora_active = HasFinetune(*model.job);
-    model.default_mode = ModeFromProto(model.job->evaluation().eval_mode());
+    model.default_mode = EvaluationModeOf(*model.job);
   }
   model.llama =
       std::make_unique<Llama>(model.weights.get(), model.adapters.get());

@@ -72,6 +72,15 @@ proto::ComponentMode ModeToProto(ComponentMode mode) {
   return proto::HYBRID;
 }
 
+ComponentMode EvaluationModeOf(const proto::Job& job) {
+  if (job.evaluation().has_eval_mode()) {
+    return ModeFromProto(job.evaluation().eval_mode());
+  }
+  const proto::Stage& last = job.stages(job.stages_size() - 1);
+  return ModeFromProto(last.has_transfer() ? last.transfer().student_mode()
+                                           : last.finetune().student_mode());
+}
+
 StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim) {
   const proto::Attention& a = job.attention();
   StudentConfig config;

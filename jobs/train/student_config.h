@@ -13,6 +13,10 @@ namespace caracal {
 ComponentMode ModeFromProto(proto::ComponentMode mode);
 proto::ComponentMode ModeToProto(ComponentMode mode);
 
+// What the finished model runs in: evaluation.eval_mode, or where that is not
+// set the last stage's student_mode. Of an expanded job.
+ComponentMode EvaluationModeOf(const proto::Job& job);
+
 // Of an expanded and validated job; features 0 becomes `head_dim`.
 StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim);
 
