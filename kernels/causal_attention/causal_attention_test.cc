@@ -165,7 +165,7 @@ Result Attend(Problem& p, int threads, bool backward) {
   const TensorView y = p.View(r.y, p.shape.heads);
   const TensorView lse(r.lse.data(), {p.shape.heads, p.rows});
   const auto workspace = [](std::vector<char>& memory, size_t bytes) {
-    memory.resize(bytes + 64);
+    memory.assign(bytes + 64, '\xff');  // NaN
     const auto start = (reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~63;
     return Workspace{reinterpret_cast<void*>(start), bytes};
   };

@@ -53,6 +53,12 @@ inline int64_t BackwardQueries(const HeadPlan& plan, const BackwardTask& task,
     a.fwd.segment_count = AppendSegments(plan, block, k0, q0 + count, 0,
                                          static_cast<int>(far_sinks), phi_of,
                                          a.fwd.segments, a.fwd.segment_count);
+    // dy lies far apart in memory, a row of D floats at a time.
+    const HeadRows<const float>& given =
+        task.target.data != nullptr ? task.target : task.dy;
+    for (int i = 0; i < count; ++i) {
+      Prefetch(given.at(plan.first_row + q0 + i, task.head), plan.D);
+    }
     RunBlockForward<true>(plan, block, a.state, plan.any_softmax, a.fwd);
     squared_error += Cotangent(plan, block, task, a);
     lambda += RunBlockBackward(plan, block, task, want, a);
@@ -135,13 +141,22 @@ inline void AddReverse(const HeadPlan& plan, const Wanted& want, int64_t begin,
 // Second pass, over `ready` key blocks.
 inline void BackwardKeys(const HeadPlan& plan, const BackwardTask& task,
                          const Wanted& want, int64_t ready, BackwardArena& a) {
+  const int64_t feature_block = plan.Fout * kBlock;
   int64_t q0 = (plan.end - 1) / kBlock * kBlock;
   for (int64_t begin = (ready - 1) * kBlock; begin >= 0; begin -= kBlock) {
     const int64_t end = Least(begin + kBlock, plan.end);
     if (plan.linear_past) {
       for (; q0 >= 0 && TileBegin(plan, q0) >= begin + kBlock; q0 -= kBlock) {
         // A state of sinks only is empty.
-        if (TileBegin(plan, q0) > plan.S) UpdateReverse(plan, q0, a);
+        if (TileBegin(plan, q0) <= plan.S) continue;
+        // What comes after is no longer in L2 if the sequence is long.
+        Prefetch(a.phi_k + begin * plan.Fout, feature_block);
+        if (want.phi_k) Prefetch(a.dphi_k + begin * plan.Fout, feature_block);
+        UpdateReverse(plan, q0, a);
+      }
+      if (q0 > 0) {
+        Prefetch(a.phi_q + q0 * plan.Fout, feature_block);
+        Prefetch(a.dy + q0 * plan.D, kBlock * plan.D);
       }
       if (!a.reverse.empty) AddReverse(plan, want, begin, end, a);
     }

@@ -84,6 +84,7 @@ HybridAttentionArgs<float> BindInputs(const HybridAttentionConfig& config,
     CARACAL_CHECK_EQ(in.weight_q.rank, 3);
     args.F = in.weight_q.shape[2];
     args.Fout = FeatureMapOutputs(config.feature_map, args.F);
+    CARACAL_CHECK(args.F >= 1 && args.Fout <= 2048) << "features " << args.F;
     const int64_t size = args.heads * args.D * args.F;
     args.weight_q = BindFlat(in.weight_q, size);
     args.weight_k = BindFlat(in.weight_k, size);

@@ -278,10 +278,11 @@ struct ReferenceGradients {
   double squared_error = 0;
 };
 
-// 64-byte aligned memory for a kernel's workspace.
+// 64-byte aligned memory for a kernel's workspace, filled with NaN.
 class AlignedMemory {
  public:
-  explicit AlignedMemory(size_t bytes) : storage_(bytes + 64), bytes_(bytes) {}
+  explicit AlignedMemory(size_t bytes)
+      : storage_(bytes + 64, '\xff'), bytes_(bytes) {}
   Workspace workspace() {
     const uintptr_t start = reinterpret_cast<uintptr_t>(storage_.data());
     return {reinterpret_cast<void*>((start + 63) / 64 * 64), bytes_};
