@@ -63,6 +63,8 @@ std::string Stem(const std::string& path) {
 
 proto::Job ParseJob(absl::string_view text, absl::string_view file,
                     FieldLocations* locations, std::vector<Problem>* problems) {
+  FieldLocations unwanted;
+  if (locations == nullptr) locations = &unwanted;
   proto::Job job;
   const absl::StatusOr<Value> tree =
       IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
