@@ -337,9 +337,11 @@ absl::Status File::WriteStrings(const std::string& dataset,
   const hsize_t count = strings.size();
   const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
   const Handle link = internal::NewLinkProperties();
-  const Handle id(H5Dcreate2(state_->id, dataset.c_str(), type.get(),
-                             space.get(), link.get(), H5P_DEFAULT, H5P_DEFAULT),
-                  H5Dclose);
+  const Handle properties = internal::NewObjectProperties(H5P_DATASET_CREATE);
+  const Handle id(
+      H5Dcreate2(state_->id, dataset.c_str(), type.get(), space.get(),
+                 link.get(), properties.get(), H5P_DEFAULT),
+      H5Dclose);
   if (!id.ok()) return state_->Failure(dataset, "can't create");
   if (count > 0 && H5Dwrite(id.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT,
                             buffer.data()) < 0) {

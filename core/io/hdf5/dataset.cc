@@ -285,10 +285,11 @@ absl::Status File::WriteElements(const std::string& dataset, Type type,
                                               extent.data(), nullptr),
                        H5Sclose);
     const Handle link = internal::NewLinkProperties();
-    id = space.ok()
-             ? H5Dcreate2(state_->id, dataset.c_str(), internal::FileType(type),
-                          space.get(), link.get(), H5P_DEFAULT, H5P_DEFAULT)
-             : -1;
+    const Handle properties = internal::NewObjectProperties(H5P_DATASET_CREATE);
+    id = space.ok() ? H5Dcreate2(state_->id, dataset.c_str(),
+                                 internal::FileType(type), space.get(),
+                                 link.get(), properties.get(), H5P_DEFAULT)
+                    : -1;
     if (id < 0) return state_->Failure(dataset, "can't create");
   }
   DatasetInfo info;
@@ -336,7 +337,7 @@ absl::StatusOr<Dataset> File::CreateExtensible(
   const Handle space(H5Screate_simple(static_cast<int>(extent.size()),
                                       extent.data(), maximum.data()),
                      H5Sclose);
-  const Handle properties(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  const Handle properties = internal::NewObjectProperties(H5P_DATASET_CREATE);
   bool ok = space.ok() && properties.ok() &&
             H5Pset_chunk(properties.get(), static_cast<int>(chunk.size()),
                          chunk.data()) >= 0;

@@ -36,7 +36,8 @@ absl::StatusOr<std::shared_ptr<FileState>> CreateState(
   state->storage.writable = true;
   const LibraryLock lock;
   const Handle properties = NewFileProperties(state.get());
-  state->id = H5Fcreate(state->disk_path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT,
+  const Handle creation = internal::NewObjectProperties(H5P_FILE_CREATE);
+  state->id = H5Fcreate(state->disk_path.c_str(), H5F_ACC_TRUNC, creation.get(),
                         properties.get());
   if (state->id < 0) return state->Failure("", "can't create");
   return state;
@@ -143,8 +144,9 @@ absl::Status File::CreateGroup(const std::string& group) {
     return absl::OkStatus();
   }
   const Handle link = internal::NewLinkProperties();
+  const Handle properties = internal::NewObjectProperties(H5P_GROUP_CREATE);
   const Handle handle(H5Gcreate2(state_->id, group.c_str(), link.get(),
-                                 H5P_DEFAULT, H5P_DEFAULT),
+                                 properties.get(), H5P_DEFAULT),
                       H5Gclose);
   if (!handle.ok()) return state_->Failure(group, "can't create the group");
   return state_->WriteStatus();

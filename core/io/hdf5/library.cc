@@ -210,6 +210,12 @@ Handle NewStringType(size_t bytes) {
   return type;
 }
 
+Handle NewObjectProperties(hid_t property_class) {
+  Handle properties(H5Pcreate(property_class), H5Pclose);
+  H5Pset_obj_track_times(properties.get(), false);
+  return properties;
+}
+
 Handle NewLinkProperties() {
   Handle properties(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   H5Pset_create_intermediate_group(properties.get(), 1);

@@ -84,6 +84,9 @@ Type TypeFrom(hid_t type);
 std::string DescribeType(hid_t type);
 // UTF-8 strings of this length, padded with zero bytes.
 Handle NewStringType(size_t bytes);
+// Properties for creating an object of a class (H5P_DATASET_CREATE, ...): no
+// times of creation and change, so that the same contents make the same file.
+Handle NewObjectProperties(hid_t property_class);
 // Properties for creating a link with its missing parent groups.
 Handle NewLinkProperties();
 // Properties for opening an object: no links to other files are followed.
