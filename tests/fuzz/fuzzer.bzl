@@ -21,7 +21,7 @@ def fuzzer(name, corpus, deps):
     native.cc_test(
         name = name + "_test",
         size = "small",
-        srcs = ["replay.cc"],
+        srcs = ["//tests/fuzz:replay.cc"],
         args = ["$(rootpaths %s)" % label for label in corpus],
         data = corpus,
         deps = [
