@@ -122,6 +122,8 @@ inline Vec LoadN(const float* p, int n) {
   return {_mm256_maskload_ps(p, FirstLanes(n))};
 }
 inline void StoreN(float* p, Vec a, int n) {
+  // Masked stores are slow on AMD processors.
+  if (n == Vec::kLanes) return Store(p, a);
   _mm256_maskstore_ps(p, FirstLanes(n), a.v);
 }
 // Lanes < n from a, the others from b.

@@ -16,16 +16,71 @@ inline bool CanDecode(const HeadPlan& plan) {
   return plan.end - plan.past == 1 && !plan.linear_near;
 }
 
-// phi [Fout] = scale * features of one x [D]. `block` [Fout, kBlock] scratch.
-inline void RowFeatures(const HeadPlan& plan, const float* x,
-                        const float* weight, const float* bias, float scale,
-                        float* block, float* phi) {
-  RowTimesMatrix<Update::kAssign>(plan.F, plan.D, x, weight, plan.F, phi);
+// z [F] = x W (+ b) of one row.
+inline void ProjectRow(const HeadPlan& plan, const float* x,
+                       const float* weight, const float* bias, float* z) {
+  RowTimesMatrix<Update::kAssign>(plan.F, plan.D, x, weight, plan.F, z);
+  for (int64_t f = 0; bias != nullptr && f < plan.F; ++f) z[f] += bias[f];
+}
+
+// phi_q [Fout] = alpha * features of the query and phi_k [Fout] = features of
+// `key` [D], mapped together, a lane each. `block` [Fout, kBlock] is scratch.
+inline void PairFeatures(const HeadPlan& plan, const float* key, float* block,
+                         float* phi_q, float* phi_k) {
+  ProjectRow(plan, plan.q, plan.weight_q, plan.bias_q, phi_q);
+  ProjectRow(plan, key, plan.weight_k, plan.bias_k, phi_k);
   for (int64_t f = 0; f < plan.F; ++f) {
-    Store(block + f * kBlock, Set(bias == nullptr ? phi[f] : phi[f] + bias[f]));
+    Store(block + f * kBlock, SelectFirst(1, Set(phi_q[f]), Set(phi_k[f])));
   }
   plan.map->forward(plan.F, Vec::kLanes, block, block);
-  for (int64_t f = 0; f < plan.Fout; ++f) phi[f] = scale * block[f * kBlock];
+  for (int64_t f = 0; f < plan.Fout; ++f) {
+    phi_q[f] = plan.alpha * block[f * kBlock];
+    phi_k[f] = block[f * kBlock + 1];
+  }
+}
+
+// V vectors of columns of: y += phi_q^T state, then state += phi_k v^T.
+template <int V>
+inline void StatePanel(int64_t Fout, int64_t D, int tail, const float* phi_q,
+                       const float* phi_k, const float* v, float* sum,
+                       float* y) {
+  constexpr int L = Vec::kLanes;
+  Vec value[V], out[V];
+#pragma GCC unroll 4
+  for (int i = 0; i < V; ++i) {
+    value[i] = LoadN(v + i * L, tail);
+    out[i] = LoadN(y + i * L, tail);
+  }
+  for (int64_t f = 0; f < Fout; ++f, sum += D) {
+    const Vec q = Set(phi_q[f]), k = Set(phi_k[f]);
+#pragma GCC unroll 4
+    for (int i = 0; i < V; ++i) {
+      const Vec state = LoadN(sum + i * L, tail);
+      out[i] = Fma(q, state, out[i]);
+      StoreN(sum + i * L, Fma(k, value[i], state), tail);
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < V; ++i) StoreN(y + i * L, out[i], tail);
+}
+
+// Reads the state for the query and adds the key that leaves the window, in
+// one pass.
+inline void ReadAndAdd(const HeadPlan& plan, const float* phi_q,
+                       const float* phi_k, const float* v, LinearState& state,
+                       float* y, float& den) {
+  constexpr int L = Vec::kLanes;
+  int64_t d = 0;
+  for (; d + 4 * L <= plan.D; d += 4 * L) {
+    StatePanel<4>(plan.Fout, plan.D, L, phi_q, phi_k, v + d, state.sum + d,
+                  y + d);
+  }
+  for (; d < plan.D; d += L) {
+    StatePanel<1>(plan.Fout, plan.D, static_cast<int>(Least(L, plan.D - d)),
+                  phi_q, phi_k, v + d, state.sum + d, y + d);
+  }
+  DotRows(1, plan.Fout, phi_q, state.norm, 0, &den);
+  for (int64_t f = 0; f < plan.Fout; ++f) state.norm[f] += phi_k[f];
 }
 
 // weights [count] = gamma exp(scores - top), or 0 if the terms are off.
@@ -89,24 +144,27 @@ inline void DecodeSoftmax(const HeadPlan& plan, bool scores_wanted,
   });
 }
 
-// Adds keys [begin, end), which leave the window after this query.
-inline void DecodeState(const HeadPlan& plan, int64_t begin, int64_t end,
-                        BlockForward& fwd, LinearState& state) {
-  begin = Greatest(begin, plan.S);
-  if (end - begin == 1) {
-    const KeyRun run = plan.Keys(begin, end);
-    float* const phi = fwd.linear;
-    RowFeatures(plan, run.k, plan.weight_k, plan.bias_k, 1.0f, fwd.phi_q, phi);
-    for (int64_t f = 0; f < plan.Fout; ++f) {
-      // One row of the product phi^T v.
-      Gemm<Layout::kRows, Update::kAdd>(1, plan.D, 1, phi + f, 1, run.v, 0,
-                                        state.sum + f * plan.D, 0);
-      state.norm[f] += phi[f];
-    }
+// The linear part of the row, and the keys [plan.grid, to) that leave the
+// window after it.
+inline void DecodeLinear(const HeadPlan& plan, int64_t to, LinearState& state,
+                         BlockForward& fwd) {
+  const int64_t begin = Greatest(plan.grid, plan.S);
+  float* const phi_q = fwd.linear;
+  float* const phi_k = fwd.weights;
+  if (to - begin == 1 && plan.linear_past) {
+    const KeyRun key = plan.Keys(begin, to);
+    PairFeatures(plan, key.k, fwd.phi_q, phi_q, phi_k);
+    ReadAndAdd(plan, phi_q, phi_k, key.v, state, fwd.y, fwd.linear_den[0]);
     return;
   }
-  for (int64_t j = begin; j < end; j += kBlock) {
-    const int64_t last = Least(j + kBlock, end);
+  if (plan.linear_past) {
+    PairFeatures(plan, plan.q, fwd.phi_q, phi_q, phi_k);
+    DotRows(1, plan.Fout, phi_q, state.norm, 0, fwd.linear_den);
+    RowTimesMatrix<Update::kAdd>(plan.D, plan.Fout, phi_q, state.sum, plan.D,
+                                 fwd.y);
+  }
+  for (int64_t j = begin; j < to; j += kBlock) {
+    const int64_t last = Least(j + kBlock, to);
     KeyFeatures(plan, j, last, fwd.qt, fwd.phi_q);
     UpdateState(plan, j, last, j, fwd.phi_q, state);
   }
@@ -119,18 +177,10 @@ inline void DecodeRow(const HybridAttentionArgs<float>& args,
   for (int64_t d = 0; d < plan.D; ++d) fwd.y[d] = 0;
   fwd.linear_den[0] = 0;
   DecodeSoftmax(plan, args.row_max != nullptr, fwd);
-  if (plan.linear_past && !state.empty) {
-    float* const phi = fwd.linear;
-    RowFeatures(plan, plan.q, plan.weight_q, plan.bias_q, plan.alpha, fwd.phi_q,
-                phi);
-    DotRows(1, plan.Fout, phi, state.norm, 0, fwd.linear_den);
-    RowTimesMatrix<Update::kAdd>(plan.D, plan.Fout, phi, state.sum, plan.D,
-                                 fwd.y);
+  if (!state.empty) {
+    DecodeLinear(plan, plan.WindowBegin(plan.end), state, fwd);
   }
   WriteBlock(args, plan, {plan.past, 1, Vec::kLanes}, head, fwd);
-  if (!state.empty) {
-    DecodeState(plan, plan.grid, plan.WindowBegin(plan.end), fwd, state);
-  }
 }
 
 }  // namespace caracal::kernels::CARACAL_SIMD_NS
