@@ -23,7 +23,7 @@ name=$(sed -n 's/^model { path: "\(.*\)" }$/\1/p' "$job")
 ln -sfn -- "$model" "$out/$name"
 if [ ! -e "$out/heldout.h5" ]; then
   "$caracal" data pack --tokenizer "$model" --input "$text" --seq-len 512 \
-    --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-rows 16
+    --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-fraction 0.1
 fi
 cp -- "$job" "$out/demo.textproto"
 

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The demo's own conversion script and job file on the tiny model, with a tiny
+# budget.
+source tests/end_to_end/common.sh
+make_text | gzip >"$work/text.txt.gz"
+tiny=(--set budget.transfer_steps=2 --set budget.finetune_steps=1
+  --set evaluation.rows=2)
+bash deploy/convert.sh "$caracal" "$model" "$work/text.txt.gz" "$work/demo" \
+  "${tiny[@]}" >"$work/report.txt"
+for file in train.h5 heldout.h5 demo.textproto run/report.html; do
+  [ -s "$work/demo/$file" ] || fail "no $file"
+done
+for words in teacher_swa hybrid swa_only; do
+  grep -q "$words" "$work/report.txt" || fail "the report leaves out $words"
+done
+[ "$(wc -l <"$work/demo/run/metrics.jsonl")" -eq 3 ] || fail "not 3 steps"
+
+# Again: there is nothing left to do but the report.
+bash deploy/convert.sh "$caracal" "$model" "$work/text.txt.gz" "$work/demo" \
+  "${tiny[@]}" >"$work/again.txt"
+[ "$(wc -l <"$work/demo/run/metrics.jsonl")" -eq 3 ] || fail "it trained again"
