@@ -13,7 +13,10 @@
 // Source: LoLCATs (arXiv 2410.10254) section 3, and the paper on component
 // imbalance (arXiv 2510.05901).
 //
-// Cost per head: O(T (W + S + F)) D time and O(T) memory; nothing is T x T.
+// Cost per head: O(T (W + S + F)) D time; nothing is T x T. The forward's
+// workspace is O(W + S + F D) a thread, the backward's O(T (F + D)) a thread.
+// A call with one row (decoding) costs what reading window, weights and state
+// once costs.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_H_
 
@@ -75,8 +78,11 @@ struct HybridAttentionConfig {
 //   sink_k, sink_v [N, S, Hkv, D]  the first min(S, length[i]) keys
 //   state [N, H, Fout, D], state_norm [N, H, Fout], fp32: sums over j in
 //                  [S, WindowStart(length[i])) of phi_k(k_j) v_j^T, phi_k(k_j)
-// state and state_norm are updated in place to the end of the call; keeping
-// past_k and sink_k up to date is the caller's part (it appends raw keys).
+// state and state_norm are updated in place to the end of the call, whatever
+// the terms, so that a sequence may change its mode half-way; they may be
+// undefined if no term of the call is linear, and then no feature is computed.
+// Keeping past_k and sink_k up to date is the caller's part (it appends raw
+// keys). Rows of past_k, sink_k that hold no key are never read.
 struct HybridAttentionPast {
   const int64_t* length = nullptr;  // [N] host memory, tokens
   ConstTensorView past_k, past_v;
@@ -91,9 +97,11 @@ struct HybridAttentionPast {
 // query head h reads key/value head h / (H / Hkv).
 struct HybridAttentionInputs {
   ConstTensorView q, k, v;
-  ConstTensorView weight_q, weight_k;  // [H, D, F] feature-map weights
-  ConstTensorView bias_q, bias_k;      // [H, F], or undefined
-  ConstTensorView window_factor;       // [H] w_h; gamma_h = sigmoid(w_h)
+  // [H, D, F] feature-map weights; undefined if no term is linear and no state
+  // is carried.
+  ConstTensorView weight_q, weight_k;
+  ConstTensorView bias_q, bias_k;  // [H, F], or undefined
+  ConstTensorView window_factor;   // [H] w_h; gamma_h = sigmoid(w_h)
   // Sequence i owns rows [offsets[i], offsets[i + 1]); attention, sinks and
   // state never cross sequences. Host memory, offsets[0] = 0.
   const int64_t* offsets = nullptr;  // [sequences + 1]
@@ -153,8 +161,8 @@ size_t HybridAttentionBackwardWorkspaceBytes(
 
 // Backward; recomputes the forward blockwise, so it needs no saved activation
 // but its inputs. Sequences start at position 0 (no past). Results do not
-// depend on the number of threads. c_n's gradient goes to the first key that
-// attains the maximum.
+// depend on the number of threads (the size of the workspace does). c_n's
+// gradient goes to the first key that attains the maximum.
 void HybridAttentionBackward(const Context& ctx,
                              const HybridAttentionConfig& config,
                              const HybridAttentionInputs& in,

@@ -35,7 +35,6 @@ void Backward(const HybridAttentionArgs<float>& args, const BackwardTask& task,
 
 }  // namespace
 
-extern const HybridAttentionVersion kHybridAttentionVersion;
 const HybridAttentionVersion kHybridAttentionVersion = {
     ForwardArenaBytes, BackwardArenaBytes, Forward, Backward};
 
