@@ -14,6 +14,7 @@
 #include "core/tensor/tensor.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
+#include "kernels/causal_attention/causal_attention.h"
 #include "kernels/matmul/matmul.h"
 
 namespace caracal {
@@ -85,6 +86,8 @@ class Bench {
   // Seconds of one step of a training stage.
   double TransferStep(Rows& rows, AdamW& optimizer);
   double FinetuneStep(Rows& rows, AdamW& optimizer);
+  // Seconds of the teacher's attention in a transfer step, all layers.
+  double TeacherAttentionSeconds();
   absl::Status RunTraining(BenchResult* result);
   absl::Status RunDecode(BenchResult* result);
 
@@ -158,6 +161,39 @@ double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
   return Now() - start;
 }
 
+double Bench::TeacherAttentionSeconds() {
+  const ModelConfig& m = weights_.config;
+  const int64_t rows = o_.batch * o_.seq_len, d = m.head_dim;
+  const Rows tokens(o_.batch, o_.seq_len, m.vocab_size);
+  const auto values = [&](int64_t heads) {
+    Tensor t = Tensor::Empty(DType::kF32, {rows, heads, d});
+    for (int64_t i = 0; i < t.size(); ++i) {
+      t.f32()[i] = static_cast<float>(i * 7919 % 1000) * 1e-3f - 0.5f;
+    }
+    return t;
+  };
+  const Tensor q = values(m.heads), k = values(m.kv_heads);
+  const Tensor v = values(m.kv_heads), y = values(m.heads);
+  const kernels::CausalAttentionInputs in = {
+      .q = q,
+      .k = k,
+      .v = v,
+      .offsets = tokens.offsets.data(),
+      .key_offsets = nullptr,
+      .sequences = o_.batch};
+  compute_.arena().Reset();
+  const Workspace workspace = compute_.arena().AllocateWorkspace(
+      kernels::CausalAttentionWorkspaceBytes(compute_.context(), in));
+  double best = 1e30;
+  for (int i = 0; i < 4; ++i) {
+    const double start = Now();
+    kernels::CausalAttentionForward(compute_.context(), in, y, TensorView(),
+                                    workspace);
+    best = std::min(best, Now() - start);
+  }
+  return best * static_cast<double>(m.layers);
+}
+
 absl::Status Bench::RunTraining(BenchResult* result) {
   const bool transfer = o_.stage == "transfer";
   adapters_->lora_active = !transfer;
@@ -178,6 +214,11 @@ absl::Status Bench::RunTraining(BenchResult* result) {
   result->tokens_per_s = rates[rates.size() / 2];
   result->low = rates.front();
   result->high = rates.back();
+  if (transfer) {
+    const double tokens = static_cast<double>(o_.batch * o_.seq_len);
+    result->tokens_per_s_without_teacher_attention =
+        tokens / (tokens / result->tokens_per_s - TeacherAttentionSeconds());
+  }
   result->flops =
       transfer
           ? TransferFlops(weights_.config, adapters_->config(), o_.seq_len)

@@ -30,6 +30,9 @@ struct BenchResult {
   double tokens_per_s = 0;  // median over steps
   double low = 0, high = 0;  // slowest and fastest step
   double prefill_tokens_per_s = 0;  // decode only
+  // transfer only: the speed if the teacher's own attention, whose work grows
+  // with T, cost nothing (its time is measured by itself and taken away).
+  double tokens_per_s_without_teacher_attention = 0;
   FlopCount flops;                  // per token
   double matrix_rate = 0;  // FLOP/s: the library's sgemm on the model's shapes
   double mfu = 0;          // tokens_per_s * flops / matrix_rate

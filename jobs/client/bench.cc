@@ -31,6 +31,10 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   if (r.prefill_tokens_per_s > 0) {
     json["prefill_tokens_per_s"] = r.prefill_tokens_per_s;
   }
+  if (r.tokens_per_s_without_teacher_attention > 0) {
+    json["tokens_per_s_without_teacher_attention"] =
+        r.tokens_per_s_without_teacher_attention;
+  }
   json["flop_per_token"] = r.flops.total();
   json["flop_per_token_terms"] = {{"projections", r.flops.projections},
                                   {"attention", r.flops.attention},
