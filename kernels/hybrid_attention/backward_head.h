@@ -53,11 +53,13 @@ inline int64_t BackwardQueries(const HeadPlan& plan, const BackwardTask& task,
     a.fwd.segment_count = AppendSegments(plan, block, k0, q0 + count, 0,
                                          static_cast<int>(far_sinks), phi_of,
                                          a.fwd.segments, a.fwd.segment_count);
-    // dy lies far apart in memory, a row of D floats at a time.
+    const int64_t row = plan.first_row + q0;
     const HeadRows<const float>& given =
         task.target.data != nullptr ? task.target : task.dy;
-    for (int i = 0; i < count; ++i) {
-      Prefetch(given.at(plan.first_row + q0 + i, task.head), plan.D);
+    PrefetchBlock(plan, q0 + kBlock);
+    PrefetchRows(given.at(row, task.head), given.row, count, plan.D);
+    if (want.dq) {
+      PrefetchRows(task.dq.at(row, task.head), task.dq.row, count, plan.D);
     }
     RunBlockForward<true>(plan, block, a.state, plan.any_softmax, a.fwd);
     squared_error += Cotangent(plan, block, task, a);
@@ -153,6 +155,11 @@ inline void BackwardKeys(const HeadPlan& plan, const BackwardTask& task,
         Prefetch(a.phi_k + begin * plan.Fout, feature_block);
         if (want.phi_k) Prefetch(a.dphi_k + begin * plan.Fout, feature_block);
         UpdateReverse(plan, q0, a);
+      }
+      if (begin > 0) {
+        const KeyRun next = plan.Keys(begin - kBlock, begin);
+        PrefetchRows(next.k, next.k_stride, kBlock, plan.D);
+        PrefetchRows(next.v, next.v_stride, kBlock, plan.D);
       }
       if (q0 > 0) {
         Prefetch(a.phi_q + q0 * plan.Fout, feature_block);

@@ -160,6 +160,9 @@ inline void ForwardBlocks(const HybridAttentionArgs<float>& args,
   for (int64_t q0 = plan.past; q0 < plan.end; q0 += kBlock) {
     const int count = static_cast<int>(Least(kBlock, plan.end - q0));
     const QueryBlock block = {q0, count, LanesFor(count)};
+    PrefetchBlock(plan, q0 + kBlock);
+    PrefetchRows(args.y.at(plan.first_row + q0 - plan.past, head), args.y.row,
+                 count, plan.D);
     while (k0 + kBlock <= plan.WindowBegin(q0)) advance(k0 + kBlock);
 
     const int64_t far_sinks = Least(plan.S, k0);

@@ -151,6 +151,25 @@ inline KeyRun HeadPlan::Keys(int64_t j, int64_t end_position) const {
           Least(last, end_position) - j};
 }
 
+// Rows of one head lie far apart in memory, a few cache lines at a time, which
+// no hardware prefetcher follows: ask for them a block ahead.
+inline void PrefetchRows(const float* rows, int64_t stride, int64_t count,
+                         int64_t D) {
+  for (int64_t i = 0; i < count; ++i) Prefetch(rows + i * stride, D);
+}
+
+// Queries, keys and values of positions [begin, begin + kBlock) of the call.
+inline void PrefetchBlock(const HeadPlan& plan, int64_t begin) {
+  const int64_t count = Least(plan.end - begin, kBlock);
+  if (count <= 0) return;
+  const int64_t row = begin - plan.past;
+  PrefetchRows(plan.q + row * plan.q_stride, plan.q_stride, count, plan.D);
+  PrefetchRows(plan.call.k + row * plan.call.k_stride, plan.call.k_stride,
+               count, plan.D);
+  PrefetchRows(plan.call.v + row * plan.call.v_stride, plan.call.v_stride,
+               count, plan.D);
+}
+
 // phi_k, transposed [Fout, kBlock], of keys [begin, end), at most kBlock of
 // them. `xt` [D, kBlock] is scratch.
 inline void KeyFeatures(const HeadPlan& plan, int64_t begin, int64_t end,
