@@ -29,18 +29,18 @@ absl::Status ErrnoStatus(int error_number, absl::string_view what);
 }  // namespace caracal
 
 // RETURN_IF_ERROR(Read(path, &text));
-#define RETURN_IF_ERROR(expr)                                 \
-  do {                                                        \
+#define RETURN_IF_ERROR(expr)                                           \
+  do {                                                                  \
     if (absl::Status caracal_status_ = (expr); !caracal_status_.ok()) { \
-      return caracal_status_;                                 \
-    }                                                         \
+      return caracal_status_;                                           \
+    }                                                                   \
   } while (false)
 
 #define CARACAL_CONCAT_INNER_(a, b) a##b
 #define CARACAL_CONCAT_(a, b) CARACAL_CONCAT_INNER_(a, b)
 
 // ASSIGN_OR_RETURN(std::string text, ReadFile(path));
-#define ASSIGN_OR_RETURN(lhs, expr) \
+#define ASSIGN_OR_RETURN(lhs, expr)                                            \
   CARACAL_ASSIGN_OR_RETURN_(CARACAL_CONCAT_(caracal_statusor_, __LINE__), lhs, \
                             expr)
 #define CARACAL_ASSIGN_OR_RETURN_(statusor, lhs, expr) \
@@ -49,10 +49,10 @@ absl::Status ErrnoStatus(int error_number, absl::string_view what);
   lhs = std::move(statusor).value()
 
 // For main() and tests: aborts with the message.
-#define CARACAL_CHECK_OK(expr)                                          \
-  do {                                                                  \
-    const absl::Status caracal_status_ = (expr);                        \
-    CARACAL_CHECK(caracal_status_.ok()) << caracal_status_.ToString();  \
+#define CARACAL_CHECK_OK(expr)                                         \
+  do {                                                                 \
+    const absl::Status caracal_status_ = (expr);                       \
+    CARACAL_CHECK(caracal_status_.ok()) << caracal_status_.ToString(); \
   } while (false)
 
 #endif  // CARACAL_CORE_BASE_STATUS_H_

@@ -37,12 +37,10 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
       layer.lora_a[p] = layer.lora_b[p] = -1;
       if (!config.lora.projections[p]) continue;
       const auto [in, out] = shape.projections[p];
-      const std::string name = absl::StrCat(prefix, "lora.",
-                                            kProjectionNames[p], ".");
-      layer.lora_a[p] =
-          store_.Add(name + "A", ParameterGroup::kLora, {r, in});
-      layer.lora_b[p] =
-          store_.Add(name + "B", ParameterGroup::kLora, {out, r});
+      const std::string name =
+          absl::StrCat(prefix, "lora.", kProjectionNames[p], ".");
+      layer.lora_a[p] = store_.Add(name + "A", ParameterGroup::kLora, {r, in});
+      layer.lora_b[p] = store_.Add(name + "B", ParameterGroup::kLora, {out, r});
     }
   }
   store_.Allocate();
@@ -58,12 +56,12 @@ void Adapters::Initialize(uint64_t seed) {
       const Parameter& p = store_[index];
       const uint64_t tensor = index == layer.feature_map_q ? 0 : 1;
       for (int64_t h = 0; h < shape_.heads; ++h) {
-        const RandomStream normal({.seed = seed,
-                                   .purpose = RandomPurpose::kFeatureMapInit,
-                                   .step = tensor,
-                                   .sample = static_cast<uint64_t>(
-                                       shape_.first_head + h),
-                                   .layer = static_cast<uint64_t>(i)});
+        const RandomStream normal(
+            {.seed = seed,
+             .purpose = RandomPurpose::kFeatureMapInit,
+             .step = tensor,
+             .sample = static_cast<uint64_t>(shape_.first_head + h),
+             .layer = static_cast<uint64_t>(i)});
         float* w = p.value.f32() + h * d * f;
         if (f < d) {
           SelectRopePairs(d, f, w);
@@ -71,10 +69,9 @@ void Adapters::Initialize(uint64_t seed) {
         }
         for (int64_t row = 0; row < d; ++row) {
           for (int64_t col = 0; col < f; ++col) {
-            w[row * f + col] =
-                col < d ? static_cast<float>(row == col)
-                        : normal.Normal(row * f + col) /
-                              std::sqrt(static_cast<float>(d));
+            w[row * f + col] = col < d ? static_cast<float>(row == col)
+                                       : normal.Normal(row * f + col) /
+                                             std::sqrt(static_cast<float>(d));
           }
         }
       }

@@ -10,8 +10,8 @@ namespace {
 
 // Copies rows [begin, begin + count) of a strided [rows, heads, D] view to
 // rows `at` and on of a contiguous one.
-void CopyRows(ConstTensorView from, int64_t begin, int64_t count,
-              TensorView to, int64_t at) {
+void CopyRows(ConstTensorView from, int64_t begin, int64_t count, TensorView to,
+              int64_t at) {
   const int64_t width = from.shape[1] * from.shape[2];
   for (int64_t r = 0; r < count; ++r) {
     std::memcpy(to.f32() + (at + r) * width,
@@ -45,8 +45,8 @@ HybridCache::HybridCache(const LayerContext& layer, uint8_t terms,
   const int64_t sinks = std::max<int64_t>(config.attention.sinks, 1);
   sink_keys_ = Tensor::Zeros(DType::kF32, {sinks, kv, dim});
   sink_values_ = Tensor::Zeros(DType::kF32, {sinks, kv, dim});
-  const int64_t features = kernels::FeatureMapOutputs(
-      config.attention.feature_map, config.features);
+  const int64_t features =
+      kernels::FeatureMapOutputs(config.attention.feature_map, config.features);
   state_ = Tensor::Zeros(DType::kF32, {1, layer.heads(), features, dim});
   state_norm_ = Tensor::Zeros(DType::kF32, {1, layer.heads(), features});
   Reset();
@@ -122,8 +122,7 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   kernels::HybridAttentionForward(
       exec.ctx, config, in, &past, out,
       exec.arena->AllocateWorkspace(
-          kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, config,
-                                                        in)));
+          kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, config, in)));
   Append(rows);
 }
 
@@ -136,8 +135,8 @@ void FullCache::Append(const QkvViews& rows) {
   const int64_t capacity = keys_.defined() ? keys_.dim(0) : 0;
   if (length_ + count > capacity) {
     const int64_t kv = rows.k.shape[1], dim = rows.k.shape[2];
-    const int64_t grown = std::max<int64_t>({length_ + count, 2 * capacity,
-                                             256});
+    const int64_t grown =
+        std::max<int64_t>({length_ + count, 2 * capacity, 256});
     for (Tensor* t : {&keys_, &values_}) {
       const Tensor old = *t;
       *t = Tensor::Empty(DType::kF32, {grown, kv, dim});

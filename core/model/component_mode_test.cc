@@ -31,10 +31,8 @@ TEST(ComponentMode, TermsPartitionTheKeys) {
   using namespace kernels;  // NOLINT
   // Window, sinks and past make the hybrid, without overlap.
   EXPECT_EQ(TermsOf(ComponentMode::kHybrid),
-            TermsOf(ComponentMode::kSwaOnly) |
-                TermsOf(ComponentMode::kLaPast));
-  EXPECT_EQ(TermsOf(ComponentMode::kSwaOnly) &
-                TermsOf(ComponentMode::kLaOnly),
+            TermsOf(ComponentMode::kSwaOnly) | TermsOf(ComponentMode::kLaPast));
+  EXPECT_EQ(TermsOf(ComponentMode::kSwaOnly) & TermsOf(ComponentMode::kLaOnly),
             0);
   EXPECT_EQ(TermsOf(ComponentMode::kTeacherSwa),
             TermsOf(ComponentMode::kSwaOnly));

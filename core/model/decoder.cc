@@ -34,10 +34,10 @@ absl::StatusOr<ConstTensorView> Decoder::Feed(
   const LlamaWeights& w = model_->weights();
   CARACAL_CHECK(!tokens.empty()) << "nothing to feed";
   if (length_ + static_cast<int64_t>(tokens.size()) > w.rope_cos.dim(0)) {
-    return absl::OutOfRangeError(absl::StrCat(
-        "the text has ", length_ + tokens.size(),
-        " tokens, but the model was loaded for ", w.rope_cos.dim(0),
-        " positions"));
+    return absl::OutOfRangeError(
+        absl::StrCat("the text has ", length_ + tokens.size(),
+                     " tokens, but the model was loaded for ",
+                     w.rope_cos.dim(0), " positions"));
   }
   for (const int32_t token : tokens) {
     if (token < 0 || token >= w.config.vocab_size) {
@@ -71,8 +71,7 @@ absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
   Variable* x = Embed(exec_, model_->weights(), batch.tokens);
   for (int i = 0; i < model_->layers(); ++i) {
     ArenaScope scratch(exec_.arena);
-    const LayerContext layer{&model_->weights(), &model_->adapters(), i,
-                             lora_};
+    const LayerContext layer{&model_->weights(), &model_->adapters(), i, lora_};
     Variable* qkv = ProjectQkv(exec_, layer, batch, x);
     Variable* y = exec_.arena->New<Variable>();
     y->value =
@@ -92,8 +91,8 @@ absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
 }
 
 int32_t Decoder::Greedy() const {
-  return static_cast<int32_t>(
-      std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
+  return static_cast<int32_t>(std::max_element(logits_.begin(), logits_.end()) -
+                              logits_.begin());
 }
 
 void Decoder::Reset() {

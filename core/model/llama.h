@@ -31,8 +31,8 @@ class Llama {
 
   // -log p(target) of each row, in the plan's modes. `nll` [rows]; `argmax`
   // int32 [rows] and `statistics` are optional (undefined, null).
-  void Evaluate(Execution& exec, const TokenBatch& batch,
-                const ModePlan& plan, TensorView nll, TensorView argmax,
+  void Evaluate(Execution& exec, const TokenBatch& batch, const ModePlan& plan,
+                TensorView nll, TensorView argmax,
                 AttentionStatistics* statistics) const;
 
   // The residual stream [rows, C] after the last layer.

@@ -60,9 +60,10 @@ class Loader {
 
 // Rows of the heads in `heads`.
 Part HeadRows(std::string name, IndexRange heads, int64_t head_dim) {
-  return {std::move(name),
-          {.row_begin = heads.begin * head_dim, .row_end = heads.end * head_dim},
-          heads.size() * head_dim};
+  return {
+      std::move(name),
+      {.row_begin = heads.begin * head_dim, .row_end = heads.end * head_dim},
+      heads.size() * head_dim};
 }
 Part Rows(std::string name, IndexRange rows) {
   return {std::move(name),
@@ -92,9 +93,9 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
                      HeadRows(attention + "v_proj.weight", w.kv_heads, d)},
                     c));
   ASSIGN_OR_RETURN(
-      layer.o, loader.Matrix({Columns(attention + "o_proj.weight",
-                                      head_columns, c)},
-                             head_columns.size()));
+      layer.o,
+      loader.Matrix({Columns(attention + "o_proj.weight", head_columns, c)},
+                    head_columns.size()));
   ASSIGN_OR_RETURN(
       layer.mlp_norm,
       loader.Vector(prefix + "post_attention_layernorm.weight", c));

@@ -52,10 +52,9 @@ void ProjectBackward(Execution& exec, const Projection& projection,
     ArenaScope scope(exec.arena);
     const TensorView dxa =
         exec.arena->AllocateF32({x.shape[0], slot.a.shape[0]});
-    kernels::LoraBackward(exec.ctx,
-                          Columns(dy, slot.out_begin, slot.b.shape[0]), x,
-                          saved.xa[i], slot.a, slot.b, slot.scale, dxa, slot.da,
-                          slot.db, dx);
+    kernels::LoraBackward(
+        exec.ctx, Columns(dy, slot.out_begin, slot.b.shape[0]), x, saved.xa[i],
+        slot.a, slot.b, slot.scale, dxa, slot.da, slot.db, dx);
   }
 }
 

@@ -40,8 +40,9 @@ absl::StatusOr<StudentFileShape> ReadStudentShape(const std::string& path) {
   const SafetensorsTensor* map = Find(*file, "layers.0.feature_map_q");
   if (map == nullptr || map->shape.size() != 3) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path, ": no tensor layers.0.feature_map_q [heads, head_dim, features]; "
-              "is this a student's file?"));
+        path,
+        ": no tensor layers.0.feature_map_q [heads, head_dim, features]; "
+        "is this a student's file?"));
   }
   shape.features = map->shape[2];
   shape.lora.projections.fill(false);
@@ -76,9 +77,9 @@ absl::Status ReadStudent(const std::string& path, Adapters* adapters) {
           absl::StrCat(path, ": tensor ", p.name, " is missing"));
     }
     if (t->shape != ShapeOf(p.value)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": tensor ", p.name, " is ", ShapeText(t->shape),
-          ", the model needs ", ShapeText(ShapeOf(p.value))));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": tensor ", p.name, " is ", ShapeText(t->shape),
+                       ", the model needs ", ShapeText(ShapeOf(p.value))));
     }
     kernels::DequantizeRow(t->encoding, t->data.data(), p.value.size(),
                            p.value.f32());

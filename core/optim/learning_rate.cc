@@ -14,10 +14,10 @@ double LearningRate(const ScheduleSettings& settings,
   }
   const int64_t span = settings.steps - 1 - settings.warmup_steps;
   const double done =
-      span <= 0 ? 0
-                : std::min(1.0, static_cast<double>(
-                                    step - settings.warmup_steps) /
-                                    static_cast<double>(span));
+      span <= 0
+          ? 0
+          : std::min(1.0, static_cast<double>(step - settings.warmup_steps) /
+                              static_cast<double>(span));
   switch (settings.shape) {
     case ScheduleShape::kConstant:
       return settings.peak;

@@ -12,10 +12,10 @@ enum class ScheduleShape : uint8_t { kConstant, kPlateau, kLinear, kCosine };
 
 struct ScheduleSettings {
   ScheduleShape shape = ScheduleShape::kPlateau;
-  double peak = 1e-4;          // learning rate
-  int64_t steps = 0;           // of the stage
-  int64_t warmup_steps = 0;    // from 0 in a line
-  double decay_to = 0;         // linear, cosine: rate of the last step
+  double peak = 1e-4;        // learning rate
+  int64_t steps = 0;         // of the stage
+  int64_t warmup_steps = 0;  // from 0 in a line
+  double decay_to = 0;       // linear, cosine: rate of the last step
   double plateau_factor = 0.1;
   int64_t plateau_patience = 10;  // validations
   double plateau_floor = 1e-5;

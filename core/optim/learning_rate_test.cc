@@ -29,8 +29,8 @@ TEST(LearningRate, PlateauAsTorch) {
   ScheduleSettings s{.shape = ScheduleShape::kPlateau, .peak = 1e-2};
   s.plateau_patience = 2;
   PlateauState state;
-  const double losses[] = {1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9,
-                           0.9, 0.9, 0.9, 0.9, 0.9, 0.8};
+  const double losses[] = {1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9,
+                           0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8};
   const double rates[] = {1e-2, 1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3,
                           1e-4, 1e-4, 1e-4, 1e-5, 1e-5, 1e-5, 1e-5};
   for (int i = 0; i < 14; ++i) {

@@ -26,8 +26,7 @@ void Arena::Reserve() {
                           static_cast<size_t>(sysconf(_SC_PAGESIZE));
   // Addresses only; a system that counts them (strict overcommit, a limit on
   // address space) may give fewer.
-  for (reserved_ = std::max(physical, kSmallestReservation);;
-       reserved_ /= 2) {
+  for (reserved_ = std::max(physical, kSmallestReservation);; reserved_ /= 2) {
     void* base = mmap(nullptr, reserved_, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base != MAP_FAILED) {
@@ -44,8 +43,8 @@ void* Arena::Allocate(size_t bytes) {
   if (base_ == nullptr) Reserve();
   bytes = RoundUp(std::max<size_t>(bytes, 1));
   CARACAL_CHECK(bytes <= reserved_ - used_)
-      << "out of step memory: " << bytes << " bytes wanted, " << used_
-      << " of " << reserved_ << " in use; try a smaller micro-batch";
+      << "out of step memory: " << bytes << " bytes wanted, " << used_ << " of "
+      << reserved_ << " in use; try a smaller micro-batch";
   void* out = base_ + used_;
   used_ += bytes;
   peak_ = std::max(peak_, used_);

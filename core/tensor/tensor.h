@@ -31,8 +31,8 @@ class Tensor {
 
   bool defined() const { return view_.defined(); }
   const TensorView& view() const { return view_; }
-  operator TensorView() const { return view_; }            // NOLINT: implicit
-  operator ConstTensorView() const { return view_; }       // NOLINT: implicit
+  operator TensorView() const { return view_; }       // NOLINT: implicit
+  operator ConstTensorView() const { return view_; }  // NOLINT: implicit
   float* f32() const { return view_.f32(); }
   int64_t size() const { return view_.size(); }
   int64_t dim(int i) const { return view_.shape[i]; }

@@ -12,9 +12,9 @@ namespace caracal {
 namespace {
 
 constexpr ComponentMode kDefaultModes[] = {
-    ComponentMode::kTeacher, ComponentMode::kTeacherSwa,
-    ComponentMode::kHybrid,  ComponentMode::kSwaOnly,
-    ComponentMode::kLaOnly,  ComponentMode::kLaPast,
+    ComponentMode::kTeacher,   ComponentMode::kTeacherSwa,
+    ComponentMode::kHybrid,    ComponentMode::kSwaOnly,
+    ComponentMode::kLaOnly,    ComponentMode::kLaPast,
     ComponentMode::kSinksOnly, ComponentMode::kNone};
 
 // One way of running all rows.
@@ -47,9 +47,8 @@ class Measurement {
 
  private:
   absl::Status Fill(int64_t begin, int64_t count) {
-    return buffer_.Fill(data_, count, [&](int64_t r) {
-      return options_.skip + begin + r;
-    });
+    return buffer_.Fill(data_, count,
+                        [&](int64_t r) { return options_.skip + begin + r; });
   }
 
   const Llama& model_;
@@ -171,8 +170,7 @@ std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
   if (!options.drops) return passes;
   passes.push_back({.name = "swa",
                     .use_terms = true,
-                    .terms = kernels::kFarSinkTerms |
-                             kernels::kLinearPastTerms,
+                    .terms = kernels::kFarSinkTerms | kernels::kLinearPastTerms,
                     .sinks = sinks});
   if (sinks > 0) {
     passes.push_back({.name = "sinks",
@@ -199,15 +197,15 @@ std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
 absl::StatusOr<AttributionResult> MeasureAttribution(
     const Llama& model, Execution exec, PackedDataset& data,
     const MeasureOptions& options) {
-  const int64_t seq_len = options.seq_len > 0 ? options.seq_len
-                                              : data.seq_len();
+  const int64_t seq_len =
+      options.seq_len > 0 ? options.seq_len : data.seq_len();
   const int64_t available = data.rows() - options.skip;
   const int64_t rows =
       options.rows > 0 ? std::min(options.rows, available) : available;
   if (rows <= 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        data.path(), ": has ", data.rows(), " rows; none is left after ",
-        options.skip, " skipped"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(data.path(), ": has ", data.rows(),
+                     " rows; none is left after ", options.skip, " skipped"));
   }
   const kernels::HybridAttentionConfig attention =
       model.adapters().config().attention;
@@ -219,9 +217,8 @@ absl::StatusOr<AttributionResult> MeasureAttribution(
       attention.window_kind == kernels::WindowKind::kSliding ? "sliding"
                                                              : "terraced";
   result.settings.feature_map =
-      attention.feature_map == kernels::FeatureMapKind::kHedgehog
-          ? "hedgehog"
-          : "identity";
+      attention.feature_map == kernels::FeatureMapKind::kHedgehog ? "hedgehog"
+                                                                  : "identity";
   result.settings.features = model.adapters().config().features;
   result.settings.rows = rows;
   result.settings.tokens_per_row = seq_len;
@@ -273,7 +270,8 @@ absl::StatusOr<AttributionResult> MeasureAttribution(
   for (const Pass& pass : drops) {
     ASSIGN_OR_RETURN(const ModeResult removed, run(pass));
     result.drop.push_back(
-        {pass.name, LossDifference(&removed, result.Find("hybrid"), bootstrap)});
+        {pass.name,
+         LossDifference(&removed, result.Find("hybrid"), bootstrap)});
   }
   return result;
 }

@@ -174,13 +174,12 @@ double Bench::TeacherAttentionSeconds() {
   };
   const Tensor q = values(m.heads), k = values(m.kv_heads);
   const Tensor v = values(m.kv_heads), y = values(m.heads);
-  const kernels::CausalAttentionInputs in = {
-      .q = q,
-      .k = k,
-      .v = v,
-      .offsets = tokens.offsets.data(),
-      .key_offsets = nullptr,
-      .sequences = o_.batch};
+  const kernels::CausalAttentionInputs in = {.q = q,
+                                             .k = k,
+                                             .v = v,
+                                             .offsets = tokens.offsets.data(),
+                                             .key_offsets = nullptr,
+                                             .sequences = o_.batch};
   compute_.arena().Reset();
   const Workspace workspace = compute_.arena().AllocateWorkspace(
       kernels::CausalAttentionWorkspaceBytes(compute_.context(), in));
@@ -253,8 +252,7 @@ absl::Status Bench::RunDecode(BenchResult* result) {
   result->low = rates.front();
   result->high = rates.back();
   result->prefill_tokens_per_s = prefill[prefill.size() / 2];
-  result->flops =
-      DecodeFlops(weights_.config, adapters_->config(), o_.seq_len);
+  result->flops = DecodeFlops(weights_.config, adapters_->config(), o_.seq_len);
   return absl::OkStatus();
 }
 
@@ -274,8 +272,7 @@ absl::StatusOr<BenchResult> Bench::Run() {
   result.peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   result.matrix_rate =
       MatrixRate(compute_, weights_.config, o_.batch * o_.seq_len);
-  result.mfu =
-      result.tokens_per_s * result.flops.total() / result.matrix_rate;
+  result.mfu = result.tokens_per_s * result.flops.total() / result.matrix_rate;
   return result;
 }
 

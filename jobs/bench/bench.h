@@ -12,30 +12,30 @@
 namespace caracal {
 
 struct BenchOptions {
-  std::string model;             // a model file or folder; or
-  std::string shape = "135m";    // random weights of this shape
+  std::string model;               // a model file or folder; or
+  std::string shape = "135m";      // random weights of this shape
   std::string stage = "transfer";  // "transfer", "finetune", "decode"
-  int64_t batch = 4;             // rows a step
-  int64_t micro_batch = 0;       // 0: batch
-  int64_t seq_len = 512;         // T; decode: tokens of context before it
+  int64_t batch = 4;               // rows a step
+  int64_t micro_batch = 0;         // 0: batch
+  int64_t seq_len = 512;           // T; decode: tokens of context before it
   int64_t window = 64;
   int64_t sinks = 0;
-  int64_t new_tokens = 64;  // decode: tokens measured
+  int64_t new_tokens = 64;      // decode: tokens measured
   std::string mode = "hybrid";  // decode: component mode
-  int steps = 3;            // measured, after one warm-up
+  int steps = 3;                // measured, after one warm-up
   int threads = 0;
 };
 
 struct BenchResult {
-  double tokens_per_s = 0;  // median over steps
-  double low = 0, high = 0;  // slowest and fastest step
+  double tokens_per_s = 0;          // median over steps
+  double low = 0, high = 0;         // slowest and fastest step
   double prefill_tokens_per_s = 0;  // decode only
   // transfer only: the speed if the teacher's own attention, whose work grows
   // with T, cost nothing (its time is measured by itself and taken away).
   double tokens_per_s_without_teacher_attention = 0;
-  FlopCount flops;                  // per token
-  double matrix_rate = 0;  // FLOP/s: the library's sgemm on the model's shapes
-  double mfu = 0;          // tokens_per_s * flops / matrix_rate
+  FlopCount flops;          // per token
+  double matrix_rate = 0;   // FLOP/s: the library's sgemm on the model's shapes
+  double mfu = 0;           // tokens_per_s * flops / matrix_rate
   uint64_t peak_bytes = 0;  // resident memory of the process, at most
   double load_seconds = 0;  // file to ready model
   int threads = 0;

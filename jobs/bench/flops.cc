@@ -82,14 +82,14 @@ FlopCount FinetuneFlops(const ModelConfig& model, const StudentConfig& student,
   const double w = MeanSoftmaxKeys(student.attention, seq_len);
   FlopCount out;
   out.projections = 4 * (s.l * s.layer() + s.v * s.c) - 2 * s.qkv();
-  out.attention =
-      s.l * s.h * ((4 + 8) * s.d * w + (4 + 8) * s.p * s.d);
+  out.attention = s.l * s.h * ((4 + 8) * s.d * w + (4 + 8) * s.p * s.d);
   out.feature_maps = s.l * s.h * (4 + 4) * s.d * s.f;
   out.lora = 6 * s.l * LoraParameters(model, student);
   out.formula =
       "projections   4 (L (C (H + 2G) D + H D C + 3 C M) + V C) - 2 C (H + 2G) "
       "D   (no weight gradients; nothing below the first layer)\n"
-      "attention     L H (12 D w window + 12 P D linear, forward and backward)\n"
+      "attention     L H (12 D w window + 12 P D linear, forward and "
+      "backward)\n"
       "feature maps  L H (4 D F forward + 4 D F input gradients)\n"
       "LoRA          6 per adapter parameter";
   return out;
@@ -99,10 +99,9 @@ FlopCount DecodeFlops(const ModelConfig& model, const StudentConfig& student,
                       int64_t context) {
   const Sizes s = SizesOf(model, student);
   const auto& a = student.attention;
-  const int64_t start =
-      kernels::WindowStart(a.window_kind, a.window, context);
-  const double keys = static_cast<double>(context - start + 1 +
-                                          std::min(a.sinks, start));
+  const int64_t start = kernels::WindowStart(a.window_kind, a.window, context);
+  const double keys =
+      static_cast<double>(context - start + 1 + std::min(a.sinks, start));
   FlopCount out;
   out.projections = 2 * (s.l * s.layer() + s.v * s.c);
   out.attention = s.l * s.h * (4 * s.d * keys + 4 * s.p * s.d);

@@ -17,9 +17,7 @@ struct FlopCount {
   double attention = 0;    // the teacher's, and the student's both parts
   double feature_maps = 0;
   double lora = 0;
-  double total() const {
-    return projections + attention + feature_maps + lora;
-  }
+  double total() const { return projections + attention + feature_maps + lora; }
   std::string formula;  // one line a term, with the symbols it uses
 };
 

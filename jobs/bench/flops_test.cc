@@ -32,9 +32,9 @@ TEST(Flops, Smollm2) {
   const FlopCount finetune = FinetuneFlops(SmolLm(), student, 512);
   EXPECT_DOUBLE_EQ(finetune.projections,
                    4 * (30 * layer + 49152.0 * 576) - 2 * 576 * 960);
-  EXPECT_DOUBLE_EQ(finetune.lora, 6 * 30 * 8.0 *
-                                      ((576 + 576) + 2 * (576 + 192) +
-                                       (576 + 576)));
+  EXPECT_DOUBLE_EQ(
+      finetune.lora,
+      6 * 30 * 8.0 * ((576 + 576) + 2 * (576 + 192) + (576 + 576)));
 }
 
 TEST(Flops, DecodeDoesNotGrowWithTheContext) {

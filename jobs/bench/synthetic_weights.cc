@@ -74,14 +74,12 @@ class SyntheticWeights final : public WeightSource {
       return absl::NotFoundError(absl::StrCat(path_, ": no tensor ", name));
     }
     const int64_t row_end = slice.row_end < 0 ? t->rows() : slice.row_end;
-    const int64_t end =
-        slice.column_end < 0 ? t->columns() : slice.column_end;
+    const int64_t end = slice.column_end < 0 ? t->columns() : slice.column_end;
     const int64_t width = end - slice.column_begin;
     const bool norm = absl::EndsWith(name, "norm.weight");
-    ctx.pool->ParallelFor(
-        row_end - slice.row_begin, [&](int64_t r, int) {
-          Fill(r + slice.row_begin, width, norm, out + r * width);
-        });
+    ctx.pool->ParallelFor(row_end - slice.row_begin, [&](int64_t r, int) {
+      Fill(r + slice.row_begin, width, norm, out + r * width);
+    });
     return absl::OkStatus();
   }
 

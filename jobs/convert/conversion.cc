@@ -44,8 +44,8 @@ class RunLock {
     if (fd < 0) return ErrnoStatus(errno, "open " + path);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
       close(fd);
-      return absl::FailedPreconditionError(absl::StrCat(
-          path, ": another process is running this conversion"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ": another process is running this conversion"));
     }
     return RunLock(fd);
   }
@@ -122,8 +122,7 @@ absl::Status Conversion::PrepareFolder() {
   }
   ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(folder_.job()));
   std::vector<Problem> problems;
-  const proto::Job before =
-      ParseJob(text, folder_.job(), nullptr, &problems);
+  const proto::Job before = ParseJob(text, folder_.job(), nullptr, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, folder_.job()));
   // F may have been filled in from the model.
   if (!job_.attention().has_features()) {
@@ -141,8 +140,8 @@ absl::Status Conversion::LoadModel() {
   const Context ctx = compute_.context();
   ASSIGN_OR_RETURN(source_, OpenModel(job_.model().path()));
   model_fingerprint_ = source_->Fingerprint(ctx);
-  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(ctx, *source_, Shard(),
-                                                WeightForm::kDense));
+  ASSIGN_OR_RETURN(
+      weights_, LlamaWeights::Load(ctx, *source_, Shard(), WeightForm::kDense));
   const StudentConfig student =
       StudentConfigOf(job_, source_->config().head_dim);
   job_.mutable_attention()->set_features(
@@ -165,14 +164,16 @@ absl::Status Conversion::OpenData() {
                      PackedDataset::Open(path, options));
     const int64_t length = wanted > 0 ? wanted : data->seq_len();
     if (length > data->seq_len()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": rows have ", data->seq_len(),
-          " targets, but data.seq_len asks for ", length));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": rows have ", data->seq_len(),
+                       " targets, but data.seq_len asks for ", length));
     }
     if (length > weights_.config.max_positions) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          path, ": rows of ", length, " tokens are longer than the model's "
-          "context of ", weights_.config.max_positions));
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": rows of ", length,
+                       " tokens are longer than the model's "
+                       "context of ",
+                       weights_.config.max_positions));
     }
     return data;
   };
@@ -240,9 +241,9 @@ absl::Status Conversion::Measure() {
   options.seed = job_.seed();
   options.progress = options_.events.measured;
   PackedDataset& data = validation_ != nullptr ? *validation_ : *data_;
-  ASSIGN_OR_RETURN(report_.attribution,
-                   MeasureAttribution(*llama_, compute_.execution(), data,
-                                      options));
+  ASSIGN_OR_RETURN(
+      report_.attribution,
+      MeasureAttribution(*llama_, compute_.execution(), data, options));
   report_.attribution.settings.model = BaseName(job_.model().path());
   report_.attribution.settings.data = BaseName(data.path());
   Timing("measuring", start);

@@ -78,13 +78,13 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
   }
   model.name = BaseName(model.base_path);
   ASSIGN_OR_RETURN(model.source, OpenModel(model.base_path));
-  ASSIGN_OR_RETURN(LlamaWeights weights,
-                   LlamaWeights::Load(ctx, *model.source, Shard(),
-                                      request.form));
+  ASSIGN_OR_RETURN(
+      LlamaWeights weights,
+      LlamaWeights::Load(ctx, *model.source, Shard(), request.form));
   model.weights = std::make_unique<LlamaWeights>(std::move(weights));
   ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
-  model.adapters = std::make_unique<Adapters>(model.weights->adapter_shape(),
-                                              student);
+  model.adapters =
+      std::make_unique<Adapters>(model.weights->adapter_shape(), student);
   model.adapters->Initialize(request.seed);
   if (!request.student_file.empty()) {
     RETURN_IF_ERROR(ReadStudent(request.student_file, model.adapters.get()));

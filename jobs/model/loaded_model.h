@@ -31,8 +31,8 @@ struct LoadRequest {
 
 // Weights, adapters and the model over them.
 struct LoadedModel {
-  std::string name;        // for people: the file's or folder's name
-  std::string base_path;   // where the base weights are
+  std::string name;       // for people: the file's or folder's name
+  std::string base_path;  // where the base weights are
   std::unique_ptr<WeightSource> source;
   std::unique_ptr<LlamaWeights> weights;
   std::unique_ptr<Adapters> adapters;

@@ -16,8 +16,9 @@
 namespace caracal {
 
 // Reads a job as it was written: nothing is filled in or checked beyond names
-// and types. `file` names the text in locations (which may be null). A text whose first character
-// is '{', or a name that ends in ".json", is JSON. Problems are appended.
+// and types. `file` names the text in locations (which may be null). A text
+// whose first character is '{', or a name that ends in ".json", is JSON.
+// Problems are appended.
 proto::Job ParseJob(absl::string_view text, absl::string_view file,
                     FieldLocations* locations, std::vector<Problem>* problems);
 

@@ -79,8 +79,8 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
   contents_.strings = {{kState, TrainStateToJson(state)}};
   last_saved_ = state;
   saved_any_ = true;
-  return writer_.Start(
-      CheckpointFolder(options_.run_folder, state.global_step), contents_);
+  return writer_.Start(CheckpointFolder(options_.run_folder, state.global_step),
+                       contents_);
 }
 
 absl::Status Checkpointing::Wait() { return writer_.Wait(); }

@@ -121,8 +121,8 @@ class FinetuneRunner final : public StageRunner {
                              nll);
         exec().tape = nullptr;
       } else {
-        model().Evaluate(exec(), batch.Rows(begin, n), plan_, nll,
-                         TensorView(), nullptr);
+        model().Evaluate(exec(), batch.Rows(begin, n), plan_, nll, TensorView(),
+                         nullptr);
       }
       for (int64_t r = 0; r < rows; ++r) {
         if (mask[r]) total += nll.f32()[r];
@@ -185,7 +185,8 @@ absl::Status StageRunner::Diagnose(BatchBuffer& batch, double loss,
   exec_.check_finite = true;
   Accumulate(batch);
   exec_.check_finite = false;
-  if (!exec_.status.ok()) return Annotate(exec_.status, "the loss is not finite");
+  if (!exec_.status.ok())
+    return Annotate(exec_.status, "the loss is not finite");
   if (!first_seen.ok()) return first_seen;
   if (!bad_gradient.empty()) {
     return absl::DataLossError(

@@ -9,9 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
-#include "core/model/batch_buffer.h"
 #include "proto/job.pb.h"
 
 namespace caracal {

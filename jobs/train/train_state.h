@@ -15,10 +15,10 @@ namespace caracal {
 // Every random draw is keyed by seed, step and sample, so these cursors are
 // the whole state of the generators too.
 struct TrainState {
-  int64_t stage_index = 0;    // stage that runs next; = stages when done
-  int64_t step = 0;           // steps done in it
-  int64_t global_step = 0;    // steps done in all
-  int64_t next_sample = 0;    // of the row order
+  int64_t stage_index = 0;  // stage that runs next; = stages when done
+  int64_t step = 0;         // steps done in it
+  int64_t global_step = 0;  // steps done in all
+  int64_t next_sample = 0;  // of the row order
   int64_t optimizer_steps = 0;
   PlateauState plateau;
   // Of the current stage; checkpoints are kept by it.

@@ -84,13 +84,13 @@ absl::StatusOr<bool> Trainer::RunStage() {
     }
     absl::StatusOr<StepRecord> record = RunStep();
     if (!record.ok()) {
-      return Annotate(record.status(),
-                      absl::StrCat("stage ", runner_->name(), ", step ",
-                                   state_.step + 1));
+      return Annotate(
+          record.status(),
+          absl::StrCat("stage ", runner_->name(), ", step ", state_.step + 1));
     }
     bool best = false;
-    const bool due = (every > 0 && state_.step % every == 0) ||
-                     state_.step == steps;
+    const bool due =
+        (every > 0 && state_.step % every == 0) || state_.step == steps;
     if (validation_ != nullptr && due) {
       ASSIGN_OR_RETURN(record->validation_loss, Validate());
       ObserveValidation(schedule_, record->validation_loss, &state_.plateau);
@@ -123,9 +123,8 @@ absl::StatusOr<StepRecord> Trainer::RunStep() {
   record.loss = result.loss;
   record.grad_norm = result.grad_norm;
   record.tokens = rows * seq_len_;
-  record.tokens_per_s =
-      static_cast<double>(record.tokens) /
-      absl::ToDoubleSeconds(options_.clock->Now() - start);
+  record.tokens_per_s = static_cast<double>(record.tokens) /
+                        absl::ToDoubleSeconds(options_.clock->Now() - start);
   return record;
 }
 
@@ -134,12 +133,10 @@ absl::StatusOr<double> Trainer::Validate() {
       std::min<int64_t>(job_->validation().rows(), validation_->rows());
   double sum = 0, weight = 0;
   for (int64_t begin = 0; begin < rows; begin += job_->budget().batch()) {
-    const int64_t n =
-        std::min<int64_t>(job_->budget().batch(), rows - begin);
+    const int64_t n = std::min<int64_t>(job_->budget().batch(), rows - begin);
     RETURN_IF_ERROR(validation_batch_.Fill(
         *validation_, n, [&](int64_t i) { return begin + i; }));
-    RETURN_IF_ERROR(
-        runner_->Validate(validation_batch_, &sum, &weight));
+    RETURN_IF_ERROR(runner_->Validate(validation_batch_, &sum, &weight));
   }
   return sum / weight;
 }
@@ -154,8 +151,7 @@ absl::Status Trainer::SaveIfDue(bool validated_best) {
   const bool by_best = validated_best && c.keep_best();
   if (!by_step && !by_time && !by_best) return absl::OkStatus();
   last_save_ = now;
-  return checkpointing_->Save(state_, *model_, &runner_->optimizer(),
-                              by_best);
+  return checkpointing_->Save(state_, *model_, &runner_->optimizer(), by_best);
 }
 
 }  // namespace caracal

@@ -36,12 +36,12 @@ struct Voidify {
 }  // namespace caracal
 
 // CARACAL_CHECK(rows > 0) << "rows " << rows;
-#define CARACAL_CHECK(condition)                                        \
-  (condition) ? (void)0                                                 \
-              : ::caracal::internal::Voidify() &                        \
-                    ::caracal::internal::CheckFailure(__FILE__, __LINE__, \
-                                                      #condition)       \
-                        .stream()
+#define CARACAL_CHECK(condition)                                              \
+  (condition)                                                                 \
+      ? (void)0                                                               \
+      : ::caracal::internal::Voidify() &                                      \
+            ::caracal::internal::CheckFailure(__FILE__, __LINE__, #condition) \
+                .stream()
 
 #define CARACAL_CHECK_EQ(a, b) \
   CARACAL_CHECK((a) == (b)) << "(" << (a) << " vs " << (b) << ") "

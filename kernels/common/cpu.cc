@@ -13,7 +13,8 @@ Isa Detect() {
   // x86-64-v4 and v3 as GCC defines them; the builtins check OS support too.
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd")) {
+      __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512cd")) {
     return Isa::kAvx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

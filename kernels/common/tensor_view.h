@@ -34,14 +34,14 @@ struct BasicTensorView {
     MakeContiguous();
   }
   template <typename T>
-    requires(!std::is_void_v<T>)
-  BasicTensorView(T* data, std::initializer_list<int64_t> dims)
+  requires(!std::is_void_v<T>)
+      BasicTensorView(T* data, std::initializer_list<int64_t> dims)
       : BasicTensorView(data, DTypeOf<std::remove_const_t<T>>::value, dims) {}
 
   // TensorView converts to ConstTensorView.
   template <typename Other>
-    requires(std::is_const_v<Void> && !std::is_const_v<Other>)
-  BasicTensorView(const BasicTensorView<Other>& other)  // NOLINT: implicit
+  requires(std::is_const_v<Void> && !std::is_const_v<Other>)
+      BasicTensorView(const BasicTensorView<Other>& other)  // NOLINT: implicit
       : data(other.data), dtype(other.dtype), rank(other.rank) {
     for (int i = 0; i < rank; ++i) {
       shape[i] = other.shape[i];

@@ -59,9 +59,8 @@ std::vector<float> ShardedLosses(const std::string& folder,
 
 TEST(Shard, TwoRanksGiveTheLossesOfOne) {
   const std::string folder = golden::ModelFolder("tiny_gqa");
-  ASSERT_OK_AND_ASSIGN(
-      const golden::GoldenTensors tensors,
-      golden::ReadGoldenTensors(folder + "/rows.safetensors"));
+  ASSERT_OK_AND_ASSIGN(const golden::GoldenTensors tensors,
+                       golden::ReadGoldenTensors(folder + "/rows.safetensors"));
   const golden::GoldenBatch batch(
       golden::GoldenRows(tensors, "tokens", 0, kRows, kTokens), kTokens);
   kernels::HybridAttentionConfig config;

@@ -35,9 +35,9 @@ class StepAllocation : public testing::TestWithParam<int> {};
 
 TEST_P(StepAllocation, NoneAfterTheSecondStep) {
   ASSERT_OK_AND_ASSIGN(const auto training, TinyTraining::Make("lolcats", 4));
-  const auto runner = MakeStageRunner(training->job().stages(GetParam()),
-                                      training->job(), &training->llama(),
-                                      training->exec(), /*micro_batch=*/2);
+  const auto runner =
+      MakeStageRunner(training->job().stages(GetParam()), training->job(),
+                      &training->llama(), training->exec(), /*micro_batch=*/2);
   const auto step = [&](int64_t i) {
     ASSERT_OK(training->Fill(i));
     const auto result = runner->Step(training->batch(), 1e-3);

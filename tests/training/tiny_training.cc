@@ -31,10 +31,9 @@ absl::StatusOr<std::unique_ptr<TinyTraining>> TinyTraining::Make(
   const std::string path = JoinPath(out->folder_.path(), "rows.h5");
   {
     ASSIGN_OR_RETURN(hdf5::File file, hdf5::File::Create(path));
-    RETURN_IF_ERROR(file.Write<int32_t>("/tokens",
-                                        {static_cast<uint64_t>(rows),
-                                         static_cast<uint64_t>(length)},
-                                        values));
+    RETURN_IF_ERROR(file.Write<int32_t>(
+        "/tokens", {static_cast<uint64_t>(rows), static_cast<uint64_t>(length)},
+        values));
     RETURN_IF_ERROR(file.Close());
   }
   ASSIGN_OR_RETURN(out->data_, PackedDataset::Open(path));
@@ -44,9 +43,8 @@ absl::StatusOr<std::unique_ptr<TinyTraining>> TinyTraining::Make(
 
 absl::Status TinyTraining::Fill(int64_t step) {
   const int64_t n = job_.budget().batch();
-  return batch_->Fill(*data_, n, [&](int64_t i) {
-    return (step * n + i) % data_->rows();
-  });
+  return batch_->Fill(
+      *data_, n, [&](int64_t i) { return (step * n + i) % data_->rows(); });
 }
 
 }  // namespace caracal

@@ -61,14 +61,13 @@ void RunHybrid(Execution& exec, const LayerContext& layer,
   kernels::HybridAttentionForward(
       exec.ctx, config, in, /*past=*/nullptr, out,
       exec.arena->AllocateWorkspace(
-          kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, config,
-                                                        in)));
+          kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, config, in)));
 }
 
 // Room for dq, dk, dv side by side, as qkv is.
 void AllocateQkvGradient(Execution& exec, Variable* qkv) {
-  qkv->grad = exec.arena->AllocateF32(
-      {qkv->value.shape[0], qkv->value.shape[1]});
+  qkv->grad =
+      exec.arena->AllocateF32({qkv->value.shape[0], qkv->value.shape[1]});
 }
 
 class CausalGradient final : public Tape::Operation {
@@ -160,8 +159,8 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
   const int64_t dim = layer.head_dim();
   const auto& config = layer.adapters->config().attention;
   const auto terms_everywhere = [&](uint8_t terms) {
-    auto* all = static_cast<uint8_t*>(
-        exec.arena->Allocate(batch.sequences * heads));
+    auto* all =
+        static_cast<uint8_t*>(exec.arena->Allocate(batch.sequences * heads));
     std::memset(all, terms, batch.sequences * heads);
     return all;
   };
@@ -194,8 +193,8 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
         const double s_norm =
             s_den * Norm(soft.y.f32() + (r * heads + h) * dim, dim);
         // log of the softmax mass of A_n, on the scale of the full one.
-        const double log_inside = soft.row_max.f32()[i] + std::log(s_den) -
-                                  log_gamma - lse.f32()[i];
+        const double log_inside =
+            soft.row_max.f32()[i] + std::log(s_den) - log_gamma - lse.f32()[i];
         statistics->Add(
             layer.layer, h,
             {.la_mass = l_den / (s_den + l_den),
@@ -244,8 +243,8 @@ Variable* TransferAttention(Execution& exec, const LayerContext& layer,
                             const TokenBatch& batch, Variable* qkv,
                             TransferLoss* loss) {
   Variable* y = exec.arena->New<Variable>();
-  y->value = exec.arena->AllocateF32(
-      {batch.rows(), layer.heads() * layer.head_dim()});
+  y->value =
+      exec.arena->AllocateF32({batch.rows(), layer.heads() * layer.head_dim()});
   RunCausal(exec, CausalInputs(layer, batch, qkv->value),
             AsHeads(layer, y->value), TensorView());
   exec.CheckFinite(layer.layer, "teacher attention", y->value);
@@ -258,9 +257,8 @@ Variable* TransferAttention(Execution& exec, const LayerContext& layer,
   cotangent.target = AsHeads(layer, y->value);
   cotangent.scale = loss->scale;
   cotangent.squared_error = &loss->squared_error;
-  RunHybridBackward(exec, layer,
-                    HybridInputs(layer, batch, qkv->value, terms), cotangent,
-                    ParameterGradients(layer));
+  RunHybridBackward(exec, layer, HybridInputs(layer, batch, qkv->value, terms),
+                    cotangent, ParameterGradients(layer));
   return y;
 }
 

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "kernels/matmul/matmul.h"
 #include "kernels/adamw/adamw.h"
+#include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu.h"
@@ -83,8 +83,8 @@ void RotateQk(Execution& exec, const LayerContext& layer,
 class ProjectQkvGradient final : public Tape::Operation {
  public:
   ProjectQkvGradient(const LayerContext& layer, const TokenBatch& batch,
-                     const Projection& projection,
-                     const ProjectionSaved& saved, Variable* x, Variable* qkv)
+                     const Projection& projection, const ProjectionSaved& saved,
+                     Variable* x, Variable* qkv)
       : layer_(layer),
         batch_(batch),
         projection_(projection),
@@ -94,10 +94,9 @@ class ProjectQkvGradient final : public Tape::Operation {
 
   void Backward(Execution& exec) override {
     RotateQk(exec, layer_, batch_, qkv_->grad, /*inverse=*/true);
-    NormProjectBackward(exec, projection_,
-                        layer_.layer_weights().attention_norm,
-                        layer_.weights->config.rms_norm_eps, saved_,
-                        qkv_->grad, x_);
+    NormProjectBackward(
+        exec, projection_, layer_.layer_weights().attention_norm,
+        layer_.weights->config.rms_norm_eps, saved_, qkv_->grad, x_);
   }
 
  private:
@@ -120,8 +119,7 @@ class ProjectOutputGradient final : public Tape::Operation {
     x_->grad = out_->grad;
     y_->grad =
         exec.arena->AllocateF32({y_->value.shape[0], y_->value.shape[1]});
-    ProjectBackward(exec, projection_, out_->grad, y_->value, saved_,
-                    y_->grad);
+    ProjectBackward(exec, projection_, out_->grad, y_->value, saved_, y_->grad);
   }
 
  private:
@@ -172,10 +170,9 @@ class MlpGradient final : public Tape::Operation {
     }
     ProjectBackward(exec, down_projection_, out_->grad, h, down_saved_, dh);
     kernels::SwigluBackward(exec.ctx, dh, gate, up, gate, up);
-    NormProjectBackward(exec, gate_up_projection_,
-                        layer_.layer_weights().mlp_norm,
-                        layer_.weights->config.rms_norm_eps, gate_up_saved_,
-                        gate_up_, x_);
+    NormProjectBackward(
+        exec, gate_up_projection_, layer_.layer_weights().mlp_norm,
+        layer_.weights->config.rms_norm_eps, gate_up_saved_, gate_up_, x_);
   }
 
  private:
@@ -244,8 +241,8 @@ Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
   return qkv;
 }
 
-Variable* ProjectOutput(Execution& exec, const LayerContext& layer,
-                        Variable* y, Variable* x) {
+Variable* ProjectOutput(Execution& exec, const LayerContext& layer, Variable* y,
+                        Variable* x) {
   const Projection projection =
       layer.WithLora(layer.layer_weights().o, {ProjectionName::kO});
   Variable* out = ResidualCopy(exec, x);
@@ -261,8 +258,8 @@ Variable* ProjectOutput(Execution& exec, const LayerContext& layer,
 
 Variable* Mlp(Execution& exec, const LayerContext& layer, Variable* x) {
   const LayerWeights& w = layer.layer_weights();
-  const Projection gate_up_projection = layer.WithLora(
-      w.gate_up, {ProjectionName::kGate, ProjectionName::kUp});
+  const Projection gate_up_projection =
+      layer.WithLora(w.gate_up, {ProjectionName::kGate, ProjectionName::kUp});
   const Projection down_projection =
       layer.WithLora(w.down, {ProjectionName::kDown});
   Variable* out = ResidualCopy(exec, x);
@@ -271,8 +268,7 @@ Variable* Mlp(Execution& exec, const LayerContext& layer, Variable* x) {
       exec.arena->AllocateF32({rows, w.gate_up.out_features()});
   const ProjectionSaved gate_up_saved =
       AllocateSaved(exec, gate_up_projection, rows);
-  const ProjectionSaved down_saved =
-      AllocateSaved(exec, down_projection, rows);
+  const ProjectionSaved down_saved = AllocateSaved(exec, down_projection, rows);
   {
     ArenaScope scratch(exec.arena);
     const Normed normed =

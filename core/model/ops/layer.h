@@ -40,8 +40,8 @@ Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
 
 // x + y Wo^T.   y [rows, H D], x [rows, C] -> [rows, C]
 // Gradient: x takes over the output's gradient; y's is assigned.
-Variable* ProjectOutput(Execution& exec, const LayerContext& layer,
-                        Variable* y, Variable* x);
+Variable* ProjectOutput(Execution& exec, const LayerContext& layer, Variable* y,
+                        Variable* x);
 
 // x + Wdown (silu(Wgate n) * Wup n), n = RMSNorm(x).   [rows, C] -> [rows, C]
 // Gradient: x takes over the output's gradient and accumulates.

@@ -55,8 +55,8 @@ Variable* Embed(Execution& exec, const LlamaWeights& weights,
                 ConstTensorView tokens) {
   Variable* x = exec.arena->New<Variable>();
   x->needs_grad = false;  // The embedding is frozen.
-  x->value = exec.arena->AllocateF32(
-      {tokens.shape[0], weights.config.hidden_size});
+  x->value =
+      exec.arena->AllocateF32({tokens.shape[0], weights.config.hidden_size});
   weights.embedding.Gather(exec, tokens, weights.vocabulary.begin, x->value);
   exec.Fail(exec.collective->AllReduceSum(x->value));
   exec.CheckFinite(-1, "embedding", x->value);
@@ -68,8 +68,7 @@ TensorView LmLogits(Execution& exec, const LlamaWeights& weights,
   const TensorView logits =
       exec.arena->AllocateF32({x.shape[0], weights.lm_head.out_features()});
   ArenaScope scratch(exec.arena);
-  const TensorView normed =
-      exec.arena->AllocateF32({x.shape[0], x.shape[1]});
+  const TensorView normed = exec.arena->AllocateF32({x.shape[0], x.shape[1]});
   kernels::RmsNormForward(exec.ctx, x, weights.final_norm,
                           weights.config.rms_norm_eps, normed, TensorView());
   weights.lm_head.MultiplyTransposed(exec, normed, 0.0f, logits);
@@ -123,8 +122,7 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
     const RowStatistics s = {first(all.row_max, n), first(all.sum_exp, n),
                              first(all.target_logit, n)};
     kernels::RmsNormForward(exec.ctx, xs, weights.final_norm,
-                            weights.config.rms_norm_eps, ys,
-                            first(inv_rms, n));
+                            weights.config.rms_norm_eps, ys, first(inv_rms, n));
     weights.lm_head.MultiplyTransposed(exec, ys, 0.0f, ls);
     kernels::CrossEntropyStatistics(
         exec.ctx, ls, ts, weights.vocabulary.begin, s.row_max, s.sum_exp,
