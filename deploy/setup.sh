@@ -24,7 +24,6 @@ packages=(
   libopenblas-pthread-dev  # @openblas
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
-  libspdlog-dev        # @spdlog
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   nlohmann-json3-dev   # @nlohmann_json

@@ -52,7 +52,6 @@ _LIBRARIES = {
     "openblas": [_lib("openblas", ["-lopenblas", "-lpthread"])],
     "pcre2": [_lib("pcre2-8", ["-lpcre2-8"])],
     "protobuf": [_lib("protobuf", ["-lprotobuf", "-lpthread"])],
-    "spdlog": [_lib("spdlog", ["-lspdlog", "-lfmt"])],
     "xxhash": [_lib("xxhash", ["-lxxhash"])],
     "zlib": [_lib("zlib", ["-lz"])],
     "zstd": [_lib("zstd", ["-lzstd"])],
