@@ -18,6 +18,12 @@ thread_local bool inside_parallel_region = false;
 
 inline void Pause() { __builtin_ia32_pause(); }
 
+// Fields of ThreadPool::loop_.
+constexpr uint64_t kOpen = 1 << 15;
+constexpr uint64_t kJoined = kOpen - 1;
+uint64_t NumberOf(uint64_t loop) { return loop >> 16; }
+uint64_t OpenLoop(uint64_t number) { return number << 16 | kOpen; }
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : threads_(threads) {
@@ -31,7 +37,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    ++generation_;
+    loop_ = OpenLoop(NumberOf(loop_) + 1);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -47,16 +53,22 @@ void ThreadPool::Drain(int thread) {
 
 void ThreadPool::WorkerLoop(int thread) {
   uint64_t seen = 0;
+  const auto is_new = [&] { return NumberOf(loop_.load()) != seen; };
   while (true) {
-    for (int i = 0; i < kSpins && generation_.load() == seen; ++i) Pause();
-    if (generation_.load() == seen) {
+    for (int i = 0; i < kSpins && !is_new(); ++i) Pause();
+    if (!is_new()) {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      wake_.wait(lock, is_new);
     }
-    seen = generation_.load();
     if (stop_) return;
-    Drain(thread);
-    running_.fetch_sub(1);
+    uint64_t loop = loop_.load();
+    seen = NumberOf(loop);
+    while ((loop & kOpen) != 0 && NumberOf(loop) == seen) {
+      if (!loop_.compare_exchange_weak(loop, loop + 1)) continue;
+      Drain(thread);
+      loop_.fetch_sub(1);
+      break;
+    }
   }
 }
 
@@ -70,16 +82,16 @@ void ThreadPool::ParallelFor(int64_t count,
   count_ = count;
   fn_ = &fn;
   next_ = 0;
-  running_ = threads_ - 1;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    ++generation_;
+    loop_ = OpenLoop(NumberOf(loop_) + 1);
   }
   wake_.notify_all();
   Drain(0);
-  // Workers still hold fn: wait for them. Yield now and then, since the
-  // machine may have fewer cores free than this pool has threads.
-  for (int i = 1; running_.load() != 0; ++i) {
+  // Those that joined still hold fn: wait for them. Yield now and then, since
+  // the machine may have fewer cores free than this pool has threads.
+  loop_.fetch_and(~kOpen);
+  for (int i = 1; (loop_.load() & kJoined) != 0; ++i) {
     if (i % kSpins == 0) {
       std::this_thread::yield();
     } else {

@@ -65,8 +65,10 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int> running_{0};
+  // The loop under way: its number (48 bits), whether workers may still join
+  // it, and how many are in it. A worker that the system has not scheduled in
+  // time is not waited for: the others do its share.
+  std::atomic<uint64_t> loop_{0};
   std::atomic<int64_t> next_{0};
   std::atomic<bool> stop_{false};
   int64_t count_ = 0;
