@@ -110,6 +110,15 @@ absl::Status Bench::Load() {
       o_.stage == "decode" ? WeightForm::kBlocks : WeightForm::kDense;
   ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(compute_.context(), *source_,
                                                 Shard(), form));
+  const int64_t positions =
+      o_.seq_len + (o_.stage == "decode" ? o_.new_tokens : 0);
+  if (positions > weights_.config.max_positions) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--seq-len: ", positions,
+                     " positions are more than the model's "
+                     "context of ",
+                     weights_.config.max_positions));
+  }
   StudentConfig student;
   student.attention.window = o_.window;
   student.attention.sinks = o_.sinks;

@@ -6,6 +6,7 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
+#include "core/io/tokenizer/load_tokenizer.h"
 #include "eval/attribution/result_json.h"
 #include "eval/measure/measure.h"
 #include "eval/report/html_report.h"
@@ -41,9 +42,16 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   Compute compute(o.model.threads);
   ASSIGN_OR_RETURN(const LoadedModel model,
                    o.model.Load(compute.context(), WeightForm::kDense));
+  for (const std::string& warning : model.warnings) {
+    console.err << "caracal: " << warning << "\n";
+  }
   PackedDatasetOptions data_options;
   data_options.vocab_size =
       static_cast<int32_t>(model.weights->config.vocab_size);
+  // A model without a tokenizer of its own has nothing to compare with.
+  if (const auto tokenizer = LoadTokenizer(model.base_path); tokenizer.ok()) {
+    data_options.tokenizer_fingerprint = (*tokenizer)->fingerprint();
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<PackedDataset> data,
                    PackedDataset::Open(o.data, data_options));
   const int64_t length = o.seq_len > 0 ? o.seq_len : data->seq_len();

@@ -27,6 +27,9 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   Compute compute(o.model.threads);
   ASSIGN_OR_RETURN(const LoadedModel model,
                    o.model.Load(compute.context(), WeightForm::kBlocks));
+  for (const std::string& warning : model.warnings) {
+    console.err << "caracal: " << warning << "\n";
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                    LoadTokenizer(model.base_path));
   ComponentMode mode = model.default_mode;

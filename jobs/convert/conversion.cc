@@ -80,6 +80,7 @@ class Conversion {
  private:
   absl::Status PrepareFolder();
   absl::Status LoadModel();
+  absl::Status ReadPrompt();
   absl::Status OpenData();
   absl::Status Train();
   absl::Status Measure();
@@ -104,6 +105,8 @@ class Conversion {
   LlamaWeights weights_;
   std::optional<Adapters> adapters_;
   std::optional<Llama> llama_;
+  std::unique_ptr<Tokenizer> tokenizer_;  // null: the model has none
+  std::vector<int32_t> prompt_;           // of the report; may be empty
   std::unique_ptr<PackedDataset> data_, validation_;
   ReportInput report_;
 };
@@ -114,6 +117,11 @@ absl::Status Conversion::PrepareFolder() {
   ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(folder_.lock()));
   lock_.emplace(std::move(lock));
   if (!files_->Exists(folder_.job())) return absl::OkStatus();
+  // A start that failed before its first step left nothing to lose.
+  if (!files_->Exists(folder_.metrics()) &&
+      !files_->Exists(folder_.checkpoints())) {
+    return absl::OkStatus();
+  }
   if (!options_.resume) {
     return absl::AlreadyExistsError(absl::StrCat(
         folder_.path,
@@ -154,12 +162,37 @@ absl::Status Conversion::LoadModel() {
   return absl::OkStatus();
 }
 
+// The tokenizer is needed for the continuation only; a model without one can
+// be converted all the same.
+absl::Status Conversion::ReadPrompt() {
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
+      LoadTokenizer(job_.model().path());
+  if (tokenizer.ok()) tokenizer_ = std::move(*tokenizer);
+  const proto::Evaluation& e = job_.evaluation();
+  if (e.prompt().empty() || e.rows() == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(tokenizer.status());
+  ASSIGN_OR_RETURN(prompt_, tokenizer_->Encode(e.prompt()));
+  const int64_t length =
+      static_cast<int64_t>(prompt_.size()) + e.max_new_tokens();
+  if (length > weights_.config.max_positions) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "evaluation.prompt and evaluation.max_new_tokens: ", prompt_.size(),
+        " and ", e.max_new_tokens(),
+        " tokens are more than the model's context of ",
+        weights_.config.max_positions));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Conversion::OpenData() {
   const int64_t wanted = job_.data().seq_len();
   const auto open = [&](const std::string& path)
       -> absl::StatusOr<std::unique_ptr<PackedDataset>> {
     PackedDatasetOptions options;
     options.vocab_size = static_cast<int32_t>(weights_.config.vocab_size);
+    if (tokenizer_ != nullptr) {
+      options.tokenizer_fingerprint = tokenizer_->fingerprint();
+    }
     ASSIGN_OR_RETURN(std::unique_ptr<PackedDataset> data,
                      PackedDataset::Open(path, options));
     const int64_t length = wanted > 0 ? wanted : data->seq_len();
@@ -251,23 +284,17 @@ absl::Status Conversion::Measure() {
 }
 
 absl::Status Conversion::Continue() {
-  const std::string& prompt = job_.evaluation().prompt();
-  if (prompt.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
-                   LoadTokenizer(job_.model().path()));
-  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
-                   tokenizer->Encode(prompt));
-  if (tokens.empty()) return absl::OkStatus();
+  if (prompt_.empty()) return absl::OkStatus();
   const auto run = [&](ComponentMode mode) -> absl::StatusOr<std::string> {
     Decoder decoder(&*llama_, compute_.execution(), mode);
-    const int32_t eos = tokenizer->eos_id();
+    const int32_t eos = tokenizer_->eos_id();
     ASSIGN_OR_RETURN(
         const std::vector<int32_t> out,
-        GenerateGreedy(decoder, tokens, job_.evaluation().max_new_tokens(),
+        GenerateGreedy(decoder, prompt_, job_.evaluation().max_new_tokens(),
                        {&eos, 1}, nullptr));
-    return tokenizer->Decode(out);
+    return tokenizer_->Decode(out);
   };
-  report_.run.prompt = prompt;
+  report_.run.prompt = job_.evaluation().prompt();
   ASSIGN_OR_RETURN(report_.run.teacher_continuation,
                    run(ComponentMode::kTeacher));
   ASSIGN_OR_RETURN(report_.run.student_continuation,
@@ -297,6 +324,7 @@ absl::Status Conversion::WriteReport() {
 absl::StatusOr<ReportInput> Conversion::Run() {
   RETURN_IF_ERROR(PrepareFolder());
   RETURN_IF_ERROR(LoadModel());
+  RETURN_IF_ERROR(ReadPrompt());
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(Train());
   if (job_.evaluation().rows() > 0) {

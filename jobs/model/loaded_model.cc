@@ -98,6 +98,7 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
           request.path, ": has no whole checkpoint; did the run save one?"));
     }
     model.checkpoint = latest.folder;
+    model.warnings = latest.warnings;
     ASSIGN_OR_RETURN(const CheckpointReader reader,
                      CheckpointReader::Open(files, latest.folder));
     RETURN_IF_ERROR(ReadCheckpointParameters(

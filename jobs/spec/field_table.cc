@@ -83,7 +83,7 @@ constexpr FieldRule kRules[] = {
     {"Parallel.tensor", "1", Within(1, 1024)},
     {"Parallel.layer", "1", Within(1, 1024)},
 
-    {"Lora.rank", "8", Within(1, 1024)},
+    {"Lora.rank", "8", Within(1, 256)},
     {"Lora.alpha", "16", Above(0)},
     {"Lora.projections", "q k v o", kAny, "q k v o gate up down"},
 

@@ -1,5 +1,6 @@
 #include "jobs/train/checkpointing.h"
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
 #include "dist/checkpoint/catalogue.h"
@@ -90,7 +91,17 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
   ASSIGN_OR_RETURN(const LatestCheckpointResult latest,
                    LatestCheckpoint(options_.files, options_.run_folder));
   *warnings = latest.warnings;
-  if (!latest.step.has_value()) return std::optional<TrainState>();
+  if (!latest.step.has_value()) {
+    // Starting over would throw away what could perhaps be repaired.
+    ASSIGN_OR_RETURN(const std::vector<uint64_t> damaged,
+                     ListCheckpoints(options_.files, options_.run_folder));
+    if (!damaged.empty()) {
+      return absl::DataLossError(absl::StrCat(
+          "no checkpoint of this run is whole; remove them to start over: ",
+          absl::StrJoin(latest.warnings, "; ")));
+    }
+    return std::optional<TrainState>();
+  }
   ASSIGN_OR_RETURN(CheckpointReader reader,
                    CheckpointReader::Open(options_.files, latest.folder));
   if (reader.manifest().job_fingerprint != options_.job_fingerprint) {

@@ -10,7 +10,7 @@ namespace caracal {
 using Json = nlohmann::ordered_json;
 
 absl::Status MetricsWriter::KeepUntil(int64_t global_step) {
-  if (!files_->Exists(path_)) return absl::OkStatus();
+  if (!files_->Exists(path_)) return files_->Append(path_, "");
   ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(path_));
   std::string kept;
   size_t begin = 0;

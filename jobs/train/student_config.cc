@@ -81,16 +81,6 @@ ComponentMode EvaluationModeOf(const proto::Job& job) {
                                            : last.finetune().student_mode());
 }
 
-ComponentMode EvalModeOf(const proto::Job& job) {
-  if (job.evaluation().has_eval_mode()) {
-    return ModeFromProto(job.evaluation().eval_mode());
-  }
-  if (job.stages().empty()) return ComponentMode::kHybrid;
-  const proto::Stage& last = job.stages(job.stages_size() - 1);
-  return ModeFromProto(last.has_transfer() ? last.transfer().student_mode()
-                                           : last.finetune().student_mode());
-}
-
 StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim) {
   const proto::Attention& a = job.attention();
   StudentConfig config;

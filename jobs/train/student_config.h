@@ -17,10 +17,6 @@ proto::ComponentMode ModeToProto(ComponentMode mode);
 // set the last stage's student_mode. Of an expanded job.
 ComponentMode EvaluationModeOf(const proto::Job& job);
 
-// What the finished model runs as: evaluation.eval_mode, or else the last
-// stage's student_mode.
-ComponentMode EvalModeOf(const proto::Job& job);
-
 // Of an expanded and validated job; features 0 becomes `head_dim`.
 StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim);
 
