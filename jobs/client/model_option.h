@@ -21,7 +21,6 @@ struct ModelOption {
   int64_t features = -1;
   std::string window_kind;
   std::string feature_map;
-  bool affine = false;
   double lora_alpha = -1;
   int threads = 0;
 

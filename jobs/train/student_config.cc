@@ -64,14 +64,6 @@ ComponentMode ModeFromProto(proto::ComponentMode mode) {
   return ComponentMode::kHybrid;
 }
 
-proto::ComponentMode ModeToProto(ComponentMode mode) {
-  for (const ModePair& pair : kModes) {
-    if (pair.mode == mode) return pair.proto;
-  }
-  CARACAL_CHECK(false) << "component mode " << NameOf(mode);
-  return proto::HYBRID;
-}
-
 ComponentMode EvaluationModeOf(const proto::Job& job) {
   if (job.evaluation().has_eval_mode()) {
     return ModeFromProto(job.evaluation().eval_mode());

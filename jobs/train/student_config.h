@@ -11,7 +11,6 @@ namespace caracal {
 
 // `mode` must be set (an expanded job's always is).
 ComponentMode ModeFromProto(proto::ComponentMode mode);
-proto::ComponentMode ModeToProto(ComponentMode mode);
 
 // What the finished model runs in: evaluation.eval_mode, or where that is not
 // set the last stage's student_mode. Of an expanded job.
