@@ -30,6 +30,9 @@ struct AttributionSettings {
   int64_t tokens_per_row = 0;
   int64_t layers = 0;
   int64_t heads = 0;  // query heads
+  // What trained the student: a preset's name, or "stages" for stages that a
+  // job wrote out itself. Empty: nothing did.
+  std::string recipe;
 };
 
 // One way of running attention over all rows.
@@ -41,6 +44,9 @@ struct ModeResult {
   // part has most to do.
   double second_half = std::numeric_limits<double>::quiet_NaN();
   Interval interval;  // of `loss`, over rows
+  // (rows) scored tokens behind each of per_row, its weight in `loss`. Empty:
+  // all rows have as many.
+  std::vector<double> row_tokens;
 };
 
 using HeadGrid = std::vector<std::vector<double>>;  // (layers, heads)

@@ -2,20 +2,43 @@
 #include "eval/attribution/result_intervals.h"
 
 #include <algorithm>
+#include <cmath>
+#include <vector>
 
 namespace caracal {
+namespace {
+
+std::vector<double> RowWeights(const ModeResult& mode) {
+  if (!mode.row_tokens.empty()) return mode.row_tokens;
+  return std::vector<double>(mode.per_row.size(), 1.0);
+}
+
+// Whether the lengths fit and every weight can be one: false for files that
+// contradict themselves.
+bool Consistent(const ModeResult& mode) {
+  return mode.row_tokens.empty() ||
+         (mode.row_tokens.size() == mode.per_row.size() &&
+          std::all_of(mode.row_tokens.begin(), mode.row_tokens.end(),
+                      [](double n) { return n > 0 && std::isfinite(n); }));
+}
+
+}  // namespace
 
 Interval LossDifference(const ModeResult* a, const ModeResult* b,
                         const BootstrapOptions& options) {
   if (a == nullptr || b == nullptr) return {};
   if (a->per_row.size() != b->per_row.size()) return {};
-  return BootstrapDifference(a->per_row, b->per_row, options);
+  if (!Consistent(*a) || RowWeights(*a) != RowWeights(*b)) return {};
+  return BootstrapDifference(a->per_row, b->per_row, RowWeights(*a), options);
 }
 
 void FillIntervals(AttributionResult& result, const BootstrapOptions& options) {
   for (auto* list : {&result.modes, &result.baselines}) {
     for (ModeResult& mode : *list) {
-      mode.interval = BootstrapMean(mode.per_row, options);
+      mode.interval =
+          Consistent(mode)
+              ? BootstrapWeightedMean(mode.per_row, RowWeights(mode), options)
+              : Interval();
     }
   }
   result.what_la_brings =

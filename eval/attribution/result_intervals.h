@@ -8,8 +8,9 @@
 
 namespace caracal {
 
-// loss(a) - loss(b), paired over rows. Not measured (NaN) when either is
-// nullptr, has no rows, or the two have not the same number of rows.
+// loss(a) - loss(b), paired over rows, each row weighed by its scored tokens
+// as the losses are. Not measured (NaN) when either is nullptr, has no rows,
+// or the two have not the same rows.
 Interval LossDifference(const ModeResult* a, const ModeResult* b,
                         const BootstrapOptions& options = {});
 

@@ -4,17 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 namespace caracal {
 namespace {
 
 AttributionResult Rows() {
   AttributionResult result;
-  result.modes = {{"teacher", 3.0, {2.0, 3.0, 4.0, 3.0}, 0, {}},
-                  {"teacher_swa", 3.5, {2.5, 3.5, 4.5, 3.5}, 0, {}},
-                  {"hybrid", 3.1, {2.1, 3.1, 4.1, 3.1}, 0, {}},
-                  {"swa_only", 3.3, {2.3, 3.3, 4.3, 3.3}, 0, {}}};
-  result.baselines = {{"teacher_swa_s0", 4.0, {3.0, 4.0, 5.0, 4.0}, 0, {}}};
+  result.modes = {{"teacher", 3.0, {2.0, 3.0, 4.0, 3.0}, 0, {}, {}},
+                  {"teacher_swa", 3.5, {2.5, 3.5, 4.5, 3.5}, 0, {}, {}},
+                  {"hybrid", 3.1, {2.1, 3.1, 4.1, 3.1}, 0, {}, {}},
+                  {"swa_only", 3.3, {2.3, 3.3, 4.3, 3.3}, 0, {}, {}}};
+  result.baselines = {{"teacher_swa_s0", 4.0, {3.0, 4.0, 5.0, 4.0}, 0, {}, {}}};
   return result;
 }
 
@@ -57,6 +58,43 @@ TEST(FillIntervalsTest, MissingModesAreNotMeasured) {
   FillIntervals(result);
   EXPECT_FALSE(result.what_la_brings.measured());
   EXPECT_TRUE(result.drop.empty());
+}
+
+TEST(FillIntervalsTest, RowsWeighTheirScoredTokensAsLossesDo) {
+  AttributionResult result = Rows();
+  const std::vector<double> tokens = {10, 480, 30, 200};
+  for (ModeResult& mode : result.modes) {
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      sum += tokens[i] * mode.per_row[i];
+      count += tokens[i];
+    }
+    mode.loss = sum / count;
+    mode.row_tokens = tokens;
+  }
+  // The linear part brings much on the row of 10 tokens, little elsewhere.
+  result.modes[3].per_row[0] = result.modes[2].per_row[0] + 1;
+  FillIntervals(result);
+  for (size_t i = 0; i < 3; ++i) {
+    const ModeResult& mode = result.modes[i];
+    EXPECT_DOUBLE_EQ(mode.interval.mean, mode.loss) << mode.mode;
+    EXPECT_LT(mode.interval.low, mode.loss) << mode.mode;
+    EXPECT_GT(mode.interval.high, mode.loss) << mode.mode;
+  }
+  EXPECT_NEAR(result.what_la_brings.mean, 0.2 + 0.8 * 10 / 720, 1e-12);
+}
+
+TEST(LossDifferenceTest, RowsOfOtherTokensAreNotMeasured) {
+  AttributionResult result = Rows();
+  result.modes[0].row_tokens = {1, 2, 3, 4};
+  EXPECT_FALSE(
+      LossDifference(result.Find("hybrid"), result.Find("teacher")).measured());
+  result.modes[2].row_tokens = {1, 2, 3, 4};
+  EXPECT_TRUE(
+      LossDifference(result.Find("hybrid"), result.Find("teacher")).measured());
+  for (const size_t i : {0, 2}) result.modes[i].row_tokens = {1, 2, 3, 0};
+  EXPECT_FALSE(
+      LossDifference(result.Find("hybrid"), result.Find("teacher")).measured());
 }
 
 TEST(LossDifferenceTest, UnequalRowsAreNotMeasured) {

@@ -37,14 +37,17 @@ Json ToJson(const AttributionSettings& settings) {
           {"rows", settings.rows},
           {"tokens_per_row", settings.tokens_per_row},
           {"layers", settings.layers},
-          {"heads", settings.heads}};
+          {"heads", settings.heads},
+          {"recipe", settings.recipe}};
 }
 
 Json ToJson(const ModeResult& mode) {
-  return {{"loss", mode.loss},
-          {"per_row", mode.per_row},
-          {"second_half", mode.second_half},
-          {"interval", ToJson(mode.interval)}};
+  Json json = {{"loss", mode.loss},
+               {"per_row", mode.per_row},
+               {"second_half", mode.second_half},
+               {"interval", ToJson(mode.interval)}};
+  if (!mode.row_tokens.empty()) json["row_tokens"] = mode.row_tokens;
+  return json;
 }
 
 Json ToJson(const PositionMasses& masses) {
@@ -141,13 +144,15 @@ absl::Status Read(const Node& node, AttributionSettings* out) {
   RETURN_IF_ERROR(ReadField(node, "rows", &out->rows));
   RETURN_IF_ERROR(ReadField(node, "tokens_per_row", &out->tokens_per_row));
   RETURN_IF_ERROR(ReadField(node, "layers", &out->layers));
-  return ReadField(node, "heads", &out->heads);
+  RETURN_IF_ERROR(ReadField(node, "heads", &out->heads));
+  return ReadField(node, "recipe", &out->recipe);
 }
 
 absl::Status Read(const Node& node, ModeResult* out) {
   RETURN_IF_ERROR(ReadField(node, "loss", &out->loss));
   RETURN_IF_ERROR(ReadField(node, "per_row", &out->per_row));
   RETURN_IF_ERROR(ReadField(node, "second_half", &out->second_half));
+  RETURN_IF_ERROR(ReadField(node, "row_tokens", &out->row_tokens));
   return ReadField(node, "interval", &out->interval);
 }
 

@@ -2,8 +2,10 @@
 // `caracal report` reads back.
 //
 //   settings        model, data, window, sinks, window_kind, feature_map,
-//                   features, rows, tokens_per_row, layers, heads
-//   modes           {mode: {loss, per_row, second_half, interval}}; `hybrid`
+//                   features, rows, tokens_per_row, layers, heads, recipe
+//   modes           {mode: {loss, per_row, second_half, interval}}, with
+//                   row_tokens where rows have unequal numbers of scored
+//                   tokens: the weights of per_row in loss; `hybrid`
 //                   has also the means la_mass, la_output_share,
 //                   teacher_out_mass and la_gap; beside the modes stands
 //                   `masses`, with the same four names, [layers][heads]

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "core/base/status_matchers.h"
 #include "nlohmann/json.hpp"
@@ -45,13 +46,14 @@ AttributionResult Sample() {
                      2,
                      8,
                      2,
-                     3};
-  result.modes = {{"teacher", 3.5, {3.25, 3.75}, 3.375, {3.5, 3.0, 4.0}},
-                  {"hybrid", 3.6, {3.35, 3.85}, 3.45, {3.6, 3.1, 4.1}},
-                  {"la_only", 6.0, {6.0}, 5.0, {}}};
+                     3,
+                     "lolcats"};
+  result.modes = {{"teacher", 3.5, {3.25, 3.75}, 3.375, {3.5, 3.0, 4.0}, {}},
+                  {"hybrid", 3.6, {3.35, 3.85}, 3.45, {3.6, 3.1, 4.1}, {7, 5}},
+                  {"la_only", 6.0, {6.0}, 5.0, {}, {}}};
   result.baselines = {
-      {"teacher_swa_s0", 5.0, {4.5, 5.5}, 5.25, {5.0, 4.5, 5.5}},
-      {"teacher_swa_s4", 3.75, {3.5, 4.0}, 3.5, {3.75, 3.5, 4.0}}};
+      {"teacher_swa_s0", 5.0, {4.5, 5.5}, 5.25, {5.0, 4.5, 5.5}, {}},
+      {"teacher_swa_s4", 3.75, {3.5, 4.0}, 3.5, {3.75, 3.5, 4.0}, {}}};
   result.masses = {{{0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}},
                    {{0.2, 0.2, 0.2}, {0.3, 0.3, 0.3}},
                    {{0.25, 0.25, 0.25}, {0.5, 0.5, 0.5}}};
@@ -85,10 +87,13 @@ TEST(AttributionJsonTest, RoundTripKeepsEveryField) {
   EXPECT_EQ(back.settings.tokens_per_row, 8);
   EXPECT_EQ(back.settings.layers, 2);
   EXPECT_EQ(back.settings.heads, 3);
+  EXPECT_EQ(back.settings.recipe, "lolcats");
   ASSERT_EQ(back.modes.size(), 3);
   EXPECT_EQ(back.modes[1].mode, "hybrid");
   EXPECT_EQ(back.modes[1].per_row[1], 3.85);
   EXPECT_EQ(back.modes[1].second_half, 3.45);
+  EXPECT_EQ(back.modes[1].row_tokens, (std::vector<double>{7, 5}));
+  EXPECT_TRUE(back.modes[0].row_tokens.empty());
   EXPECT_EQ(back.modes[1].interval.high, 4.1);
   EXPECT_FALSE(back.modes[2].interval.measured());
   ASSERT_NE(back.Find("teacher_swa_s4"), nullptr);
@@ -177,6 +182,8 @@ INSTANTIATE_TEST_SUITE_P(
                 ".modes.hybrid.loss: found string, expected a number or null"},
         BadCase{"{\"modes\": {\"hybrid\": {\"per_row\": [1, true]}}}",
                 ".modes.hybrid.per_row[1]: found boolean"},
+        BadCase{"{\"modes\": {\"hybrid\": {\"row_tokens\": 3}}}",
+                ".modes.hybrid.row_tokens: found number, expected an array"},
         BadCase{"{\"modes\": {}, \"settings\": {\"window\": 1.5}}",
                 ".settings.window: found number, expected a whole number"},
         BadCase{"{\"modes\": {}, \"settings\": {\"model\": 1}}",

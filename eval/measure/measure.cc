@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <set>
 
 #include "core/base/status.h"
 #include "core/model/batch_buffer.h"
@@ -47,6 +49,9 @@ class Measurement {
 
  private:
   absl::Status Fill(int64_t begin, int64_t count) {
+    if (options_.stop != nullptr && *options_.stop) {
+      return absl::CancelledError("stopped while measuring");
+    }
     return buffer_.Fill(data_, count,
                         [&](int64_t r) { return options_.skip + begin + r; });
   }
@@ -91,10 +96,18 @@ absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
         ++late_count;
       }
       // A row whose targets are all masked says nothing.
-      if (row_count > 0) result.per_row.push_back(row_sum / row_count);
+      if (row_count > 0) {
+        result.per_row.push_back(row_sum / row_count);
+        result.row_tokens.push_back(row_count);
+      }
       sum += row_sum;
       count += row_count;
     }
+  }
+  // Weights that are all the same need not be carried along.
+  if (std::adjacent_find(result.row_tokens.begin(), result.row_tokens.end(),
+                         std::not_equal_to<>()) == result.row_tokens.end()) {
+    result.row_tokens.clear();
   }
   result.loss = sum / count;
   result.second_half = late_sum / late_count;
@@ -184,7 +197,9 @@ std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
 
 std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
   std::vector<Pass> passes;
-  for (const int64_t sinks : options.baseline_sinks) {
+  const std::set<int64_t> rising(options.baseline_sinks.begin(),
+                                 options.baseline_sinks.end());
+  for (const int64_t sinks : rising) {
     passes.push_back({.name = absl::StrCat("teacher_swa_s", sinks),
                       .mode = ComponentMode::kTeacherSwa,
                       .sinks = sinks});

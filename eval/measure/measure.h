@@ -3,6 +3,7 @@
 #ifndef CARACAL_EVAL_MEASURE_MEASURE_H_
 #define CARACAL_EVAL_MEASURE_MEASURE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -23,17 +24,21 @@ struct MeasureOptions {
   int64_t skip = 0;     // rows passed over first
   int64_t seq_len = 0;  // targets scored a row; 0: all
   int64_t micro_batch = 4;
-  // teacher_swa again with these numbers of sinks.
+  // teacher_swa again with these numbers of sinks; measured in rising order,
+  // each once.
   std::vector<int64_t> baseline_sinks = {0, 4};
   bool drops = true;  // also run hybrid without the window, without the sinks
   int bootstrap_samples = 1000;
   uint64_t seed = 0;
   // After each finished pass: its name, passes done, passes in all.
   std::function<void(const std::string&, int, int)> progress;
+  // Looked at before every micro-batch; null: never stops.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 // Leaves the model's attention settings as they were. The arena of `exec` is
-// used and reset. settings.model and settings.data are the caller's to fill.
+// used and reset. settings.model, data and recipe are the caller's to fill.
+// kCancelled when stopped: nothing of a half-done measurement comes back.
 absl::StatusOr<AttributionResult> MeasureAttribution(
     const Llama& model, Execution exec, PackedDataset& data,
     const MeasureOptions& options);

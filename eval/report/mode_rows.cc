@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "eval/attribution/result_intervals.h"
 
 namespace caracal {
@@ -70,16 +73,20 @@ std::vector<ModeRow> ModeRows(const AttributionResult& result) {
       rows.begin(), rows.end(),
       [](const ModeRow& a, const ModeRow& b) { return Rank(a) < Rank(b); });
   const int64_t own_sinks = result.settings.sinks;
-  bool own_sinks_shown = false;
-  for (int64_t sinks : {0, 4}) {
-    const ModeResult* mode = result.Find(absl::StrCat("teacher_swa_s", sinks));
-    if (mode == nullptr) continue;
-    rows.push_back(BaselineRow(*mode, sinks, result));
-    own_sinks_shown |= sinks == own_sinks;
+  std::map<int64_t, const ModeResult*> baselines;  // by sinks, rising
+  if (const ModeResult* own = result.Find("teacher_swa"); own != nullptr) {
+    baselines[own_sinks] = own;
   }
-  const ModeResult* own = result.Find("teacher_swa");
-  if (own != nullptr && !own_sinks_shown) {
-    rows.push_back(BaselineRow(*own, own_sinks, result));
+  for (const ModeResult& mode : result.baselines) {
+    absl::string_view sinks = mode.mode;
+    int64_t number;
+    if (absl::ConsumePrefix(&sinks, "teacher_swa_s") &&
+        absl::SimpleAtoi(sinks, &number)) {
+      baselines[number] = &mode;
+    }
+  }
+  for (const auto& [sinks, mode] : baselines) {
+    rows.push_back(BaselineRow(*mode, sinks, result));
   }
   return rows;
 }

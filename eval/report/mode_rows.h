@@ -26,9 +26,9 @@ struct ModeRow {
   Interval to_teacher;  // loss minus the teacher's, paired over rows
 };
 
-// Teacher, hybrid, components, baselines; modes unknown here come after the
-// components. `teacher_swa` is left out where a baseline has the same sinks.
-// Holds pointers into `result`.
+// Teacher, hybrid, components, baselines by rising number of sinks; modes
+// unknown here come after the components. `teacher_swa` is left out where a
+// baseline has the same sinks. Holds pointers into `result`.
 std::vector<ModeRow> ModeRows(const AttributionResult& result);
 
 // Whether rows[i] begins a new group: teacher and student, components,

@@ -32,6 +32,17 @@ TEST(ModeRowsTest, OwnSinksThatNoBaselineHasAreShown) {
   EXPECT_EQ(Labels(result).back(), "teacher_swa S=16");
 }
 
+TEST(ModeRowsTest, BaselinesRiseWhateverTheOrderMeasured) {
+  AttributionResult result = SampleAttribution();
+  ModeResult many = result.baselines[1];
+  many.mode = "teacher_swa_s16";
+  result.baselines = {many, result.baselines[1], result.baselines[0]};
+  const auto labels = Labels(result);
+  EXPECT_THAT(
+      std::vector<std::string>(labels.end() - 3, labels.end()),
+      ElementsAre("teacher_swa S=0", "teacher_swa S=4", "teacher_swa S=16"));
+}
+
 TEST(ModeRowsTest, UnknownModesComeAfterTheKnownComponents) {
   AttributionResult result = SampleAttribution();
   ModeResult other = result.modes[0];

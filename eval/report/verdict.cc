@@ -20,6 +20,8 @@ constexpr int64_t kFewRows = 10;
 // of what the teacher keeps outside the window, if that is worth counting.
 constexpr double kBypassedShare = 0.5;
 constexpr double kWorthCounting = 0.01;
+// The preset that trains LoRA on the window alone.
+constexpr char kControlPreset[] = "swa_control";
 
 // "0.027 nats per token (95% interval 0.021 to 0.033)" of a difference whose
 // direction the sentence already says.
@@ -49,11 +51,52 @@ std::string Short(const Interval& interval) {
 }
 
 LaStatus StatusOfLa(const AttributionResult& result) {
+  if (result.settings.recipe == kControlPreset) return LaStatus::kControl;
   if (result.reach < kReachNearZero) return LaStatus::kOutOfReach;
   const Interval& u = result.what_la_brings;
   if (!u.bounded()) return LaStatus::kNotMeasured;
   if (u.above_zero()) return LaStatus::kUsed;
   return u.below_zero() ? LaStatus::kHurts : LaStatus::kNoneVisible;
+}
+
+// "the bare window", "the window and 4 sinks"
+std::string WindowWords(const AttributionResult& result) {
+  const int64_t sinks = result.settings.sinks;
+  if (sinks == 0) return "the bare window";
+  return absl::StrCat("the window and ", sinks,
+                      sinks == 1 ? " sink" : " sinks");
+}
+
+// The control's own baseline: the untrained teacher with the same window and
+// sinks.
+const ModeResult* OwnBaseline(const AttributionResult& result) {
+  const ModeResult* own = result.Find("teacher_swa");
+  if (own != nullptr) return own;
+  return result.Find(absl::StrCat("teacher_swa_s", result.settings.sinks));
+}
+
+Finding ControlHeadline(const AttributionResult& result) {
+  const ModeResult* before = OwnBaseline(result);
+  const ModeResult* after = result.Find("swa_only");
+  const Interval gain = LossDifference(before, after);
+  const std::string lora = absl::StrCat("LoRA with ", WindowWords(result));
+  if (!gain.bounded()) {
+    return {Tone::kWarning,
+            absl::StrCat("What ", lora,
+                         " buys was not measured: that takes the modes "
+                         "teacher_swa and swa_only over at least two rows.")};
+  }
+  if (!gain.excludes_zero()) {
+    return {Tone::kWarning,
+            absl::StrCat("Nothing that ", lora,
+                         " bought can be measured: the loss falls by ",
+                         AmountAroundZero(gain), ".")};
+  }
+  return {Tone::kPlain,
+          absl::StrCat(lora, ", without any linear part, takes the loss from ",
+                       Fixed(before->loss, 3), " to ", Fixed(after->loss, 3),
+                       gain.above_zero() ? ": it buys " : ": it costs ",
+                       Amount(gain), ".")};
 }
 
 Finding Headline(LaStatus status, const AttributionResult& result) {
@@ -81,6 +124,8 @@ Finding Headline(LaStatus status, const AttributionResult& result) {
                            Percent(result.reach),
                            " of its scored tokens have a past outside the "
                            "window (reach).")};
+    case LaStatus::kControl:
+      return ControlHeadline(result);
     case LaStatus::kNotMeasured:
       break;
   }
@@ -247,6 +292,34 @@ std::optional<Finding> ToTeacher(const AttributionResult& result) {
                                      : "")};
 }
 
+// What the control is for, and what is left to the teacher.
+std::optional<Finding> AboutControl(const AttributionResult& result) {
+  const ModeResult* control = result.Find("swa_only");
+  if (control == nullptr) return std::nullopt;
+  std::string text = absl::StrCat(
+      "This run is the control: nothing trained its linear part, so the modes "
+      "that have one say nothing about a conversion. A conversion on the same "
+      "budget whose hybrid does not get below ",
+      Fixed(control->loss, 3), " owes nothing to its linear part.");
+  const Interval cost = LossDifference(control, result.Find("teacher"));
+  if (cost.above_zero()) {
+    absl::StrAppend(&text, " The control is ", Amount(cost),
+                    " above the teacher.");
+  }
+  return Finding{Tone::kPlain, text};
+}
+
+// How to get the slot that this run leaves empty.
+std::optional<Finding> ControlMissing(const AttributionResult& result) {
+  if (result.settings.recipe.empty()) return std::nullopt;
+  return Finding{
+      Tone::kPlain,
+      absl::StrCat("What LoRA with ", WindowWords(result),
+                   " would buy without a linear part, this run cannot say: "
+                   "run the same job with preset ",
+                   kControlPreset, " in another folder, and compare.")};
+}
+
 std::optional<Finding> Masses(LaStatus status,
                               const AttributionResult& result) {
   const AttentionMasses& masses = result.masses;
@@ -283,11 +356,18 @@ std::optional<Finding> Masses(LaStatus status,
 Verdict JudgeAttribution(const AttributionResult& result) {
   const LaStatus status = StatusOfLa(result);
   Verdict verdict{status, Headline(status, result), {}};
+  if (status == LaStatus::kControl) {
+    for (std::optional<Finding> finding :
+         {AboutControl(result), SinksAlone(result), FewRowsWarning(result)}) {
+      if (finding.has_value()) verdict.findings.push_back(*std::move(finding));
+    }
+    return verdict;
+  }
   for (std::optional<Finding> finding :
        {ReachWarning(result), WorthOfThePast(status, result),
         SinksAlone(result), AgainstBaseline(result, 0),
-        AgainstBaseline(result, 4), ToTeacher(result), Masses(status, result),
-        FewRowsWarning(result)}) {
+        AgainstBaseline(result, 4), ControlMissing(result), ToTeacher(result),
+        Masses(status, result), FewRowsWarning(result)}) {
     if (finding.has_value()) verdict.findings.push_back(*std::move(finding));
   }
   return verdict;

@@ -1,6 +1,7 @@
 // What the measurements say, in plain sentences with their numbers: whether
-// the linear part is used, what sinks alone buy, and whether the conversion
-// beats doing nothing. Bad news is told as plainly as good.
+// the linear part is used, what sinks alone buy, whether the conversion beats
+// doing nothing, and, of a swa_control run, what LoRA alone bought. Bad news is
+// told as plainly as good.
 #ifndef CARACAL_EVAL_REPORT_VERDICT_H_
 #define CARACAL_EVAL_REPORT_VERDICT_H_
 
@@ -17,6 +18,7 @@ enum class LaStatus {
   kHurts,        // it lies below 0
   kOutOfReach,   // reach is near 0: the text cannot tell
   kNotMeasured,  // swa_only or hybrid is missing, or fewer than two rows
+  kControl,      // a swa_control run: it has no linear part to judge
 };
 
 // Below this share of scored tokens with a non-empty linear set, losses cannot

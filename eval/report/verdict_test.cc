@@ -183,5 +183,52 @@ TEST(VerdictTest, BypassedHeadsAreCounted) {
   EXPECT_THAT(text, HasSubstr("a gap of 0.0 points"));
 }
 
+AttributionResult Control(const SampleLosses& losses) {
+  AttributionResult result = SampleAttribution(losses);
+  result.settings.recipe = "swa_control";
+  return result;
+}
+
+TEST(VerdictTest, TheControlSaysWhatLoraAloneBought) {
+  const Verdict verdict =
+      JudgeAttribution(Control({.hybrid = 4.2, .swa_only = 3.95}));
+  EXPECT_EQ(verdict.status, LaStatus::kControl);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("LoRA with the bare window, without any linear "
+                              "part, takes the loss from 5.070 to 3.950"),
+                    HasSubstr("it buys 1.120 nats per token (95% interval")));
+  // An untrained linear part that hurts is no finding.
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("This run is the control"),
+                    HasSubstr("does not get below 3.950"),
+                    HasSubstr("Sinks alone"), Not(HasSubstr("The hybrid")),
+                    Not(HasSubstr("preset swa_control"))));
+}
+
+TEST(VerdictTest, TheControlMayCostOrChangeNothing) {
+  EXPECT_THAT(JudgeAttribution(Control({.swa_only = 5.2})).headline.text,
+              HasSubstr("it costs 0.130"));
+  EXPECT_THAT(
+      JudgeAttribution(Control({.swa_only = 5.069, .noise = 0.05}))
+          .headline.text,
+      AllOf(HasSubstr("Nothing that LoRA with the bare window bought can be "
+                      "measured"),
+            HasSubstr("includes zero")));
+  AttributionResult bare = Control({});
+  bare.modes.erase(bare.modes.begin() + 3);
+  EXPECT_THAT(JudgeAttribution(bare).headline.text,
+              HasSubstr("was not measured"));
+}
+
+TEST(VerdictTest, OtherRunsSayHowToGetTheControl) {
+  AttributionResult result = SampleAttribution();
+  EXPECT_THAT(Text(JudgeAttribution(result)), Not(HasSubstr("swa_control")));
+  for (const char* recipe : {"lolcats", "stages"}) {
+    result.settings.recipe = recipe;
+    EXPECT_THAT(Text(JudgeAttribution(result)),
+                HasSubstr("run the same job with preset swa_control"));
+  }
+}
+
 }  // namespace
 }  // namespace caracal

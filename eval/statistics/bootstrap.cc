@@ -1,4 +1,4 @@
-// The bootstrap: means of resamples, then two quantiles of them.
+// The bootstrap: ratios of sums over resamples, then two quantiles of them.
 #include "eval/statistics/bootstrap.h"
 
 #include <algorithm>
@@ -42,8 +42,7 @@ double StudentUpperQuantile(double p, double df) {
 
 // The tail mass to cut at either end of the resampled means. Percentiles use
 // the standard error with divisor n and a normal quantile; both are put right.
-double TailMass(double level, size_t n) {
-  const double rows = static_cast<double>(n);
+double TailMass(double level, double rows) {
   const double t = StudentUpperQuantile((1 - level) / 2, rows - 1);
   return NormalCdf(-std::sqrt(rows / (rows - 1)) * t);
 }
@@ -52,15 +51,30 @@ double TailMass(double level, size_t n) {
 
 Interval BootstrapMean(absl::Span<const double> values,
                        const BootstrapOptions& options) {
+  return BootstrapWeightedMean(values, std::vector<double>(values.size(), 1.0),
+                               options);
+}
+
+Interval BootstrapWeightedMean(absl::Span<const double> values,
+                               absl::Span<const double> weights,
+                               const BootstrapOptions& options) {
+  CARACAL_CHECK_EQ(values.size(), weights.size());
   CARACAL_CHECK(options.resamples > 1) << options.resamples;
   CARACAL_CHECK(options.level > 0 && options.level < 1) << options.level;
   CARACAL_CHECK(values.size() <= std::numeric_limits<uint32_t>::max());
   Interval interval;
   const size_t n = values.size();
   if (n == 0) return interval;
-  double sum = 0;
-  for (double value : values) sum += value;
-  interval.mean = sum / static_cast<double>(n);
+  std::vector<double> products(n);
+  double sum = 0, weight = 0, squares = 0;
+  for (size_t i = 0; i < n; ++i) {
+    CARACAL_CHECK(std::isfinite(weights[i]) && weights[i] > 0) << weights[i];
+    products[i] = weights[i] * values[i];
+    sum += products[i];
+    weight += weights[i];
+    squares += weights[i] * weights[i];
+  }
+  interval.mean = sum / weight;
   if (n == 1 || !std::isfinite(sum)) return interval;
 
   std::vector<double> means(static_cast<size_t>(options.resamples));
@@ -68,17 +82,21 @@ Interval BootstrapMean(absl::Span<const double> values,
     const RandomStream stream({.seed = options.seed,
                                .purpose = RandomPurpose::kBootstrap,
                                .step = replicate});
-    double total = 0;
+    double total = 0, total_weight = 0;
     for (size_t i = 0; i < n; i += 4) {
       const std::array<uint32_t, 4> block = stream.Block(i);
       for (size_t k = 0; k < std::min<size_t>(4, n - i); ++k) {
         // A 32-bit draw scaled to [0, n) is uneven by n / 2^32 at most.
-        total += values[(uint64_t{block[k]} * n) >> 32];
+        const size_t row = (uint64_t{block[k]} * n) >> 32;
+        total += products[row];
+        total_weight += weights[row];
       }
     }
-    means[replicate] = total / static_cast<double>(n);
+    means[replicate] = total / total_weight;
   }
-  const double tail = TailMass(options.level, n);
+  // Student's t needs a degree of freedom, however uneven the weights.
+  const double rows = std::max(2.0, weight * weight / squares);
+  const double tail = TailMass(options.level, rows);
   interval.low = Quantile(means, tail);
   interval.high = Quantile(std::move(means), 1 - tail);
   return interval;
@@ -86,11 +104,12 @@ Interval BootstrapMean(absl::Span<const double> values,
 
 Interval BootstrapDifference(absl::Span<const double> a,
                              absl::Span<const double> b,
+                             absl::Span<const double> weights,
                              const BootstrapOptions& options) {
   CARACAL_CHECK_EQ(a.size(), b.size());
   std::vector<double> differences(a.size());
   for (size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
-  return BootstrapMean(differences, options);
+  return BootstrapWeightedMean(differences, weights, options);
 }
 
 }  // namespace caracal

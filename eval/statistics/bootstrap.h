@@ -25,10 +25,22 @@ struct BootstrapOptions {
 Interval BootstrapMean(absl::Span<const double> values,
                        const BootstrapOptions& options = {});
 
-// The mean of a[i] - b[i] and its interval: rows are resampled as pairs, so
-// what makes a row hard for both drops out. a and b have the same length.
+// The same of sum(weights[i] values[i]) / sum(weights[i]): rows are resampled
+// with their weights, and each resample's figure is the ratio of its own two
+// sums, so that the interval is about the very number that the sums of all
+// rows give. Where weights differ, the widening counts Kish's effective number
+// of rows, sum(w)^2 / sum(w^2). Weights are finite and above 0, as many as
+// values.
+Interval BootstrapWeightedMean(absl::Span<const double> values,
+                               absl::Span<const double> weights,
+                               const BootstrapOptions& options = {});
+
+// The weighted mean of a[i] - b[i] and its interval: rows are resampled as
+// pairs, so what makes a row hard for both drops out. All three have the same
+// length.
 Interval BootstrapDifference(absl::Span<const double> a,
                              absl::Span<const double> b,
+                             absl::Span<const double> weights,
                              const BootstrapOptions& options = {});
 
 }  // namespace caracal

@@ -8,6 +8,8 @@
 #include <functional>
 #include <limits>
 #include <random>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace caracal {
@@ -69,13 +71,43 @@ TEST(BootstrapDifferenceTest, PairingCancelsWhatRowsShare) {
     b.push_back(2.0 + row);
     a.push_back(b.back() + 0.03 + 0.001 * (row % 3 - 1));
   }
-  const Interval difference = BootstrapDifference(a, b);
+  const std::vector<double> weights(a.size(), 512);
+  const Interval difference = BootstrapDifference(a, b, weights);
   EXPECT_NEAR(difference.mean, 0.03, 1e-3);
   EXPECT_TRUE(difference.above_zero());
   EXPECT_LT(difference.high - difference.low, 0.002);
-  const Interval reverse = BootstrapDifference(b, a);
+  const Interval reverse = BootstrapDifference(b, a, weights);
   EXPECT_DOUBLE_EQ(reverse.mean, -difference.mean);
   EXPECT_TRUE(reverse.below_zero());
+}
+
+TEST(BootstrapWeightedMeanTest, IsTheRatioOfTheSumsOfAllRows) {
+  const std::vector<double> values = {1, 5, 2, 4, 3};
+  const std::vector<double> weights = {512, 16, 512, 32, 256};
+  const Interval interval = BootstrapWeightedMean(values, weights);
+  EXPECT_DOUBLE_EQ(interval.mean, (512 + 80 + 1024 + 128 + 768) / 1328.0);
+  EXPECT_LT(interval.low, interval.mean);
+  EXPECT_GT(interval.high, interval.mean);
+  // Rows of a hundredth of the tokens hardly count.
+  EXPECT_LT(interval.mean, BootstrapMean(values).mean - 0.5);
+}
+
+TEST(BootstrapWeightedMeanTest, EqualWeightsChangeNothing) {
+  const std::vector<double> values = {3.1, 2.7, 4.4, 3.9, 2.2, 5.0, 3.3};
+  const Interval plain = BootstrapMean(values);
+  const Interval weighted =
+      BootstrapWeightedMean(values, std::vector<double>(7, 512));
+  EXPECT_DOUBLE_EQ(weighted.mean, plain.mean);
+  EXPECT_DOUBLE_EQ(weighted.low, plain.low);
+  EXPECT_DOUBLE_EQ(weighted.high, plain.high);
+}
+
+TEST(BootstrapWeightedMeanTest, OneHeavyRowStillHasAnInterval) {
+  const Interval interval =
+      BootstrapWeightedMean({1, 2, 3}, {1e6, 1, 1}, {.resamples = 1000});
+  EXPECT_NEAR(interval.mean, 1, 1e-5);
+  EXPECT_TRUE(interval.bounded());
+  EXPECT_GE(interval.high, interval.low);
 }
 
 // How often a 95% interval of n draws holds the true mean.
@@ -119,6 +151,49 @@ TEST(BootstrapCoverageTest, SkewedRowsLoseLittle) {
   const double coverage = Coverage(64, 1, exponential);
   EXPECT_GT(coverage, 0.90);
   EXPECT_LT(coverage, 0.98);
+}
+
+// Rows as instruction data has them: half of them short and hard. The truth
+// is the loss per token, which is not the mean over rows.
+struct UnequalRows {
+  static constexpr double kShort = 64, kLong = 448;
+  static constexpr double kHard = 3, kEasy = 2;
+  static constexpr double kTruth =
+      (kShort * kHard + kLong * kEasy) / (kShort + kLong);
+
+  // Loss and scored tokens of a row.
+  static std::pair<double, double> Draw(std::mt19937_64& generator) {
+    const bool is_short = generator() >> 63;
+    const double noise = 0.5 * Normal(generator);
+    return is_short ? std::pair(kHard + noise, kShort)
+                    : std::pair(kEasy + noise, kLong);
+  }
+};
+
+double UnequalCoverage(size_t n, bool weighted) {
+  std::mt19937_64 generator(7);
+  int hits = 0;
+  const int trials = 500;
+  for (int trial = 0; trial < trials; ++trial) {
+    std::vector<double> values(n), weights(n);
+    for (size_t i = 0; i < n; ++i) {
+      std::tie(values[i], weights[i]) = UnequalRows::Draw(generator);
+    }
+    if (!weighted) weights.assign(n, 1);
+    const Interval interval = BootstrapWeightedMean(
+        values, weights,
+        {.seed = static_cast<uint64_t>(trial), .resamples = 1000});
+    hits += interval.low <= UnequalRows::kTruth &&
+            UnequalRows::kTruth <= interval.high;
+  }
+  return static_cast<double>(hits) / trials;
+}
+
+TEST(BootstrapCoverageTest, HoldsForRowsOfUnequalTokens) {
+  EXPECT_NEAR(UnequalCoverage(16, true), 0.95, kFourErrors);
+  EXPECT_NEAR(UnequalCoverage(64, true), 0.95, kFourErrors);
+  // Intervals of the mean over rows are about another number.
+  EXPECT_LT(UnequalCoverage(64, false), 0.5);
 }
 
 }  // namespace

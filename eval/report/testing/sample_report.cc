@@ -96,10 +96,11 @@ AttributionResult SampleAttribution(const SampleLosses& losses) {
                      losses.rows,
                      512,
                      30,
-                     9};
+                     9,
+                     ""};
   const std::vector<double> rows = Spread(losses.rows, generator);
   const auto mode = [&](const char* name, double loss) {
-    ModeResult m{name, loss, {}, loss + 0.06 * (loss - losses.teacher), {}};
+    ModeResult m{name, loss, {}, loss + 0.06 * (loss - losses.teacher), {}, {}};
     const std::vector<double> noise = Spread(losses.rows, generator);
     const double wide =
         losses.noise * (1 + 4 * std::abs(loss - losses.teacher));
