@@ -49,6 +49,7 @@ void Print(const Options& o, const PackResult& r, double seconds,
     json["seq_len"] = o.pack.seq_len;
     json["input_bytes"] = r.input_bytes;
     json["text_bytes"] = r.text_bytes;
+    json["replaced_sequences"] = r.replaced;
     json["seconds"] = seconds;
     json["train"] = CountsJson(o.pack.out, r.train);
     if (held_out) json["held_out"] = CountsJson(o.pack.held_out, r.held_out);
@@ -67,6 +68,12 @@ void Print(const Options& o, const PackResult& r, double seconds,
   console.out << table.ToString(console);
   console.out << Bytes(r.text_bytes) << " of text in " << Duration(seconds)
               << ", rows of " << Count(o.pack.seq_len) << " targets\n";
+  if (r.replaced > 0) {
+    console.out << Count(r.replaced)
+                << (r.replaced == 1 ? " sequence that is"
+                                    : " sequences that are")
+                << " not UTF-8 became U+FFFD\n";
+  }
 }
 
 absl::Status Pack(const Options& o, Console& console) {
@@ -91,6 +98,8 @@ absl::Status Pack(const Options& o, Console& console) {
   absl::StatusOr<PackResult> result =
       PackData(options, [&](const PackProgress& p) -> absl::Status {
         if (*stop) return absl::CancelledError("stopped; nothing was written");
+        // How much a pipe will give isn't known.
+        if (p.input_bytes_total == 0) return absl::OkStatus();
         constexpr int64_t kKib = 1024;
         if (bar == nullptr) {
           bar = std::make_unique<Progress>(
@@ -120,7 +129,11 @@ CommandBody DeclareDataPack(CLI::App& app) {
                  "tokenizer.json, GGUF file or run folder")
       ->required();
   app.add_option("--input", o->pack.inputs,
-                 "text or JSON lines, each plain, .gz or .zst")
+                 "text (.txt .text .md .raw) or JSON lines (.jsonl .ndjson), "
+                 "each plain, .gz or .zst; a name without ending (book.gz, "
+                 "/dev/stdin) is JSON lines if its text begins with an object, "
+                 "else text. Of bytes that are not UTF-8 a few become U+FFFD "
+                 "and are counted; many are refused")
       ->required();
   app.add_option("--seq-len", o->pack.seq_len, "targets a row")->required();
   app.add_option("--out", o->pack.out, "HDF5 file of packed rows")->required();
@@ -128,7 +141,8 @@ CommandBody DeclareDataPack(CLI::App& app) {
   app.add_option("--held-out-fraction", o->pack.held_out_fraction,
                  "share of the text that goes there (0.1)")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--format", o->format, "auto (by name), text or jsonl")
+  app.add_option("--format", o->format,
+                 "auto (as said of --input), text or jsonl")
       ->check(CLI::IsMember({"auto", "text", "jsonl"}));
   app.add_option("--documents", o->documents,
                  "what a document of a text file is: file or blank-lines")

@@ -9,8 +9,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status.h"
+#include "jobs/data/pipe_source.h"
 
 namespace caracal {
 namespace {
@@ -18,16 +21,28 @@ namespace {
 constexpr size_t kBlockBytes = 64 << 10;
 constexpr int kMaxZstdWindowLog = 27;  // 128 MiB, as `zstd --long`
 
+constexpr size_t kMagicBytes = 4;
+constexpr absl::string_view kGzipMagic = "\x1F\x8B";
+constexpr absl::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
+constexpr absl::string_view kZstdSkippableMagicTail = "\x2A\x4D\x18";
+
 absl::Status Damaged(const std::string& path, const char* format,
                      absl::string_view why) {
   return absl::DataLossError(
       absl::StrCat(path, ": damaged ", format, " data: ", why));
 }
 
-class PlainSource : public ByteSource {
+// "1F 8B", for messages.
+std::string HexOf(absl::string_view bytes) {
+  return absl::StrJoin(bytes, " ", [](std::string* out, char byte) {
+    absl::StrAppendFormat(out, "%02X", static_cast<uint8_t>(byte));
+  });
+}
+
+class FileSource : public ByteSource {
  public:
-  PlainSource(std::string path, std::unique_ptr<RandomAccessFile> file)
-      : path_(std::move(path)), file_(std::move(file)) {}
+  explicit FileSource(std::unique_ptr<RandomAccessFile> file)
+      : file_(std::move(file)) {}
 
   absl::StatusOr<size_t> Read(char* out, size_t bytes) override {
     ASSIGN_OR_RETURN(const size_t n, file_->ReadAt(offset_, bytes, out));
@@ -35,12 +50,35 @@ class PlainSource : public ByteSource {
     return n;
   }
   int64_t file_bytes() const override { return static_cast<int64_t>(offset_); }
+
+ private:
+  std::unique_ptr<RandomAccessFile> file_;
+  uint64_t offset_ = 0;
+};
+
+// The first bytes, which were read already to see what they are, and the rest.
+class PlainSource : public ByteSource {
+ public:
+  PlainSource(std::string path, std::string start,
+              std::unique_ptr<ByteSource> rest)
+      : path_(std::move(path)),
+        start_(std::move(start)),
+        rest_(std::move(rest)) {}
+
+  absl::StatusOr<size_t> Read(char* out, size_t bytes) override {
+    if (given_ == start_.size()) return rest_->Read(out, bytes);
+    const size_t n = start_.copy(out, bytes, given_);
+    given_ += n;
+    return n;
+  }
+  int64_t file_bytes() const override { return rest_->file_bytes(); }
   const std::string& path() const { return path_; }
 
  private:
-  std::string path_;
-  std::unique_ptr<RandomAccessFile> file_;
-  uint64_t offset_ = 0;
+  const std::string path_;
+  const std::string start_;
+  size_t given_ = 0;  // of `start_`
+  std::unique_ptr<ByteSource> rest_;
 };
 
 // What both decompressors share: a block of compressed bytes.
@@ -54,13 +92,25 @@ class CompressedSource : public ByteSource {
   const std::string& path() const { return file_->path(); }
   // The next block; empty at the end of the file.
   absl::StatusOr<absl::string_view> NextBlock() {
-    ASSIGN_OR_RETURN(const size_t n, file_->Read(block_.data(), block_.size()));
-    return absl::string_view(block_.data(), n);
+    block_begin_ += static_cast<int64_t>(block_bytes_);
+    ASSIGN_OR_RETURN(block_bytes_, file_->Read(block_.data(), block_.size()));
+    return absl::string_view(block_.data(), block_bytes_);
+  }
+  // `left` bytes of the block are not unpacked yet, and are no `format`.
+  absl::Status NotPacked(const char* format, size_t left) const {
+    const size_t at = block_bytes_ - left;
+    return absl::DataLossError(absl::StrCat(
+        path(), ": behind the ", format, " data, at byte offset ",
+        block_begin_ + static_cast<int64_t>(at), ", come bytes that are none: ",
+        HexOf(absl::string_view(block_.data() + at, std::min<size_t>(left, 4))),
+        left > 4 ? " ..." : ""));
   }
 
  private:
   std::unique_ptr<PlainSource> file_;
   std::vector<char> block_;
+  size_t block_bytes_ = 0;
+  int64_t block_begin_ = 0;  // in the file
 };
 
 class GzipSource : public CompressedSource {
@@ -92,6 +142,9 @@ class GzipSource : public CompressedSource {
         ++stream_.next_in;
         --stream_.avail_in;
         continue;
+      }
+      if (between_members_ && !first_ && *stream_.next_in != kGzipMagic[0]) {
+        return NotPacked("gzip", stream_.avail_in);
       }
       const int rc = inflate(&stream_, Z_NO_FLUSH);
       first_ = false;
@@ -132,10 +185,15 @@ class ZstdSource : public CompressedSource {
         }
         input_ = {block.data(), block.size(), 0};
       }
+      const size_t at = input_.pos;
       const size_t rc = ZSTD_decompressStream(context_, &output, &input_);
       if (ZSTD_isError(rc)) {
+        if (between_frames_ && !first_) {
+          return NotPacked("Zstandard", input_.size - at);
+        }
         return Damaged(path(), "Zstandard", ZSTD_getErrorName(rc));
       }
+      first_ = false;
       between_frames_ = rc == 0;
       // A full output buffer may have left some inside of the context.
       maybe_more_ = !between_frames_ && output.pos == output.size;
@@ -146,9 +204,45 @@ class ZstdSource : public CompressedSource {
  private:
   ZSTD_DCtx* context_;
   ZSTD_inBuffer input_ = {nullptr, 0, 0};
+  bool first_ = true;
   bool between_frames_ = true;
   bool maybe_more_ = false;
 };
+
+enum class Compression { kNone, kGzip, kZstandard };
+
+Compression CompressionOf(absl::string_view start) {
+  if (absl::StartsWith(start, kGzipMagic)) return Compression::kGzip;
+  if (start == kZstdMagic) return Compression::kZstandard;
+  // A frame to be skipped, which some programs begin with.
+  if (start.size() == kMagicBytes && (start[0] & 0xF0) == 0x50 &&
+      start.substr(1) == kZstdSkippableMagicTail) {
+    return Compression::kZstandard;
+  }
+  return Compression::kNone;
+}
+
+// A name that promises a compression must keep it.
+absl::Status CheckName(const std::string& path, absl::string_view start,
+                       Compression found) {
+  const bool gzip = absl::EndsWithIgnoreCase(path, ".gz");
+  const bool zstd = absl::EndsWithIgnoreCase(path, ".zst");
+  if (!gzip && !zstd) return absl::OkStatus();
+  if (found == (gzip ? Compression::kGzip : Compression::kZstandard)) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(
+      path, ": its name says ", gzip ? "gzip" : "Zstandard",
+      ", which begins with the bytes ", HexOf(gzip ? kGzipMagic : kZstdMagic),
+      "; found ",
+      start.empty()
+          ? "an empty file"
+          : absl::StrCat(HexOf(start), found == Compression::kGzip ? " (gzip)"
+                                       : found == Compression::kZstandard
+                                           ? " (Zstandard)"
+                                           : ""),
+      ": the file is damaged or has the wrong name"));
+}
 
 }  // namespace
 
@@ -158,16 +252,31 @@ absl::StatusOr<std::unique_ptr<ByteSource>> OpenByteSource(
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": is a folder, not a file"));
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, files->Open(path));
-  char magic[4] = {};
-  ASSIGN_OR_RETURN(const size_t n, file->ReadAt(0, sizeof(magic), magic));
-  const absl::string_view start(magic, n);
-  auto plain = std::make_unique<PlainSource>(path, std::move(file));
-  if (absl::StartsWith(start, "\x1F\x8B")) {
-    return std::make_unique<GzipSource>(std::move(plain));
+  std::unique_ptr<ByteSource> raw;
+  if (files == FileSystem::Posix() && IsPipe(path)) {
+    ASSIGN_OR_RETURN(raw, OpenPipe(path));
+  } else {
+    ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, files->Open(path));
+    raw = std::make_unique<FileSource>(std::move(file));
   }
-  if (start == "\x28\xB5\x2F\xFD") {
-    return std::make_unique<ZstdSource>(std::move(plain));
+  std::string start;
+  while (start.size() < kMagicBytes) {
+    char more[kMagicBytes];
+    ASSIGN_OR_RETURN(const size_t n,
+                     raw->Read(more, kMagicBytes - start.size()));
+    if (n == 0) break;
+    start.append(more, n);
+  }
+  const Compression compression = CompressionOf(start);
+  RETURN_IF_ERROR(CheckName(path, start, compression));
+  auto plain = std::make_unique<PlainSource>(path, start, std::move(raw));
+  switch (compression) {
+    case Compression::kGzip:
+      return std::make_unique<GzipSource>(std::move(plain));
+    case Compression::kZstandard:
+      return std::make_unique<ZstdSource>(std::move(plain));
+    case Compression::kNone:
+      break;
   }
   return plain;
 }

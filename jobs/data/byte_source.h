@@ -20,14 +20,17 @@ class ByteSource {
   virtual ~ByteSource() = default;
 
   // The number of bytes put into `out`, `bytes` > 0 at most; 0 at the end.
-  // kDataLoss: a compressed file that is cut short or damaged.
+  // kDataLoss: a compressed file that is cut short or damaged, or has other
+  // bytes behind its end.
   virtual absl::StatusOr<size_t> Read(char* out, size_t bytes) = 0;
   // Bytes of the file itself that were taken so far: for progress.
   virtual int64_t file_bytes() const = 0;
 };
 
-// The compression is told by the first bytes, not by the name. Errors name the
-// path.
+// The compression is told by the first bytes. A name that ends in .gz or .zst
+// must agree: kDataLoss when the file begins otherwise (an empty one, too),
+// which a damaged file should not pass for text. Pipes and the like are read
+// as they come. Errors name the path.
 absl::StatusOr<std::unique_ptr<ByteSource>> OpenByteSource(
     const std::string& path, FileSystem* files);
 

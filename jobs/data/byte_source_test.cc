@@ -101,9 +101,107 @@ TEST_F(ByteSourceTest, CutAndDamagedFilesAreNamed) {
                   StatusIs(absl::StatusCode::kDataLoss, HasSubstr(bad)));
     }
   }
-  const std::string trailing = Write("t.gz", Gzip("abc") + "garbage");
-  EXPECT_THAT(ReadAll(trailing, 1000),
-              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("t.gz")));
+}
+
+TEST_F(ByteSourceTest, EveryCutIsSeen) {
+  for (const std::string& bytes :
+       {Gzip("some text") + Gzip("more"), Zstd("some text") + Zstd("more")}) {
+    const bool gzip = bytes[0] == '\x1F';
+    const std::string name = gzip ? "cut.gz" : "cut.zst";
+    const size_t border = (gzip ? Gzip("some text") : Zstd("some text")).size();
+    for (size_t cut = 0; cut < bytes.size(); ++cut) {
+      const std::string path = Write(name, bytes.substr(0, cut));
+      if (cut == border) {
+        // Nothing tells that there was more.
+        EXPECT_OK(ReadAll(path, 1000));
+        continue;
+      }
+      EXPECT_THAT(ReadAll(path, 1000),
+                  StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)))
+          << cut;
+    }
+  }
+}
+
+TEST_F(ByteSourceTest, BytesBehindTheEndAreNoPartOfIt) {
+  const std::string gzip = Write("t.gz", Gzip("abc") + "garbage");
+  EXPECT_THAT(
+      ReadAll(gzip, 1000),
+      StatusIs(absl::StatusCode::kDataLoss,
+               HasSubstr(absl::StrCat("t.gz: behind the gzip data, at byte "
+                                      "offset ",
+                                      Gzip("abc").size(),
+                                      ", come bytes that are none: 67 61 72 "
+                                      "62 ..."))));
+  const std::string line_break = Write("t.gz", Gzip("abc") + "\n");
+  EXPECT_THAT(ReadAll(line_break, 1000),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("come bytes that are none: 0A")));
+  const std::string padded =
+      Write("t.gz", Gzip("abc") + std::string(9, '\0') + "x");
+  EXPECT_THAT(ReadAll(padded, 1000),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("none: 78")));
+  const std::string zstd = Write("t.zst", Zstd("abc") + "garbage");
+  EXPECT_THAT(ReadAll(zstd, 1000),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("t.zst: behind the Zstandard data")));
+}
+
+TEST_F(ByteSourceTest, ANameMustKeepWhatItPromises) {
+  const auto refused = [&](const std::string& name, const std::string& bytes,
+                           const char* expected, const char* found) {
+    const std::string path = Write(name, bytes);
+    EXPECT_THAT(ReadAll(path, 1000),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr(path), HasSubstr(expected),
+                               HasSubstr(found))));
+  };
+  const char* const gzip = "gzip, which begins with the bytes 1F 8B";
+  const char* const zstd = "Zstandard, which begins with the bytes 28 B5 2F FD";
+  std::string damaged = Gzip("abc");
+  damaged[1] = 'x';
+  refused("a.txt.gz", damaged, gzip, "found 1F 78 08 00:");
+  damaged = Zstd("abc");
+  damaged[0] = 'x';
+  refused("a.txt.zst", damaged, zstd, "found 78 B5 2F FD:");
+  refused("a.jsonl.GZ", "{\"text\": \"plain\"}", gzip, "found 7B 22 74 65:");
+  refused("a.gz", Zstd("abc"), gzip, "found 28 B5 2F FD (Zstandard):");
+  refused("a.zst", Gzip("abc"), zstd, "(gzip):");
+  refused("a.gz", "", gzip, "found an empty file:");
+  refused("a.gz", "\x1F", gzip, "found 1F:");
+  // Both formats have empty contents, too.
+  for (const auto& [name, bytes] :
+       {std::pair{"e.gz", Gzip("")}, {"e.zst", Zstd("")}}) {
+    ASSERT_OK_AND_ASSIGN(const std::string read,
+                         ReadAll(Write(name, bytes), 10));
+    EXPECT_EQ(read, "");
+  }
+}
+
+TEST_F(ByteSourceTest, ZstandardMayBeginWithAFrameToSkip) {
+  const std::string skipped("\x5A\x2A\x4D\x18\x03\0\0\0abc", 11);
+  ASSERT_OK_AND_ASSIGN(const std::string read,
+                       ReadAll(Write("a.zst", skipped + Zstd("text")), 10));
+  EXPECT_EQ(read, "text");
+}
+
+TEST_F(ByteSourceTest, PipesAreReadAsTheyCome) {
+  const std::string text = LongText().substr(0, 50000);
+  for (const std::string& bytes :
+       {text, Gzip(text), Zstd(text), std::string(), std::string("x")}) {
+    FilledPipe pipe(bytes);
+    ASSERT_OK_AND_ASSIGN(const auto source,
+                         OpenByteSource(pipe.path(), FileSystem::Posix()));
+    std::string read, block(7000, '\0');
+    while (true) {
+      ASSERT_OK_AND_ASSIGN(const size_t n,
+                           source->Read(block.data(), block.size()));
+      if (n == 0) break;
+      read.append(block, 0, n);
+    }
+    EXPECT_TRUE(read == (bytes.size() > 1 ? text : bytes)) << read.size();
+    EXPECT_EQ(source->file_bytes(), bytes.size());
+  }
 }
 
 TEST_F(ByteSourceTest, MissingFilesAndFolders) {

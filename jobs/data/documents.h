@@ -14,7 +14,10 @@
 namespace caracal {
 
 enum class InputFormat {
-  kByName,     // .jsonl .ndjson; .txt .text .md .raw; each also .gz and .zst
+  // .jsonl .ndjson; .txt .text .md .raw; each also .gz and .zst. Names without
+  // an ending of their own (book.gz, /dev/stdin): by content.
+  kByName,
+  kByContent,  // JSON lines where the text begins with an object, else text
   kJsonLines,  // one object a line
   kText,
 };
@@ -42,18 +45,23 @@ class DocumentSink {
   virtual absl::Status End() = 0;
 };
 
-// The format a file name stands for. kInvalidArgument: an unknown one.
+// The format a file name stands for; kByContent where it doesn't say.
+// kInvalidArgument: an ending that stands for another format.
 absl::StatusOr<InputFormat> FormatOfName(const std::string& path);
+
+// kJsonLines or kText, by the beginning of a file.
+InputFormat FormatOfContent(absl::string_view start);
+
+// The `source` of what follows gives valid UTF-8 (jobs/data/text_source.h).
 
 // JSON lines: objects with `instruction` and `output` (and perhaps `input`),
 // whose prompt is not in the loss, or with `text`. Blank lines are left out.
-// Errors name path and line.
+// Errors name path and line. Here as below long texts are given out in pieces
+// (jobs/data/text_pieces.h) whose tokens are those of the whole.
 absl::Status ReadJsonLines(const std::string& path, ByteSource* source,
                            DocumentSink* sink);
 
-// Plain text. Documents are given out in pieces of about 1 MiB, cut between a
-// letter and a space, where the patterns of the known tokenizers always have
-// the border of a word, so that the tokens are those of the whole.
+// Plain text.
 //
 // With kWholeFile and 0 <= split_at, in bytes, the file is two documents:
 // kTrain up to the first line break at or after that, kHeldOut from there on.

@@ -1,5 +1,7 @@
 #include "jobs/data/documents.h"
 
+#include <sys/resource.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "jobs/data/alpaca.h"
 #include "jobs/data/line_reader.h"
 #include "jobs/data/test_support.h"
+#include "jobs/data/text_source.h"
 
 namespace caracal {
 namespace {
@@ -17,26 +20,9 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Bytes of a string, at most 7 a read, so that borders fall everywhere.
-class StringSource : public ByteSource {
- public:
-  explicit StringSource(absl::string_view text, size_t step = 7)
-      : left_(text), step_(step) {}
-  absl::StatusOr<size_t> Read(char* out, size_t bytes) override {
-    const size_t n = std::min({bytes, step_, left_.size()});
-    std::copy_n(left_.begin(), n, out);
-    left_.remove_prefix(n);
-    return n;
-  }
-  int64_t file_bytes() const override { return 0; }
-
- private:
-  absl::string_view left_;
-  size_t step_;
-};
-
 absl::StatusOr<std::vector<std::string>> Json(absl::string_view text) {
-  StringSource source(text);
+  StringSource bytes(text);
+  TextSource source("a", &bytes);
   RecordingSink sink;
   RETURN_IF_ERROR(ReadJsonLines("a.jsonl", &source, &sink));
   EXPECT_EQ(sink.ended, sink.documents.size());
@@ -46,7 +32,8 @@ absl::StatusOr<std::vector<std::string>> Json(absl::string_view text) {
 absl::StatusOr<std::vector<std::string>> Text(absl::string_view text,
                                               TextDocuments documents,
                                               int64_t split_at = -1) {
-  StringSource source(text);
+  StringSource bytes(text);
+  TextSource source("a", &bytes);
   RecordingSink sink;
   RETURN_IF_ERROR(ReadText("a.txt", {documents, split_at}, &source, &sink));
   EXPECT_EQ(sink.ended, sink.documents.size());
@@ -74,16 +61,34 @@ TEST(FormatOfName, KnowsEndings) {
     ASSERT_OK_AND_ASSIGN(const InputFormat format, FormatOfName(name));
     EXPECT_EQ(format, InputFormat::kText) << name;
   }
-  for (const char* name : {"a.json", "a.pdf", "txt", "a.txt.xz", "a.gz"}) {
+  for (const char* name : {"a.jsonl.GZ", "a.TXT.Zst"}) {
+    EXPECT_OK(FormatOfName(name));
+  }
+  for (const char* name : {"book.gz", "book.zst", "a.b/book", "/dev/stdin",
+                           "/proc/self/fd/12", "txt", ".gz"}) {
+    ASSERT_OK_AND_ASSIGN(const InputFormat format, FormatOfName(name));
+    EXPECT_EQ(format, InputFormat::kByContent) << name;
+  }
+  for (const char* name : {"a.json", "a.pdf", "a.txt.xz", "a.csv.gz"}) {
     EXPECT_THAT(FormatOfName(name),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          AllOf(HasSubstr(name), HasSubstr(".jsonl"))));
   }
 }
 
+TEST(FormatOfContent, JsonLinesBeginWithAnObject) {
+  for (const char* start : {"{\"text\": 1", " \n{ \"a", "{}", "\r\n{\n\""}) {
+    EXPECT_EQ(FormatOfContent(start), InputFormat::kJsonLines) << start;
+  }
+  for (const char* start :
+       {"", "text", "{", "{{cite}}", "{a", "[{\"a\"", "\""}) {
+    EXPECT_EQ(FormatOfContent(start), InputFormat::kText) << start;
+  }
+}
+
 TEST(LineReader, LinesOfAllKinds) {
   StringSource source(
-      "\xEF\xBB\xBFone\r\n\nthree\xEF\xBB\xBF\n"
+      "one\r\n\nthree\xEF\xBB\xBF\n"
       "a long line, longer than a read\nlast");
   LineReader reader("a", &source);
   std::vector<std::string> lines;
@@ -137,7 +142,6 @@ TEST(JsonLines, BadLinesAreNamed) {
                                            HasSubstr(message))));
   };
   refused("{\"text\": ", "not valid JSON at byte ");
-  refused("{\"text\": \"a\xFF\"}", "not valid JSON");
   refused("hello", "not valid JSON");
   refused("[{\"text\": \"a\"}]", "a JSON object expected, not array");
   refused("{\"text\": 5}", "\"text\": a string expected, not number");
@@ -149,12 +153,62 @@ TEST(JsonLines, BadLinesAreNamed) {
   refused("{\"instruction\": \"a\", \"answer\": \"b\"}",
           "neither \"text\" nor");
   refused("{}", "among the fields ()");
-  refused(absl::string_view("{\0}", 3), "a zero byte");
+  refused("{\"text\": \"a\"} {}", "not valid JSON");
+  refused("{\"text\": \"\\ud800\"}", "not valid JSON");
+  EXPECT_THAT(Json(absl::string_view("{}\n{\0}", 6)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("a: line 2: a zero byte")));
+}
+
+TEST(JsonLines, OtherFieldsAreOfNoInterest) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto documents,
+      Json("{\"id\": [1, {\"text\": \"inner\"}], \"text\": \"a\", "
+           "\"meta\": {\"text\": 7, \"output\": []}, \"x\": null}\n"
+           "{\"text\": \"first\", \"text\": \"last\"}\n"));
+  EXPECT_THAT(documents, ElementsAre("turn|(a)", "turn|(last)"));
+}
+
+// What nobody asks for takes no memory: a document of it would take gigabytes
+// (and some readers recurse).
+TEST(JsonLines, DeepAndLongValuesAreSkipped) {
+  const size_t depth = 20 << 20;
+  const std::string line =
+      "{\"text\": \"a\", \"x\": " + std::string(depth, '[') +
+      std::string(depth, ']') + "}";
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_DATA, &before), 0);
+  rlimit limit = before;
+  limit.rlim_cur = size_t{512} << 20;
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+  StringSource source(line, 1 << 20);
+  RecordingSink sink;
+  const absl::Status status = ReadJsonLines("a.jsonl", &source, &sink);
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &before), 0);
+  ASSERT_OK(status);
+  EXPECT_THAT(sink.documents, ElementsAre("turn|(a)"));
+}
+
+TEST(JsonLines, LongTextsComeInPieces) {
+  std::string text;
+  while (text.size() < 3000000) text += "some words, and more ";
+  for (const std::string& line :
+       {absl::StrCat("{\"text\": \"", text, "\"}"),
+        absl::StrCat("{\"instruction\": \"", text, "\", \"output\": \"", text,
+                     "\"}")}) {
+    StringSource source(line, 100000);
+    RecordingSink sink;
+    ASSERT_OK(ReadJsonLines("a.jsonl", &source, &sink));
+    ASSERT_EQ(sink.documents.size(), 1);
+    EXPECT_GE(sink.pieces, 3);
+    EXPECT_LE(sink.largest_piece, 1 << 20);
+    EXPECT_THAT(sink.documents[0], HasSubstr(text));
+  }
 }
 
 TEST(WholeFile, IsOneDocumentAsItIs) {
   for (const std::string& text : {std::string("a b\r\n\r\n  c\n"),
-                                  std::string("é"), std::string("x\xFFy")}) {
+                                  std::string("é"), std::string("x\uFFFDy")}) {
     ASSERT_OK_AND_ASSIGN(const auto documents,
                          Text(text, TextDocuments::kWholeFile));
     EXPECT_THAT(documents, ElementsAre(absl::StrCat("turn|(", text, ")")));
@@ -211,7 +265,7 @@ TEST(WholeFile, LongTextComesInPieces) {
 TEST(WholeFile, BinaryIsRefused) {
   EXPECT_THAT(Text(absl::string_view("a\n\0b", 4), TextDocuments::kWholeFile),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("a.txt: line 2: a zero byte")));
+                       HasSubstr("a: line 2: a zero byte")));
 }
 
 TEST(BlankLines, DivideDocuments) {
@@ -225,7 +279,7 @@ TEST(BlankLines, DivideDocuments) {
   EXPECT_TRUE(none.empty());
   EXPECT_THAT(Text(absl::string_view("a\n\0b", 4), TextDocuments::kBlankLines),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("a.txt: line 2: a zero byte")));
+                       HasSubstr("a: line 2: a zero byte")));
 }
 
 }  // namespace

@@ -1,99 +1,66 @@
 // JSON lines as documents.
-#include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/io/quoted.h"
 #include "jobs/data/alpaca.h"
 #include "jobs/data/documents.h"
+#include "jobs/data/json_record.h"
 #include "jobs/data/line_reader.h"
+#include "jobs/data/text_pieces.h"
 
 namespace caracal {
 namespace {
 
-using Json = nlohmann::json;
-
-// One line of a file, for messages.
-class Line {
- public:
-  Line(const std::string& path, int64_t number)
-      : path_(path), number_(number) {}
-
-  absl::Status Error(absl::string_view message) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path_, ": line ", number_, ": ", message));
-  }
-
-  absl::StatusOr<Json> Parse(absl::string_view text) const {
-    if (text.find('\0') != absl::string_view::npos) {
-      return Error("a zero byte; this is binary data, not JSON lines");
-    }
-    try {
-      return Json::parse(text.begin(), text.end());
-    } catch (const Json::parse_error& error) {
-      return Error(absl::StrCat("not valid JSON at byte ", error.byte, ": ",
-                                Quoted(text)));
-    } catch (const Json::exception& error) {
-      return Error(absl::StrCat("not valid JSON: ", Quoted(error.what())));
-    }
-  }
-
-  absl::StatusOr<std::string> Field(const Json& object,
-                                    const char* name) const {
-    const Json& value = object[name];
-    if (value.is_string()) return value.get<std::string>();
-    return Error(absl::StrCat("\"", name, "\": a string expected, not ",
-                              value.type_name()));
-  }
-
- private:
-  const std::string& path_;
-  int64_t number_;
-};
-
-absl::Status AddInstruction(const Line& line, const Json& object,
-                            DocumentSink* sink) {
-  ASSIGN_OR_RETURN(const std::string instruction,
-                   line.Field(object, "instruction"));
-  ASSIGN_OR_RETURN(const std::string output, line.Field(object, "output"));
-  std::string input;
-  const auto it = object.find("input");
-  if (it != object.end() && !it->is_null()) {
-    ASSIGN_OR_RETURN(input, line.Field(object, "input"));
-  }
-  RETURN_IF_ERROR(sink->Begin(Part::kByTurn));
-  RETURN_IF_ERROR(sink->Add(AlpacaPrompt(instruction, input), false));
-  RETURN_IF_ERROR(sink->Add(output, true));
-  return sink->End();
+bool IsInstruction(const JsonRecord& record) {
+  return record.instruction.type != nullptr && record.output.type != nullptr;
 }
 
-absl::Status AddObject(const Line& line, const Json& object,
-                       DocumentSink* sink) {
-  if (!object.is_object()) {
-    return line.Error(
-        absl::StrCat("a JSON object expected, not ", object.type_name()));
+absl::Status CheckText(const char* name, const JsonField& field) {
+  if (field.type == absl::string_view("string")) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", name, "\": a string expected, not ", field.type));
+}
+
+// Whether the record makes a document. Errors say what is wrong, not where.
+absl::Status CheckRecord(const JsonRecord& record) {
+  if (record.type != absl::string_view("object")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a JSON object expected, not ", record.type));
   }
-  // Alpaca's own files carry a ready-made `text` too: the fields say more.
-  if (object.contains("instruction") && object.contains("output")) {
-    return AddInstruction(line, object, sink);
+  if (IsInstruction(record)) {
+    RETURN_IF_ERROR(CheckText("instruction", record.instruction));
+    RETURN_IF_ERROR(CheckText("output", record.output));
+    const char* const input = record.input.type;
+    if (input == nullptr || input == absl::string_view("null")) {
+      return absl::OkStatus();
+    }
+    return CheckText("input", record.input);
   }
-  if (object.contains("text")) {
-    ASSIGN_OR_RETURN(const std::string text, line.Field(object, "text"));
-    RETURN_IF_ERROR(sink->Begin(Part::kByTurn));
-    RETURN_IF_ERROR(sink->Add(text, true));
-    return sink->End();
-  }
+  if (record.text.type != nullptr) return CheckText("text", record.text);
   std::vector<std::string> names;
-  for (const auto& [name, value] : object.items()) {
+  for (const std::string& name : record.names) {
     names.push_back(Quoted(name, 20));
-    if (names.size() == 8) break;
   }
-  return line.Error(absl::StrCat(
+  return absl::InvalidArgumentError(absl::StrCat(
       "neither \"text\" nor \"instruction\" and \"output\" among the fields (",
       absl::StrJoin(names, ", "), ")"));
+}
+
+absl::Status AddRecord(const JsonRecord& record, DocumentSink* sink) {
+  RETURN_IF_ERROR(sink->Begin(Part::kByTurn));
+  // Alpaca's own files carry a ready-made `text` too: the fields say more.
+  if (IsInstruction(record)) {
+    RETURN_IF_ERROR(AddInPieces(
+        AlpacaPrompt(record.instruction.text, record.input.text), false, sink));
+    RETURN_IF_ERROR(AddInPieces(record.output.text, true, sink));
+  } else {
+    RETURN_IF_ERROR(AddInPieces(record.text.text, true, sink));
+  }
+  return sink->End();
 }
 
 }  // namespace
@@ -106,9 +73,14 @@ absl::Status ReadJsonLines(const std::string& path, ByteSource* source,
     ASSIGN_OR_RETURN(const bool more, lines.Next(&text));
     if (!more) return absl::OkStatus();
     if (absl::StripAsciiWhitespace(text).empty()) continue;
-    const Line line(path, lines.line_number());
-    ASSIGN_OR_RETURN(const Json object, line.Parse(text));
-    RETURN_IF_ERROR(AddObject(line, object, sink));
+    const absl::StatusOr<JsonRecord> record = ParseJsonRecord(text);
+    const absl::Status checked =
+        record.ok() ? CheckRecord(*record) : record.status();
+    if (!checked.ok()) {
+      return Annotate(checked,
+                      absl::StrCat(path, ": line ", lines.line_number()));
+    }
+    RETURN_IF_ERROR(AddRecord(*record, sink));
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
 
@@ -21,7 +20,6 @@ absl::StatusOr<bool> LineReader::Next(absl::string_view* line) {
       const size_t stop = end == std::string::npos ? buffer_.size() : end;
       *line = absl::string_view(buffer_).substr(begin_, stop - begin_);
       absl::ConsumeSuffix(line, "\r");
-      if (line_number_ == 0) absl::ConsumePrefix(line, "\xEF\xBB\xBF");
       begin_ = end == std::string::npos ? stop : stop + 1;
       ++line_number_;
       return true;

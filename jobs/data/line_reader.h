@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -17,8 +18,7 @@ class LineReader {
  public:
   static constexpr size_t kMaxLineBytes = size_t{64} << 20;
 
-  // `source` outlives it; `path` is for messages. A UTF-8 byte order mark at
-  // the start is left out.
+  // `source` outlives it; `path` is for messages.
   LineReader(std::string path, ByteSource* source)
       : path_(std::move(path)), source_(source) {}
 

@@ -5,9 +5,13 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "jobs/data/byte_source.h"
+#include "jobs/data/pipe_source.h"
+#include "jobs/data/same_file.h"
+#include "jobs/data/text_source.h"
 
 namespace caracal {
 namespace {
@@ -28,11 +32,12 @@ class Packer : public DocumentSink {
   absl::Status Commit();
 
   absl::Status ReadInput(const std::string& path);
-  absl::Status CountInputs();
+  absl::Status CheckInputs();
   PackResult Result() const;
   absl::Status Report();
 
  private:
+  absl::Status ReadTextInput(const std::string& path, TextSource* source);
   // The byte of a text file from which on it is held out; -1: nowhere.
   absl::StatusOr<int64_t> SplitAt(const std::string& path) const;
   bool HasHeldOut() const { return !options_.held_out.empty(); }
@@ -50,10 +55,12 @@ class Packer : public DocumentSink {
   int64_t turns_ = 0;             // documents dealt out by turn
   std::vector<int32_t> ids_;
 
-  const ByteSource* source_ = nullptr;
+  const TextSource* source_ = nullptr;
+  bool seen_text_ = false;  // in this input: more than white space
   PackProgress progress_;
-  int64_t read_before_ = 0;  // bytes of the inputs that are done
-  int64_t reported_at_ = 0;  // bytes of text
+  int64_t read_before_ = 0;      // bytes of the inputs that are done
+  int64_t replaced_before_ = 0;  // sequences of these
+  int64_t reported_at_ = 0;      // bytes of text
 };
 
 absl::Status Packer::Open() {
@@ -91,6 +98,7 @@ absl::Status Packer::Add(absl::string_view text, bool in_loss) {
     RETURN_IF_ERROR(current_->Add(tokenizer_.prefix_ids(), in_loss));
   }
   RETURN_IF_ERROR(current_->Add(ids_, in_loss));
+  seen_text_ = seen_text_ || !absl::StripAsciiWhitespace(text).empty();
   progress_.so_far.text_bytes += static_cast<int64_t>(text.size());
   if (progress_.so_far.text_bytes - reported_at_ < kProgressBytes) {
     return absl::OkStatus();
@@ -109,6 +117,13 @@ absl::Status Packer::End() {
 
 absl::StatusOr<int64_t> Packer::SplitAt(const std::string& path) const {
   if (!HasHeldOut()) return -1;
+  if (options_.files == FileSystem::Posix() && IsPipe(path)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path,
+        ": is a pipe, and how long its text is can't be known before its "
+        "last part is to be held out: give a file, or let blank lines "
+        "divide it into documents"));
+  }
   // A compressed file doesn't say how much text it holds: read it for that.
   ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source,
                    OpenByteSource(path, options_.files));
@@ -124,38 +139,49 @@ absl::StatusOr<int64_t> Packer::SplitAt(const std::string& path) const {
 }
 
 absl::Status Packer::ReadInput(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> bytes,
+                   OpenByteSource(path, options_.files));
+  TextSource source(path, bytes.get());
   InputFormat format = options_.format;
   if (format == InputFormat::kByName) {
     ASSIGN_OR_RETURN(format, FormatOfName(path));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<ByteSource> source,
-                   OpenByteSource(path, options_.files));
-  source_ = source.get();
+  if (format == InputFormat::kByContent) {
+    ASSIGN_OR_RETURN(const absl::string_view start, source.Peek());
+    format = FormatOfContent(start);
+  }
+  source_ = &source;
+  seen_text_ = false;
   progress_.input = path;
-  const int64_t documents_before =
-      Result().train.documents + Result().held_out.documents;
-  if (format == InputFormat::kJsonLines) {
-    RETURN_IF_ERROR(ReadJsonLines(path, source.get(), this));
-  } else {
-    TextOptions text = {.documents = options_.text_documents};
-    if (text.documents == TextDocuments::kWholeFile) {
-      ASSIGN_OR_RETURN(text.split_at, SplitAt(path));
-    }
-    RETURN_IF_ERROR(ReadText(path, text, source.get(), this));
-  }
-  read_before_ += source->file_bytes();
+  const absl::Status status = format == InputFormat::kJsonLines
+                                  ? ReadJsonLines(path, &source, this)
+                                  : ReadTextInput(path, &source);
   source_ = nullptr;
-  if (Result().train.documents + Result().held_out.documents ==
-      documents_before) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": is empty: there is no text in it"));
-  }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(status);
+  read_before_ += source.file_bytes();
+  replaced_before_ += source.replaced();
+  if (seen_text_) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, ": there is no text in it",
+      source.file_bytes() == 0 ? ": it is empty" : " but white space"));
 }
 
-absl::Status Packer::CountInputs() {
+absl::Status Packer::ReadTextInput(const std::string& path,
+                                   TextSource* source) {
+  TextOptions text = {.documents = options_.text_documents};
+  if (text.documents == TextDocuments::kWholeFile) {
+    ASSIGN_OR_RETURN(text.split_at, SplitAt(path));
+  }
+  return ReadText(path, text, source, this);
+}
+
+// Better refused now than after hours.
+absl::Status Packer::CheckInputs() {
   for (const std::string& path : options_.inputs) {
-    // Better refused now than after hours.
+    if (options_.files->IsFolder(path)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": is a folder; give the files in it that are to be read"));
+    }
     if (options_.format == InputFormat::kByName) {
       RETURN_IF_ERROR(FormatOfName(path).status());
     }
@@ -169,6 +195,8 @@ PackResult Packer::Result() const {
   PackResult result = progress_.so_far;
   result.input_bytes =
       read_before_ + (source_ == nullptr ? 0 : source_->file_bytes());
+  result.replaced =
+      replaced_before_ + (source_ == nullptr ? 0 : source_->replaced());
   result.train = train_->counts();
   if (held_out_ != nullptr) result.held_out = held_out_->counts();
   return result;
@@ -209,6 +237,7 @@ absl::Status Packer::CommitOne(const std::string& path, const char* split,
   RETURN_IF_ERROR(set("masked_tokens", counts.masked_tokens));
   RETURN_IF_ERROR(set("dropped_rows", counts.dropped_rows));
   RETURN_IF_ERROR(set("dropped_tail_tokens", counts.dropped_tail_tokens));
+  RETURN_IF_ERROR(set("replaced_sequences", Result().replaced));
   return absl::OkStatus();
 }
 
@@ -223,6 +252,33 @@ absl::Status Packer::Commit() {
   // Both are complete before either appears.
   RETURN_IF_ERROR(train_->Commit());
   if (HasHeldOut()) return held_out_->Commit();
+  return absl::OkStatus();
+}
+
+// No path may stand for two things: an output would replace an input, or the
+// other output. An output begins under a temporary name.
+absl::Status CheckPaths(const PackOptions& options) {
+  std::vector<std::string> outputs = {options.out};
+  if (!options.held_out.empty()) outputs.push_back(options.held_out);
+  for (const std::string& out : outputs) {
+    if (options.files->IsFolder(out)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(out, ": is a folder, not a file to write"));
+    }
+    for (const std::string& input : options.inputs) {
+      if (!SameFile(input, out) && !SameFile(input, out + ".tmp")) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(input, ": is an input and an output at once (", out,
+                       " is written by way of ", out, ".tmp)"));
+    }
+  }
+  if (!options.held_out.empty() &&
+      (SameFile(options.out, options.held_out) ||
+       SameFile(options.out + ".tmp", options.held_out) ||
+       SameFile(options.out, options.held_out + ".tmp"))) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.out, ": is the output and the held-out file at once"));
+  }
   return absl::OkStatus();
 }
 
@@ -245,21 +301,12 @@ absl::Status CheckOptions(const PackOptions& options) {
                                 ? " is given without a held-out file"
                                 : " is out of range: between 0 and 1"));
   }
-  if (options.held_out == options.out) {
-    return bad(absl::StrCat(options.out,
-                            ": is the output and the held-out file at once"));
-  }
-  for (const std::string& input : options.inputs) {
-    if (input == options.out || input == options.held_out) {
-      return bad(absl::StrCat(input, ": is an input and an output at once"));
-    }
-  }
   if (options.tokenizer->eos_id() < 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         options.tokenizer->source(),
         ": the tokenizer names no EOS token, which ends each document"));
   }
-  return absl::OkStatus();
+  return CheckPaths(options);
 }
 
 }  // namespace
@@ -268,7 +315,7 @@ absl::StatusOr<PackResult> PackData(const PackOptions& options,
                                     const PackProgressFn& progress) {
   RETURN_IF_ERROR(CheckOptions(options));
   Packer packer(options, progress);
-  RETURN_IF_ERROR(packer.CountInputs());
+  RETURN_IF_ERROR(packer.CheckInputs());
   RETURN_IF_ERROR(packer.Open());
   for (const std::string& input : options.inputs) {
     RETURN_IF_ERROR(packer.ReadInput(input));

@@ -25,7 +25,7 @@
 namespace caracal {
 
 struct PackOptions {
-  std::vector<std::string> inputs;       // read in this order
+  std::vector<std::string> inputs;       // read in this order; pipes, too
   const Tokenizer* tokenizer = nullptr;  // needed, with an EOS
   int64_t seq_len = 0;                   // N, [1, 2^24 - 2]
   std::string out;                       // HDF5; replaced when done
@@ -46,13 +46,15 @@ struct PackOptions {
 struct PackResult {
   int64_t input_bytes = 0;  // of the files as they are, compressed or not
   int64_t text_bytes = 0;   // encoded, templates included
-  PackedCounts train;       // in `out`
+  // Sequences of the inputs that are not UTF-8; each became U+FFFD.
+  int64_t replaced = 0;
+  PackedCounts train;  // in `out`
   PackedCounts held_out;
 };
 
 struct PackProgress {
   int64_t input_bytes = 0;        // read so far
-  int64_t input_bytes_total = 0;  // of all files
+  int64_t input_bytes_total = 0;  // of all files; 0: only pipes
   std::string input;              // the file being read
   PackResult so_far;
 };
@@ -60,16 +62,17 @@ struct PackProgress {
 // which returns it and leaves no output.
 using PackProgressFn = std::function<absl::Status(const PackProgress&)>;
 
-// Memory is bounded: a few MiB, the longest line of JSON (at most 64 MiB), and
-// the window of Zstandard. The same inputs and options give the same bytes.
-// Outputs appear whole or not at all; on any error neither is touched (but
-// `out` may be in place when putting `held_out` in its place fails).
+// Memory is bounded: a few MiB, the longest line of JSON (at most 64 MiB)
+// twice, and the window of Zstandard. The same inputs and options give the same
+// bytes. Outputs appear whole or not at all; on any error neither is touched
+// (but `out` may be in place when putting `held_out` in its place fails).
 //
 // kInvalidArgument: bad options; an input without text, of an unknown kind or
-// that is binary; a bad line, named with file and number; too little text for
-// one row. kNotFound: no such input. kDataLoss: a damaged compressed input.
-// kFailedPrecondition: a tokenizer without EOS. kResourceExhausted: the disk
-// is full.
+// that is binary or not UTF-8; a bad line, named with file and number; too
+// little text for one row; a pipe whose last part is to be held out, for which
+// it would have to be read twice. kNotFound: no such input. kDataLoss: a
+// damaged compressed input. kFailedPrecondition: a tokenizer without EOS.
+// kResourceExhausted: the disk is full.
 absl::StatusOr<PackResult> PackData(const PackOptions& options,
                                     const PackProgressFn& progress = nullptr);
 

@@ -1,6 +1,7 @@
 #include "jobs/data/pack.h"
 
 #include <hdf5.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -241,6 +242,90 @@ TEST_F(PackTest, FilesHoldNoTimes) {
   H5Fclose(file);
 }
 
+TEST_F(PackTest, FewBadSequencesAreReplacedAndCounted) {
+  const std::string filler(500, 'x');
+  const std::vector<std::string> inputs = {
+      Write("a.txt", filler + "\xFF\xFF" + filler),
+      Write("b.jsonl", "{\"text\": \"" + filler + "\xE4\xB8\"}\n"),
+      Write("c.txt", "good")};
+  ASSERT_OK_AND_ASSIGN(const PackResult result, PackData(Options(inputs, 1)));
+  EXPECT_EQ(result.replaced, 3);
+  EXPECT_EQ(tokenizer_->Decode(Read(out_).tokens),
+            filler + "\uFFFD\uFFFD" + filler + "<eos>" + filler +
+                "\uFFFD<eos>good" + "<eos>");
+  ASSERT_OK_AND_ASSIGN(const hdf5::File file, hdf5::File::Open(out_));
+  EXPECT_EQ(file.IntAttribute("/", "replaced_sequences").value_or(-1), 3);
+}
+
+TEST_F(PackTest, PipesAndNamesWithoutEnding) {
+  for (const auto& [bytes, documents] :
+       {std::pair{std::string("one two\n\nthree"), 1},
+        {Gzip("one two\n\nthree"), 1},
+        {std::string("{\"text\": \"one two\"}\n{\"text\": \"three\"}"), 2}}) {
+    const FilledPipe pipe(bytes);
+    for (const std::string& input : {pipe.path(), Write("book", bytes)}) {
+      SCOPED_TRACE(input);
+      ASSERT_OK_AND_ASSIGN(const PackResult result, PackData(Options({input})));
+      EXPECT_EQ(result.train.documents, documents);
+      EXPECT_EQ(result.input_bytes, bytes.size());
+    }
+  }
+  const FilledPipe pipe("one\n\ntwo\n\nthree\n\nfour\n");
+  PackOptions options = Options({pipe.path()}, 1);
+  options.held_out = folder_.File("held.h5");
+  options.held_out_fraction = 0.5;
+  EXPECT_THAT(PackData(options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(pipe.path()), HasSubstr("is a pipe"))));
+  const FilledPipe again("one\n\ntwo\n\nthree\n\nfour\n");
+  options.inputs = {again.path()};
+  options.text_documents = TextDocuments::kBlankLines;
+  ASSERT_OK_AND_ASSIGN(const PackResult result, PackData(options));
+  EXPECT_EQ(result.train.documents, 2);
+  EXPECT_EQ(result.held_out.documents, 2);
+}
+
+TEST_F(PackTest, OneFileUnderTwoNamesIsSeen) {
+  const std::string text = "abcdefghijklmnop";
+  const std::string input = Write("a.txt", text);
+  const std::string link = folder_.File("link.txt");
+  const std::string folder_link = folder_.File("folder");
+  ASSERT_EQ(symlink(input.c_str(), link.c_str()), 0);
+  ASSERT_EQ(symlink(folder_.path().c_str(), folder_link.c_str()), 0);
+  const auto refused = [&](const std::string& in, const std::string& out,
+                           const std::string& held_out) {
+    PackOptions options = Options({in}, 3);
+    options.out = out;
+    options.held_out = held_out;
+    options.held_out_fraction = held_out.empty() ? 0 : 0.5;
+    EXPECT_THAT(PackData(options), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("at once")))
+        << in << " " << out << " " << held_out;
+    EXPECT_EQ(ReadBytes(input), text);
+  };
+  const std::string dotted = folder_.path() + "/./a.txt";
+  refused(input, dotted, "");
+  refused(link, input, "");
+  refused(input, folder_link + "/a.txt", "");
+  refused(input, out_, dotted);
+  refused(input, out_, folder_link + "/out.h5");
+  refused(input, out_, out_ + ".tmp");
+  // Would be emptied before it is read.
+  const std::string temporary = folder_.File("x.h5.tmp");
+  ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(temporary, text));
+  PackOptions options = Options({temporary}, 3);
+  options.format = InputFormat::kText;
+  options.out = folder_.File("x.h5");
+  EXPECT_THAT(PackData(options), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("at once")));
+  EXPECT_EQ(ReadBytes(temporary), text);
+
+  options = Options({input}, 3);
+  options.out = folder_.path();
+  EXPECT_THAT(PackData(options), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("is a folder")));
+}
+
 TEST_F(PackTest, InputsAreReadInOrder) {
   const std::string a = Write("a.txt", "aaa");
   const std::string b = Write("b.jsonl", "{\"text\": \"bbb\"}");
@@ -339,10 +424,22 @@ TEST_F(PackTest, BadInputsAreNamedAndLeaveNothing) {
   };
   using absl::StatusCode;
   refused(Write("empty.txt", ""), StatusCode::kInvalidArgument, "is empty");
-  refused(Write("empty.jsonl", "\n\n"), StatusCode::kInvalidArgument,
-          "is empty");
-  refused(Write("none.jsonl", "{\"text\": \"\"}"), StatusCode::kInvalidArgument,
-          "is empty");
+  const char* const no_text = "there is no text in it but white space";
+  for (const auto& [name, text] : {std::pair{"empty.jsonl", "\n\n"},
+                                   {"none.jsonl", "{\"text\": \"\"}"},
+                                   {"white.jsonl", "{\"text\": \" \\n\"}"},
+                                   {"white.txt", " \n\t\r\n"}}) {
+    refused(Write(name, text), StatusCode::kInvalidArgument, no_text);
+  }
+  refused(Write("nothing.txt.gz", Gzip("")), StatusCode::kInvalidArgument,
+          no_text);
+  refused(Write("wrong.txt.gz", "plain text, or what is left of a file"),
+          StatusCode::kDataLoss, "its name says gzip");
+  refused(Write("latin1.txt", "caf\xE9 cr\xE8me"), StatusCode::kInvalidArgument,
+          "line 1: the byte 0xE9 at byte offset 3 is not UTF-8");
+  refused(Write("latin1.jsonl", "{\"text\": \"\xE9\xE8\"}"),
+          StatusCode::kInvalidArgument, "the byte 0xE9 at byte offset 10");
+  refused(folder_.path(), StatusCode::kInvalidArgument, "is a folder; give");
   refused(Write("bin.txt", absl::string_view("ab\n\0", 4)),
           StatusCode::kInvalidArgument, "line 2: a zero byte");
   refused(Write("bad.jsonl", "{\"text\": \"a\"}\n{\"txt\": \"b\"}"),

@@ -1,20 +1,24 @@
-// For tests of this folder: a tokenizer of bytes, compressed bytes, and
-// documents as strings.
+// For tests of this folder: a tokenizer of bytes, compressed bytes, sources of
+// bytes, and documents as strings.
 #ifndef CARACAL_JOBS_DATA_TEST_SUPPORT_H_
 #define CARACAL_JOBS_DATA_TEST_SUPPORT_H_
 
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_matchers.h"
 #include "core/io/tokenizer/byte_alphabet.h"
 #include "core/io/tokenizer/tokenizer.h"
+#include "jobs/data/byte_source.h"
 #include "jobs/data/documents.h"
 
 namespace caracal {
@@ -61,6 +65,43 @@ inline std::string Zstd(absl::string_view text) {
   out.resize(size);
   return out;
 }
+
+// Bytes of a string, at most 7 a read, so that borders fall everywhere.
+class StringSource : public ByteSource {
+ public:
+  explicit StringSource(absl::string_view text, size_t step = 7)
+      : left_(text), step_(step) {}
+  absl::StatusOr<size_t> Read(char* out, size_t bytes) override {
+    const size_t n = std::min({bytes, step_, left_.size()});
+    std::copy_n(left_.begin(), n, out);
+    left_.remove_prefix(n);
+    return n;
+  }
+  int64_t file_bytes() const override { return 0; }
+
+ private:
+  absl::string_view left_;
+  size_t step_;
+};
+
+// A pipe with these bytes in it, at most 64 KiB, and nobody to write more.
+class FilledPipe {
+ public:
+  explicit FilledPipe(absl::string_view bytes) {
+    int ends[2];
+    CARACAL_CHECK(pipe(ends) == 0);
+    CARACAL_CHECK(bytes.size() <= 65536 &&
+                  write(ends[1], bytes.data(), bytes.size()) ==
+                      static_cast<ssize_t>(bytes.size()));
+    close(ends[1]);
+    end_ = ends[0];
+  }
+  ~FilledPipe() { close(end_); }
+  std::string path() const { return absl::StrCat("/proc/self/fd/", end_); }
+
+ private:
+  int end_;
+};
 
 // Collects documents as "part|(text)[prompt]...": pieces in the loss in round
 // brackets, others in square ones. Pieces of one kind are joined.

@@ -3,42 +3,20 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "core/base/status.h"
 #include "jobs/data/documents.h"
 #include "jobs/data/line_reader.h"
-#include "jobs/data/text_check.h"
+#include "jobs/data/text_pieces.h"
 
 namespace caracal {
 namespace {
 
 constexpr size_t kReadBytes = 256 << 10;
-constexpr size_t kPieceBytes = 1 << 20;
-// How far a good place to cut is looked for.
-constexpr size_t kSearchBytes = 64 << 10;
-constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
-// `position`, or a little later, where a character begins.
-size_t CharacterAt(absl::string_view text, size_t position) {
-  while (position < text.size() && (text[position] & 0xC0) == 0x80) ++position;
-  return position;
-}
-
-// Where a piece of `text` of about `limit` bytes may end without changing its
-// tokens: before a space that follows a letter. In text without such a place
-// nearby, between any two characters.
-size_t PieceEnd(absl::string_view text, size_t limit) {
-  if (text.size() <= limit) return text.size();
-  for (size_t i = limit; i + kSearchBytes > limit && i > 0; --i) {
-    if (text[i] == ' ' && absl::ascii_isalpha(text[i - 1])) return i;
-  }
-  return CharacterAt(text, limit);
-}
 
 // Where the held-out part begins: the line after `from`, else a space, else a
 // character.
 size_t SplitPoint(absl::string_view text, size_t from) {
-  const absl::string_view near = text.substr(from, kSearchBytes);
+  const absl::string_view near = text.substr(from, kTextSearchBytes);
   const size_t line = near.find('\n');
   if (line != absl::string_view::npos) return from + line + 1;
   const size_t space = near.find(' ');
@@ -46,11 +24,10 @@ size_t SplitPoint(absl::string_view text, size_t from) {
   return CharacterAt(text, from);
 }
 
-// A file's text as it streams by: checked, without byte order mark.
+// A file's text as it streams by.
 class TextStream {
  public:
-  TextStream(const std::string& path, ByteSource* source)
-      : source_(source), check_(path) {}
+  explicit TextStream(ByteSource* source) : source_(source) {}
 
   // Reads on until there are `bytes` bytes, or all that is left.
   absl::Status Fill(size_t bytes) {
@@ -61,10 +38,6 @@ class TextStream {
                        source_->Read(text_.data() + size, kReadBytes));
       text_.resize(size + n);
       at_end_ = n == 0;
-      RETURN_IF_ERROR(check_.Add(absl::string_view(text_).substr(size)));
-    }
-    if (position_ == 0 && absl::StartsWith(text_, kByteOrderMark)) {
-      Drop(kByteOrderMark.size());
     }
     return absl::OkStatus();
   }
@@ -73,39 +46,31 @@ class TextStream {
 
   // Hands the first `bytes` bytes of text() to `sink`, in pieces.
   absl::Status MoveTo(DocumentSink* sink, size_t bytes) {
-    absl::string_view left = text().substr(0, bytes);
-    while (!left.empty()) {
-      const size_t end = PieceEnd(left, kPieceBytes);
-      RETURN_IF_ERROR(sink->Add(left.substr(0, end), true));
-      left.remove_prefix(end);
+    if (bytes > 0) {
+      RETURN_IF_ERROR(AddInPieces(text().substr(0, bytes), true, sink));
     }
-    Drop(bytes);
+    text_.erase(0, bytes);
+    position_ += static_cast<int64_t>(bytes);
     return absl::OkStatus();
   }
 
  private:
-  void Drop(size_t bytes) {
-    text_.erase(0, bytes);
-    position_ += static_cast<int64_t>(bytes);
-  }
-
   ByteSource* source_;
-  TextCheck check_;
   std::string text_;
   bool at_end_ = false;
   int64_t position_ = 0;
 };
 
-absl::Status ReadWholeFile(const std::string& path, int64_t split_at,
-                           ByteSource* source, DocumentSink* sink) {
-  TextStream stream(path, source);
+absl::Status ReadWholeFile(int64_t split_at, ByteSource* source,
+                           DocumentSink* sink) {
+  TextStream stream(source);
   bool split = split_at >= 0;  // still to come
   RETURN_IF_ERROR(sink->Begin(split ? Part::kTrain : Part::kByTurn));
   while (true) {
-    RETURN_IF_ERROR(stream.Fill(kPieceBytes + 2 * kSearchBytes));
+    RETURN_IF_ERROR(stream.Fill(kTextPieceBytes + 2 * kTextSearchBytes));
     const absl::string_view text = stream.text();
     const int64_t until_split = split_at - stream.position();
-    if (split && until_split < static_cast<int64_t>(kPieceBytes)) {
+    if (split && until_split < static_cast<int64_t>(kTextPieceBytes)) {
       const auto from = static_cast<size_t>(std::max<int64_t>(until_split, 0));
       const size_t point = SplitPoint(text, std::min(from, text.size()));
       RETURN_IF_ERROR(stream.MoveTo(sink, point));
@@ -115,7 +80,7 @@ absl::Status ReadWholeFile(const std::string& path, int64_t split_at,
     } else if (text.empty()) {
       return sink->End();
     } else {
-      RETURN_IF_ERROR(stream.MoveTo(sink, PieceEnd(text, kPieceBytes)));
+      RETURN_IF_ERROR(stream.MoveTo(sink, PieceEnd(text)));
     }
   }
 }
@@ -123,15 +88,10 @@ absl::Status ReadWholeFile(const std::string& path, int64_t split_at,
 absl::Status ReadParagraphs(const std::string& path, ByteSource* source,
                             DocumentSink* sink) {
   LineReader lines(path, source);
-  TextCheck check(path);
   std::string paragraph;
   absl::string_view line;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, lines.Next(&line));
-    if (more) {
-      RETURN_IF_ERROR(check.Add(line));
-      RETURN_IF_ERROR(check.Add("\n"));
-    }
     if (more && !absl::StripAsciiWhitespace(line).empty()) {
       if (paragraph.size() + line.size() > LineReader::kMaxLineBytes) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -143,7 +103,7 @@ absl::Status ReadParagraphs(const std::string& path, ByteSource* source,
     }
     if (!paragraph.empty()) {
       RETURN_IF_ERROR(sink->Begin(Part::kByTurn));
-      RETURN_IF_ERROR(sink->Add(paragraph, true));
+      RETURN_IF_ERROR(AddInPieces(paragraph, true, sink));
       RETURN_IF_ERROR(sink->End());
       paragraph.clear();
     }
@@ -158,7 +118,7 @@ absl::Status ReadText(const std::string& path, const TextOptions& options,
   if (options.documents == TextDocuments::kBlankLines) {
     return ReadParagraphs(path, source, sink);
   }
-  return ReadWholeFile(path, options.split_at, source, sink);
+  return ReadWholeFile(options.split_at, source, sink);
 }
 
 }  // namespace caracal
