@@ -12,6 +12,7 @@
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
 #include "core/tensor/tensor.h"
+#include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
 #include "kernels/causal_attention/causal_attention.h"
@@ -108,17 +109,24 @@ absl::Status Bench::Load() {
   }
   const WeightForm form =
       o_.stage == "decode" ? WeightForm::kBlocks : WeightForm::kDense;
-  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(compute_.context(), *source_,
-                                                Shard(), form));
+  // Before a single weight is read.
   const int64_t positions =
       o_.seq_len + (o_.stage == "decode" ? o_.new_tokens : 0);
-  if (positions > weights_.config.max_positions) {
+  if (positions > source_->config().max_positions) {
     return absl::InvalidArgumentError(
         absl::StrCat("--seq-len: ", positions,
                      " positions are more than the model's "
                      "context of ",
-                     weights_.config.max_positions));
+                     source_->config().max_positions));
   }
+  // Blocks of a file stay in the file; random weights have no other form.
+  if (form == WeightForm::kDense || o_.model.empty()) {
+    RETURN_IF_ERROR(CheckWeightsFit(
+        o_.model.empty() ? absl::StrCat("--shape ", o_.shape) : o_.model,
+        *source_, AvailableMemoryBytes()));
+  }
+  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(compute_.context(), *source_,
+                                                Shard(), form));
   StudentConfig student;
   student.attention.window = o_.window;
   student.attention.sinks = o_.sinks;

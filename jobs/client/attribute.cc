@@ -11,8 +11,10 @@
 #include "eval/measure/measure.h"
 #include "eval/report/html_report.h"
 #include "eval/report/terminal_report.h"
+#include "jobs/client/interrupt.h"
 #include "jobs/client/model_option.h"
 #include "jobs/model/compute.h"
+#include "jobs/model/model_rows.h"
 
 namespace caracal {
 namespace {
@@ -28,6 +30,7 @@ struct AttributeOptions {
 
 absl::Status Attribute(const AttributeOptions& o, Console& console) {
   MeasureOptions options;
+  options.stop = CatchInterrupts();
   ASSIGN_OR_RETURN(options.modes, ParseModes(o.modes));
   options.rows = o.rows;
   options.skip = o.skip;
@@ -45,27 +48,24 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   for (const std::string& warning : model.warnings) {
     console.err << "caracal: " << warning << "\n";
   }
-  PackedDatasetOptions data_options;
-  data_options.vocab_size =
-      static_cast<int32_t>(model.weights->config.vocab_size);
-  // A model without a tokenizer of its own has nothing to compare with.
-  if (const auto tokenizer = LoadTokenizer(model.base_path); tokenizer.ok()) {
-    data_options.tokenizer_fingerprint = (*tokenizer)->fingerprint();
-  }
-  ASSIGN_OR_RETURN(const std::unique_ptr<PackedDataset> data,
-                   PackedDataset::Open(o.data, data_options));
-  const int64_t length = o.seq_len > 0 ? o.seq_len : data->seq_len();
-  if (length > data->seq_len() ||
-      length > model.weights->config.max_positions) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        o.data, ": rows have ", data->seq_len(),
-        " targets and the model's context is ",
-        model.weights->config.max_positions, "; ", length, " were asked for"));
-  }
-  ReportInput report;
+  const auto tokenizer = LoadTokenizer(model.base_path);
   ASSIGN_OR_RETURN(
-      report.attribution,
-      MeasureAttribution(*model.llama, compute.execution(), *data, options));
+      const std::unique_ptr<PackedDataset> data,
+      OpenModelRows(o.data, model.weights->config,
+                    tokenizer.ok() ? tokenizer->get() : nullptr, o.seq_len));
+  absl::StatusOr<AttributionResult> measured =
+      MeasureAttribution(*model.llama, compute.execution(), *data, options);
+  if (absl::IsCancelled(measured.status())) {
+    return absl::CancelledError(
+        "stopped while measuring; nothing was written: give the same command "
+        "again");
+  }
+  RETURN_IF_ERROR(measured.status());
+  ReportInput report;
+  report.attribution = *std::move(measured);
+  if (model.job.has_value()) {
+    report.attribution.settings.recipe = RecipeOf(*model.job);
+  }
   report.attribution.settings.model = model.name;
   report.attribution.settings.data = BaseName(o.data);
   report.run.model_path = model.base_path;

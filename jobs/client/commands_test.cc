@@ -4,7 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/file_system.h"
 #include "core/base/status_matchers.h"
@@ -17,6 +21,7 @@ namespace caracal {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class CommandsTest : public ::testing::Test {
@@ -71,6 +76,65 @@ TEST_F(CommandsTest, ExplainNamesWhatIsWrong) {
   EXPECT_EQ(out_.str(), "");
   EXPECT_EQ(Run({"explain", folder_.File("none")}), kExitFailure);
   EXPECT_THAT(err_.str(), HasSubstr("No such file or directory"));
+}
+
+TEST_F(CommandsTest, ExplainWarnsOfWhatIsProbablyNotMeant) {
+  EXPECT_EQ(Run({"explain", folder_.File("job"), "--set", "budget.batch=11"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("warning: budget.batch: is 11"));
+}
+
+TEST_F(CommandsTest, BenchStaysWithinTheModelsContext) {
+  for (const char* stage : {"transfer", "finetune"}) {
+    EXPECT_EQ(Run({"bench", "--model", folder_.File("model"), "--stage", stage,
+                   "--seq-len", "129"}),
+              kExitFailure);
+    EXPECT_EQ(err_.str(),
+              "caracal: --seq-len: 129 positions are more than the model's "
+              "context of 128\n");
+  }
+  EXPECT_EQ(Run({"bench", "--model", folder_.File("model"), "--stage", "decode",
+                 "--seq-len", "100", "--new-tokens", "29"}),
+            kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("129 positions"));
+}
+
+// Raises SIGINT once the text has come by: an interrupt at a known moment.
+class InterruptingBuffer : public std::stringbuf {
+ public:
+  explicit InterruptingBuffer(std::string text) : text_(std::move(text)) {}
+
+ protected:
+  std::streamsize xsputn(const char* s, std::streamsize n) override {
+    const std::streamsize written = std::stringbuf::xsputn(s, n);
+    if (!raised_ && str().find(text_) != std::string::npos) {
+      raised_ = true;
+      std::raise(SIGINT);
+    }
+    return written;
+  }
+
+ private:
+  std::string text_;
+  bool raised_ = false;
+};
+
+TEST_F(CommandsTest, AttributeStopsBetweenBatches) {
+  InterruptingBuffer buffer("measured 1 of");
+  std::ostream err(&buffer);
+  Console console{out_, err};
+  const int status =
+      RunShell(AllCommands(),
+               {"attribute", folder_.File("model"), "--data",
+                folder_.File("train.h5"), "--html", folder_.File("page.html")},
+               console);
+  EXPECT_EQ(status, kExitInterrupted);
+  EXPECT_THAT(buffer.str(), HasSubstr("caracal: stopped while measuring; "
+                                      "nothing was written"));
+  EXPECT_THAT(buffer.str(), Not(HasSubstr("measured 2 of")));
+  EXPECT_EQ(out_.str(), "");
+  EXPECT_FALSE(FileSystem::Posix()->Exists(folder_.File("page.html")));
 }
 
 }  // namespace

@@ -119,6 +119,12 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
                          " trained parameters with gradients and moments; "
                          "activations on top"));
   total.Add("fingerprint", JobFingerprint(job));
+  for (const std::string& warning : facts.warnings) {
+    absl::StrAppend(
+        &out, "\n",
+        Styled(Paragraph(absl::StrCat("warning: ", warning), console, 0),
+               Style::kWarning, console.StyledOut()));
+  }
   absl::StrAppend(&out, "\n",
                   Styled("In all", Style::kBold, console.StyledOut()), "\n",
                   total.ToString(console, 2, kNameColumns));
@@ -153,6 +159,7 @@ std::string ExplainJson(const proto::Job& job, const JobFacts& facts) {
                              {"passes", size.passes},
                              {"trained_parameters", size.trained_parameters}});
   }
+  out["warnings"] = facts.warnings;
   return out.dump(1);
 }
 

@@ -14,6 +14,22 @@
 #include "jobs/client/inspect_hdf5.h"
 
 namespace caracal {
+namespace {
+
+// Whether the manifest can be read and its files are there in the sizes that
+// it gives; what `inspect` of a whole run can afford for every checkpoint.
+bool SizesAgree(const std::string& folder, FileSystem* files) {
+  const absl::StatusOr<Manifest> manifest = ReadManifest(files, folder);
+  if (!manifest.ok()) return false;
+  for (const RankFile& file : manifest->rank_files) {
+    const absl::StatusOr<uint64_t> bytes =
+        files->FileSize(JoinPath(folder, file.name));
+    if (!bytes.ok() || *bytes != file.bytes) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 absl::StatusOr<Inspection> InspectCheckpoint(const std::string& folder,
                                              FileSystem* files) {
@@ -38,6 +54,7 @@ absl::StatusOr<Inspection> InspectCheckpoint(const std::string& folder,
           absl::StrCat(manifest.rank_files.size(), " of ranks, ", Bytes(bytes)),
           manifest.rank_files.size());
   if (const auto verified = VerifyCheckpoint(files, folder); !verified.ok()) {
+    out.Add("contents", "damaged", false);
     out.problem = verified.status();
     return out;
   }
@@ -78,6 +95,19 @@ absl::StatusOr<Inspection> InspectRun(const std::string& folder,
   } else if (best->has_value()) {
     out.Add("best", absl::StrCat("step ", (*best)->step, ", ", (*best)->score),
             {{"step", (*best)->step}, {"score", (*best)->score}});
+  }
+  std::vector<uint64_t> damaged;
+  for (const uint64_t step : steps) {
+    if (!SizesAgree(CheckpointFolder(folder, step), files)) {
+      damaged.push_back(step);
+    }
+  }
+  if (!damaged.empty()) {
+    out.Add("damaged", absl::StrCat("of steps ", absl::StrJoin(damaged, ", ")),
+            damaged);
+    out.problem = absl::DataLossError(
+        absl::StrCat(CheckpointFolder(folder, damaged[0]),
+                     ": is damaged: its files do not agree with its manifest"));
   }
   if (!steps.empty()) {
     ASSIGN_OR_RETURN(const LatestCheckpointResult latest,

@@ -158,6 +158,28 @@ TEST_F(InspectTest, CheckpointsAndRuns) {
   EXPECT_FALSE(older.problem.ok());
 }
 
+// A file that is longer than it was written opens all the same, as HDF5 files
+// do; the manifest knows better, and nobody has to ask.
+TEST_F(InspectTest, SizesThatDisagreeWithTheManifestAreDamage) {
+  const std::string run = folder_.File("run");
+  for (const uint64_t step : {3, 7}) {
+    ASSERT_OK(WriteTinyCheckpoint(CheckpointFolder(run, step), step));
+  }
+  ASSERT_OK(
+      files_->Append(CheckpointFolder(run, 3) + "/rank-00000.h5", "more"));
+  ASSERT_OK_AND_ASSIGN(const Inspection damaged,
+                       InspectPath(CheckpointFolder(run, 3), false));
+  EXPECT_EQ(Value(damaged, "contents"), false);
+  EXPECT_THAT(damaged.problem, StatusIs(absl::StatusCode::kDataLoss,
+                                        HasSubstr("rank-00000.h5: has ")));
+  // An older one of a run too, though the run goes on from the newest.
+  ASSERT_OK_AND_ASSIGN(const Inspection whole, InspectPath(run, false));
+  EXPECT_EQ(Value(whole, "damaged"), nlohmann::ordered_json({3}));
+  EXPECT_EQ(Value(whole, "resumes from"), CheckpointFolder(run, 7));
+  EXPECT_THAT(whole.problem, StatusIs(absl::StatusCode::kDataLoss,
+                                      HasSubstr("checkpoint-00000003")));
+}
+
 TEST_F(InspectTest, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(InspectPath(Write("job", "preset: \"lolcats\""), false),
               StatusIs(absl::StatusCode::kInvalidArgument,

@@ -10,6 +10,8 @@
 #include "core/io/dataset/packed_dataset.h"
 #include "core/io/weight_source.h"
 #include "jobs/client/model_words.h"
+#include "jobs/spec/warnings.h"
+#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
@@ -105,6 +107,9 @@ absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,
     facts.tokens += one.tokens;
     facts.stages.push_back(one);
   }
+  facts.warnings = JobWarnings(job, {.rows = facts.rows,
+                                     .seq_len = facts.row_tokens,
+                                     .cores = AvailableCores()});
   return facts;
 }
 

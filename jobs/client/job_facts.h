@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_CLIENT_JOB_FACTS_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,6 +34,7 @@ struct JobFacts {
   // come on top.
   uint64_t weight_bytes = 0;
   uint64_t training_bytes = 0;
+  std::vector<std::string> warnings;  // JobWarnings on this machine
 };
 
 // Parameters that a stage trains. `features` of the job, or head_dim.

@@ -25,12 +25,15 @@
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/loaded_model.h"
+#include "jobs/model/model_rows.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
+#include "jobs/spec/warnings.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/student_config.h"
 #include "jobs/train/trainer.h"
+#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
@@ -79,13 +82,23 @@ class Conversion {
 
  private:
   absl::Status PrepareFolder();
+  absl::Status CheckSameJob();
   absl::Status LoadModel();
   absl::Status ReadPrompt();
   absl::Status OpenData();
+  void WarnAboutJob();
   absl::Status Train();
   absl::Status Measure();
   absl::Status Continue();
   absl::Status WriteReport();
+  // What comes before Train() and after it.
+  absl::Status Prepare();
+  absl::Status Report();
+  // kCancelled once the stop flag is up.
+  absl::Status CheckStop() const {
+    if (options_.stop == nullptr || !*options_.stop) return absl::OkStatus();
+    return absl::CancelledError("stopped");
+  }
   void Note(const std::string& line) const {
     if (options_.events.note) options_.events.note(line);
   }
@@ -113,21 +126,36 @@ class Conversion {
 
 // A fresh folder, or one whose run this job goes on with.
 absl::Status Conversion::PrepareFolder() {
+  if (files_->Exists(folder_.path) && !files_->IsFolder(folder_.path)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        folder_.path, ": is a file; --out names the run's folder"));
+  }
+  // A start that failed before its first step left nothing to lose.
+  const auto trained = [this] {
+    return files_->Exists(folder_.metrics()) ||
+           files_->Exists(folder_.checkpoints());
+  };
+  if (options_.resume && !trained() && !files_->Exists(folder_.job())) {
+    return absl::NotFoundError(absl::StrCat(
+        folder_.path,
+        ": holds no run to go on with; leave out --resume to start one"));
+  }
   RETURN_IF_ERROR(files_->CreateFolder(folder_.path));
   ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(folder_.lock()));
   lock_.emplace(std::move(lock));
-  if (!files_->Exists(folder_.job())) return absl::OkStatus();
-  // A start that failed before its first step left nothing to lose.
-  if (!files_->Exists(folder_.metrics()) &&
-      !files_->Exists(folder_.checkpoints())) {
-    return absl::OkStatus();
-  }
+  if (!trained()) return absl::OkStatus();
   if (!options_.resume) {
     return absl::AlreadyExistsError(absl::StrCat(
         folder_.path,
         ": holds a run already; go on with it by --resume, or choose another "
         "--out"));
   }
+  return CheckSameJob();
+}
+
+absl::Status Conversion::CheckSameJob() {
+  // Checkpoints say of themselves which job they are of.
+  if (!files_->Exists(folder_.job())) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(folder_.job()));
   std::vector<Problem> problems;
   const proto::Job before = ParseJob(text, folder_.job(), nullptr, &problems);
@@ -147,7 +175,9 @@ absl::Status Conversion::LoadModel() {
   const absl::Duration start = Clock::Real()->Now();
   const Context ctx = compute_.context();
   ASSIGN_OR_RETURN(source_, OpenModel(job_.model().path()));
+  RETURN_IF_ERROR(CheckStop());
   model_fingerprint_ = source_->Fingerprint(ctx);
+  RETURN_IF_ERROR(CheckStop());
   ASSIGN_OR_RETURN(
       weights_, LlamaWeights::Load(ctx, *source_, Shard(), WeightForm::kDense));
   const StudentConfig student =
@@ -157,7 +187,6 @@ absl::Status Conversion::LoadModel() {
   adapters_.emplace(weights_.adapter_shape(), student);
   adapters_->Initialize(job_.seed());
   llama_.emplace(&weights_, &*adapters_);
-  RETURN_IF_ERROR(WriteJobText(job_, folder_.job()));
   Timing("loading", start);
   return absl::OkStatus();
 }
@@ -185,30 +214,9 @@ absl::Status Conversion::ReadPrompt() {
 }
 
 absl::Status Conversion::OpenData() {
-  const int64_t wanted = job_.data().seq_len();
-  const auto open = [&](const std::string& path)
-      -> absl::StatusOr<std::unique_ptr<PackedDataset>> {
-    PackedDatasetOptions options;
-    options.vocab_size = static_cast<int32_t>(weights_.config.vocab_size);
-    if (tokenizer_ != nullptr) {
-      options.tokenizer_fingerprint = tokenizer_->fingerprint();
-    }
-    ASSIGN_OR_RETURN(std::unique_ptr<PackedDataset> data,
-                     PackedDataset::Open(path, options));
-    const int64_t length = wanted > 0 ? wanted : data->seq_len();
-    if (length > data->seq_len()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": rows have ", data->seq_len(),
-                       " targets, but data.seq_len asks for ", length));
-    }
-    if (length > weights_.config.max_positions) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": rows of ", length,
-                       " tokens are longer than the model's "
-                       "context of ",
-                       weights_.config.max_positions));
-    }
-    return data;
+  const auto open = [&](const std::string& path) {
+    return OpenModelRows(path, weights_.config, tokenizer_.get(),
+                         job_.data().seq_len());
   };
   ASSIGN_OR_RETURN(data_, open(job_.data().path()));
   if (!job_.data().validation().empty()) {
@@ -217,12 +225,23 @@ absl::Status Conversion::OpenData() {
   return absl::OkStatus();
 }
 
+void Conversion::WarnAboutJob() {
+  const int64_t wanted = job_.data().seq_len();
+  for (const std::string& warning :
+       JobWarnings(job_, {.rows = data_->rows(),
+                         .seq_len = wanted > 0 ? wanted : data_->seq_len(),
+                         .cores = AvailableCores()})) {
+    Note(absl::StrCat("warning: ", warning));
+  }
+}
+
 absl::Status Conversion::Train() {
-  Checkpointing checkpointing({.run_folder = folder_.path,
-                               .model_fingerprint = model_fingerprint_,
-                               .job_fingerprint = JobFingerprint(job_),
-                               .keep_last = job_.checkpoint().keep_last(),
-                               .files = files_});
+  Checkpointing checkpointing(
+      {.run_folder = folder_.path,
+       .model = {job_.model().path(), model_fingerprint_},
+       .job_fingerprint = JobFingerprint(job_),
+       .keep_last = job_.checkpoint().keep_last(),
+       .files = files_});
   TrainState state;
   if (options_.resume) {
     std::vector<std::string> warnings;
@@ -233,6 +252,8 @@ absl::Status Conversion::Train() {
       state = *restored;
       Note(absl::StrCat("going on after step ", state.global_step, " from ",
                         checkpointing.restored_from()));
+    } else {
+      Note("no checkpoint was saved yet: starting with the first step");
     }
   }
   MetricsWriter metrics(files_, folder_.metrics());
@@ -273,12 +294,14 @@ absl::Status Conversion::Measure() {
   options.bootstrap_samples = e.bootstrap_samples();
   options.seed = job_.seed();
   options.progress = options_.events.measured;
+  options.stop = options_.stop;
   PackedDataset& data = validation_ != nullptr ? *validation_ : *data_;
   ASSIGN_OR_RETURN(
       report_.attribution,
       MeasureAttribution(*llama_, compute_.execution(), data, options));
   report_.attribution.settings.model = BaseName(job_.model().path());
   report_.attribution.settings.data = BaseName(data.path());
+  report_.attribution.settings.recipe = RecipeOf(job_);
   Timing("measuring", start);
   return absl::OkStatus();
 }
@@ -286,6 +309,7 @@ absl::Status Conversion::Measure() {
 absl::Status Conversion::Continue() {
   if (prompt_.empty()) return absl::OkStatus();
   const auto run = [&](ComponentMode mode) -> absl::StatusOr<std::string> {
+    RETURN_IF_ERROR(CheckStop());
     Decoder decoder(&*llama_, compute_.execution(), mode);
     const int32_t eos = tokenizer_->eos_id();
     ASSIGN_OR_RETURN(
@@ -321,17 +345,42 @@ absl::Status Conversion::WriteReport() {
   return files_->WriteFileAtomically(folder_.report(), HtmlReport(report_));
 }
 
-absl::StatusOr<ReportInput> Conversion::Run() {
-  RETURN_IF_ERROR(PrepareFolder());
+absl::Status Conversion::Prepare() {
   RETURN_IF_ERROR(LoadModel());
   RETURN_IF_ERROR(ReadPrompt());
   RETURN_IF_ERROR(OpenData());
-  RETURN_IF_ERROR(Train());
-  if (job_.evaluation().rows() > 0) {
-    RETURN_IF_ERROR(Measure());
-    RETURN_IF_ERROR(Continue());
-    RETURN_IF_ERROR(WriteReport());
+  WarnAboutJob();
+  RETURN_IF_ERROR(CheckStop());
+  // Only now: what a start that failed leaves behind is no run.
+  return WriteJobText(job_, folder_.job());
+}
+
+absl::Status Conversion::Report() {
+  RETURN_IF_ERROR(Measure());
+  RETURN_IF_ERROR(Continue());
+  RETURN_IF_ERROR(CheckStop());
+  return WriteReport();
+}
+
+absl::StatusOr<ReportInput> Conversion::Run() {
+  RETURN_IF_ERROR(PrepareFolder());
+  const absl::Status prepared = Prepare();
+  if (absl::IsCancelled(prepared)) {
+    return absl::CancelledError(
+        "stopped while loading; nothing was trained: give the same command "
+        "again");
   }
+  RETURN_IF_ERROR(prepared);
+  RETURN_IF_ERROR(Train());
+  if (job_.evaluation().rows() == 0) return report_;
+  const absl::Status reported = Report();
+  if (absl::IsCancelled(reported)) {
+    return absl::CancelledError(
+        absl::StrCat("stopped while measuring; the trained model is saved in ",
+                     folder_.checkpoints(),
+                     ": get the report with the same command and --resume"));
+  }
+  RETURN_IF_ERROR(reported);
   return report_;
 }
 

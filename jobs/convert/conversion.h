@@ -26,16 +26,21 @@ struct ConversionEvents {
 struct ConversionOptions {
   proto::Job job;  // expanded and validated
   std::string run_folder;
-  // Go on from the newest checkpoint of the folder; without one, start.
+  // Go on with the folder's run, from its newest checkpoint; from its first
+  // step where none was saved yet.
   bool resume = false;
+  // Looked at between steps, measured batches and parts of the loading. Null:
+  // never stops.
   const std::atomic<bool>* stop = nullptr;
   ConversionEvents events;
 };
 
-// What the report shows, and the folder holds. kCancelled when stopped: the
-// message says how to go on. kAlreadyExists: the folder holds a run and
-// `resume` is off. kFailedPrecondition: another process is writing to it, or
-// its job, model or data differ from this job's, field by field.
+// What the report shows, and the folder holds. kCancelled when stopped, be it
+// while loading, training or measuring: the message says what is saved and how
+// to go on. kAlreadyExists: the folder holds a run and `resume` is off.
+// kNotFound: it holds none and `resume` is on. kFailedPrecondition: another
+// process is writing to it, or its job, model or data differ from this job's,
+// field by field.
 absl::StatusOr<ReportInput> RunConversion(const ConversionOptions& options);
 
 }  // namespace caracal

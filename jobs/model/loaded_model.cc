@@ -4,6 +4,7 @@
 #include "core/base/status.h"
 #include "core/model/student_file.h"
 #include "dist/checkpoint/catalogue.h"
+#include "dist/checkpoint/manifest.h"
 #include "dist/checkpoint/reader.h"
 #include "jobs/spec/expand.h"
 #include "jobs/spec/job_file.h"
@@ -21,6 +22,24 @@ absl::StatusOr<proto::Job> ReadRunJob(const std::string& path) {
   const proto::Job job = ParseJob(text, path, nullptr, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, path));
   return ExpandJob(job);
+}
+
+// People point at a checkpoint and mean the model in it; only the run says
+// what to do with it.
+absl::Status RefuseCheckpoints(std::string path) {
+  FileSystem* files = FileSystem::Posix();
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const bool checkpoint = files->Exists(JoinPath(path, kManifestName));
+  const std::string around =
+      checkpoint ? FolderOf(FolderOf(path)) : FolderOf(path);
+  const bool of_run = IsRunFolder(around);
+  if (!checkpoint && !(of_run && path == CheckpointsFolder(around))) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      path, checkpoint ? ": is a checkpoint" : ": holds checkpoints",
+      "; give the folder of its run",
+      of_run ? absl::StrCat(", ", around) : std::string()));
 }
 
 // The student's settings: the run's, or defaults for a bare model; then the
@@ -61,6 +80,10 @@ bool IsRunFolder(const std::string& path) {
          files->Exists(JoinPath(path, "job.textproto"));
 }
 
+std::string RecipeOf(const proto::Job& job) {
+  return job.expanded_from().empty() ? "stages" : job.expanded_from();
+}
+
 absl::StatusOr<std::string> BaseModelOfRun(const std::string& path) {
   ASSIGN_OR_RETURN(const proto::Job job,
                    ReadRunJob(JoinPath(path, "job.textproto")));
@@ -71,6 +94,7 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
                                       const LoadRequest& request) {
   LoadedModel model;
   model.base_path = request.path;
+  RETURN_IF_ERROR(RefuseCheckpoints(request.path));
   if (IsRunFolder(request.path)) {
     ASSIGN_OR_RETURN(model.job,
                      ReadRunJob(JoinPath(request.path, "job.textproto")));
@@ -102,7 +126,8 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
     ASSIGN_OR_RETURN(const CheckpointReader reader,
                      CheckpointReader::Open(files, latest.folder));
     RETURN_IF_ERROR(ReadCheckpointParameters(
-        reader, model.source->Fingerprint(ctx), model.adapters.get()));
+        reader, {model.base_path, model.source->Fingerprint(ctx)},
+        model.adapters.get()));
     model.adapters->lora_active = HasFinetune(*model.job);
     model.default_mode = EvaluationModeOf(*model.job);
   }

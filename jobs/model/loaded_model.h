@@ -47,12 +47,16 @@ struct LoadedModel {
   ComponentMode default_mode = ComponentMode::kTeacher;
 };
 
-// Errors name the file, tensor or field.
+// Errors name the file, tensor or field. A checkpoint's own folder is refused
+// with the run to give instead.
 absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
                                       const LoadRequest& request);
 
 // Whether the job's stages train LoRA adapters.
 bool HasFinetune(const proto::Job& job);
+
+// What trained a job's student, as AttributionSettings.recipe has it.
+std::string RecipeOf(const proto::Job& job);
 
 // The base model's path of a run folder.
 absl::StatusOr<std::string> BaseModelOfRun(const std::string& path);

@@ -102,7 +102,13 @@ proto::Job ExpandJob(const proto::Job& original) {
   }
   if (!job.budget().has_micro_batch()) {
     const int rows = job.budget().batch() / std::max(1, job.parallel().data());
-    job.mutable_budget()->set_micro_batch(std::max(1, rows));
+    // A share out of its range is the batch's fault, which is told there.
+    const FieldRule* rule =
+        FindFieldRule(proto::Budget::descriptor()->FindFieldByNumber(
+            proto::Budget::kMicroBatchFieldNumber));
+    if (rule->range.Contains(std::max(1, rows))) {
+      job.mutable_budget()->set_micro_batch(std::max(1, rows));
+    }
   }
   FillEvaluationModes(&job);
   return job;

@@ -1,9 +1,12 @@
 #include "jobs/spec/field_rules.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
@@ -19,6 +22,13 @@ using ::google::protobuf::Descriptor;
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::Reflection;
+
+constexpr size_t kMaxFolderName = 100;
+
+bool IsFolderNameCharacter(char c) {
+  return absl::ascii_isalnum(c) ||
+         absl::string_view("._-+=").find(c) != absl::string_view::npos;
+}
 
 bool IsMessage(const FieldDescriptor* field) {
   return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
@@ -86,6 +96,16 @@ void CheckValue(const Message& message, const FieldDescriptor* field, int index,
         {path, absl::StrCat("is ", text, ", must be ", rule.range.ToString()),
          ""});
   }
+  if (rule.folder_name && !IsFolderName(text)) {
+    problems->push_back(
+        {path,
+         absl::StrCat("is '", absl::Utf8SafeCEscape(text),
+                      "', but a folder gets this name: expected 1 to ",
+                      kMaxFolderName,
+                      " letters, digits and ._-+= with neither a dot nor a "
+                      "dash first"),
+         ""});
+  }
   if (rule.choices != nullptr) {
     const std::vector<std::string> choices = SplitWords(rule.choices);
     for (const std::string& choice : choices) {
@@ -102,6 +122,23 @@ void CheckValue(const Message& message, const FieldDescriptor* field, int index,
 
 std::vector<std::string> SplitWords(const char* words) {
   return absl::StrSplit(words, ' ', absl::SkipEmpty());
+}
+
+bool IsFolderName(absl::string_view text) {
+  return !text.empty() && text.size() <= kMaxFolderName && text[0] != '.' &&
+         text[0] != '-' &&
+         std::all_of(text.begin(), text.end(), IsFolderNameCharacter);
+}
+
+std::string AsFolderName(absl::string_view text) {
+  std::string name(text.substr(0, kMaxFolderName));
+  for (char& c : name) {
+    if (!IsFolderNameCharacter(c)) c = '_';
+  }
+  if (name.empty() || name[0] == '.' || name[0] == '-') {
+    name = absl::StrCat("_", name.substr(0, kMaxFolderName - 1));
+  }
+  return name;
 }
 
 bool NumberRange::Contains(double number) const {

@@ -38,7 +38,16 @@ struct FieldRule {
   NumberRange range = {};
   // Space-separated names that a string or enum may have; null: any.
   const char* choices = nullptr;
+  // A string that names a folder: see IsFolderName.
+  bool folder_name = false;
 };
+
+// Whether a text is safe as the name of a folder that a program makes: 1 to
+// 100 of the characters A-Z a-z 0-9 . _ - + =, the first no dot and no dash.
+bool IsFolderName(absl::string_view text);
+
+// `text` as such a name: every other character becomes '_'. Never empty.
+std::string AsFolderName(absl::string_view text);
 
 // The row of a field; null when the table has none (a bug that the test of
 // this file finds).

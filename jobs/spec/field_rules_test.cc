@@ -41,6 +41,20 @@ TEST(FieldRulesTest, TheTableHasExactlyTheFieldsOfAJob) {
   EXPECT_THAT(rules, ::testing::ElementsAreArray(fields));
 }
 
+TEST(FieldRulesTest, AnyTextBecomesAFolderName) {
+  EXPECT_EQ(AsFolderName("lolcats-2"), "lolcats-2");
+  EXPECT_EQ(AsFolderName("my job"), "my_job");
+  EXPECT_EQ(AsFolderName("../x"), "_.._x");
+  EXPECT_EQ(AsFolderName("-rf"), "_-rf");
+  for (const std::string& text :
+       {std::string(), std::string(".."), std::string("\0a/b", 4),
+        std::string("gr\xC3\xB6\xC3\x9F"
+                    "e"),
+        std::string(300, '-')}) {
+    EXPECT_TRUE(IsFolderName(AsFolderName(text))) << text;
+  }
+}
+
 TEST(FieldRulesTest, DefaultsKeepTheirOwnRules) {
   proto::Job job;
   job.add_stages()->mutable_transfer();

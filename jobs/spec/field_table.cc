@@ -29,7 +29,7 @@ constexpr char kStudentModes[] =
 // Defaults and ranges of LoLCATs' published recipe (arXiv 2410.10254) where it
 // has one: 8 rows a step, AdamW, clip 1, reduce-on-plateau.
 constexpr FieldRule kRules[] = {
-    {"Job.name"},
+    {"Job.name", nullptr, kAny, nullptr, /*folder_name=*/true},
     {"Job.preset", nullptr, kAny,
      "lolcats hedgehog inference_hybrid hedgecats ssd swa_control"},
     {"Job.expanded_from"},

@@ -11,6 +11,7 @@
 #include "core/base/status.h"
 #include "jobs/spec/bind.h"
 #include "jobs/spec/expand.h"
+#include "jobs/spec/field_rules.h"
 #include "jobs/spec/json_reader.h"
 #include "jobs/spec/override.h"
 #include "jobs/spec/text_reader.h"
@@ -108,7 +109,7 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
   }
   // Ranges of a job that is only half read would be noise.
   RETURN_IF_ERROR(ProblemsToStatus(problems, path));
-  if (!job.has_name()) job.set_name(Stem(path));
+  if (!job.has_name()) job.set_name(AsFolderName(Stem(path)));
   MakePathsAbsolute(FolderOf(path), locations, &job);
   job = ExpandJob(job);
   ValidateJob(job, &problems);

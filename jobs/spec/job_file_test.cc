@@ -150,6 +150,23 @@ TEST_F(JobFileTest, ReportsMissingFiles) {
                        HasSubstr("is a folder, expected a job file")));
 }
 
+TEST_F(JobFileTest, ANameThatLeavesItsFolderIsRefusedWhereItWasWritten) {
+  const std::string path =
+      Write("job.textproto", std::string(kText) + "name: \"../../x\"\n");
+  EXPECT_THAT(LoadJob(path, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("job.textproto:6: name: is '../../x'")));
+  EXPECT_THAT(LoadJob(path, {"name=a/b"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--set name=a/b: name: is 'a/b'")));
+}
+
+TEST_F(JobFileTest, TheNameOfAnyJobFileIsAFoldersName) {
+  ASSERT_OK_AND_ASSIGN(const proto::Job job,
+                       LoadJob(Write("my job (2).textproto", kText), {}));
+  EXPECT_EQ(job.name(), "my_job__2_");
+}
+
 TEST_F(JobFileTest, RefusesHugeFiles) {
   EXPECT_THAT(LoadJob(Write("job", std::string(2 << 20, '#')), {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -159,10 +176,10 @@ TEST_F(JobFileTest, RefusesHugeFiles) {
 TEST_F(JobFileTest, TheExpandedJobParsesBackToItself) {
   ASSERT_OK_AND_ASSIGN(
       proto::Job job,
-      LoadJob(Write("job", kText),
-              {"name=na\xC3\xAFve \"x\"\n", "stages[0].transfer.lr=0.1",
-               "optimizer.eps=1.2345678901234567e-9",
-               "seed=18446744073709551615"}));
+      LoadJob(Write("job", kText), {"evaluation.prompt=na\xC3\xAFve \"x\"\n",
+                                    "stages[0].transfer.lr=0.1",
+                                    "optimizer.eps=1.2345678901234567e-9",
+                                    "seed=18446744073709551615"}));
   const std::string saved = folder_.File("saved.textproto");
   ASSERT_OK(WriteJobText(job, saved));
   ASSERT_OK_AND_ASSIGN(const proto::Job again, LoadJob(saved, {}));

@@ -165,6 +165,13 @@ class Override {
   }
 
   void SetList(const std::string& value, bool append, const Place& place) {
+    if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(value), "[")) {
+      Refuse(place.path,
+             absl::StrCat("lists are given here without brackets and quotes, "
+                          "as in ",
+                          place.path, "=a,b; += adds to the list"));
+      return;
+    }
     // Into a copy first, so that a bad element leaves the list as it was.
     std::unique_ptr<Message> copy(place.message->New());
     copy->CopyFrom(*place.message);

@@ -118,11 +118,16 @@ TEST_F(OverrideTest, SaysWhatIsWrong) {
       {"lora.projections[0][0]=q", "is not a list"},
       {"evaluation.modes=hybrid,teach", "there is no 'teach' here"},
       {"attention..window=3", "there is no such field"},
+      {"lora.projections=[\"q\", \"v\"]",
+       "lora.projections: lists are given here without brackets and quotes, "
+       "as in lora.projections=a,b; += adds to the list"},
+      {"evaluation.baseline_sinks+= [4]", "evaluation.baseline_sinks=a,b"},
   };
   for (const auto& c : kCases) {
     EXPECT_THAT(Set(c.text), HasSubstr(c.problem)) << c.text;
   }
   EXPECT_EQ(job_.evaluation().modes_size(), 0);  // no half-set list
+  EXPECT_EQ(job_.lora().projections_size(), 0);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "jobs/spec/validate.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -32,6 +33,14 @@ class Validator {
  private:
   void Refuse(const std::string& field, std::string message) {
     problems_.push_back({field, std::move(message), ""});
+  }
+
+  // Whether the field has a problem already, so that what follows from its
+  // value need not be told.
+  bool Reported(const std::string& field) const {
+    return std::any_of(
+        problems_.begin(), problems_.end(),
+        [&](const Problem& problem) { return problem.field == field; });
   }
 
   void CheckPath(const std::string& field, const std::string& path) {
@@ -210,7 +219,8 @@ class Validator {
 
   void CheckAttention() {
     const proto::Attention& attention = job_.attention();
-    if (attention.has_features() && attention.features() % 2 != 0) {
+    if (attention.has_features() && attention.features() % 2 != 0 &&
+        !Reported("attention.features")) {
       Refuse("attention.features",
              absl::StrCat("is ", attention.features(), ", must be even"));
     }
@@ -228,7 +238,10 @@ class Validator {
     const int batch = job_.budget().batch();
     const int data = job_.parallel().data();
     const int micro = job_.budget().micro_batch();
-    if (batch < 1 || data < 1 || micro < 1) return;  // reported as ranges
+    if (Reported("budget.batch") || Reported("budget.micro_batch") ||
+        Reported("parallel.data")) {
+      return;
+    }
     if (batch % data != 0) {
       Refuse("budget.batch",
              absl::StrCat("is ", batch, ", which parallel.data ", data,

@@ -67,6 +67,8 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
        "budget.micro_batch: is 3, which does not divide the 4 rows"},
       {"lora { projections: ['q', 'q'] }",
        "lora.projections[1]: 'q' is there twice"},
+      {"lora { rank: 257 }", "lora.rank: is 257, must be 1 to 256"},
+      {"lora { rank: 0 }", "lora.rank: is 0, must be 1 to 256"},
       {"lora { alpha: 0 }", "lora.alpha: is 0, must be above 0"},
       {"evaluation { modes: SINKS_ONLY }",
        "evaluation.modes[0]: sinks_only needs attention.sinks"},
@@ -76,6 +78,38 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
                 ::testing::Contains(HasSubstr(c.problem)))
         << c.text;
   }
+}
+
+// One mistake is one problem, not also those that follow from it.
+TEST(ValidateTest, OneMistakeIsOneProblem) {
+  const auto with = [](const char* text) {
+    return Lines(std::string(kGood) + text);
+  };
+  EXPECT_THAT(with("attention { features: 31 }"),
+              ElementsAre("attention.features: is 31, must be 32 to 256"));
+  EXPECT_THAT(with("budget { batch: 100000 }"),
+              ElementsAre("budget.batch: is 100000, must be 1 to 65536"));
+  EXPECT_THAT(with("budget { batch: 100000 micro_batch: 3 }"),
+              ElementsAre("budget.batch: is 100000, must be 1 to 65536"));
+  EXPECT_THAT(with("budget { micro_batch: 70000 }"),
+              ElementsAre("budget.micro_batch: is 70000, must be 1 to 65536"));
+}
+
+TEST(ValidateTest, NamesStayInsideTheirFolder) {
+  for (const char* good : {"a", "demo-2", "lr=1e-3_w64", "A.b+c"}) {
+    EXPECT_THAT(Lines(std::string(kGood) + "name: '" + good + "'"),
+                ElementsAre())
+        << good;
+  }
+  for (const char* bad : {"", "..", "../x", "a/b", "/tmp/x", ".hidden", "-rf",
+                          "a b", "a\\nb", "\303\244"}) {
+    EXPECT_THAT(Lines(std::string(kGood) + "name: '" + bad + "'"),
+                ElementsAre(::testing::StartsWith("name: is '")))
+        << bad;
+  }
+  EXPECT_THAT(
+      Lines(std::string(kGood) + "name: '" + std::string(101, 'a') + "'"),
+      ElementsAre(HasSubstr("expected 1 to 100 letters")));
 }
 
 TEST(ValidateTest, ReportsStagesThatCannotWork) {

@@ -45,7 +45,7 @@ Checkpointing::Checkpointing(CheckpointingOptions options)
     : options_(std::move(options)),
       writer_(options_.files,
               [this](const std::string&) { return AfterWrite(); }) {
-  contents_.model_fingerprint = options_.model_fingerprint;
+  contents_.model_fingerprint = options_.model.fingerprint;
   contents_.job_fingerprint = options_.job_fingerprint;
   contents_.created_by = kCreatedBy;
 }
@@ -110,8 +110,8 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
         reader.manifest().job_fingerprint, ", this one's is ",
         options_.job_fingerprint, ")"));
   }
-  RETURN_IF_ERROR(ReadCheckpointParameters(reader, options_.model_fingerprint,
-                                           &model.adapters()));
+  RETURN_IF_ERROR(
+      ReadCheckpointParameters(reader, options_.model, &model.adapters()));
   ASSIGN_OR_RETURN(const std::string text, reader.String(kState));
   absl::StatusOr<TrainState> state = TrainStateFromJson(text);
   if (!state.ok()) return Annotate(state.status(), latest.folder);
@@ -134,9 +134,13 @@ absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
 }
 
 absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
-                                      const std::string& model_fingerprint,
+                                      const BaseModel& model,
                                       Adapters* adapters) {
-  RETURN_IF_ERROR(reader.CheckModel(model_fingerprint));
+  if (const absl::Status same = reader.CheckModel(model.fingerprint);
+      !same.ok()) {
+    return absl::Status(same.code(),
+                        absl::StrCat(same.message(), ", that of ", model.path));
+  }
   for (const Parameter& p : adapters->parameters().parameters()) {
     RETURN_IF_ERROR(ReadInto(reader, "parameters", p, p.value));
   }

@@ -18,9 +18,15 @@
 
 namespace caracal {
 
+// The base model that a checkpoint's tensors go with.
+struct BaseModel {
+  std::string path;  // for people
+  std::string fingerprint;
+};
+
 struct CheckpointingOptions {
   std::string run_folder;  // checkpoints lie in its checkpoints/
-  std::string model_fingerprint;
+  BaseModel model;
   std::string job_fingerprint;
   int keep_last = 2;
   FileSystem* files = FileSystem::Posix();
@@ -67,9 +73,10 @@ class Checkpointing {
 };
 
 // Reads the trained tensors of a checkpoint into the adapters; for everyone
-// who only wants the model.
+// who only wants the model. kFailedPrecondition, naming both fingerprints and
+// the model's path, when it was trained from another model.
 absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
-                                      const std::string& model_fingerprint,
+                                      const BaseModel& model,
                                       Adapters* adapters);
 
 }  // namespace caracal

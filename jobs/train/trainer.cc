@@ -61,6 +61,11 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
                                          /*best=*/false));
     last_save_ = options_.clock->Now();
   }
+  // A run without any step is a model all the same.
+  if (state_.global_step == 0) {
+    RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr,
+                                         /*best=*/false));
+  }
   RETURN_IF_ERROR(checkpointing_->Wait());
   return true;
 }

@@ -1,0 +1,275 @@
+// Whole conversions of a tiny model: what may go wrong around training, and
+// that a folder can always be gone on with afterwards.
+#include "jobs/convert/conversion.h"
+
+#include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+#include "dist/checkpoint/catalogue.h"
+#include "jobs/client/testing/tiny_model.h"
+#include "jobs/convert/run_folder.h"
+#include "jobs/model/compute.h"
+#include "jobs/model/loaded_model.h"
+#include "jobs/spec/expand.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ConversionTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK(WriteTinyModel(folder_.File("model")));
+    ASSERT_OK(WriteTinyData(folder_.File("train.h5"), 10, 48));
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        R"(preset: "lolcats"
+           attention { window: 8 sinks: 2 features: 32 }
+           budget { transfer_steps: 2 finetune_steps: 2 batch: 2 }
+           checkpoint { every_steps: 1 keep_last: 9 }
+           evaluation { rows: 4 }
+           threads: 2)",
+        &job_));
+    job_.mutable_model()->set_path(folder_.File("model"));
+    job_.mutable_data()->set_path(folder_.File("train.h5"));
+  }
+
+  absl::StatusOr<ReportInput> Run(bool resume = false) {
+    ConversionOptions options;
+    options.job = ExpandJob(job_);
+    options.run_folder = run_.path;
+    options.resume = resume;
+    options.stop = &stop_;
+    options.events = events_;
+    notes_.clear();
+    options.events.note = [this](const std::string& n) { notes_.push_back(n); };
+    return RunConversion(options);
+  }
+
+  std::string Metrics() {
+    return FileSystem::Posix()->ReadFile(run_.metrics()).value_or("");
+  }
+
+  // Adds bytes to the file of a checkpoint.
+  void Damage(uint64_t step) {
+    ASSERT_OK(files_->Append(
+        CheckpointFolder(run_.path, step) + "/rank-00000.h5", "more"));
+  }
+
+  FileSystem* files_ = FileSystem::Posix();
+  TemporaryFolder folder_;
+  RunFolder run_{folder_.File("run")};
+  proto::Job job_;
+  ConversionEvents events_;
+  std::vector<std::string> notes_;
+  std::atomic<bool> stop_{false};
+};
+
+TEST_F(ConversionTest, StoppedWhileLoadingLeavesNothingInTheWay) {
+  stop_ = true;
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled,
+                              AllOf(HasSubstr("stopped while loading"),
+                                    HasSubstr("the same command again"))));
+  EXPECT_FALSE(files_->Exists(run_.job()));
+  EXPECT_FALSE(files_->Exists(run_.metrics()));
+  stop_ = false;
+  EXPECT_OK(Run());
+}
+
+TEST_F(ConversionTest, StoppedWhileMeasuringKeepsTheModelAndResumes) {
+  int passes = 0;
+  events_.measured = [&](const std::string&, int, int) {
+    ++passes;
+    stop_ = true;
+  };
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled,
+                              AllOf(HasSubstr("stopped while measuring"),
+                                    HasSubstr(run_.checkpoints()),
+                                    HasSubstr("--resume"))));
+  EXPECT_EQ(passes, 1);
+  EXPECT_FALSE(files_->Exists(run_.attribution()));
+  EXPECT_FALSE(files_->Exists(run_.report()));
+  const std::string before = Metrics();
+  EXPECT_THAT(before, HasSubstr("\"global_step\":4"));
+
+  events_.measured = nullptr;
+  stop_ = false;
+  ASSERT_OK_AND_ASSIGN(const ReportInput report, Run(/*resume=*/true));
+  EXPECT_EQ(report.attribution.settings.recipe, "lolcats");
+  EXPECT_EQ(Metrics(), before);
+  EXPECT_TRUE(files_->Exists(run_.report()));
+}
+
+TEST_F(ConversionTest, StoppedWithTheLastPassWritesNoReport) {
+  events_.measured = [&](const std::string&, int done, int total) {
+    stop_ = done == total;
+  };
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled,
+                              HasSubstr("stopped while measuring")));
+  EXPECT_FALSE(files_->Exists(run_.attribution()));
+}
+
+TEST_F(ConversionTest, AFailedStartDoesNotBlockTheNext) {
+  job_.mutable_data()->set_seq_len(4096);
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
+                              HasSubstr("4096 were asked for")));
+  EXPECT_FALSE(files_->Exists(run_.job()));
+  job_.mutable_data()->clear_seq_len();
+  EXPECT_OK(Run());
+  EXPECT_THAT(
+      Run(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("--resume")));
+}
+
+TEST_F(ConversionTest, ResumeNeedsARun) {
+  EXPECT_THAT(Run(/*resume=*/true),
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("holds no run to go on with")));
+  EXPECT_FALSE(files_->Exists(run_.path));
+}
+
+TEST_F(ConversionTest, ResumeBeforeTheFirstCheckpointSaysThatItStarts) {
+  job_.mutable_checkpoint()->set_every_steps(0);
+  stop_ = false;
+  ASSERT_OK(Run());
+  ASSERT_OK_AND_ASSIGN(const std::vector<uint64_t> steps,
+                       ListCheckpoints(files_, run_.path));
+  for (const uint64_t step : steps) {
+    const std::string folder = CheckpointFolder(run_.path, step);
+    ASSERT_OK(files_->Remove(folder + "/manifest.json"));
+  }
+  ASSERT_OK(Run(/*resume=*/true));
+  EXPECT_THAT(notes_, Contains(HasSubstr("no checkpoint was saved yet")));
+}
+
+TEST_F(ConversionTest, OutMustNotBeAFile) {
+  ASSERT_OK(files_->WriteFileAtomically(run_.path, "notes"));
+  for (const bool resume : {false, true}) {
+    EXPECT_THAT(Run(resume), StatusIs(absl::StatusCode::kInvalidArgument,
+                                      HasSubstr("run: is a file")));
+  }
+}
+
+TEST_F(ConversionTest, StagesMayHaveNoSteps) {
+  const struct { int transfer, finetune; } kCases[] = {{0, 2}, {2, 0}, {0, 0}};
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(absl::StrCat(c.transfer, " and ", c.finetune, " steps"));
+    run_.path = folder_.File(absl::StrCat("run-", c.transfer, "-", c.finetune));
+    job_.mutable_budget()->set_transfer_steps(c.transfer);
+    job_.mutable_budget()->set_finetune_steps(c.finetune);
+    ASSERT_OK(Run());
+    const std::string metrics = Metrics();
+    EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'),
+              c.transfer + c.finetune);
+    EXPECT_TRUE(files_->Exists(run_.report()));
+    Compute compute(2);
+    LoadRequest request;
+    request.path = run_.path;
+    ASSERT_OK_AND_ASSIGN(const LoadedModel model,
+                         LoadModel(compute.context(), request));
+    EXPECT_EQ(model.adapters->lora_active, c.finetune > 0);
+    ASSERT_OK(Run(/*resume=*/true));
+    EXPECT_EQ(Metrics(), metrics);
+  }
+}
+
+TEST_F(ConversionTest, DamagedCheckpointsArePassedOverAloud) {
+  ASSERT_OK(Run());
+  Damage(4);
+  Compute compute(2);
+  LoadRequest request;
+  request.path = run_.path;
+  ASSERT_OK_AND_ASSIGN(const LoadedModel model,
+                       LoadModel(compute.context(), request));
+  EXPECT_EQ(model.checkpoint, CheckpointFolder(run_.path, 3));
+  EXPECT_THAT(model.warnings, Contains(HasSubstr("checkpoint-00000004")));
+  ASSERT_OK(Run(/*resume=*/true));
+  EXPECT_THAT(notes_, Contains(HasSubstr("checkpoint-00000004")));
+  EXPECT_THAT(notes_, Contains(HasSubstr("going on after step 3")));
+}
+
+TEST_F(ConversionTest, WithoutAWholeCheckpointNothingStartsOver) {
+  ASSERT_OK(Run());
+  const std::string before = Metrics();
+  for (const uint64_t step : {1, 2, 3, 4}) Damage(step);
+  EXPECT_THAT(Run(/*resume=*/true),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("no checkpoint of this run is whole"),
+                             HasSubstr("checkpoint-00000004"))));
+  EXPECT_EQ(Metrics(), before);
+  Compute compute(2);
+  LoadRequest request;
+  request.path = run_.path;
+  EXPECT_THAT(LoadModel(compute.context(), request),
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("has no whole checkpoint")));
+}
+
+TEST_F(ConversionTest, AnotherModelIsNamedWithBothFingerprints) {
+  ASSERT_OK(Run());
+  const std::string weights = folder_.File("model/model.safetensors");
+  ASSERT_OK_AND_ASSIGN(std::string bytes, files_->ReadFile(weights));
+  bytes[bytes.size() - 2] ^= 1;
+  ASSERT_OK(files_->WriteFileAtomically(weights, bytes));
+  EXPECT_THAT(
+      Run(/*resume=*/true),
+      StatusIs(
+          absl::StatusCode::kFailedPrecondition,
+          AllOf(HasSubstr("checkpoint-00000004"),
+                HasSubstr("with fingerprint "), HasSubstr(", expected "),
+                HasSubstr(absl::StrCat(", that of ", folder_.File("model"))))));
+}
+
+TEST_F(ConversionTest, WarnsOfWhatIsProbablyNotMeant) {
+  job_.mutable_attention()->set_window(46);
+  job_.mutable_budget()->set_transfer_steps(0);
+  job_.mutable_budget()->set_finetune_steps(0);
+  ASSERT_OK(Run());
+  EXPECT_THAT(notes_, Contains(HasSubstr("warning: attention.window: is 46")));
+  run_.path = folder_.File("good");
+  job_.mutable_attention()->set_window(45);
+  ASSERT_OK(Run());
+  EXPECT_THAT(notes_, Not(Contains(HasSubstr("attention.window"))));
+}
+
+TEST_F(ConversionTest, ACheckpointIsRefusedWithTheRunToGive) {
+  ASSERT_OK(Run());
+  Compute compute(2);
+  LoadRequest request;
+  for (const std::string& path :
+       {CheckpointFolder(run_.path, 4), CheckpointFolder(run_.path, 4) + "/",
+        run_.checkpoints()}) {
+    request.path = path;
+    EXPECT_THAT(LoadModel(compute.context(), request),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr(absl::StrCat("give the folder of its run, ",
+                                                run_.path))))
+        << path;
+  }
+}
+
+TEST_F(ConversionTest, BaselineSinksAreMeasuredInRisingOrder) {
+  job_.mutable_budget()->set_transfer_steps(0);
+  job_.mutable_budget()->set_finetune_steps(0);
+  for (const int sinks : {4, 0, 4}) {
+    job_.mutable_evaluation()->add_baseline_sinks(sinks);
+  }
+  ASSERT_OK_AND_ASSIGN(const ReportInput report, Run());
+  ASSERT_EQ(report.attribution.baselines.size(), 2u);
+  EXPECT_EQ(report.attribution.baselines[0].mode, "teacher_swa_s0");
+  EXPECT_EQ(report.attribution.baselines[1].mode, "teacher_swa_s4");
+}
+
+}  // namespace
+}  // namespace caracal

@@ -1,0 +1,36 @@
+#include "jobs/spec/warnings.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace caracal {
+
+std::vector<std::string> JobWarnings(const proto::Job& expanded,
+                                     const JobSurroundings& around) {
+  std::vector<std::string> warnings;
+  const int64_t window = expanded.attention().window();
+  const int64_t sinks = expanded.attention().sinks();
+  if (window + sinks >= around.seq_len) {
+    warnings.push_back(absl::StrCat(
+        "attention.window: is ", window, ", which with ", sinks,
+        " sinks covers whole rows of ", around.seq_len,
+        " tokens: the linear part gets no key, so it is neither trained nor "
+        "measured"));
+  }
+  if (expanded.budget().batch() > around.rows) {
+    warnings.push_back(absl::StrCat(
+        "budget.batch: is ", expanded.budget().batch(), ", but the data has ",
+        around.rows, around.rows == 1 ? " row" : " rows",
+        ": every step sees rows more than once"));
+  }
+  // Twice the cores may be meant; more is a slip, and slow.
+  if (expanded.threads() > 2 * around.cores) {
+    warnings.push_back(absl::StrCat(
+        "threads: is ", expanded.threads(), ", but there ",
+        around.cores == 1 ? "is 1 core"
+                          : absl::StrCat("are ", around.cores, " cores"),
+        ": threads that wait for a core slow the others down"));
+  }
+  return warnings;
+}
+
+}  // namespace caracal
