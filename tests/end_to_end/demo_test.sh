@@ -19,3 +19,17 @@ done
 bash deploy/convert.sh "$caracal" "$model" "$work/text.txt.gz" "$work/demo" \
   "${tiny[@]}" >"$work/again.txt"
 [ "$(wc -l <"$work/demo/run/metrics.jsonl")" -eq 3 ] || fail "it trained again"
+
+# Rows of another text are not taken for this one's.
+{ make_text && echo "One more line."; } | gzip >"$work/other.txt.gz"
+before=$(cd "$work/demo" && find . -type f -exec sha256sum {} + | sort)
+must_fail "packed from another text" bash deploy/convert.sh "$caracal" \
+  "$model" "$work/other.txt.gz" "$work/demo" "${tiny[@]}"
+after=$(cd "$work/demo" && find . -type f -exec sha256sum {} + | sort)
+[ "$before" = "$after" ] || fail "a refused text changed the folder"
+
+# A start that was killed before it got anywhere is no run to go on with.
+mkdir -p "$work/killed/run"
+bash deploy/convert.sh "$caracal" "$model" "$work/text.txt.gz" "$work/killed" \
+  "${tiny[@]}" >"$work/again.txt"
+[ -s "$work/killed/run/report.html" ] || fail "no report"

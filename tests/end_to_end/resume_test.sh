@@ -19,13 +19,18 @@ for ((i = 0; i < 10; i++)); do
   us=$((whole_us * (RANDOM % 1000) / 1000))
   delay=$(printf '%d.%06d' $((us / 1000000)) $((us % 1000000)))
   status=0
+  # Killed while loading, it has not begun a run yet.
+  resume=()
+  [ ! -e "$work/killed/job.textproto" ] || resume=(--resume)
   timeout --signal=KILL "$delay" "$caracal" run "$work/job.textproto" \
-    --out "$work/killed" --resume >/dev/null 2>"$work/err.txt" || status=$?
+    --out "$work/killed" "${resume[@]}" >/dev/null 2>"$work/err.txt" || status=$?
   # Killed, or done; whatever an earlier kill left must not stop it.
   [ "$status" -eq 137 ] || [ "$status" -eq 0 ] ||
     fail "start $i ended with status $status: $(cat "$work/err.txt")"
 done
-"$caracal" run "$work/job.textproto" --out "$work/killed" --resume \
+resume=()
+[ ! -e "$work/killed/job.textproto" ] || resume=(--resume)
+"$caracal" run "$work/job.textproto" --out "$work/killed" "${resume[@]}" \
   >/dev/null 2>"$work/err.txt" || fail "no way on: $(cat "$work/err.txt")"
 
 diff <(losses "$work/whole") <(losses "$work/killed") ||
