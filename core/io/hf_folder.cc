@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/status.h"
+#include "core/io/bounded_file.h"
 #include "core/io/hf_config.h"
 #include "core/io/mapped_weights.h"
 #include "core/io/quoted.h"
@@ -29,7 +30,8 @@ absl::Status CollectIndexed(const std::string& folder,
                             const std::string& index_path, FileSystem* files,
                             Shards* shards,
                             std::vector<MappedTensor>* tensors) {
-  ASSIGN_OR_RETURN(const std::string text, files->ReadFile(index_path));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadBoundedFile(index_path, kMaxConfigurationBytes, files));
   auto index = ParseSafetensorsIndex(text);
   RETURN_IF_ERROR(Annotate(index.status(), index_path));
   for (const auto& [name, file] : *index) {
@@ -75,7 +77,8 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenHfFolder(
         path, ": no config.json in this folder; expected a Hugging Face ",
         "model folder"));
   }
-  ASSIGN_OR_RETURN(const std::string text, files->ReadFile(config_path));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadBoundedFile(config_path, kMaxConfigurationBytes, files));
   const absl::StatusOr<ModelConfig> config = ParseHfConfig(text);
   RETURN_IF_ERROR(Annotate(config.status(), config_path));
   Shards shards;

@@ -1,6 +1,7 @@
 // What OpenModel and the readers say of damaged and foreign models: fixtures
 // with one thing wrong each.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "absl/strings/str_replace.h"
 #include "core/base/status_matchers.h"
@@ -64,6 +65,19 @@ class ModelErrorsTest : public ::testing::Test {
   ThreadPool pool_{2};
   const Context ctx_{.pool = &pool_};
 };
+
+TEST_F(ModelErrorsTest, EndlessConfigurations) {
+  for (const auto& [name, file] :
+       {std::pair{"hf_single", "config.json"},
+        {"hf_sharded", "model.safetensors.index.json"}}) {
+    const std::string folder = CopyFolder(name, file);
+    const std::string path = folder + "/" + file;
+    ASSERT_EQ(symlink("/dev/zero", path.c_str()), 0);
+    EXPECT_THAT(OpenModel(folder).status(),
+                StatusIs(absl::StatusCode::kDataLoss,
+                         AllOf(HasSubstr(path), HasSubstr("has more than"))));
+  }
+}
 
 TEST_F(ModelErrorsTest, PathsThatAreNoModel) {
   EXPECT_THAT(OpenModel(folder_.File("none")),

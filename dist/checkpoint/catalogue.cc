@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/io/bounded_file.h"
 #include "dist/checkpoint/manifest.h"
 #include "dist/checkpoint/reader.h"
 
@@ -18,6 +19,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr char kBestName[] = "best.json";
+constexpr size_t kMaxMarkerBytes = 64 << 10;
 
 std::string FolderName(uint64_t step) {
   return absl::StrFormat("checkpoint-%08d", step);
@@ -62,7 +64,8 @@ absl::Status RemoveCheckpoint(FileSystem* file_system,
 absl::StatusOr<std::optional<BestCheckpoint>> ReadMarker(
     FileSystem* file_system, const std::string& path) {
   if (!file_system->Exists(path)) return std::optional<BestCheckpoint>();
-  ASSIGN_OR_RETURN(const std::string text, file_system->ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadBoundedFile(path, kMaxMarkerBytes, file_system));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("step") ||
       !json["step"].is_number_unsigned() || !json.contains("score") ||

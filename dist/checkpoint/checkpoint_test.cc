@@ -1,11 +1,13 @@
 // Writing, reading back, and finding damage.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/fault_file_system.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
@@ -40,6 +42,39 @@ TEST(CheckpointTest, RoundTripsOnARealDisk) {
   const std::string path = folder.File("a/b");
   ASSERT_OK(WriteCheckpoint(FileSystem::Posix(), path, sample.get()));
   sample.ExpectIn(FileSystem::Posix(), path);
+}
+
+// 200 links to a group of 200 links; a third such level would be 8 million.
+TEST(CheckpointTest, GroupsLinkedManyTimesAreRefused) {
+  const TemporaryFolder folder;
+  FileSystem* const files = FileSystem::Posix();
+  const std::string path = folder.File("c");
+  ASSERT_OK(WriteCheckpoint(files, path, SampleContents(5).get()));
+  const hid_t file =
+      H5Fopen((path + "/rank-00000.h5").c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  ASSERT_GE(file, 0);
+  const hid_t group =
+      H5Gcreate2(file, "g", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = absl::StrCat("g", i);
+    ASSERT_GE(
+        H5Lcreate_hard(file, "g", file, name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+        0);
+    ASSERT_GE(H5Lcreate_hard(file, "scalar", group, name.c_str(), H5P_DEFAULT,
+                             H5P_DEFAULT),
+              0);
+  }
+  H5Gclose(group);
+  H5Fclose(file);
+  ASSERT_OK_AND_ASSIGN(Manifest manifest, ReadManifest(files, path));
+  ASSERT_OK_AND_ASSIGN(manifest.rank_files[0],
+                       DescribeRankFile(files, path, "rank-00000.h5"));
+  ASSERT_OK(files->WriteFileAtomically(path + "/manifest.json",
+                                       FormatManifest(manifest)));
+  ASSERT_OK_AND_ASSIGN(const auto reader, CheckpointReader::Open(files, path));
+  EXPECT_THAT(reader.TensorNames(),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("more than 32768 groups and tensors")));
 }
 
 TEST(CheckpointTest, NanAndSignsSurvive) {

@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
+#include "core/io/bounded_file.h"
+#include "core/io/json.h"
 
 namespace caracal {
 namespace {
@@ -137,12 +139,9 @@ std::string FormatManifest(const Manifest& manifest) {
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text,
                                        absl::string_view path) {
   const std::string where(path);
-  if (text.size() > kMaxManifestBytes) {
-    return absl::DataLossError(absl::StrCat(
-        where, ": ", text.size(), " bytes are too many for a manifest"));
-  }
-  const Json json = Json::parse(text.begin(), text.end(), nullptr,
-                                /*allow_exceptions=*/false);
+  const absl::StatusOr<Json> parsed = ParseBoundedJson(text, kMaxManifestBytes);
+  RETURN_IF_ERROR(Annotate(parsed.status(), where));
+  const Json& json = *parsed;
   if (!json.is_object()) {
     return absl::DataLossError(where + ": is not a JSON object");
   }
@@ -199,12 +198,8 @@ absl::StatusOr<Manifest> ReadManifest(FileSystem* file_system,
     return absl::NotFoundError(
         path + ": is missing, so there is no complete checkpoint");
   }
-  ASSIGN_OR_RETURN(const uint64_t bytes, file_system->FileSize(path));
-  if (bytes > kMaxManifestBytes) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": ", bytes, " bytes are too many for a manifest"));
-  }
-  ASSIGN_OR_RETURN(const std::string text, file_system->ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadBoundedFile(path, kMaxManifestBytes, file_system));
   return ParseManifest(text, path);
 }
 

@@ -39,7 +39,8 @@ std::string RankFileName(uint64_t rank);
 std::string FormatManifest(const Manifest& manifest);
 
 // `path` is for messages only. Any text is safe to parse.
-//   kDataLoss            not JSON, a field missing or of the wrong kind, or the
+//   kDataLoss            not JSON, too large or nested too deeply, a field
+//                        missing, twice there or of the wrong kind, or the
 //                        manifest's own checksum differs
 //   kFailedPrecondition  written in a newer version of the format
 absl::StatusOr<Manifest> ParseManifest(absl::string_view text,

@@ -111,6 +111,18 @@ TEST(ManifestTest, GarbageIsRefused) {
   }
 }
 
+// A valid document whose copying or printing would exhaust the stack.
+TEST(ManifestTest, DeepNestingIsRefused) {
+  const std::string open(4 << 20, '['), close(4 << 20, ']');
+  EXPECT_THAT(ParseManifest(R"({"format": "caracal-checkpoint",
+                                "format_version": 1, "checksum": "", "x": )" +
+                                open + close + "}",
+                            "dir/manifest.json"),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("dir/manifest.json"),
+                             HasSubstr("nested deeper"))));
+}
+
 // Any flipped bit and any cut is found, white space apart.
 TEST(ManifestTest, EveryFlipAndCutIsFound) {
   const std::string text = FormatManifest(Sample());

@@ -11,24 +11,32 @@ namespace caracal {
 namespace {
 
 constexpr int kMaxDepth = 16;
+// A group that is linked into others many times over would be seen as often.
+constexpr size_t kMaxObjects = 1 << 15;
 
 std::string ShapeText(absl::Span<const uint64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-// Adds the datasets below a group.
+// Adds the datasets below a group; `seen` counts groups and datasets.
 absl::Status AddTensorNames(const hdf5::File& file, const std::string& group,
-                            int depth, std::vector<std::string>* names) {
+                            int depth, size_t* seen,
+                            std::vector<std::string>* names) {
   if (depth > kMaxDepth) {
     return absl::DataLossError(absl::StrCat(file.path(), ": ", group,
                                             ": groups are nested too deeply"));
   }
   ASSIGN_OR_RETURN(const std::vector<std::string> children, file.List(group));
   for (const std::string& child : children) {
+    if (++*seen > kMaxObjects) {
+      return absl::DataLossError(
+          absl::StrCat(file.path(), ": ", group, ": there are more than ",
+                       kMaxObjects, " groups and tensors"));
+    }
     const std::string path = JoinPath(group, child);
     ASSIGN_OR_RETURN(const bool is_group, file.IsGroup(path));
     if (is_group) {
-      RETURN_IF_ERROR(AddTensorNames(file, path, depth + 1, names));
+      RETURN_IF_ERROR(AddTensorNames(file, path, depth + 1, seen, names));
     } else {
       names->push_back(path.substr(1));
     }
@@ -118,7 +126,8 @@ absl::StatusOr<std::optional<TensorShard>> CheckpointReader::Shard(
 
 absl::StatusOr<std::vector<std::string>> CheckpointReader::TensorNames() const {
   std::vector<std::string> names;
-  RETURN_IF_ERROR(AddTensorNames(file_, "/", 0, &names));
+  size_t seen = 0;
+  RETURN_IF_ERROR(AddTensorNames(file_, "/", 0, &seen, &names));
   return names;
 }
 

@@ -8,12 +8,14 @@ def fuzzer(name, corpus, deps):
     """
     native.cc_library(
         name = name + "_entry",
+        testonly = True,
         srcs = [name + ".cc"],
         alwayslink = True,
         deps = deps,
     )
     native.cc_binary(
         name = name,
+        testonly = True,
         linkopts = ["-fsanitize=fuzzer"],
         tags = ["manual"],
         deps = [":" + name + "_entry"],

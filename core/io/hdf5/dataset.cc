@@ -28,19 +28,30 @@ std::string ShapeText(absl::Span<const uint64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
+// A chunk is read as a whole, whatever little of it is asked for.
 absl::Status CheckChunks(const FileState& file, const std::string& path,
                          hid_t properties, const Shape& shape,
-                         const hsize_t* maximum) {
+                         const hsize_t* maximum, size_t element_bytes) {
   hsize_t chunk[H5S_MAX_RANK];
   const int rank = H5Pget_chunk(properties, H5S_MAX_RANK, chunk);
   bool ok = rank == static_cast<int>(shape.size());
   for (int i = 0; ok && i < rank; ++i) {
     ok = maximum[i] == H5S_UNLIMITED || chunk[i] <= maximum[i];
   }
-  if (ok) return absl::OkStatus();
-  return file.Error(
-      absl::StatusCode::kDataLoss, path,
-      absl::StrCat("its chunks don't fit shape ", ShapeText(shape)));
+  if (!ok) {
+    return file.Error(
+        absl::StatusCode::kDataLoss, path,
+        absl::StrCat("its chunks don't fit shape ", ShapeText(shape)));
+  }
+  const uint64_t elements = ElementCount(Shape(chunk, chunk + rank));
+  if (elements > kMaxChunkBytes / std::max<size_t>(element_bytes, 1)) {
+    return file.Error(
+        absl::StatusCode::kInvalidArgument, path,
+        absl::StrCat("its chunks of ", elements, " elements of ", element_bytes,
+                     " bytes are larger than the ", kMaxChunkBytes >> 20,
+                     " MiB that are supported"));
+  }
+  return absl::OkStatus();
 }
 
 // Data kept outside this file could be any file of the machine. And where the
@@ -57,7 +68,8 @@ absl::Status CheckLayout(const FileState& file, const std::string& path,
                       "keeps its data in other files, which is not supported");
   }
   if (layout == H5D_CHUNKED) {
-    return CheckChunks(file, path, properties.get(), shape, maximum);
+    return CheckChunks(file, path, properties.get(), shape, maximum,
+                       element_bytes);
   }
   const uint64_t stored = H5Dget_storage_size(id);
   const uint64_t elements = ElementCount(shape);

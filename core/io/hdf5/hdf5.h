@@ -25,10 +25,10 @@
 //
 // Files written here use the format of HDF5 1.10, whose metadata carries
 // checksums; h5py reads them. Files of any version are read. Refused are links
-// to other files, external and virtual storage, filter plug-ins, and strings of
-// variable length: the library trusts the lengths it finds in their heap, and a
-// flipped bit there hangs or crashes it. For the same reason attributes can't
-// be listed. Metadata of the oldest format (h5py's default) has no checksums:
+// to other files, external and virtual storage, filter plug-ins, chunks of more
+// than 1 GiB, and strings of variable length: the library trusts the lengths it
+// finds in their heap, and a flipped bit there hangs or crashes it. For the same
+// reason attributes can't be listed. Metadata of the oldest format (h5py's default) has no checksums:
 // damage there is found only where it makes no sense.
 #ifndef CARACAL_CORE_IO_HDF5_HDF5_H_
 #define CARACAL_CORE_IO_HDF5_HDF5_H_

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <hdf5.h>
 
 #include <cstring>
 #include <limits>
@@ -275,6 +276,36 @@ TEST_F(Hdf5Test, WrongTypeOrSizeToRead) {
   EXPECT_THAT(file.ReadStrings("/tokens"),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("expected strings, found i64")));
+}
+
+// Reading one element would allocate such a chunk.
+TEST_F(Hdf5Test, HugeChunksAreRefused) {
+  for (const hsize_t rows : {hsize_t{1} << 15, (hsize_t{1} << 15) + 1}) {
+    const hid_t file =
+        H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    const hsize_t shape[] = {1, 1 << 13}, chunk[] = {rows, 1 << 13};
+    const hsize_t most[] = {H5S_UNLIMITED, 1 << 13};
+    const hid_t space = H5Screate_simple(2, shape, most);
+    const hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    ASSERT_GE(H5Pset_chunk(properties, 2, chunk), 0);
+    const hid_t dataset = H5Dcreate2(file, "rows", H5T_STD_I32LE, space,
+                                     H5P_DEFAULT, properties, H5P_DEFAULT);
+    ASSERT_GE(dataset, 0);
+    H5Dclose(dataset);
+    H5Pclose(properties);
+    H5Sclose(space);
+    ASSERT_GE(H5Fclose(file), 0);
+    ASSERT_OK_AND_ASSIGN(const File read, File::Open(path_));
+    if (rows == hsize_t{1} << 15) {
+      EXPECT_OK(read.OpenDataset("/rows"));
+    } else {
+      EXPECT_THAT(read.OpenDataset("/rows"),
+                  StatusIs(absl::StatusCode::kInvalidArgument,
+                           AllOf(HasSubstr("/rows: its chunks of 268443648 "
+                                           "elements"),
+                                 HasSubstr("1024 MiB"))));
+    }
+  }
 }
 
 TEST_F(Hdf5Test, FileThatIsNotThereOrNotHdf5) {

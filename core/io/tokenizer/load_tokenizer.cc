@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status.h"
+#include "core/io/bounded_file.h"
 #include "core/io/tokenizer/tokenizer_config.h"
 #include "core/io/tokenizer/tokenizer_gguf.h"
 #include "core/io/tokenizer/tokenizer_json.h"
@@ -22,7 +23,8 @@ absl::Status ApplyBeside(FileSystem* files, const std::string& folder,
                          TokenizerSpec* spec) {
   const std::string path = JoinPath(folder, name);
   if (!files->Exists(path)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string json, files->ReadFile(path));
+  ASSIGN_OR_RETURN(const std::string json,
+                   ReadBoundedFile(path, kMaxConfigurationBytes, files));
   return apply(json, path, spec);
 }
 
