@@ -29,6 +29,7 @@ packages=(
   nlohmann-json3-dev   # @nlohmann_json
   protobuf-compiler    # tools/proto
   python3              # deploy/count_test_cases.py
+  python3-h5py         # tests/h5py
   zlib1g-dev           # @zlib
 )
 for argument in "$@"; do
