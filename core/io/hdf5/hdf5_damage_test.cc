@@ -142,6 +142,24 @@ TEST_P(Hdf5DamageTest, EveryByteFlipped) {
 INSTANTIATE_TEST_SUITE_P(Samples, Hdf5DamageTest,
                          ::testing::Values("own", "rows.h5"));
 
+// The oldest format has no checksum that would tell: the tree of chunks says
+// that one is a byte shorter than the others, and than its shape.
+TEST(Hdf5DamagedChunksTest, AChunkStoredShorter) {
+  std::string bytes = Sample("rows.h5");
+  // A node of chunks; 24 bytes on, the length of its first.
+  const size_t node = bytes.find(std::string("TREE\x01", 5));
+  ASSERT_NE(node, std::string::npos);
+  ASSERT_EQ(bytes[node + 24], 9);
+  bytes[node + 24] = 8;
+  FaultFileSystem files;
+  ASSERT_OK(files.WriteFileAtomically(kPath, bytes));
+  ASSERT_OK_AND_ASSIGN(const File file, File::Open(kPath, &files));
+  EXPECT_THAT(file.OpenDataset("/loss_mask"),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("file.h5: /loss_mask: 3 chunks of 9 bytes "
+                                 "expected, but 26 bytes are stored")));
+}
+
 // Whichever write is the first to fail, the caller is told, at the latest by
 // Close, and the library stays usable.
 TEST(Hdf5FullDiskTest, EveryWriteMayBeTheFirstToFail) {
