@@ -7,6 +7,7 @@
 #include "core/base/status.h"
 #include "core/io/hdf5/hdf5.h"
 #include "core/io/hdf5/library.h"
+#include "core/io/hdf5/old_attributes.h"
 
 namespace caracal::hdf5 {
 
@@ -45,6 +46,7 @@ absl::StatusOr<OpenedAttribute> OpenAttribute(const FileState& file,
   const std::string where = AttributeName(object, name);
   RETURN_IF_ERROR(CheckObjectName(file, name));
   ASSIGN_OR_RETURN(const Handle owner, OpenObject(file, object));
+  RETURN_IF_ERROR(CheckOldAttributes(file, owner.get(), object));
   const htri_t exists = H5Aexists(owner.get(), name.c_str());
   if (exists < 0) return file.Failure(where, "can't look up");
   if (exists == 0) {
@@ -303,6 +305,7 @@ absl::StatusOr<bool> File::HasAttribute(const std::string& object,
   RETURN_IF_ERROR(CheckObjectName(*state_, name));
   const LibraryLock lock;
   ASSIGN_OR_RETURN(const Handle owner, OpenObject(*state_, object));
+  RETURN_IF_ERROR(CheckOldAttributes(*state_, owner.get(), object));
   const htri_t exists = H5Aexists(owner.get(), name.c_str());
   if (exists < 0) {
     return state_->Failure(AttributeName(object, name), "can't look up");

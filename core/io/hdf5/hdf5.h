@@ -27,9 +27,12 @@
 // checksums; h5py reads them. Files of any version are read. Refused are links
 // to other files, external and virtual storage, filter plug-ins, chunks of more
 // than 1 GiB, and strings of variable length: the library trusts the lengths it
-// finds in their heap, and a flipped bit there hangs or crashes it. For the same
-// reason attributes can't be listed. Metadata of the oldest format (h5py's default) has no checksums:
-// damage there is found only where it makes no sense.
+// finds in their heap, and a flipped bit there hangs or crashes it. For the
+// same reason attributes can't be listed. Metadata of the oldest format
+// (h5py's default) has no checksums: damage there is found only where it makes
+// no sense. Attributes and chunks whose lengths would have the library read past
+// its buffers are found here; a file of that format that was made to attack the
+// library may still find other ways.
 #ifndef CARACAL_CORE_IO_HDF5_HDF5_H_
 #define CARACAL_CORE_IO_HDF5_HDF5_H_
 

@@ -160,6 +160,41 @@ TEST(Hdf5DamagedChunksTest, AChunkStoredShorter) {
                                  "expected, but 26 bytes are stored")));
 }
 
+// Nor do its attributes say how far they may be read.
+TEST(Hdf5DamagedAttributesTest, LengthsBeyondTheMessage) {
+  const std::string whole = Sample("rows.h5");
+  // Name (8 bytes), type: class and size, ..., space: version and rank.
+  const size_t name = whole.find(std::string("number\0\0\x10\x08", 10));
+  ASSERT_NE(name, std::string::npos);
+  const size_t message = name - 8;
+  const struct {
+    const char* what;
+    size_t at;
+    char before, after;
+  } kChanges[] = {
+      {"the name has no end", message + 2, 7, 6},
+      {"a type that is cut short", message + 4, 12, 7},
+      {"an attribute beyond the message", message + 2, 7, 127},
+      {"a value of 72 bytes", name + 12, 8, 72},
+      {"a compound type", name + 8, 0x10, 0x16},
+      {"a space of 32 dimensions", name + 8 + 16 + 1, 0, 32},
+  };
+  for (const auto& change : kChanges) {
+    SCOPED_TRACE(change.what);
+    std::string bytes = whole;
+    ASSERT_EQ(bytes[change.at], change.before);
+    bytes[change.at] = change.after;
+    FaultFileSystem files;
+    ASSERT_OK(files.WriteFileAtomically(kPath, bytes));
+    ASSERT_OK_AND_ASSIGN(const File file, File::Open(kPath, &files));
+    const auto refused = StatusIs(
+        absl::StatusCode::kDataLoss,
+        HasSubstr("file.h5: /: the lengths of its attributes make no sense"));
+    EXPECT_THAT(file.HasAttribute("/", "text"), refused);
+    EXPECT_THAT(file.IntAttribute("/", "number"), refused);
+  }
+}
+
 // Whichever write is the first to fail, the caller is told, at the latest by
 // Close, and the library stays usable.
 TEST(Hdf5FullDiskTest, EveryWriteMayBeTheFirstToFail) {
