@@ -1,0 +1,58 @@
+// Hybrid attention on a CUDA device: the contract of hybrid_attention.h, with
+// these differences.
+//  - q, k, v, y, dy, target, dq, dk, dv are bf16, past_k, past_v, sink_k,
+//    sink_v too; parameters, statistics, state and the parameters' gradients
+//    are fp32. Products take bf16 operands and accumulate in fp32: weights and
+//    features are rounded to bf16 where they enter one.
+//  - bf16 views start at a multiple of 16 bytes and their row and head strides
+//    are multiples of 8 elements; D is a multiple of 8.
+//  - All views, and squared_error, are device memory; offsets, terms and
+//    past->length stay host memory, are read before the call returns and travel
+//    in kernel parameters. No call waits for the device or allocates.
+//  - A forward with a past takes one row a sequence (decoding), or sequences
+//    that start here (length 0), whose state it writes.
+//  - Gradients do not depend on scheduling: no atomics, fixed order of sums.
+//
+// Two versions, chosen by shape: one on Hopper's tensor cores for D <= 128 and
+// F <= 64 (hedgehog, no bias), and a plain one for everything else.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
+
+#include "kernels/hybrid_attention/hybrid_attention.h"
+
+namespace caracal::kernels {
+
+enum class CudaVersion : uint8_t {
+  kBest,   // by shape and device
+  kPlain,  // any shape, any chip
+};
+
+size_t HybridAttentionForwardCudaWorkspaceBytes(
+    const HybridAttentionConfig& config, const HybridAttentionInputs& in,
+    CudaVersion version = CudaVersion::kBest);
+
+void HybridAttentionForwardCuda(const Context& ctx,
+                                const HybridAttentionConfig& config,
+                                const HybridAttentionInputs& in,
+                                const HybridAttentionPast* past,
+                                const HybridAttentionOutputs& out,
+                                Workspace workspace,
+                                CudaVersion version = CudaVersion::kBest);
+
+size_t HybridAttentionBackwardCudaWorkspaceBytes(
+    const HybridAttentionConfig& config, const HybridAttentionInputs& in,
+    const HybridAttentionCotangent& cotangent,
+    const HybridAttentionGradients& grads,
+    CudaVersion version = CudaVersion::kBest);
+
+void HybridAttentionBackwardCuda(const Context& ctx,
+                                 const HybridAttentionConfig& config,
+                                 const HybridAttentionInputs& in,
+                                 const HybridAttentionCotangent& cotangent,
+                                 const HybridAttentionGradients& grads,
+                                 Workspace workspace,
+                                 CudaVersion version = CudaVersion::kBest);
+
+}  // namespace caracal::kernels
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_

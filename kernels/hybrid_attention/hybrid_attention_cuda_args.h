@@ -1,0 +1,113 @@
+// Hybrid attention's operands as the CUDA kernels see them: device pointers
+// and numbers, passed by value.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_ARGS_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_ARGS_H_
+
+#include <cuda_bf16.h>
+
+#include <cstdint>
+
+#include "kernels/common/head_rows.h"
+#include "kernels/hybrid_attention/hybrid_attention.h"
+
+namespace caracal::kernels::cuda {
+
+using bf16 = __nv_bfloat16;
+
+// Rows of a tile and, in the plain version, keys between two stored states.
+inline constexpr int kTile = 64;
+
+struct Args {
+  int64_t window = 0, sinks = 0;
+  bool terraced = false, affine = false, identity = false;
+  int64_t H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, rows = 0;
+  int sequences = 0;
+  const int64_t* offsets = nullptr;  // [sequences + 1], device
+  const uint8_t* terms = nullptr;    // [sequences, H], device
+
+  HeadRows<const bf16> q, k, v;
+  const float* weight_q = nullptr;       // [H, D, F]
+  const float* weight_k = nullptr;       // [H, D, F]
+  const float* bias_q = nullptr;         // [H, F] or null
+  const float* bias_k = nullptr;         // [H, F] or null
+  const float* window_factor = nullptr;  // [H]
+
+  // The forward's; each may be null in a backward.
+  HeadRows<bf16> y;
+  float* row_max = nullptr;      // [H, rows]
+  float* softmax_den = nullptr;  // [H, rows]
+  float* linear_den = nullptr;   // [H, rows]
+
+  // The backward's.
+  HeadRows<const bf16> dy, target;  // one of them
+  float scale = 0;
+  double* squared_error = nullptr;
+  HeadRows<bf16> dq, dk, dv;
+  float* dweight_q = nullptr;
+  float* dweight_k = nullptr;
+  float* dbias_q = nullptr;
+  float* dbias_k = nullptr;
+  float* dwindow_factor = nullptr;
+};
+
+#ifdef __CUDACC__
+
+template <typename T>
+__device__ __forceinline__ T* At(const HeadRows<T>& x, int64_t row,
+                                 int64_t head) {
+  return x.data + row * x.row + head * x.head;
+}
+
+__device__ __forceinline__ int KvHead(const Args& a, int head) {
+  return head / static_cast<int>(a.H / a.Hkv);
+}
+
+// Left border of position n's window.
+__device__ __forceinline__ int Start(const Args& a, int n) {
+  const int w = static_cast<int>(a.window);
+  const int start = a.terraced ? (n / w - 1) * w : n - w + 1;
+  return start > 0 ? start : 0;
+}
+
+// Row n computes the keys from here on one by one; a state holds the others.
+__device__ __forceinline__ int StateEnd(const Args& a, int n) {
+  return Start(a, n) / kTile * kTile;
+}
+
+// What key j is to a row whose window starts at `start`, j <= n.
+__device__ __forceinline__ bool InSoftmaxSet(const Args& a, int start, int j) {
+  return j >= start || j < a.sinks;
+}
+__device__ __forceinline__ bool SoftmaxTerm(const Args& a, int terms, int start,
+                                            int j) {
+  if (j >= a.sinks) return j >= start && (terms & kNearTerms);
+  return terms & (j >= start ? kNearSinkTerms : kFarSinkTerms);
+}
+__device__ __forceinline__ bool LinearTerm(const Args& a, int terms, int start,
+                                           int j) {
+  return terms &
+         (InSoftmaxSet(a, start, j) ? kLinearNearTerms : kLinearPastTerms);
+}
+// Whether key j has a linear term in the rows whose window lies right of it.
+__device__ __forceinline__ bool StateTerm(const Args& a, int terms, int j) {
+  return terms & (j < a.sinks ? kLinearNearTerms : kLinearPastTerms);
+}
+__device__ __forceinline__ bool AnyLinear(int terms) {
+  return terms & (kLinearPastTerms | kLinearNearTerms);
+}
+__device__ __forceinline__ bool AnySoftmax(int terms) {
+  return terms & (kNearTerms | kNearSinkTerms | kFarSinkTerms);
+}
+
+__device__ __forceinline__ float Gamma(const Args& a, int head) {
+  return 1.0f / (1.0f + expf(-a.window_factor[head]));
+}
+__device__ __forceinline__ float Alpha(const Args& a, float gamma) {
+  return a.affine ? 1.0f - gamma : 1.0f;
+}
+
+#endif  // __CUDACC__
+
+}  // namespace caracal::kernels::cuda
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_ARGS_H_

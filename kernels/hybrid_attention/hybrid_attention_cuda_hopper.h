@@ -1,0 +1,30 @@
+// The tensor-core version for Hopper (wgmma): chunks of 64 rows, the state of
+// the keys left of all windows in registers, sequences cut into segments that
+// run in parallel. Hedgehog without bias, D <= 128, F <= 64.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_H_
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/hybrid_attention/hybrid_attention_cuda_args.h"
+
+namespace caracal::kernels::cuda {
+
+// Whether shape and current device suit.
+bool HopperSupports(const Args& a);
+
+// `offsets` is the host's table; `memory` is 256-byte aligned.
+size_t HopperForwardBytes(const Args& a, const int64_t* offsets);
+void HopperForward(const Args& a, const int64_t* offsets, void* memory,
+                   cudaStream_t stream);
+
+size_t HopperBackwardBytes(const Args& a, const int64_t* offsets);
+void HopperBackward(const Args& a, const int64_t* offsets, void* memory,
+                    cudaStream_t stream);
+
+}  // namespace caracal::kernels::cuda
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_H_

@@ -1,0 +1,73 @@
+// The launchers of the Hopper version's kernels, one a source, and what passes
+// between them. DP is the padded head dimension, 64 or 128.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_KERNELS_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_KERNELS_H_
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/hybrid_attention/hybrid_attention_cuda_args.h"
+
+namespace caracal::kernels::cuda {
+
+// Rows [first, last) (positions; first is a multiple of kTile) of a sequence.
+struct Segment {
+  int begin;   // the sequence's first row
+  int length;  // of the sequence
+  int first, last;
+  int sequence;
+};
+
+// Scratch memory. A segment's state: the sums over the keys left of the
+// windows of its first row (suffix: over the rows to the right of it), fp32.
+struct HopperScratch {
+  const Segment* segments = nullptr;  // [count], device
+  int count = 0;
+  bool split = false;      // some sequence has several segments
+  float* state = nullptr;  // [count, H, 128, DP]; null if nothing is split
+  float* norm = nullptr;   // [count, H, 128]
+
+  // The backward's.
+  float* suffix = nullptr;       // [count, H, 128, DP]
+  float* suffix_norm = nullptr;  // [count, H, 128]
+  HeadRows<bf16> dy;             // [rows, H, D], made from a target
+  float* error = nullptr;        // [count, H] squared errors
+  // Statistics of the rows, [H, rows]: c_n log2(e), 1 / den, dy . y, the
+  // gradient of c_n and the position of the key that attains it.
+  float* row_max = nullptr;
+  float* inv_den = nullptr;
+  float* delta = nullptr;
+  float* dmax = nullptr;
+  int* argmax = nullptr;
+  // Parts of gradients, a segment each.
+  float* dweight_q = nullptr;  // [count, H, DP, 64]
+  float* dweight_k = nullptr;
+  float* dfactor = nullptr;  // [count, H]
+  // Parts of dk and dv, a query head each; null unless heads share keys.
+  bf16* dk = nullptr;  // [rows, H, D]
+  bf16* dv = nullptr;
+};
+
+// Fills state and norm of all segments.
+void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);
+
+// y and statistics; with a target, s.dy and s.error instead of y.
+void HopperForwardRows(const Args& a, const HopperScratch& s,
+                       cudaStream_t stream);
+
+// Statistics, dq, parts of dweight_q and dfactor. Reads a.dy.
+void HopperBackwardRows(const Args& a, const HopperScratch& s,
+                        cudaStream_t stream);
+
+// Fills suffix and suffix_norm of all segments.
+void HopperSuffixes(const Args& a, const HopperScratch& s, cudaStream_t stream);
+
+// dk, dv (or their parts), parts of dweight_k.
+void HopperBackwardKeys(const Args& a, const HopperScratch& s,
+                        cudaStream_t stream);
+
+// Adds up the parts.
+void HopperReduce(const Args& a, const HopperScratch& s, cudaStream_t stream);
+
+}  // namespace caracal::kernels::cuda
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_KERNELS_H_

@@ -1,0 +1,487 @@
+// Hybrid attention on the GPU: every version against the scalar reference in
+// fp64, on inputs that bf16 holds exactly.
+#include "kernels/hybrid_attention/hybrid_attention_cuda.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/common/cuda_testing.h"
+#include "kernels/hybrid_attention/test_problem.h"
+#include "kernels/hybrid_attention/test_shapes.h"
+
+namespace caracal::kernels::testing {
+namespace {
+
+using ::caracal::testing::DeviceArray;
+using ::caracal::testing::kBf16Roundoff;
+using ::caracal::testing::RoundToBf16;
+
+// Elements after the heads of a row: rows are not contiguous.
+constexpr int64_t kGap = 8;
+
+void Round(Table& t) {
+  for (float& v : t.values) v = RoundToBf16(v);
+}
+
+std::vector<Shape> CudaShapes() {
+  std::vector<Shape> shapes;
+  const auto add = [&](std::vector<int64_t> lengths, int64_t heads,
+                       int64_t kv_heads, int64_t D, int64_t F, int64_t window,
+                       int64_t sinks, WindowKind kind) -> Shape& {
+    Shape s;
+    s.lengths = std::move(lengths);
+    s.heads = heads;
+    s.kv_heads = kv_heads;
+    s.D = D;
+    s.F = F;
+    s.config.window = window;
+    s.config.sinks = sinks;
+    s.config.window_kind = kind;
+    s.seed = shapes.size() + 1;
+    shapes.push_back(s);
+    return shapes.back();
+  };
+  const auto sliding = WindowKind::kSliding, terraced = WindowKind::kTerraced;
+  add({1}, 1, 1, 64, 64, 64, 0, sliding);
+  add({63}, 2, 1, 64, 64, 64, 4, sliding);
+  add({64}, 1, 1, 128, 64, 64, 0, sliding);
+  add({65}, 2, 2, 128, 64, 64, 0, sliding);
+  add({200}, 2, 1, 64, 64, 64, 0, sliding);
+  add({333}, 2, 1, 128, 64, 64, 0, sliding);
+  add({333}, 2, 2, 128, 64, 64, 4, sliding);
+  add({300}, 3, 1, 64, 64, 16, 4, sliding);
+  add({300}, 3, 1, 96, 64, 16, 20, sliding);
+  add({257}, 2, 1, 96, 32, 100, 4, sliding);
+  add({400}, 2, 1, 128, 64, 128, 0, sliding);
+  add({700}, 1, 1, 64, 64, 512, 4, sliding);
+  add({150}, 1, 1, 64, 64, 512, 4, sliding);
+  add({300}, 2, 1, 64, 32, 1, 0, sliding);
+  add({300}, 2, 1, 64, 64, 64, 0, terraced);
+  add({300}, 2, 1, 128, 64, 128, 4, terraced);
+  add({300}, 2, 1, 64, 64, 48, 20, terraced);
+  add({300}, 2, 1, 128, 64, 64, 4, sliding).config.affine = true;
+  add({300}, 2, 1, 64, 48, 64, 70, sliding).config.affine = true;
+  // For the plain version alone.
+  add({150}, 2, 2, 64, 64, 16, 4, sliding).bias = true;
+  add({140}, 2, 1, 256, 64, 64, 4, sliding);
+  add({140}, 1, 1, 128, 256, 32, 0, sliding);
+  add({140}, 1, 1, 64, 128, 16, 4, sliding);
+  add({97}, 2, 1, 24, 18, 33, 3, sliding).bias = true;
+  // Packed sequences.
+  add({64, 1, 0, 137, 2, 200}, 4, 2, 64, 64, 64, 4, sliding);
+  add({130, 90, 33, 129}, 4, 1, 128, 64, 64, 0, sliding);
+  add({0, 90, 133}, 2, 1, 96, 64, 16, 4, terraced);
+  // Every kind of terms, mixed over samples and heads.
+  add({275, 100, 150}, 4, 2, 64, 64, 64, 4, sliding).terms = TermSets();
+  add({275, 100, 150}, 4, 1, 128, 64, 32, 20, sliding).terms = TermSets();
+  Shape& terraces = add({160, 133, 80}, 3, 1, 64, 64, 48, 3, terraced);
+  terraces.terms = TermSets();
+  terraces.config.affine = true;
+  for (uint8_t terms : TermSets()) {
+    add({200}, 2, 1, 128, 64, 64, 4, sliding).terms = {terms};
+    add({200}, 2, 1, 64, 64, 40, 0, sliding).terms = {terms};
+  }
+  // Scores so large that a shift by anything but the exact maximum would
+  // overflow or lose the linear part's scale.
+  add({200}, 2, 1, 128, 64, 64, 4, sliding).score_size = 80;
+  add({200}, 2, 1, 64, 64, 32, 1, terraced).score_size = 200;
+  // Long enough for several segments.
+  add({2100}, 1, 1, 64, 64, 64, 4, sliding);
+  add({2500, 300}, 1, 1, 128, 64, 64, 0, sliding);
+  return shapes;
+}
+
+Problem MakeProblem(const Shape& shape) {
+  Problem p(shape);
+  for (Table* t : {&p.q, &p.k, &p.v, &p.dy, &p.weight_q, &p.weight_k}) {
+    Round(*t);
+  }
+  return p;
+}
+
+// A problem with what the reference makes of it.
+struct Case {
+  explicit Case(const Shape& shape) : problem(MakeProblem(shape)) {}
+
+  void Solve() {
+    forward = std::make_unique<ReferenceProblem<double>>(problem);
+    forward->Forward();
+    const std::vector<float> dy = problem.dy.Dense(kSkip);
+    const std::vector<double> given(dy.begin(), dy.end());
+    gradients =
+        std::make_unique<ReferenceGradients<double>>(forward->args, given);
+    regression = std::make_unique<ReferenceGradients<double>>(
+        forward->args, given, /*regress=*/true, /*scale=*/0.75);
+  }
+
+  Problem problem;
+  std::unique_ptr<ReferenceProblem<double>> forward;
+  std::unique_ptr<ReferenceGradients<double>> gradients, regression;
+};
+
+// Solved once, on all processors.
+const std::vector<std::unique_ptr<Case>>& Cases() {
+  static const auto* const cases = [] {
+    auto* all = new std::vector<std::unique_ptr<Case>>;
+    for (const Shape& s : CudaShapes()) {
+      all->push_back(std::make_unique<Case>(s));
+    }
+    // The longest first.
+    std::vector<Case*> order;
+    for (auto it = all->rbegin(); it != all->rend(); ++it) {
+      order.push_back(it->get());
+    }
+    std::atomic<size_t> next{0};
+    std::vector<std::thread> threads;
+    const unsigned processors =
+        std::max(1u, std::thread::hardware_concurrency());
+    for (unsigned i = 0; i < processors; ++i) {
+      threads.emplace_back([&] {
+        for (size_t i; (i = next++) < order.size();) order[i]->Solve();
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    return all;
+  }();
+  return *cases;
+}
+
+// [rows, heads, D] bf16 on the device, with a gap after each row and, in
+// front, another row.
+class Bf16Rows {
+ public:
+  Bf16Rows() = default;
+  Bf16Rows(int64_t rows, int64_t heads, int64_t D)
+      : rows_(rows), heads_(heads), D_(D), memory_(rows * Stride()) {}
+  explicit Bf16Rows(const Table& t, int64_t heads)
+      : rows_(t.rows), heads_(heads), D_((t.columns - kSkip) / heads) {
+    std::vector<uint16_t> bits(rows_ * Stride(), 0xffff);
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < heads_ * D_; ++c) {
+        bits[r * Stride() + c] = Bf16FromFloat(t.values[r * t.columns + c]);
+      }
+    }
+    memory_ = DeviceArray<uint16_t>(bits);
+  }
+  TensorView View() {
+    TensorView view(memory_.data(), DType::kBF16, {rows_, heads_, D_});
+    view.stride[0] = Stride();
+    return view;
+  }
+  std::vector<float> Dense() const {
+    std::vector<float> out;
+    const std::vector<uint16_t> bits = memory_.Host();
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (int64_t c = 0; c < heads_ * D_; ++c) {
+        out.push_back(FloatFromBf16(bits[r * Stride() + c]));
+      }
+    }
+    return out;
+  }
+  bool GapsIntact() const {
+    const std::vector<uint16_t> bits = memory_.Host();
+    for (size_t i = 0; i < bits.size(); ++i) {
+      if (static_cast<int64_t>(i % Stride()) >= heads_ * D_ &&
+          bits[i] != 0xffff) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  int64_t Stride() const { return heads_ * D_ + kGap; }
+  int64_t rows_ = 0, heads_ = 0, D_ = 0;
+  DeviceArray<uint16_t> memory_;
+};
+
+// A problem's operands on the device.
+struct DeviceProblem {
+  explicit DeviceProblem(const Problem& p)
+      : q(p.q, p.shape.heads),
+        k(p.k, p.shape.kv_heads),
+        v(p.v, p.shape.kv_heads),
+        dy(p.dy, p.shape.heads),
+        weight_q(p.weight_q.values),
+        weight_k(p.weight_k.values),
+        bias_q(p.bias_q.values),
+        bias_k(p.bias_k.values),
+        factor(p.factor.values) {
+    const int64_t H = p.shape.heads, D = p.shape.D, F = p.shape.F;
+    in.q = q.View();
+    in.k = k.View();
+    in.v = v.View();
+    in.weight_q = TensorView(weight_q.data(), {H, D, F});
+    in.weight_k = TensorView(weight_k.data(), {H, D, F});
+    if (p.shape.bias) {
+      in.bias_q = TensorView(bias_q.data(), {H, F});
+      in.bias_k = TensorView(bias_k.data(), {H, F});
+    }
+    in.window_factor = TensorView(factor.data(), {H});
+    in.offsets = p.offsets.data();
+    in.sequences = p.sequences();
+    in.terms = p.terms.data();
+  }
+  Bf16Rows q, k, v, dy;
+  DeviceArray<float> weight_q, weight_k, bias_q, bias_k, factor;
+  HybridAttentionInputs in;
+};
+
+// The norm of the error may be `roundings` bf16 roundings of the result, plus
+// `floor`, plus what fp32 adds.
+void ExpectClose(const char* name, const std::vector<float>& got,
+                 const std::vector<double>& want, double roundings,
+                 double fp32_bound, double floor) {
+  const double norm = Norm(want);
+  const double bound = (roundings * kBf16Roundoff + fp32_bound) * norm + floor;
+  const double distance = Distance(got, want);
+  EXPECT_LE(distance, bound)
+      << name << ", norm " << norm << ", " << distance / (norm * kBf16Roundoff)
+      << " roundings";
+}
+
+struct Versions {
+  CudaVersion version;
+  const char* name;
+};
+constexpr Versions kVersions[] = {{CudaVersion::kPlain, "plain"},
+                                  {CudaVersion::kBest, "best"}};
+
+Context DeviceContext() {
+  Context ctx;
+  ctx.device = DeviceType::kCuda;
+  return ctx;
+}
+
+void Synchronize() { CARACAL_CUDA_CHECK(cudaDeviceSynchronize()); }
+
+TEST(HybridAttentionCuda, ForwardMatchesTheReference) {
+  for (const auto& c : Cases()) {
+    const Problem& p = c->problem;
+    const Shape& s = p.shape;
+    DeviceProblem device(p);
+    for (const Versions& v : kVersions) {
+      SCOPED_TRACE(Describe(s) + " " + v.name);
+      Bf16Rows y(p.rows, s.heads, s.D);
+      const int64_t n = s.heads * p.rows;
+      DeviceArray<float> row_max(n), softmax_den(n), linear_den(n);
+      HybridAttentionOutputs out;
+      out.y = y.View();
+      out.row_max = TensorView(row_max.data(), {s.heads, p.rows});
+      out.softmax_den = TensorView(softmax_den.data(), {s.heads, p.rows});
+      out.linear_den = TensorView(linear_den.data(), {s.heads, p.rows});
+      DeviceArray<char> workspace(HybridAttentionForwardCudaWorkspaceBytes(
+          s.config, device.in, v.version));
+      HybridAttentionForwardCuda(DeviceContext(), s.config, device.in, nullptr,
+                                 out, {workspace.data(), workspace.size()},
+                                 v.version);
+      Synchronize();
+      // Rounded: features of query and key, state, weights, y; one more for
+      // what the fp32 bound leaves out (fast exponentials).
+      const double fp32 = 2 * p.ErrorBound();
+      ExpectClose("y", y.Dense(), c->forward->y, 6, fp32, 0);
+      EXPECT_TRUE(y.GapsIntact());
+      ExpectClose("row_max", row_max.Host(), c->forward->row_max, 0, fp32, 0);
+      ExpectClose("softmax_den", softmax_den.Host(), c->forward->softmax_den, 1,
+                  fp32, 0);
+      ExpectClose("linear_den", linear_den.Host(), c->forward->linear_den, 3,
+                  fp32, 0);
+    }
+  }
+}
+
+// What to ask of a backward call, and what it left.
+struct Backward {
+  bool rows = true, weights = true;  // dq, dk, dv; the parameters
+  bool regress = false;              // dy is a target
+  float scale = 0;
+  float initial = 0;  // parameters' gradients before the call
+
+  std::vector<float> dq, dk, dv;
+  std::vector<float> dweight_q, dweight_k, dbias_q, dbias_k, dfactor;
+  double squared_error = 0;
+  bool gaps_intact = true;
+
+  void Call(const Problem& p, DeviceProblem& device, CudaVersion version) {
+    const Shape& s = p.shape;
+    HybridAttentionGradients grads;
+    Bf16Rows q_rows, k_rows, v_rows;
+    if (rows) {
+      q_rows = Bf16Rows(p.rows, s.heads, s.D);
+      k_rows = Bf16Rows(p.rows, s.kv_heads, s.D);
+      v_rows = Bf16Rows(p.rows, s.kv_heads, s.D);
+      grads.dq = q_rows.View();
+      grads.dk = k_rows.View();
+      grads.dv = v_rows.View();
+    }
+    const int64_t H = s.heads, size = H * s.D * s.F;
+    const auto filled = [&](int64_t n) {
+      return DeviceArray<float>(std::vector<float>(n, initial));
+    };
+    DeviceArray<float> wq = filled(size), wk = filled(size);
+    DeviceArray<float> bq = filled(H * s.F), bk = filled(H * s.F);
+    DeviceArray<float> factor = filled(H);
+    DeviceArray<double> error(std::vector<double>{squared_error});
+    if (weights) {
+      grads.dweight_q = TensorView(wq.data(), {H, s.D, s.F});
+      grads.dweight_k = TensorView(wk.data(), {H, s.D, s.F});
+      if (s.bias) {
+        grads.dbias_q = TensorView(bq.data(), {H, s.F});
+        grads.dbias_k = TensorView(bk.data(), {H, s.F});
+      }
+      grads.dwindow_factor = TensorView(factor.data(), {H});
+    }
+    HybridAttentionCotangent cotangent;
+    (regress ? cotangent.target : cotangent.dy) = device.dy.View();
+    cotangent.scale = scale;
+    cotangent.squared_error = regress ? error.data() : nullptr;
+    DeviceArray<char> workspace(HybridAttentionBackwardCudaWorkspaceBytes(
+        s.config, device.in, cotangent, grads, version));
+    HybridAttentionBackwardCuda(DeviceContext(), s.config, device.in, cotangent,
+                                grads, {workspace.data(), workspace.size()},
+                                version);
+    Synchronize();
+    if (rows) {
+      dq = q_rows.Dense();
+      dk = k_rows.Dense();
+      dv = v_rows.Dense();
+      gaps_intact =
+          q_rows.GapsIntact() && k_rows.GapsIntact() && v_rows.GapsIntact();
+    }
+    if (weights) {
+      dweight_q = wq.Host();
+      dweight_k = wk.Host();
+      dbias_q = bq.Host();
+      dbias_k = bk.Host();
+      dfactor = factor.Host();
+    }
+    squared_error = error.Host()[0];
+  }
+};
+
+// Roundings on the way to a gradient: features of query and key, both states,
+// dy (if made from a target), weights or their gradients, dz, the result; each
+// also moves g, whose size relative to the gradient is another factor of two.
+// The floor stays when g = (dy.v - dy.y) / den cancels: a rounding of numbers
+// of the size of dy.v (D / 3 for uniform numbers, as its square root), times q
+// or k, at each element.
+void ExpectGradients(const Problem& p, const Backward& got,
+                     const ReferenceGradients<double>& want) {
+  const Shape& s = p.shape;
+  const double floor =
+      kBf16Roundoff * std::sqrt(s.score_size * p.rows * s.heads);
+  const double fp32 = p.ErrorBound();
+  const auto expect = [&](const char* name, const std::vector<float>& values,
+                          const std::vector<double>& expected) {
+    ExpectClose(name, values, expected, 16, fp32, floor);
+  };
+  if (got.rows) {
+    expect("dq", got.dq, want.dq);
+    expect("dk", got.dk, want.dk);
+    expect("dv", got.dv, want.dv);
+    EXPECT_TRUE(got.gaps_intact);
+  }
+  if (got.weights) {
+    expect("dweight_q", got.dweight_q, want.dweight_q);
+    expect("dweight_k", got.dweight_k, want.dweight_k);
+    expect("dwindow_factor", got.dfactor, want.dfactor);
+    if (s.bias) {
+      expect("dbias_q", got.dbias_q, want.dbias_q);
+      expect("dbias_k", got.dbias_k, want.dbias_k);
+    }
+  }
+}
+
+TEST(HybridAttentionCuda, BackwardMatchesTheReference) {
+  for (const auto& c : Cases()) {
+    DeviceProblem device(c->problem);
+    for (const Versions& v : kVersions) {
+      SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name);
+      Backward got;
+      got.Call(c->problem, device, v.version);
+      ExpectGradients(c->problem, got, *c->gradients);
+    }
+  }
+}
+
+// Transfer: a target instead of dy, and no dq, dk, dv.
+TEST(HybridAttentionCuda, TargetIsForwardPlusItsGradient) {
+  for (const auto& c : Cases()) {
+    DeviceProblem device(c->problem);
+    for (const Versions& v : kVersions) {
+      for (bool rows : {false, true}) {
+        SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name);
+        Backward got;
+        got.rows = rows;
+        got.regress = true;
+        got.scale = 0.75;
+        got.squared_error = 1000;  // is added to
+        got.Call(c->problem, device, v.version);
+        ExpectGradients(c->problem, got, *c->regression);
+        const double want = c->regression->squared_error;
+        EXPECT_NEAR(got.squared_error - 1000, want,
+                    8 * kBf16Roundoff * (1 + want));
+      }
+    }
+  }
+}
+
+TEST(HybridAttentionCuda, ParametersAccumulateAndRowsAreOptional) {
+  for (const auto& c : Cases()) {
+    if (c->problem.rows > 300) continue;
+    DeviceProblem device(c->problem);
+    for (const Versions& v : kVersions) {
+      SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name);
+      Backward all, weights, rows;
+      all.Call(c->problem, device, v.version);
+      weights.rows = false;
+      weights.initial = 3;
+      weights.Call(c->problem, device, v.version);
+      rows.weights = false;
+      rows.Call(c->problem, device, v.version);
+      EXPECT_EQ(all.dq, rows.dq);
+      EXPECT_EQ(all.dk, rows.dk);
+      EXPECT_EQ(all.dv, rows.dv);
+      const auto expect = [](std::vector<float> a,
+                             const std::vector<float>& b) {
+        const double norm = Norm(std::vector<double>(a.begin(), a.end()));
+        for (float& v : a) v += 3;
+        // Sums of a few parts, in another order.
+        EXPECT_LE(Distance(a, b),
+                  8 * kUnitRoundoff * (3 * std::sqrt(a.size()) + norm + 1));
+      };
+      expect(all.dweight_q, weights.dweight_q);
+      expect(all.dweight_k, weights.dweight_k);
+      expect(all.dfactor, weights.dfactor);
+    }
+  }
+}
+
+// The same call twice: the same bits.
+TEST(HybridAttentionCuda, IsRepeatable) {
+  for (const auto& c : Cases()) {
+    DeviceProblem device(c->problem);
+    for (const Versions& v : kVersions) {
+      SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name);
+      Backward first, second;
+      first.Call(c->problem, device, v.version);
+      second.Call(c->problem, device, v.version);
+      EXPECT_EQ(first.dq, second.dq);
+      EXPECT_EQ(first.dk, second.dk);
+      EXPECT_EQ(first.dv, second.dv);
+      EXPECT_EQ(first.dweight_q, second.dweight_q);
+      EXPECT_EQ(first.dweight_k, second.dweight_k);
+      EXPECT_EQ(first.dfactor, second.dfactor);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace caracal::kernels::testing

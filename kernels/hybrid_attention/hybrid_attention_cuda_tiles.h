@@ -1,0 +1,371 @@
+// What the Hopper kernels share: segments, tiles in shared memory, features of
+// a tile, masks. Included only by sources compiled for sm_90a.
+//
+// A block has two warpgroups and works on one head of one segment, 64 rows at
+// a time. All tiles have 64 rows; D is padded to DP = 64 or 128 columns, F to
+// 64, so features have 128 columns: softmax(z), then softmax(-z).
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_TILES_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_TILES_H_
+
+#include "kernels/common/cuda_wgmma.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
+
+namespace caracal::kernels::cuda {
+
+inline constexpr int kGroup = 128;  // threads of a warpgroup
+inline constexpr int kBlock = 2 * kGroup;
+inline constexpr int kFeatures = 64;          // F, padded
+inline constexpr int kOutputs = 128;          // Fout, padded
+inline constexpr int kPanel = kTile * 128;    // bytes of 64 rows, 64 columns
+inline constexpr int kPhiBytes = 2 * kPanel;  // a tile of features
+inline constexpr float kLog2e = 1.4426950408889634f;
+inline constexpr float kLn2 = 0.6931471805599453f;
+
+// Bytes of 64 rows of q, k, v or dy.
+template <int DP>
+inline constexpr int kRowsBytes = DP / 64 * kPanel;
+// Bytes of a feature map's weights [DP, 64].
+template <int DP>
+inline constexpr int kWeightBytes = DP * 128;
+// Bytes of a state [128, DP] in bf16.
+template <int DP>
+inline constexpr int kStateBytes = DP / 64 * kOutputs * 128;
+
+// Rows [row, row + count) of one head, zeros after them; asynchronous.
+template <int DP>
+__device__ __forceinline__ void LoadRows(uint32_t tile,
+                                         const HeadRows<const bf16>& x,
+                                         int64_t row, int count, int head,
+                                         int D) {
+  constexpr int kPieces = DP / 8;
+#pragma unroll
+  for (int i = threadIdx.x; i < kTile * kPieces; i += kBlock) {
+    const int r = i / kPieces, c = i % kPieces * 8;
+    const bool valid = r < count && c < D;
+    CopyAsync(tile + TileOffset(kPanel, r, c),
+              At(x, row + (valid ? r : 0), head) + (valid ? c : 0), valid);
+  }
+}
+
+// W [D, F] of a head, rounded, zeros around it.
+template <int DP>
+__device__ __forceinline__ void LoadWeight(char* tile, const float* weight,
+                                           const Args& a) {
+  const int D = a.D, F = a.F;
+  for (int i = threadIdx.x; i < DP * kFeatures / 2; i += kBlock) {
+    const int d = i / (kFeatures / 2), f = i % (kFeatures / 2) * 2;
+    const float low = d < D && f < F ? weight[d * F + f] : 0.0f;
+    const float high = d < D && f + 1 < F ? weight[d * F + f + 1] : 0.0f;
+    *reinterpret_cast<uint32_t*>(tile + TileOffset(DP * 128, d, f)) =
+        PackBf16(low, high);
+  }
+}
+
+__device__ __forceinline__ float QuadMax(float x) {
+  x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
+  return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
+}
+__device__ __forceinline__ float QuadSum(float x) {
+  x += __shfl_xor_sync(~0u, x, 1);
+  return x + __shfl_xor_sync(~0u, x, 2);
+}
+
+// This thread's place in accumulators: rows kRow + {0, 8}, columns
+// 8 b + column + {0, 1}.
+__device__ __forceinline__ int ThreadRow() {
+  return threadIdx.x % kGroup / 32 * 16 + threadIdx.x % 32 / 4;
+}
+__device__ __forceinline__ int ThreadColumn() { return threadIdx.x % 4 * 2; }
+
+// up = softmax(z), down = softmax(-z) of each row, clamped; columns from F on
+// are zero.
+__device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
+                                         float (&up)[32], float (&down)[32]) {
+  const int column = ThreadColumn();
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float top = -INFINITY, bottom = INFINITY;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int at = i / 2 * 4 + 2 * r + i % 2;
+      if (F == kFeatures || i / 2 * 8 + column + i % 2 < F) {
+        top = fmaxf(top, z[at]);
+        bottom = fminf(bottom, z[at]);
+      }
+    }
+    top = QuadMax(top) * kLog2e;
+    bottom = -QuadMax(-bottom) * kLog2e;
+    float up_sum = 0, down_sum = 0;
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int at = i / 2 * 4 + 2 * r + i % 2;
+      const bool in = F == kFeatures || i / 2 * 8 + column + i % 2 < F;
+      up[at] = in ? exp2f(fmaf(z[at], kLog2e, -top)) : 0.0f;
+      down[at] = in ? exp2f(fmaf(z[at], -kLog2e, bottom)) : 0.0f;
+      up_sum += up[at];
+      down_sum += down[at];
+    }
+    const float up_scale = 1.0f / QuadSum(up_sum);
+    const float down_scale = 1.0f / QuadSum(down_sum);
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      const int at = i / 2 * 4 + 2 * r + i % 2;
+      const bool in = F == kFeatures || i / 2 * 8 + column + i % 2 < F;
+      const float floor = in ? kFeatureFloor : 0.0f;
+      up[at] = fmaxf(up[at] * up_scale, floor);
+      down[at] = fmaxf(down[at] * down_scale, floor);
+    }
+  }
+}
+
+// Accumulators [64, 64], times a factor a row, to columns [64 panel, + 64) of
+// a tile.
+__device__ __forceinline__ void StorePanel(char* tile, const float (&x)[32],
+                                           float factor0 = 1,
+                                           float factor1 = 1) {
+  const int row = ThreadRow(), column = ThreadColumn();
+#pragma unroll
+  for (int b = 0; b < 8; ++b) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const float factor = r == 0 ? factor0 : factor1;
+      *reinterpret_cast<uint32_t*>(
+          tile + TileOffset(kPanel, row + 8 * r, 8 * b + column)) =
+          PackBf16(x[4 * b + 2 * r] * factor, x[4 * b + 2 * r + 1] * factor);
+    }
+  }
+}
+
+// This warpgroup's 64 rows (features 64 group + ...) of a state, rounded, to
+// its tile.
+template <int DP>
+__device__ __forceinline__ void StoreState(char* tile, int group,
+                                           const float (&state)[DP / 2]) {
+  const int row = 64 * group + ThreadRow(), column = ThreadColumn();
+#pragma unroll
+  for (int b = 0; b < DP / 8; ++b) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      *reinterpret_cast<uint32_t*>(
+          tile + TileOffset(kOutputs * 128, row + 8 * r, 8 * b + column)) =
+          PackBf16(state[4 * b + 2 * r], state[4 * b + 2 * r + 1]);
+    }
+  }
+}
+
+// Two neighbouring columns of a tile of features.
+__device__ __forceinline__ float2 ReadPair(const char* tile, int row,
+                                           int column) {
+  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(
+      tile + TileOffset(kPanel, row, column)));
+}
+
+// dz [64, 64] of this thread's rows from dphi [64, 128]; `dots`: phi . dphi of
+// each row, this thread's columns only. The clamp's zero gradient is left out:
+// it concerns features of 1e-12, and a feature is a factor of its gradient.
+__device__ __forceinline__ void HedgehogBackward(const char* phi,
+                                                 const float (&dphi)[64],
+                                                 float (&dz)[32],
+                                                 float (&dots)[2]) {
+  const int row = ThreadRow(), column = ThreadColumn();
+  float up[2] = {0, 0}, down[2] = {0, 0};
+#pragma unroll
+  for (int b = 0; b < 8; ++b) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int i = 4 * b + 2 * r;
+      const float2 s = ReadPair(phi, row + 8 * r, 8 * b + column);
+      const float2 t = ReadPair(phi, row + 8 * r, 64 + 8 * b + column);
+      up[r] += s.x * dphi[i] + s.y * dphi[i + 1];
+      down[r] += t.x * dphi[32 + i] + t.y * dphi[32 + i + 1];
+    }
+  }
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    dots[r] = up[r] + down[r];
+    up[r] = QuadSum(up[r]);
+    down[r] = QuadSum(down[r]);
+  }
+#pragma unroll
+  for (int b = 0; b < 8; ++b) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int i = 4 * b + 2 * r;
+      const float2 s = ReadPair(phi, row + 8 * r, 8 * b + column);
+      const float2 t = ReadPair(phi, row + 8 * r, 64 + 8 * b + column);
+      dz[i] = s.x * (dphi[i] - up[r]) - t.x * (dphi[32 + i] - down[r]);
+      dz[i + 1] =
+          s.y * (dphi[i + 1] - up[r]) - t.y * (dphi[32 + i + 1] - down[r]);
+    }
+  }
+}
+
+// A bf16 operand [8 or more, any] of ones: all its 8 x 8 blocks are the same
+// 128 bytes.
+inline constexpr int kOnesBytes = 128;
+struct Ones {
+  static constexpr int kTransposed = 0;
+  uint32_t base;
+  __device__ __forceinline__ uint64_t Descriptor(int) const {
+    return (base & 0x3ffff) >> 4;
+  }
+};
+__device__ __forceinline__ void FillOnes(char* ones) {
+  if (threadIdx.x < kOnesBytes / 4) {
+    reinterpret_cast<uint32_t*>(ones)[threadIdx.x] = 0x3f803f80;
+  }
+}
+
+// A segment's state: this warpgroup's features 64 group + ....
+template <int DP>
+__device__ __forceinline__ void LoadState(const float* states,
+                                          const float* norms, int64_t slot,
+                                          int group, float (&state)[DP / 2],
+                                          float (&norm)[4]) {
+  const int first = 64 * group + ThreadRow(), column = ThreadColumn();
+#pragma unroll
+  for (int i = 0; i < DP / 2; i += 2) {
+    const int f = first + i % 4 / 2 * 8;
+    const float2 from = *reinterpret_cast<const float2*>(
+        states + (slot * kOutputs + f) * DP + i / 4 * 8 + column);
+    state[i] = from.x;
+    state[i + 1] = from.y;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    norm[i] = norms[slot * kOutputs + first + i / 2 * 8];
+  }
+}
+
+__device__ __forceinline__ void StoreNorm(float* to, int group,
+                                          const float (&norm)[4]) {
+  if (ThreadColumn() != 0) return;
+  to[64 * group + ThreadRow()] = norm[0];
+  to[64 * group + ThreadRow() + 8] = norm[2];
+}
+
+// Zeroes a tile of features but for its first `keep` rows.
+__device__ __forceinline__ void KeepRows(char* phi, int keep) {
+  for (int i = threadIdx.x; i < kPhiBytes / 4; i += kBlock) {
+    if (i % (kPanel / 4) / 32 >= keep) reinterpret_cast<uint32_t*>(phi)[i] = 0;
+  }
+}
+
+// A segment's part of a weight's gradient, rows 64 group + ....
+__device__ __forceinline__ void StoreWeightPart(float* to, int group,
+                                                const float (&part)[32]) {
+#pragma unroll
+  for (int i = 0; i < 32; i += 2) {
+    const int d = 64 * group + ThreadRow() + i % 4 / 2 * 8;
+    *reinterpret_cast<float2*>(to + d * kFeatures + i / 4 * 8 +
+                               ThreadColumn()) =
+        make_float2(part[i], part[i + 1]);
+  }
+}
+
+// Sum over the block, for thread 0. Starts with a barrier; `memory` holds 8
+// floats.
+__device__ __forceinline__ float BlockSum(float x, float* memory) {
+  for (int m = 16; m > 0; m /= 2) x += __shfl_xor_sync(~0u, x, m);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) memory[threadIdx.x / 32] = x;
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < kBlock / 32; ++i) sum += memory[i];
+  return sum;
+}
+
+// Transposes words among the four threads of a row: afterwards thread q holds
+// what threads 0..3 had in word q.
+__device__ __forceinline__ void TransposeQuad(uint32_t (&w)[4]) {
+  const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
+  uint32_t x = __shfl_xor_sync(~0u, upper ? w[0] : w[2], 2);
+  uint32_t y = __shfl_xor_sync(~0u, upper ? w[1] : w[3], 2);
+  w[0] = upper ? x : w[0];
+  w[1] = upper ? y : w[1];
+  w[2] = upper ? w[2] : x;
+  w[3] = upper ? w[3] : y;
+  x = __shfl_xor_sync(~0u, odd ? w[0] : w[1], 1);
+  y = __shfl_xor_sync(~0u, odd ? w[2] : w[3], 1);
+  w[0] = odd ? x : w[0];
+  w[1] = odd ? w[1] : x;
+  w[2] = odd ? y : w[2];
+  w[3] = odd ? w[3] : y;
+}
+
+// Accumulators' rows 8 r + ..., columns [first, first + 4 n) (n / 8 multiples
+// of 32), to global rows.
+template <int n>
+__device__ __forceinline__ void StoreRows(const HeadRows<bf16>& out,
+                                          int64_t row, int count, int head,
+                                          int D, int first,
+                                          const float (&x)[n]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int at = ThreadRow() + 8 * r;
+#pragma unroll
+    for (int b = 0; b < n / 4; b += 4) {
+      uint32_t w[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        w[i] = PackBf16(x[4 * (b + i) + 2 * r], x[4 * (b + i) + 2 * r + 1]);
+      }
+      TransposeQuad(w);
+      const int column = first + 8 * (b + threadIdx.x % 4);
+      if (at < count && column < D) {
+        *reinterpret_cast<uint4*>(At(out, row + at, head) + column) =
+            make_uint4(w[0], w[1], w[2], w[3]);
+      }
+    }
+  }
+}
+
+// Which tiles rows [n, n + 64) look at one by one: far sinks' first, then the
+// window's. Element u of the list is tile Tile(u).
+struct TileList {
+  int sinks = 0;  // tiles of far sinks
+  int first = 0;  // of the window's tiles; a state holds what is before
+  int count = 0;
+  int linear_end = 0;  // tiles [first, linear_end) have linear terms
+
+  __device__ __forceinline__ TileList(const Args& a, int terms, int n) {
+    first = StateEnd(a, n) / kTile;
+    sinks = min((static_cast<int>(a.sinks) + kTile - 1) / kTile, first);
+    count = sinks + n / kTile - first + 1;
+    linear_end = first;
+    if (terms & kLinearPastTerms) {
+      linear_end = (Start(a, n + kTile - 1) + kTile - 1) / kTile;
+    }
+    if (terms & kLinearNearTerms) linear_end = n / kTile + 1;
+    linear_end = min(max(linear_end, first), n / kTile + 1);
+  }
+  __device__ __forceinline__ int Tile(int u) const {
+    return u < sinks ? u : first + u - sinks;
+  }
+};
+
+// Which three tiles of keys and values shared memory holds.
+struct Stages {
+  int tile0 = -1, tile1 = -1, tile2 = -1;
+
+  __device__ __forceinline__ int Find(int tile) const {
+    return tile == tile0 ? 0 : tile == tile1 ? 1 : tile == tile2 ? 2 : -1;
+  }
+  // Gives `tile` a stage that holds neither a nor b.
+  __device__ __forceinline__ int Replace(int tile, int a, int b) {
+    if (tile0 != a && tile0 != b) {
+      tile0 = tile;
+      return 0;
+    }
+    if (tile1 != a && tile1 != b) {
+      tile1 = tile;
+      return 1;
+    }
+    tile2 = tile;
+    return 2;
+  }
+};
+
+}  // namespace caracal::kernels::cuda
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_TILES_H_

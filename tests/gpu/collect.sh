@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Builds all GPU tests and benchmarks and copies the binaries, stripped, to a
+# folder that can be carried to a machine with a GPU.
+#
+#   tests/gpu/collect.sh FOLDER [bazel options]
+set -euo pipefail
+
+folder=$(realpath -m "${1:?"usage: collect.sh FOLDER [bazel options]"}")
+shift
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+targets=$(bazel query --noshow_progress \
+  'attr(tags, "gpu", kind("cc_(test|binary) rule", //...))')
+# shellcheck disable=SC2086
+bazel build --config=cuda "$@" $targets
+mkdir -p "$folder"
+for target in $targets; do
+  path=${target#//}
+  strip -o "$folder/${path##*:}" "bazel-bin/${path/://}"
+done
+ls "$folder"

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs all GPU tests from carried binaries: on a machine with a GPU and CUDA 13
+# but no Bazel. Ends with "N passed, M failed" (test cases); exit status 0 only
+# if none failed.
+#
+#   tests/gpu/run.sh FOLDER [compute-sanitizer tool...]
+#
+# FOLDER holds the test binaries (*_test), as tests/gpu/collect.sh copies them.
+# With tools (memcheck racecheck initcheck), runs the binaries under each, too.
+set -uo pipefail
+
+folder=${1:?"usage: run.sh FOLDER [tool...]"}
+shift
+passed=0 failed=0
+
+# Counts a googletest log; a binary that dies counts as one failure.
+count() {
+  local log=$1 status=$2 ok bad
+  ok=$(grep -c '^\[       OK \]' "$log")
+  bad=$(grep -c '^\[  FAILED  \].*ms)$' "$log")
+  if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  if [ "$((ok + bad))" -eq 0 ]; then bad=1; fi
+  passed=$((passed + ok)) failed=$((failed + bad))
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for test in "$folder"/*_test; do
+  for tool in "" "$@"; do
+    echo "== ${test##*/} ${tool}"
+    if [ -z "$tool" ]; then
+      "$test" >"$log" 2>&1
+    else
+      compute-sanitizer --tool "$tool" --error-exitcode 1 "$test" >"$log" 2>&1
+    fi
+    status=$?
+    grep -v '^\[ RUN\|^Running main\|^\[---' "$log" | tail -n 40
+    count "$log" "$status"
+  done
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
