@@ -48,15 +48,15 @@ Args BindInputs(const HybridAttentionConfig& config,
   Args a;
   a.rows = in.q.shape[0];
   // No row is further away: keeps positions within 32 bits.
-  a.window = std::min(config.window, a.rows + 1);
-  a.sinks = std::min(config.sinks, a.rows);
+  CARACAL_CHECK(a.rows < (int64_t{1} << 30)) << a.rows << " rows";
+  a.window = static_cast<int>(std::min(config.window, a.rows + 1));
+  a.sinks = static_cast<int>(std::min(config.sinks, a.rows));
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
   a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1];
   a.D = in.q.shape[2];
   a.Hkv = in.k.shape[1];
-  CARACAL_CHECK(a.rows < (int64_t{1} << 30)) << a.rows << " rows";
   CARACAL_CHECK(a.D >= 8 && a.D % 8 == 0) << "head dimension " << a.D;
   CARACAL_CHECK(a.Hkv >= 1 && a.H % a.Hkv == 0) << a.H << " over " << a.Hkv;
   a.q = BindBf16<const bf16>(in.q, a.rows, a.H, a.D);

@@ -18,10 +18,10 @@ using bf16 = __nv_bfloat16;
 inline constexpr int kTile = 64;
 
 struct Args {
-  int64_t window = 0, sinks = 0;
+  int window = 0, sinks = 0;  // at most rows + 1
   bool terraced = false, affine = false, identity = false;
-  int64_t H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, rows = 0;
-  int sequences = 0;
+  int H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, sequences = 0;
+  int64_t rows = 0;
   const int64_t* offsets = nullptr;  // [sequences + 1], device
   const uint8_t* terms = nullptr;    // [sequences, H], device
 
@@ -59,12 +59,12 @@ __device__ __forceinline__ T* At(const HeadRows<T>& x, int64_t row,
 }
 
 __device__ __forceinline__ int KvHead(const Args& a, int head) {
-  return head / static_cast<int>(a.H / a.Hkv);
+  return head / (a.H / a.Hkv);
 }
 
 // Left border of position n's window.
 __device__ __forceinline__ int Start(const Args& a, int n) {
-  const int w = static_cast<int>(a.window);
+  const int w = a.window;
   const int start = a.terraced ? (n / w - 1) * w : n - w + 1;
   return start > 0 ? start : 0;
 }

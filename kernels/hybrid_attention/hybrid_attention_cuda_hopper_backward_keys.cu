@@ -38,7 +38,8 @@ struct Shared {
 
 template <int DP>
 __global__ void __launch_bounds__(kBlock, 1)
-    BackwardKeys(const __grid_constant__ Args a, HopperScratch scratch) {
+    BackwardKeys(const __grid_constant__ Args a,
+                 const __grid_constant__ HopperScratch scratch) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const bool softmax = AnySoftmax(terms) && (wants_dk || wants_dv);
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   const float root = rsqrtf(static_cast<float>(D)), scale = root * kLog2e;
-  const int group = threadIdx.x / kGroup, member = threadIdx.x % kGroup;
+  const int group = Warpgroup(), member = threadIdx.x % kGroup;
   const int row = ThreadRow(), column = ThreadColumn();
   const int chunks = (segment.length + kTile - 1) / kTile;
 
@@ -58,6 +59,10 @@ __global__ void __launch_bounds__(kBlock, 1)
   const KMajor values{SharedAddress(shared.v), kPanel};
   const KMajor phi_k{SharedAddress(shared.phi_k), kPanel};
   const KMajor phi_q{SharedAddress(shared.phi_q), kPanel};
+  const KMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
+  const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
+  const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
+  const uint32_t suffix_tile = SharedAddress(shared.suffix);
   const uint32_t q0 = SharedAddress(shared.q), dy0 = SharedAddress(shared.dy);
   constexpr int kStage = kRowsBytes<DP>;
 
@@ -105,8 +110,8 @@ __global__ void __launch_bounds__(kBlock, 1)
   const int last_tile = (segment.last + kTile - 1) / kTile - 1;
   load_keys(last_tile);
   if (linear) {
-    LoadWeight<DP>(shared.weight_q, a.weight_q + head * a.D * a.F, a);
-    LoadWeight<DP>(shared.weight_k, a.weight_k + head * a.D * a.F, a);
+    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
+    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
     if (segment.last < segment.length) {
       const int64_t at = static_cast<int64_t>(slot) * a.H + head;
       float unused[4];
@@ -114,34 +119,33 @@ __global__ void __launch_bounds__(kBlock, 1)
                     unused);
       norm = scratch.suffix_norm[at * kOutputs + member];
     }
-    StoreState<DP>(shared.suffix, group, suffix);
+    StoreState<DP>(suffix_tile, group, suffix);
     if (group == 0) shared.norm[member] = norm;
   }
 
-  // alpha / den phi_q of a chunk, by one warpgroup.
-  const auto make_phi_q = [&](int chunk) {
-    const int stage = stages.Find(chunk);
-    float z[32], up[32], down[32];
-    Pin(z);
-    WgmmaFence();
-    Multiply<DP>(z, KMajor{q0 + stage * kStage, kPanel},
-                 MnMajor{SharedAddress(shared.weight_q), kWeightBytes<DP>},
-                 false);
-    WgmmaCommit();
-    WgmmaWait();
-    Pin(z);
-    Hedgehog(z, F, up, down);
-    const float f0 = alpha * shared.rows[stage].inv_den[row];
-    const float f1 = alpha * shared.rows[stage].inv_den[row + 8];
-    StorePanel(shared.phi_q, up, f0, f1);
-    StorePanel(shared.phi_q + kPanel, down, f0, f1);
+  // alpha / den of a row in a stage.
+  const auto row_factor = [&](int stage, int r) {
+    return alpha * shared.rows[stage].inv_den[row + 8 * r];
   };
+  // Lets phi_q hold a chunk's features, times alpha / den; all threads.
   int phi_chunk = -1;
   const auto need_phi_q = [&](int chunk) {
     ensure(chunk, -1);
     if (chunk == phi_chunk) return;
     __syncthreads();
-    if (group == 1) make_phi_q(chunk);
+    if (group == 1) {
+      const int stage = stages.Find(chunk);
+      float z[32], up[32], down[32];
+      Pin(z);
+      WgmmaFence();
+      Multiply<DP>(z, KMajor{q0 + stage * kStage, kPanel}, weight_q, false);
+      WgmmaCommit();
+      WgmmaWait();
+      Pin(z);
+      Hedgehog(z, F, row_factor(stage, 0), row_factor(stage, 1), up, down);
+      StorePanel(phi_q.base, up);
+      StorePanel(phi_q.base + kPanel, down);
+    }
     FenceShared();
     __syncthreads();
     phi_chunk = chunk;
@@ -149,26 +153,15 @@ __global__ void __launch_bounds__(kBlock, 1)
   const auto first_tile = [&](int chunk) {
     return StateEnd(a, chunk * kTile) / kTile;
   };
-  // Adds this thread's rows of a [64, DP] sum of both warpgroups to global
-  // memory.
-  const auto finish = [&](float(&x)[DP / 2], const HeadRows<bf16>& out,
+  // Stores a [64, DP] sum of both warpgroups.
+  const auto finish = [&](const float(&x)[DP / 2], const HeadRows<bf16>& out,
                           bf16* part, int tile) {
-    float* give = reinterpret_cast<float*>(group == 0 ? shared.exchange0
-                                                      : shared.exchange1);
-    float* take = reinterpret_cast<float*>(group == 0 ? shared.exchange1
-                                                      : shared.exchange0);
     float half[DP / 4];
     __syncthreads();
-#pragma unroll
-    for (int i = 0; i < DP / 4; ++i) {
-      give[i * kGroup + member] = group == 0 ? x[DP / 4 + i] : x[i];
-      half[i] = group == 0 ? x[i] : x[DP / 4 + i];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < DP / 4; ++i) half[i] += take[i * kGroup + member];
+    AddHalves(group, x, shared.exchange0, shared.exchange1, half);
     const HeadRows<bf16> to =
-        part != nullptr ? HeadRows<bf16>{part, a.H * a.D, a.D} : out;
+        part != nullptr ? HeadRows<bf16>{part, static_cast<int64_t>(a.H) * D, D}
+                        : out;
     StoreRows(to, segment.begin + tile * kTile,
               min(segment.length - tile * kTile, kTile),
               part != nullptr ? head : kv, D, group * DP / 2, half);
@@ -198,27 +191,32 @@ __global__ void __launch_bounds__(kBlock, 1)
     for (int i = tile; i < near_end; ++i) {
       if (is_linear(i)) first_linear = i;
     }
+    if (first_linear >= 0) ensure(first_linear, -1);
     if (linear) {
-      if (first_linear >= 0) ensure(first_linear, -1);
-      if (group == 0) {
+      const bool make_phi_q = first_linear >= 0 && first_linear != phi_chunk;
+      if (group == 0 || make_phi_q) {
+        // Sinks without linear terms: as if they had no features.
+        const bool drop = !(terms & kLinearNearTerms);
+        const int stage = max(stages.Find(first_linear), 0);
+        const float f0 = group == 1                   ? row_factor(stage, 0)
+                         : drop && j0 + row < a.sinks ? 0.0f
+                                                      : 1.0f;
+        const float f1 = group == 1                       ? row_factor(stage, 1)
+                         : drop && j0 + row + 8 < a.sinks ? 0.0f
+                                                          : 1.0f;
+        const uint32_t x = group == 0 ? keys.base : q0 + stage * kStage;
+        const MnMajor weight = group == 0 ? weight_k : weight_q;
         float z[32], up[32], down[32];
         Pin(z);
         WgmmaFence();
-        Multiply<DP>(z, keys,
-                     MnMajor{SharedAddress(shared.weight_k), kWeightBytes<DP>},
-                     false);
+        Multiply<DP>(z, KMajor{x, kPanel}, weight, false);
         WgmmaCommit();
         WgmmaWait();
         Pin(z);
-        Hedgehog(z, F, up, down);
-        // Sinks without linear terms: as if they had no features.
-        const bool drop = !(terms & kLinearNearTerms);
-        const float f0 = drop && j0 + row < a.sinks ? 0.0f : 1.0f;
-        const float f1 = drop && j0 + row + 8 < a.sinks ? 0.0f : 1.0f;
-        StorePanel(shared.phi_k, up, f0, f1);
-        StorePanel(shared.phi_k + kPanel, down, f0, f1);
-      } else if (first_linear >= 0 && first_linear != phi_chunk) {
-        make_phi_q(first_linear);
+        Hedgehog(z, F, f0, f1, up, down);
+        const uint32_t to = group == 0 ? phi_k.base : phi_q.base;
+        StorePanel(to, up);
+        StorePanel(to + kPanel, down);
       }
       if (first_linear >= 0) phi_chunk = first_linear;
       FenceShared();
@@ -228,143 +226,100 @@ __global__ void __launch_bounds__(kBlock, 1)
     const float reach[2] = {StateTerm(a, terms, j0 + row) ? 1.0f : 0.0f,
                             StateTerm(a, terms, j0 + row + 8) ? 1.0f : 0.0f};
 
-    // dz of R.
-    float dz[32] = {};
-    if (later && group == 1) {
-      float dphi[kOutputs / 2];
-      Pin(dphi);
-      WgmmaFence();
-      Multiply<DP>(dphi, values,
-                   KMajor{SharedAddress(shared.suffix), kOutputs * 128}, false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(dphi);
-#pragma unroll
-      for (int i = 0; i < kOutputs / 2; ++i) {
-        dphi[i] = (dphi[i] - shared.norm[i / 4 * 8 + column + i % 2]) *
-                  reach[i % 4 / 2];
-      }
-      float unused[2];
-      HedgehogBackward(shared.phi_k, dphi, dz, unused);
-    }
     if (linear && group == 1) {
-      float* give = reinterpret_cast<float*>(shared.exchange0);
-#pragma unroll
-      for (int i = 0; i < 32; ++i) give[i * kGroup + member] = dz[i];
-    }
-
-    uint32_t p[4][4] = {}, ds[4][4] = {};
-    // dp = V dy^T, [keys, rows].
-    const auto value_products = [&](int chunk, float(&dp)[32]) {
-      Pin(dp);
-      WgmmaFence();
-      Multiply<DP>(dp, values,
-                   KMajor{dy0 + stages.Find(chunk) * kStage, kPanel}, false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(dp);
-    };
-    // l = linear weights, [keys, rows].
-    const auto linear_weights = [&](int chunk, float(&l)[32]) {
-      Pin(l);
-      WgmmaFence();
-      Multiply<kOutputs>(l, phi_k, phi_q, false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(l);
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int n = chunk * kTile + i / 4 * 8 + column + i % 2;
-        const int j = j0 + row + i % 4 / 2 * 8;
-        if (j > n || !LinearTerm(a, terms, Start(a, n), j)) l[i] = 0;
-      }
-    };
-    // g = (dp - delta) of the linear terms, as an operand.
-    const auto linear_gradients = [&](int chunk, const float(&dp)[32],
-                                      uint32_t(&operand)[4][4]) {
-      const RowStatistics& rows = shared.rows[stages.Find(chunk)];
-      float g[32];
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int x = i / 4 * 8 + column + i % 2, n = chunk * kTile + x;
-        const int j = j0 + row + i % 4 / 2 * 8;
-        const bool kept = j <= n && LinearTerm(a, terms, Start(a, n), j);
-        g[i] = kept ? dp[i] - rows.delta[x] : 0.0f;
-      }
-      ToOperand(g, operand);
-    };
-    // Fills p and ds of the softmax terms; with `l`, p takes it in.
-    const auto softmax_gradients = [&](int chunk, const float(&dp)[32],
-                                       const float* l) {
-      const int stage = stages.Find(chunk);
-      const RowStatistics& rows = shared.rows[stage];
-      float s[32], x[32];
-      Pin(s);
-      WgmmaFence();
-      Multiply<DP>(s, keys, KMajor{q0 + stage * kStage, kPanel}, false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(s);
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int at = i / 4 * 8 + column + i % 2, n = chunk * kTile + at;
-        const int j = j0 + row + i % 4 / 2 * 8;
-        const bool kept = j <= n && SoftmaxTerm(a, terms, Start(a, n), j);
-        const float e = kept ? gamma * rows.inv_den[at] *
-                                   exp2f(s[i] * scale - rows.row_max[at])
-                             : 0.0f;
-        s[i] = e;
-        x[i] = e * (dp[i] - rows.delta[at]) +
-               (j == rows.argmax[at] ? rows.dmax[at] : 0.0f);
-      }
-      ToOperand(x, ds);
-      if (l != nullptr) {
-#pragma unroll
-        for (int i = 0; i < 32; ++i) s[i] += l[i];
-      }
-      ToOperand(s, p);
-    };
-
-    // dphi of the window's linear terms; when nothing is computed twice, all
-    // operands.
-    if (once) {
-      const int chunk = group == 0 ? tile + 1 : tile;
-      const bool active = group == 1 ? softmax : count > 1;
-      float dp[32], l[32] = {};
-      uint32_t g[4][4];
-      if (active) {
-        value_products(chunk, dp);
-        if (group == 0 && first_linear >= 0) {
-          linear_gradients(chunk, dp, g);
-          if (wants_dv) linear_weights(chunk, l);
-        }
-        if (softmax) {
-          softmax_gradients(chunk, dp, l);
-        } else if (wants_dv) {
-          ToOperand(l, p);
-        }
-      }
-      if (group == 0 && first_linear >= 0) {
-        float dphi[kOutputs / 2];
+      // dz of R.
+      float dz[32] = {};
+      if (later) {
+        float dphi[kOutputs / 2], unused[2];
         Pin(dphi);
         WgmmaFence();
-        Multiply<kTile>(dphi, g, MnMajor{phi_q.base, kPanel}, false);
+        Multiply<DP>(dphi, values, KMajor{suffix_tile, kOutputs * 128}, false);
         WgmmaCommit();
         WgmmaWait();
         Pin(dphi);
-        float unused[2];
-        HedgehogBackward(shared.phi_k, dphi, dz, unused);
+#pragma unroll
+        for (int i = 0; i < kOutputs / 2; ++i) {
+          dphi[i] = (dphi[i] - shared.norm[i / 4 * 8 + column + i % 2]) *
+                    reach[i % 4 / 2];
+        }
+        HedgehogBackward(phi_k.base, dphi, dz, unused);
       }
-    } else if (linear) {
+      Give(shared.exchange0, dz);
+    }
+
+    // What a chunk of rows adds to this warpgroup's sums, as operands: p and ds
+    // of softmax terms, p and g = dp - delta of linear terms (alpha / den is in
+    // phi_q already). All transposed: [keys, rows].
+    uint32_t p[4][4] = {}, ds[4][4] = {}, g[4][4] = {};
+    const auto operands = [&](int chunk, bool of_softmax, bool of_linear) {
+      const int stage = stages.Find(chunk);
+      const RowStatistics& rows = shared.rows[stage];
+      const TermBits bits = TermBits::OfKeys(a, terms, j0, chunk * kTile);
+      float dp[32], s[32], l[32] = {};
+      Pin(dp);
+      WgmmaFence();
+      Multiply<DP>(dp, values, KMajor{dy0 + stage * kStage, kPanel}, false);
+      WgmmaCommit();
+      if (of_softmax) {
+        Pin(s);
+        WgmmaFence();
+        Multiply<DP>(s, keys, KMajor{q0 + stage * kStage, kPanel}, false);
+        WgmmaCommit();
+      }
+      if (of_linear && wants_dv) {
+        Pin(l);
+        WgmmaFence();
+        Multiply<kOutputs>(l, phi_k, phi_q, false);
+        WgmmaCommit();
+      }
+      WgmmaWait();
+      Pin(dp);
+      Pin(s);
+      Pin(l);
+#pragma unroll
+      for (int i = 0; i < 32; ++i) {
+        const int at = i / 4 * 8 + column + i % 2;
+        dp[i] -= rows.delta[at];
+      }
+      if (of_linear) {
+        float x[32];
+#pragma unroll
+        for (int i = 0; i < 32; ++i) {
+          x[i] = Has(bits.linear, i) ? dp[i] : 0.0f;
+          l[i] = Has(bits.linear, i) ? l[i] : 0.0f;
+        }
+        ToOperand(x, g);
+      }
+      if (of_softmax) {
+#pragma unroll
+        for (int i = 0; i < 32; ++i) {
+          const int at = i / 4 * 8 + column + i % 2;
+          const float e = Exp2(fmaf(s[i], scale, -rows.row_max[at])) *
+                          (gamma * rows.inv_den[at]);
+          s[i] = Has(bits.softmax, i) ? e : 0.0f;
+          dp[i] *= s[i];
+          if (rows.argmax[at] == j0 + row + i % 4 / 2 * 8) {
+            dp[i] += rows.dmax[at];
+          }
+          l[i] += s[i];
+        }
+        ToOperand(dp, ds);
+      }
+      ToOperand(l, p);
+    };
+
+    if (once && (group == 1 ? softmax : count > 1)) {
+      operands(tile + 1 - group, softmax, group == 0 && first_linear >= 0);
+    }
+    if (linear) {
+      // dphi of the window's linear terms; then dz of all.
       float dphi[kOutputs / 2] = {};
+#pragma unroll 1
       for (int chunk = near_end - 1; chunk >= tile; --chunk) {
         if (!is_linear(chunk)) continue;
         need_phi_q(chunk);
         if (group == 1) continue;
-        float dp[32];
-        uint32_t g[4][4];
-        value_products(chunk, dp);
-        linear_gradients(chunk, dp, g);
+        if (!once) operands(chunk, false, true);
         Pin(dphi);
         WgmmaFence();
         Multiply<kTile>(dphi, g, MnMajor{phi_q.base, kPanel}, true);
@@ -372,112 +327,107 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(dphi);
       }
-      float unused[2];
-      if (group == 0) HedgehogBackward(shared.phi_k, dphi, dz, unused);
-    }
-    if (linear) {
+      float dz[32], unused[2];
+      if (group == 0) HedgehogBackward(phi_k.base, dphi, dz, unused);
       __syncthreads();
       if (group == 0) {
-        const float* take = reinterpret_cast<const float*>(shared.exchange0);
-#pragma unroll
-        for (int i = 0; i < 32; ++i) dz[i] += take[i * kGroup + member];
-        StorePanel(shared.exchange1, dz);
+        TakeAndAdd(shared.exchange0, dz);
+        StorePanel(dz_rows.base, dz);
       }
       FenceShared();
       __syncthreads();
-      const MnMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
       if (a.dweight_k != nullptr && group < DP / 64) {
         Pin(dweight);
         WgmmaFence();
         Multiply<kTile>(dweight, MnMajor{keys.base + group * kPanel, kPanel},
-                        dz_rows, true);
+                        MnMajor{dz_rows.base, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dweight);
       }
     }
 
+    // dk, then dv, over all chunks.
+    float sum[DP / 2];
     if (wants_dk) {
-      float dk[DP / 2] = {};
+#pragma unroll
+      for (int i = 0; i < DP / 2; ++i) sum[i] = 0;
+#pragma unroll 1
       for (int round = 0; round < rounds; ++round) {
         const int u1 = 2 * round, u0 = u1 + 1;
-        if (!once) ensure(u0 < count ? tile + u0 : -1, tile + u1);
+        ensure(u0 < count ? tile + u0 : -1, tile + u1);
         const int u = group == 0 ? u0 : u1;
         if (u >= count) continue;
-        if (!once) {
-          float dp[32];
-          value_products(tile + u, dp);
-          softmax_gradients(tile + u, dp, nullptr);
-        }
-        Pin(dk);
+        if (!once) operands(tile + u, true, false);
+        Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(
-            dk, ds, MnMajor{q0 + stages.Find(tile + u) * kStage, kPanel}, true);
+        Multiply<kTile>(sum, ds,
+                        MnMajor{q0 + stages.Find(tile + u) * kStage, kPanel},
+                        true);
         WgmmaCommit();
         WgmmaWait();
-        Pin(dk);
+        Pin(sum);
       }
 #pragma unroll
-      for (int i = 0; i < DP / 2; ++i) dk[i] *= root;
+      for (int i = 0; i < DP / 2; ++i) sum[i] *= root;
       if (linear && group == 1) {
-        Pin(dk);
+        Pin(sum);
         WgmmaFence();
-        Multiply<kFeatures>(
-            dk, KMajor{SharedAddress(shared.exchange1), kPanel},
-            KMajor{SharedAddress(shared.weight_k), kWeightBytes<DP>}, true);
+        Multiply<kFeatures>(sum, dz_rows,
+                            KMajor{weight_k.base, kWeightBytes<DP>}, true);
         WgmmaCommit();
         WgmmaWait();
-        Pin(dk);
+        Pin(sum);
       }
-      finish(dk, a.dk, scratch.dk, tile);
+      finish(sum, a.dk, scratch.dk, tile);
     }
-
     if (wants_dv) {
-      float dv[DP / 2] = {};
-      if (later && group == 1) {
-        Pin(dv);
-        WgmmaFence();
-        Multiply<kOutputs>(
-            dv, phi_k, MnMajor{SharedAddress(shared.suffix), kOutputs * 128},
-            true);
-        WgmmaCommit();
-        WgmmaWait();
-        Pin(dv);
 #pragma unroll
-        for (int i = 0; i < DP / 2; ++i) dv[i] *= reach[i % 4 / 2];
-      }
-      const auto add = [&](int chunk) {
-        Pin(dv);
+      for (int i = 0; i < DP / 2; ++i) sum[i] = 0;
+      if (later && group == 1) {
+        Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(
-            dv, p, MnMajor{dy0 + stages.Find(chunk) * kStage, kPanel}, true);
+        Multiply<kOutputs>(sum, phi_k, MnMajor{suffix_tile, kOutputs * 128},
+                           true);
         WgmmaCommit();
         WgmmaWait();
-        Pin(dv);
-      };
-      if (once) {
-        if (group == 1 ? softmax : count > 1) add(tile + 1 - group);
-      } else {
-        for (int round = 0; round < rounds; ++round) {
-          const int u1 = 2 * round, u0 = u1 + 1;
-          ensure(u0 < count ? tile + u0 : -1, tile + u1);
-          const int u = group == 0 ? u0 : u1;
-          if (u >= count) continue;
-          float dp[32] = {};
-          softmax_gradients(tile + u, dp, nullptr);
-          add(tile + u);
-        }
-        for (int chunk = near_end - 1; chunk >= tile; --chunk) {
+        Pin(sum);
+#pragma unroll
+        for (int i = 0; i < DP / 2; ++i) sum[i] *= reach[i % 4 / 2];
+      }
+      // Softmax terms of pairs of chunks; then, unless they are in the same
+      // operands, linear terms.
+      const int softmax_items = once ? 1 : rounds;
+      const int items = softmax_items + (once ? 0 : near_end - tile);
+#pragma unroll 1
+      for (int item = 0; item < items; ++item) {
+        int chunk = tile + 2 * item + 1 - group;
+        bool active =
+            once ? (group == 1 ? softmax : count > 1) : chunk < tile + count;
+        if (item < softmax_items) {
+          if (!once) {
+            const int u1 = tile + 2 * item;
+            ensure(u1 + 1 < tile + count ? u1 + 1 : -1, u1);
+          }
+        } else {
+          chunk = tile + item - softmax_items;
           if (!is_linear(chunk)) continue;
           need_phi_q(chunk);
-          if (group == 1) continue;
-          float l[32];
-          linear_weights(chunk, l);
-          ToOperand(l, p);
-          add(chunk);
+          active = group == 0;
         }
+        if (!active) continue;
+        if (!once) {
+          operands(chunk, item < softmax_items, item >= softmax_items);
+        }
+        Pin(sum);
+        WgmmaFence();
+        Multiply<kTile>(
+            sum, p, MnMajor{dy0 + stages.Find(chunk) * kStage, kPanel}, true);
+        WgmmaCommit();
+        WgmmaWait();
+        Pin(sum);
       }
-      finish(dv, a.dv, scratch.dv, tile);
+      finish(sum, a.dv, scratch.dv, tile);
     }
 
     if (tile == segment.first / kTile) continue;
@@ -507,7 +457,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       Pin(suffix);
     }
     if (changed) {
-      StoreState<DP>(shared.suffix, group, suffix);
+      StoreState<DP>(suffix_tile, group, suffix);
       if (group == 0) shared.norm[member] = norm;
     }
   }

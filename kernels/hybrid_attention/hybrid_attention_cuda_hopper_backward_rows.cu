@@ -12,6 +12,9 @@
 namespace caracal::kernels::cuda {
 namespace {
 
+// No key: as a position, greater than all.
+constexpr int kNone = 1 << 30;
+
 // What a warpgroup knows of a row: relative to its own maximum `top`.
 struct RowParts {
   float top[2][kTile];  // times log2(e)
@@ -41,7 +44,8 @@ struct Shared {
 
 template <int DP>
 __global__ void __launch_bounds__(kBlock, 1)
-    BackwardRows(const __grid_constant__ Args a, HopperScratch scratch) {
+    BackwardRows(const __grid_constant__ Args a,
+                 const __grid_constant__ HopperScratch scratch) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   RowParts& parts = *reinterpret_cast<RowParts*>(shared.exchange0);
@@ -53,13 +57,17 @@ __global__ void __launch_bounds__(kBlock, 1)
   const bool wants_dq = a.dq.data != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   const float root = rsqrtf(static_cast<float>(D)), scale = root * kLog2e;
-  const int group = threadIdx.x / kGroup, member = threadIdx.x % kGroup;
+  const int group = Warpgroup();
   const int row = ThreadRow(), column = ThreadColumn();
 
   const KMajor q{SharedAddress(shared.q), kPanel};
   const KMajor dy{SharedAddress(shared.dy), kPanel};
   const KMajor phi_q{SharedAddress(shared.phi_q), kPanel};
+  const KMajor phi_k{SharedAddress(shared.phi_k), kPanel};
+  const KMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
   const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
+  const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
+  const uint32_t state_tile = SharedAddress(shared.state);
   const uint32_t k0 = SharedAddress(shared.k), v0 = SharedAddress(shared.v);
   constexpr int kStage = kRowsBytes<DP>;
 
@@ -95,50 +103,48 @@ __global__ void __launch_bounds__(kBlock, 1)
   float dfactor = 0;
   load_rows(segment.first);
   if (linear) {
-    LoadWeight<DP>(shared.weight_q, a.weight_q + head * a.D * a.F, a);
-    LoadWeight<DP>(shared.weight_k, a.weight_k + head * a.D * a.F, a);
+    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
+    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
     FillOnes(shared.ones);
     if (segment.first > 0) {
       LoadState<DP>(scratch.state, scratch.norm, slot * a.H + head, group,
                     state, norm);
     }
-    StoreState<DP>(shared.state, group, state);
+    StoreState<DP>(state_tile, group, state);
     StoreNorm(shared.norm, group, norm);
   }
 
-  const auto make_phi_k = [&](int tile) {
-    float z[32], up[32], down[32];
-    Pin(z);
-    WgmmaFence();
-    Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel},
-                 MnMajor{SharedAddress(shared.weight_k), kWeightBytes<DP>},
-                 false);
-    WgmmaCommit();
-    WgmmaWait();
-    Pin(z);
-    Hedgehog(z, F, up, down);
-    const int j = tile * kTile + row;
+  // Features of the keys in a tile, by one warpgroup; zero where no later row
+  // has a linear term.
+  const auto key_factor = [&](int tile, int r) {
     const bool drop = !(terms & kLinearNearTerms);
-    const float f0 = drop && j < a.sinks ? 0.0f : 1.0f;
-    const float f1 = drop && j + 8 < a.sinks ? 0.0f : 1.0f;
-    StorePanel(shared.phi_k, up, f0, f1);
-    StorePanel(shared.phi_k + kPanel, down, f0, f1);
+    return drop && tile * kTile + row + 8 * r < a.sinks ? 0.0f : 1.0f;
   };
-  // dp = dy V^T.
-  const auto value_products = [&](int tile, float(&dp)[32]) {
-    Pin(dp);
-    WgmmaFence();
-    Multiply<DP>(dp, dy, KMajor{v0 + stages.Find(tile) * kStage, kPanel},
-                 false);
-    WgmmaCommit();
-    WgmmaWait();
-    Pin(dp);
+  int phi_tile = -1;
+  const auto need_phi_k = [&](int tile) {
+    ensure(tile, -1);
+    if (tile == phi_tile) return;
+    __syncthreads();
+    if (group == 1) {
+      float z[32], up[32], down[32];
+      Pin(z);
+      WgmmaFence();
+      Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel}, weight_k,
+                   false);
+      WgmmaCommit();
+      WgmmaWait();
+      Pin(z);
+      Hedgehog(z, F, key_factor(tile, 0), key_factor(tile, 1), up, down);
+      StorePanel(phi_k.base, up);
+      StorePanel(phi_k.base + kPanel, down);
+    }
+    FenceShared();
+    __syncthreads();
+    phi_tile = tile;
   };
 
   for (int n0 = segment.first; n0 < segment.last; n0 += kTile) {
     const TileList tiles(a, terms, n0);
-    const int n[2] = {n0 + row, n0 + row + 8};
-    const int start[2] = {Start(a, n[0]), Start(a, n[1])};
     const bool past = linear && tiles.first > 0;
     const int newest = tiles.count - 1;
     const int rounds = softmax ? (tiles.count + 1) / 2 : 0;
@@ -149,171 +155,159 @@ __global__ void __launch_bounds__(kBlock, 1)
         rounds == 1 && linear_tiles <= 1 &&
         (linear_tiles == 0 || (newest == 1 && tiles.Tile(0) == tiles.first));
     ensure(newest > 0 ? tiles.Tile(newest - 1) : -1, tiles.Tile(newest));
+    if (linear_tiles > 0) ensure(tiles.linear_end - 1, -1);
     CopyWait();
     FenceShared();
     __syncthreads();
 
+    // Features of the queries (warpgroup 0) and of the newest keys with linear
+    // terms (warpgroup 1).
+    phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
     if (linear) {
-      if (linear_tiles > 0) ensure(tiles.linear_end - 1, -1);
-      if (group == 0) {
+      if (group == 0 || linear_tiles > 0) {
         float z[32], up[32], down[32];
+        const uint32_t x =
+            group == 0 ? q.base : k0 + stages.Find(phi_tile) * kStage;
+        const MnMajor weight = group == 0 ? weight_q : weight_k;
         Pin(z);
         WgmmaFence();
-        Multiply<DP>(z, q, weight_q, false);
+        Multiply<DP>(z, KMajor{x, kPanel}, weight, false);
         WgmmaCommit();
         WgmmaWait();
         Pin(z);
-        Hedgehog(z, F, up, down);
-        StorePanel(shared.phi_q, up);
-        StorePanel(shared.phi_q + kPanel, down);
-      } else if (linear_tiles > 0) {
-        make_phi_k(tiles.linear_end - 1);
+        Hedgehog(z, F, group == 0 ? 1.0f : key_factor(phi_tile, 0),
+                 group == 0 ? 1.0f : key_factor(phi_tile, 1), up, down);
+        const uint32_t to = group == 0 ? phi_q.base : phi_k.base;
+        StorePanel(to, up);
+        StorePanel(to + kPanel, down);
       }
       FenceShared();
       __syncthreads();
     }
 
     float l_sum[2] = {0, 0}, l_dp_sum[2] = {0, 0};
-    // The state's part of dz, without alpha / den: that of S dy. The part of
-    // delta norm follows when delta is known.
-    float dz[32] = {};
     if (past && group == 1) {
-      float u[kOutputs / 2];
+      // The state's part of dz, without alpha / den: that of S dy. It waits in
+      // shared memory for delta, which the part of delta norm needs.
+      float u[kOutputs / 2], dz[32];
       Pin(u);
       WgmmaFence();
-      Multiply<DP>(u, dy, KMajor{SharedAddress(shared.state), kOutputs * 128},
-                   false);
+      Multiply<DP>(u, dy, KMajor{state_tile, kOutputs * 128}, false);
       WgmmaCommit();
       WgmmaWait();
       Pin(u);
-      HedgehogBackward(shared.phi_q, u, dz, l_dp_sum);
-#pragma unroll
-      for (int b = 0; b < 16; ++b) {
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-          const float2 phi =
-              ReadPair(shared.phi_q, row + 8 * r, 8 * b + column);
-          l_sum[r] += phi.x * shared.norm[8 * b + column] +
-                      phi.y * shared.norm[8 * b + column + 1];
-        }
-      }
+      HedgehogBackward(phi_q.base, u, dz, l_dp_sum);
+      Give(shared.exchange1, dz);
+      PhiDot(phi_q.base, shared.norm, l_sum);
     }
 
-    // Statistics: softmax.
-    float s[32], dp[32], l[32];
+    float s[32], dp[32];
     float top[2] = {-INFINITY, -INFINITY};
-    float e_sum[2] = {0, 0}, e_dp_sum[2] = {0, 0};
-    int argmax[2] = {-1, -1};
-    // Scores of a tile, -inf outside the softmax set, times log2(e).
-    const auto scores = [&](int tile) {
+    float inv[2], delta[2], dmax[2], factor[2] = {1, 1};
+    int argmax[2] = {kNone, kNone};
+    // s = scores of a tile, -inf outside the softmax set; dp = dy V^T.
+    const auto products = [&](int tile) {
+      const int stage = stages.Find(tile);
       Pin(s);
+      Pin(dp);
       WgmmaFence();
-      Multiply<DP>(s, q, KMajor{k0 + stages.Find(tile) * kStage, kPanel},
+      Multiply<DP>(s, q, KMajor{k0 + stage * kStage, kPanel}, false);
+      Multiply<DP>(dp, dy, KMajor{v0 + stage * kStage, kPanel}, false);
+      WgmmaCommit();
+      const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
+      WgmmaWait();
+      Pin(s);
+      Pin(dp);
+#pragma unroll
+      for (int i = 0; i < 32; ++i) s[i] = Has(bits.set, i) ? s[i] : -INFINITY;
+      return bits;
+    };
+    // s to exp(s - shift) of the terms that are kept.
+    const auto exponentials = [&](const TermBits& bits, float shift0,
+                                  float shift1) {
+#pragma unroll
+      for (int i = 0; i < 32; ++i) {
+        s[i] = Exp2(fmaf(s[i], scale, i % 4 / 2 == 0 ? -shift0 : -shift1));
+      }
+      if (bits.softmax == bits.set) return;
+#pragma unroll
+      for (int i = 0; i < 32; ++i) s[i] = Has(bits.softmax, i) ? s[i] : 0.0f;
+    };
+    // dp = dy V^T of a tile with linear terms.
+    const auto value_products = [&](int tile) {
+      Pin(dp);
+      WgmmaFence();
+      Multiply<DP>(dp, dy, KMajor{v0 + stages.Find(tile) * kStage, kPanel},
                    false);
       WgmmaCommit();
       WgmmaWait();
-      Pin(s);
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int r = i % 4 / 2, j = tile * kTile + i / 4 * 8 + column + i % 2;
-        const bool in = j <= n[r] && InSoftmaxSet(a, start[r], j);
-        s[i] = in ? s[i] * scale : -INFINITY;
-      }
+      Pin(dp);
     };
-    // s to exp(s - shift) of the terms that are kept.
-    const auto exponentials = [&](int tile, float shift0, float shift1) {
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int r = i % 4 / 2, j = tile * kTile + i / 4 * 8 + column + i % 2;
-        s[i] = SoftmaxTerm(a, terms, start[r], j)
-                   ? exp2f(s[i] - (r == 0 ? shift0 : shift1))
-                   : 0.0f;
-      }
-    };
+
+    // Statistics.
+    float e_sum[2] = {0, 0}, e_dp_sum[2] = {0, 0};
+#pragma unroll 1
     for (int round = 0; round < rounds; ++round) {
       const int u1 = newest - 2 * round, u0 = u1 - 1;
       ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
       const int u = group == 0 ? u0 : u1;
       if (u < 0) continue;
       const int tile = tiles.Tile(u);
-      scores(tile);
-      value_products(tile, dp);
+      const TermBits bits = products(tile);
       float shift[2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
         float most = -INFINITY;
-        int at = -1;
 #pragma unroll
         for (int i = 0; i < 16; ++i) {
-          const int x = i / 2 * 4 + 2 * r + i % 2;
-          if (s[x] > most) {
-            most = s[x];
-            at = tile * kTile + i / 2 * 8 + column + i % 2;
-          }
+          most = fmaxf(most, s[i / 2 * 4 + 2 * r + i % 2]);
         }
+        most = QuadMax(most);
+        // The first key that attains the maximum of this tile.
+        int at = kNone;
 #pragma unroll
-        for (int m = 1; m <= 2; m *= 2) {
-          const float other = __shfl_xor_sync(~0u, most, m);
-          const int other_at = __shfl_xor_sync(~0u, at, m);
-          const bool better = other > most || (other == most &&
-                                               static_cast<unsigned>(other_at) <
-                                                   static_cast<unsigned>(at));
-          most = better ? other : most;
-          at = better ? other_at : at;
+        for (int i = 15; i >= 0; --i) {
+          at = s[i / 2 * 4 + 2 * r + i % 2] == most ? i / 2 * 8 + i % 2 : at;
         }
-        // Tiles come newest first: a tie belongs to the later, older tile.
-        if (at >= 0 && most >= top[r]) argmax[r] = at;
+        at += tile * kTile + column;
+        at = min(at, __shfl_xor_sync(~0u, at, 1));
+        at = min(at, __shfl_xor_sync(~0u, at, 2));
+        most *= scale;
+        // Tiles come newest first: a tie belongs to the later, older one.
+        if (most > -INFINITY && most >= top[r]) argmax[r] = at;
         most = fmaxf(most, top[r]);
         shift[r] = most == -INFINITY ? 0.0f : most;
-        const float before = exp2f(top[r] - shift[r]);
+        const float before = Exp2(top[r] - shift[r]);
         e_sum[r] *= before;
         e_dp_sum[r] *= before;
         top[r] = most;
       }
-      exponentials(tile, shift[0], shift[1]);
+      exponentials(bits, shift[0], shift[1]);
 #pragma unroll
       for (int i = 0; i < 32; ++i) {
         e_sum[i % 4 / 2] += s[i];
         e_dp_sum[i % 4 / 2] += s[i] * dp[i];
       }
     }
-
-    // Statistics: linear terms of the tiles.
-    const auto linear_weights = [&](int tile) {
-      Pin(l);
-      WgmmaFence();
-      Multiply<kOutputs>(l, phi_q, KMajor{SharedAddress(shared.phi_k), kPanel},
-                         false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(l);
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        const int r = i % 4 / 2, j = tile * kTile + i / 4 * 8 + column + i % 2;
-        if (j > n[r] || !LinearTerm(a, terms, start[r], j)) l[i] = 0;
-      }
-    };
-    // Lets phi_k hold a tile; all threads.
-    int phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
-    const auto need_phi_k = [&](int tile) {
-      ensure(tile, -1);
-      if (tile == phi_tile) return;
-      __syncthreads();
-      if (group == 1) make_phi_k(tile);
-      FenceShared();
-      __syncthreads();
-      phi_tile = tile;
-    };
+#pragma unroll 1
     for (int i = 0; i < linear_tiles; ++i) {
       const int tile = tiles.linear_end - 1 - i;
       need_phi_k(tile);
       if (group == 1) continue;
-      if (!once) value_products(tile, dp);
-      linear_weights(tile);
+      if (!once) value_products(tile);
+      float l[32];
+      Pin(l);
+      WgmmaFence();
+      Multiply<kOutputs>(l, phi_q, phi_k, false);
+      WgmmaCommit();
+      const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
+      WgmmaWait();
+      Pin(l);
 #pragma unroll
       for (int x = 0; x < 32; ++x) {
-        l_sum[x % 4 / 2] += l[x];
-        l_dp_sum[x % 4 / 2] += l[x] * dp[x];
+        const float kept = Has(bits.linear, x) ? l[x] : 0.0f;
+        l_sum[x % 4 / 2] += kept;
+        l_dp_sum[x % 4 / 2] += kept * dp[x];
       }
     }
 
@@ -332,17 +326,17 @@ __global__ void __launch_bounds__(kBlock, 1)
       parts.l_dp[group][at] = x3;
     }
     __syncthreads();
-    float factor[2], inv[2], delta[2], dmax[2], c[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int at = row + 8 * r;
       const float top0 = parts.top[0][at], top1 = parts.top[1][at];
-      c[r] = fmaxf(top0, top1);
-      const float f0 = top0 == -INFINITY ? 0.0f : exp2f(top0 - c[r]);
-      const float f1 = top1 == -INFINITY ? 0.0f : exp2f(top1 - c[r]);
+      const float c = fmaxf(top0, top1);
+      const float f0 = top0 == -INFINITY ? 0.0f : Exp2(top0 - c);
+      const float f1 = top1 == -INFINITY ? 0.0f : Exp2(top1 - c);
       // Warpgroup 0's keys are the older ones.
       argmax[r] = parts.argmax[top0 >= top1 ? 0 : 1][at];
-      factor[r] = group == 0 ? f0 : f1;
+      if (once) factor[r] = group == 0 ? f0 : f1;
+      top[r] = c;
       const float e = f0 * parts.e[0][at] + f1 * parts.e[1][at];
       const float e_dp = f0 * parts.e_dp[0][at] + f1 * parts.e_dp[1][at];
       const float l0 = parts.l[0][at] + parts.l[1][at];
@@ -352,11 +346,12 @@ __global__ void __launch_bounds__(kBlock, 1)
       delta[r] = inv[r] * (gamma * e_dp + alpha * l1);
       const float dgamma = inv[r] * (e_dp - delta[r] * e);
       dmax[r] = -gamma * dgamma;
-      if (group == 0 && column == 0 && n[r] < segment.length) {
+      const int n = n0 + at;
+      if (group == 0 && column == 0 && n < segment.length) {
         const float dalpha = inv[r] * (l1 - delta[r] * l0);
         dfactor += a.affine ? dgamma - dalpha : dgamma;
-        const int64_t to = head * a.rows + segment.begin + n[r];
-        scratch.row_max[to] = c[r];
+        const int64_t to = head * a.rows + segment.begin + n;
+        scratch.row_max[to] = c;
         scratch.inv_den[to] = inv[r];
         scratch.delta[to] = delta[r];
         scratch.dmax[to] = dmax[r];
@@ -364,109 +359,76 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 
-    // dq of the softmax terms.
-    float dq[DP / 2] = {};
-    for (int round = 0; round < rounds && wants_dq; ++round) {
-      const int u1 = newest - 2 * round, u0 = u1 - 1;
-      ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
-      const int u = group == 0 ? u0 : u1;
-      if (u < 0) continue;
-      const int tile = tiles.Tile(u);
-      if (!once) {
-        scores(tile);
-        value_products(tile, dp);
-        exponentials(tile, c[0], c[1]);
-      }
-      float ds[32];
+    // ds of the softmax terms, as an operand.
+    uint32_t ds[4][4];
+    const auto softmax_gradients = [&](int tile) {
+      const int first = tile * kTile + column;
+      float x[32];
 #pragma unroll
       for (int i = 0; i < 32; ++i) {
-        const int r = i % 4 / 2, j = tile * kTile + i / 4 * 8 + column + i % 2;
-        const float e = once ? s[i] * factor[r] : s[i];
-        ds[i] = gamma * e * (dp[i] - delta[r]) * inv[r] +
-                (j == argmax[r] ? dmax[r] : 0.0f);
+        const int r = i % 4 / 2;
+        x[i] = s[i] * (gamma * inv[r] * factor[r]) * (dp[i] - delta[r]);
+        if (argmax[r] - first == i / 4 * 8 + i % 2) x[i] += dmax[r];
       }
-      uint32_t operand[4][4];
-      ToOperand(ds, operand);
-      Pin(dq);
-      WgmmaFence();
-      Multiply<kTile>(dq, operand,
-                      MnMajor{k0 + stages.Find(tile) * kStage, kPanel}, true);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(dq);
+      ToOperand(x, ds);
+    };
+    if (once && wants_dq && (group == 1 || newest > 0)) {
+      softmax_gradients(tiles.Tile(newest - 1 + group));
     }
 
     if (linear) {
       // dphi of the tiles' linear terms.
       float dphi[kOutputs / 2] = {};
+#pragma unroll 1
       for (int i = 0; i < linear_tiles; ++i) {
         const int tile = tiles.linear_end - 1 - i;
         need_phi_k(tile);
         if (group == 1) continue;
-        if (!once) value_products(tile, dp);
+        if (!once) value_products(tile);
+        const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
         float g[32];
 #pragma unroll
         for (int x = 0; x < 32; ++x) {
           const int r = x % 4 / 2;
-          const int j = tile * kTile + x / 4 * 8 + column + x % 2;
-          const bool kept = j <= n[r] && LinearTerm(a, terms, start[r], j);
-          g[x] = kept ? alpha * (dp[x] - delta[r]) * inv[r] : 0.0f;
+          g[x] =
+              Has(bits.linear, x) ? alpha * inv[r] * (dp[x] - delta[r]) : 0.0f;
         }
         uint32_t operand[4][4];
         ToOperand(g, operand);
         Pin(dphi);
         WgmmaFence();
-        Multiply<kTile>(dphi, operand,
-                        MnMajor{SharedAddress(shared.phi_k), kPanel}, true);
+        Multiply<kTile>(dphi, operand, MnMajor{phi_k.base, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dphi);
       }
-      float unused[2];
-      if (group == 0) {
-        HedgehogBackward(shared.phi_q, dphi, dz, unused);
-      } else if (past) {
-        // dz of alpha / den (S dy - delta norm).
+      // dphi to dz, both warpgroups' parts together.
+      if (past && group == 1) {
 #pragma unroll
         for (int i = 0; i < kOutputs / 2; ++i) {
           dphi[i] = shared.norm[i / 4 * 8 + column + i % 2];
         }
-        float dz_norm[32];
-        HedgehogBackward(shared.phi_q, dphi, dz_norm, unused);
+      }
+      float dz[32], unused[2];
+      HedgehogBackward(phi_q.base, dphi, dz, unused);
+      if (past && group == 1) {
+        const float w0 = alpha * inv[0], w1 = alpha * inv[1];
 #pragma unroll
-        for (int i = 0; i < 32; ++i) {
-          const int r = i % 4 / 2;
-          dz[i] = alpha * inv[r] * (dz[i] - delta[r] * dz_norm[i]);
-        }
+        for (int i = 0; i < 32; ++i)
+          dz[i] *= i % 4 / 2 == 0 ? -delta[0] : -delta[1];
+        TakeAndAdd(shared.exchange1, dz);
+#pragma unroll
+        for (int i = 0; i < 32; ++i) dz[i] *= i % 4 / 2 == 0 ? w0 : w1;
       }
       __syncthreads();  // RowParts have been read
-      float* give = reinterpret_cast<float*>(shared.exchange0);
-      if (group == 1) {
-#pragma unroll
-        for (int i = 0; i < 32; ++i) give[i * kGroup + member] = dz[i];
-      }
+      if (group == 1) Give(shared.exchange0, dz);
       __syncthreads();
       if (group == 0) {
-#pragma unroll
-        for (int i = 0; i < 32; ++i) dz[i] += give[i * kGroup + member];
-        // A row beyond the sequence has dy = 0, but q = 0 still has features.
-        StorePanel(shared.exchange1, dz);
+        TakeAndAdd(shared.exchange0, dz);
+        StorePanel(dz_rows.base, dz);
       }
       FenceShared();
       __syncthreads();
-      const KMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
-      if (wants_dq && group == 1) {
-#pragma unroll
-        for (int i = 0; i < DP / 2; ++i) dq[i] *= root;
-        Pin(dq);
-        WgmmaFence();
-        Multiply<kFeatures>(
-            dq, dz_rows,
-            KMajor{SharedAddress(shared.weight_q), kWeightBytes<DP>}, true);
-        WgmmaCommit();
-        WgmmaWait();
-        Pin(dq);
-      }
       if (a.dweight_q != nullptr && group < DP / 64) {
         Pin(dweight);
         WgmmaFence();
@@ -477,46 +439,69 @@ __global__ void __launch_bounds__(kBlock, 1)
         Pin(dweight);
       }
     }
+
+    float dq[DP / 2] = {};
+    if (wants_dq) {
+#pragma unroll 1
+      for (int round = 0; round < rounds; ++round) {
+        const int u1 = newest - 2 * round, u0 = u1 - 1;
+        ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
+        const int u = group == 0 ? u0 : u1;
+        if (u < 0) continue;
+        const int tile = tiles.Tile(u);
+        if (!once) {
+          exponentials(products(tile), top[0], top[1]);
+          softmax_gradients(tile);
+        }
+        Pin(dq);
+        WgmmaFence();
+        Multiply<kTile>(dq, ds,
+                        MnMajor{k0 + stages.Find(tile) * kStage, kPanel}, true);
+        WgmmaCommit();
+        WgmmaWait();
+        Pin(dq);
+      }
+#pragma unroll
+      for (int i = 0; i < DP / 2; ++i) dq[i] *= root;
+      if (linear && group == 1) {
+        Pin(dq);
+        WgmmaFence();
+        Multiply<kFeatures>(dq, dz_rows,
+                            KMajor{weight_q.base, kWeightBytes<DP>}, true);
+        WgmmaCommit();
+        WgmmaWait();
+        Pin(dq);
+      }
+    }
     __syncthreads();
     // Queries and dy have been used.
     if (n0 + kTile < segment.last) load_rows(n0 + kTile);
 
-    if (wants_dq) {
-      if (group == 0 || !linear) {
-#pragma unroll
-        for (int i = 0; i < DP / 2; ++i) dq[i] *= root;
-      }
-      float half[DP / 4];
-      float* give = reinterpret_cast<float*>(group == 0 ? shared.exchange0
-                                                        : shared.exchange1);
-      float* take = reinterpret_cast<float*>(group == 0 ? shared.exchange1
-                                                        : shared.exchange0);
-#pragma unroll
-      for (int i = 0; i < DP / 4; ++i) {
-        give[i * kGroup + member] = group == 0 ? dq[DP / 4 + i] : dq[i];
-        half[i] = group == 0 ? dq[i] : dq[DP / 4 + i];
-      }
-      __syncthreads();
-#pragma unroll
-      for (int i = 0; i < DP / 4; ++i) half[i] += take[i * kGroup + member];
-      StoreRows(a.dq, segment.begin + n0, min(segment.length - n0, kTile), head,
-                D, group * DP / 2, half);
-    }
-
-    // Keys that the next rows no longer look at one by one join the state.
-    if (!linear || n0 + kTile >= segment.last) continue;
-    const int next_first = StateEnd(a, n0 + kTile) / kTile;
+    // Keys that the next rows no longer look at one by one join the state;
+    // the last product goes on beside what follows.
+    const int next_first = linear && n0 + kTile < segment.last
+                               ? StateEnd(a, n0 + kTile) / kTile
+                               : tiles.first;
+    bool changed = false;
+#pragma unroll 1
     for (int tile = tiles.first; tile < next_first; ++tile) {
       const bool sinks_only = !(terms & kLinearPastTerms);
       if (sinks_only && tile * kTile >= a.sinks) break;
+      if (changed) {
+        WgmmaWait();
+        Pin(state);
+        Pin(norm);
+      }
+      changed = true;
       need_phi_k(tile);
       if (sinks_only) {
         __syncthreads();
-        KeepRows(shared.phi_k, static_cast<int>(a.sinks) - tile * kTile);
+        KeepRows(shared.phi_k, a.sinks - tile * kTile);
         FenceShared();
         __syncthreads();
+        phi_tile = -1;
       }
-      const MnMajor phi{SharedAddress(shared.phi_k) + group * kPanel, kPanel};
+      const MnMajor phi{phi_k.base + group * kPanel, kPanel};
       Pin(state);
       Pin(norm);
       WgmmaFence();
@@ -524,12 +509,18 @@ __global__ void __launch_bounds__(kBlock, 1)
                       MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
       Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
       WgmmaCommit();
-      WgmmaWait();
-      Pin(state);
-      Pin(norm);
     }
-    if (next_first > tiles.first) {
-      StoreState<DP>(shared.state, group, state);
+    if (wants_dq) {
+      float half[DP / 4];
+      AddHalves(group, dq, shared.exchange0, shared.exchange1, half);
+      StoreRows(a.dq, segment.begin + n0, min(segment.length - n0, kTile), head,
+                D, group * DP / 2, half);
+    }
+    WgmmaWait();
+    Pin(state);
+    Pin(norm);
+    if (changed) {
+      StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);
     }
   }

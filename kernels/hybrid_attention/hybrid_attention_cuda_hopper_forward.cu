@@ -15,7 +15,7 @@ struct Shared {
   char q[kRowsBytes<DP>];
   char k[3][kRowsBytes<DP>];
   char v[3][kRowsBytes<DP>];
-  char phi_q[kPhiBytes];  // alpha phi_q; then exchange[1]
+  char phi_q[kPhiBytes];  // alpha phi_q; then a half of y
   char phi_k[kPhiBytes];
   char state[kStateBytes<DP>];
   char exchange[DP / 4 * kGroup * 4];
@@ -28,7 +28,8 @@ struct Shared {
 
 template <int DP>
 __global__ void __launch_bounds__(kBlock, 1)
-    ForwardRows(const __grid_constant__ Args a, HopperScratch scratch) {
+    ForwardRows(const __grid_constant__ Args a,
+                const __grid_constant__ HopperScratch scratch) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
@@ -39,14 +40,17 @@ __global__ void __launch_bounds__(kBlock, 1)
   const bool softmax = AnySoftmax(terms) || a.row_max != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   const float scale = rsqrtf(static_cast<float>(D)) * kLog2e;
-  const int group = threadIdx.x / kGroup;
+  const int group = Warpgroup();
   const int row = ThreadRow(), column = ThreadColumn();
 
   const KMajor q{SharedAddress(shared.q), kPanel};
   const KMajor phi_q{SharedAddress(shared.phi_q), kPanel};
+  const KMajor phi_k{SharedAddress(shared.phi_k), kPanel};
+  const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
+  const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
+  const uint32_t state_tile = SharedAddress(shared.state);
   const uint32_t k0 = SharedAddress(shared.k), v0 = SharedAddress(shared.v);
   constexpr int kStage = kRowsBytes<DP>;
-  const Ones ones{SharedAddress(shared.ones)};
 
   Stages stages;
   const auto load_keys = [&](int tile, int stage) {
@@ -78,128 +82,137 @@ __global__ void __launch_bounds__(kBlock, 1)
   CopyCommit();
   float state[DP / 2] = {}, norm[4] = {};
   if (linear) {
-    LoadWeight<DP>(shared.weight_q, a.weight_q + head * a.D * a.F, a);
-    LoadWeight<DP>(shared.weight_k, a.weight_k + head * a.D * a.F, a);
+    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
+    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
     FillOnes(shared.ones);
     if (segment.first > 0) {
       LoadState<DP>(scratch.state, scratch.norm, slot * a.H + head, group,
                     state, norm);
     }
-    StoreState<DP>(shared.state, group, state);
+    StoreState<DP>(state_tile, group, state);
     StoreNorm(shared.norm, group, norm);
   }
   float squared_error = 0;
 
-  // Features of a tile of keys, by one warpgroup; zero where no later row has
-  // a linear term.
-  const auto make_phi_k = [&](int tile) {
-    float z[32], up[32], down[32];
-    Pin(z);
-    WgmmaFence();
-    Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel},
-                 MnMajor{SharedAddress(shared.weight_k), kWeightBytes<DP>},
-                 false);
-    WgmmaCommit();
-    WgmmaWait();
-    Pin(z);
-    Hedgehog(z, F, up, down);
-    const int j = tile * kTile + row;
+  // Features of the keys in a tile, by one warpgroup; zero where no later row
+  // has a linear term.
+  const auto key_factor = [&](int tile, int r) {
     const bool drop = !(terms & kLinearNearTerms);
-    const float f0 = drop && j < a.sinks ? 0.0f : 1.0f;
-    const float f1 = drop && j + 8 < a.sinks ? 0.0f : 1.0f;
-    StorePanel(shared.phi_k, up, f0, f1);
-    StorePanel(shared.phi_k + kPanel, down, f0, f1);
+    return drop && tile * kTile + row + 8 * r < a.sinks ? 0.0f : 1.0f;
+  };
+  int phi_tile = -1;
+  const auto need_phi_k = [&](int tile) {
+    ensure(tile, -1);
+    if (tile == phi_tile) return;
+    __syncthreads();
+    if (group == 1) {
+      float z[32], up[32], down[32];
+      Pin(z);
+      WgmmaFence();
+      Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel}, weight_k,
+                   false);
+      WgmmaCommit();
+      WgmmaWait();
+      Pin(z);
+      Hedgehog(z, F, key_factor(tile, 0), key_factor(tile, 1), up, down);
+      StorePanel(phi_k.base, up);
+      StorePanel(phi_k.base + kPanel, down);
+    }
+    FenceShared();
+    __syncthreads();
+    phi_tile = tile;
   };
 
   for (int n0 = segment.first; n0 < segment.last; n0 += kTile) {
     const TileList tiles(a, terms, n0);
-    const int n[2] = {n0 + row, n0 + row + 8};
-    const int start[2] = {Start(a, n[0]), Start(a, n[1])};
     const bool past = linear && tiles.first > 0;
     const int rounds = softmax ? (tiles.count + 1) / 2 : 0;
-    // Queries, and tiles fetched ahead.
     const int newest = tiles.count - 1;
-    ensure(tiles.count > 1 ? tiles.Tile(newest - 1) : -1, tiles.Tile(newest));
+    const int linear_tiles = linear ? tiles.linear_end - tiles.first : 0;
+    ensure(newest > 0 ? tiles.Tile(newest - 1) : -1, tiles.Tile(newest));
+    if (linear_tiles > 0) ensure(tiles.linear_end - 1, -1);
     CopyWait();
     FenceShared();
     __syncthreads();
 
     // Features of the queries (warpgroup 0) and of the newest keys with linear
     // terms (warpgroup 1).
-    int phi_tile = -1;
     float linear_sum[2] = {0, 0};
-    if (linear) {
-      if (tiles.linear_end > tiles.first) phi_tile = tiles.linear_end - 1;
-      if (phi_tile >= 0) ensure(phi_tile, -1);
-      if (group == 0) {
-        float z[32], up[32], down[32];
-        Pin(z);
-        WgmmaFence();
-        Multiply<DP>(z, q,
-                     MnMajor{SharedAddress(shared.weight_q), kWeightBytes<DP>},
-                     false);
-        WgmmaCommit();
-        WgmmaWait();
-        Pin(z);
-        Hedgehog(z, F, up, down);
-        StorePanel(shared.phi_q, up, alpha, alpha);
-        StorePanel(shared.phi_q + kPanel, down, alpha, alpha);
-        if (past) {
+    phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
+    if (linear && (group == 0 || linear_tiles > 0)) {
+      float z[32], up[32], down[32];
+      const uint32_t x =
+          group == 0 ? q.base : k0 + stages.Find(phi_tile) * kStage;
+      const MnMajor weight = group == 0 ? weight_q : weight_k;
+      Pin(z);
+      WgmmaFence();
+      Multiply<DP>(z, KMajor{x, kPanel}, weight, false);
+      WgmmaCommit();
+      WgmmaWait();
+      Pin(z);
+      Hedgehog(z, F, group == 0 ? alpha : key_factor(phi_tile, 0),
+               group == 0 ? alpha : key_factor(phi_tile, 1), up, down);
+      const uint32_t to = group == 0 ? phi_q.base : phi_k.base;
+      StorePanel(to, up);
+      StorePanel(to + kPanel, down);
+      if (past && group == 0) {
 #pragma unroll
-          for (int i = 0; i < 32; ++i) {
-            const int f = i / 4 * 8 + column + i % 2;
-            linear_sum[i % 4 / 2] += alpha * (up[i] * shared.norm[f] +
-                                              down[i] * shared.norm[64 + f]);
-          }
+        for (int i = 0; i < 32; i += 2) {
+          const int f = i / 4 * 8 + column;
+          const float2 n0 = *reinterpret_cast<const float2*>(&shared.norm[f]);
+          const float2 n1 =
+              *reinterpret_cast<const float2*>(&shared.norm[64 + f]);
+          linear_sum[i % 4 / 2] += up[i] * n0.x + up[i + 1] * n0.y +
+                                   down[i] * n1.x + down[i + 1] * n1.y;
         }
-      } else if (phi_tile >= 0) {
-        make_phi_k(phi_tile);
       }
     }
 
     // Softmax over this warpgroup's tiles.
     float out[DP / 2] = {};
     float top[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0};
+#pragma unroll 1
     for (int round = 0; round < rounds; ++round) {
       const int u1 = newest - 2 * round, u0 = u1 - 1;
       ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
       const int u = group == 0 ? u0 : u1;
       if (u < 0) continue;
       const int tile = tiles.Tile(u), stage = stages.Find(tile);
-      const int j0 = tile * kTile;
       float s[32];
       Pin(s);
       WgmmaFence();
       Multiply<DP>(s, q, KMajor{k0 + stage * kStage, kPanel}, false);
       WgmmaCommit();
+      const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
       WgmmaWait();
       Pin(s);
       float before[2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
-        float most = top[r];
+        float most = -INFINITY;
 #pragma unroll
         for (int i = 0; i < 16; ++i) {
           const int at = i / 2 * 4 + 2 * r + i % 2;
-          const int j = j0 + i / 2 * 8 + column + i % 2;
-          const bool in = j <= n[r] && InSoftmaxSet(a, start[r], j);
-          s[at] = in ? s[at] * scale : -INFINITY;
+          s[at] = Has(bits.set, at) ? s[at] : -INFINITY;
           most = fmaxf(most, s[at]);
         }
-        most = QuadMax(most);
+        most = fmaxf(QuadMax(most) * scale, top[r]);
         const float shift = most == -INFINITY ? 0.0f : most;
-        before[r] = exp2f(top[r] - shift);
+        before[r] = Exp2(top[r] - shift);
         top[r] = most;
         sum[r] *= before[r];
 #pragma unroll
         for (int i = 0; i < 16; ++i) {
           const int at = i / 2 * 4 + 2 * r + i % 2;
-          const int j = j0 + i / 2 * 8 + column + i % 2;
-          const bool kept = SoftmaxTerm(a, terms, start[r], j);
-          s[at] = kept ? exp2f(s[at] - shift) : 0.0f;
-          sum[r] += s[at];
+          s[at] = Exp2(fmaf(s[at], scale, -shift));
         }
       }
+      if (bits.softmax != bits.set) {
+#pragma unroll
+        for (int i = 0; i < 32; ++i) s[i] = Has(bits.softmax, i) ? s[i] : 0.0f;
+      }
+#pragma unroll
+      for (int i = 0; i < 32; ++i) sum[i % 4 / 2] += s[i];
       if (round > 0) {
 #pragma unroll
         for (int i = 0; i < DP / 2; ++i) out[i] *= before[i % 4 / 2];
@@ -220,11 +233,11 @@ __global__ void __launch_bounds__(kBlock, 1)
     FenceShared();
     __syncthreads();
     // The queries have been used: fetch the next ones, and the next keys if
-    // two tiles do.
+    // there is room.
     if (n0 + kTile < segment.last) {
       load_queries(n0 + kTile);
       const int next = n0 / kTile + 1;
-      if (tiles.count <= 2 && phi_tile <= n0 / kTile) {
+      if (tiles.count <= 2 && linear_tiles <= 2) {
         const int keep = tiles.count > 1 ? tiles.Tile(0) : -1;
         load_keys(next, stages.Replace(next, keep, n0 / kTile));
       }
@@ -237,7 +250,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       const float other = shared.top[1 - group][row + 8 * r];
       const float c = fmaxf(top[r], other);
       const float factor =
-          top[r] == -INFINITY ? 0.0f : gamma * exp2f(top[r] - c);
+          top[r] == -INFINITY ? 0.0f : gamma * Exp2(top[r] - c);
       sum[r] = QuadSum(sum[r]) * factor;
 #pragma unroll
       for (int i = 0; i < DP / 4; ++i) {
@@ -245,77 +258,91 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
       top[r] = c;
     }
-    for (int tile = phi_tile; tile >= tiles.first && tile >= 0; --tile) {
-      ensure(tile, -1);
-      if (tile < phi_tile) {
-        __syncthreads();
-        if (group == 1) make_phi_k(tile);
-        FenceShared();
-        __syncthreads();
-      }
-      if (group == 0) {
-        float l[32];
-        Pin(l);
-        WgmmaFence();
-        Multiply<kOutputs>(l, phi_q,
-                           KMajor{SharedAddress(shared.phi_k), kPanel}, false);
-        WgmmaCommit();
-        WgmmaWait();
-        Pin(l);
+#pragma unroll 1
+    for (int i = 0; i < linear_tiles; ++i) {
+      const int tile = tiles.linear_end - 1 - i;
+      need_phi_k(tile);
+      if (group == 1) continue;
+      float l[32];
+      Pin(l);
+      WgmmaFence();
+      Multiply<kOutputs>(l, phi_q, phi_k, false);
+      WgmmaCommit();
+      const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
+      WgmmaWait();
+      Pin(l);
 #pragma unroll
-        for (int i = 0; i < 32; ++i) {
-          const int r = i % 4 / 2;
-          const int j = tile * kTile + i / 4 * 8 + column + i % 2;
-          const bool kept = j <= n[r] && LinearTerm(a, terms, start[r], j);
-          if (!kept) l[i] = 0;
-          linear_sum[r] += l[i];
-        }
-        uint32_t p[4][4];
-        ToOperand(l, p);
-        Pin(out);
-        WgmmaFence();
-        Multiply<kTile>(out, p,
-                        MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
-        WgmmaCommit();
-        WgmmaWait();
-        Pin(out);
+      for (int x = 0; x < 32; ++x) {
+        l[x] = Has(bits.linear, x) ? l[x] : 0.0f;
+        linear_sum[x % 4 / 2] += l[x];
       }
-    }
-    if (group == 1 && past) {
+      uint32_t p[4][4];
+      ToOperand(l, p);
       Pin(out);
       WgmmaFence();
-      Multiply<kOutputs>(out, phi_q,
-                         MnMajor{SharedAddress(shared.state), kOutputs * 128},
-                         true);
+      Multiply<kTile>(out, p, MnMajor{v0 + stages.Find(tile) * kStage, kPanel},
+                      true);
       WgmmaCommit();
       WgmmaWait();
       Pin(out);
     }
-    if (column == 0) {
-      shared.softmax_den[group][row] = sum[0];
-      shared.softmax_den[group][row + 8] = sum[1];
+    if (group == 1 && past) {
+      Pin(out);
+      WgmmaFence();
+      Multiply<kOutputs>(out, phi_q, MnMajor{state_tile, kOutputs * 128}, true);
+      WgmmaCommit();
+      WgmmaWait();
+      Pin(out);
     }
     linear_sum[0] = QuadSum(linear_sum[0]);
     linear_sum[1] = QuadSum(linear_sum[1]);
-    if (group == 0 && column == 0) {
-      shared.linear_den[row] = linear_sum[0];
-      shared.linear_den[row + 8] = linear_sum[1];
+    if (column == 0) {
+      shared.softmax_den[group][row] = sum[0];
+      shared.softmax_den[group][row + 8] = sum[1];
+      if (group == 0) {
+        shared.linear_den[row] = linear_sum[0];
+        shared.linear_den[row + 8] = linear_sum[1];
+      }
     }
     __syncthreads();
 
+    // Keys that the next rows no longer look at one by one join the state;
+    // the last product goes on beside what follows.
+    const int next_first = linear && n0 + kTile < segment.last
+                               ? StateEnd(a, n0 + kTile) / kTile
+                               : tiles.first;
+    bool changed = false;
+#pragma unroll 1
+    for (int tile = tiles.first; tile < next_first; ++tile) {
+      const bool sinks_only = !(terms & kLinearPastTerms);
+      if (sinks_only && tile * kTile >= a.sinks) break;
+      if (changed) {
+        WgmmaWait();
+        Pin(state);
+        Pin(norm);
+      }
+      changed = true;
+      need_phi_k(tile);
+      if (sinks_only) {
+        __syncthreads();
+        KeepRows(shared.phi_k, a.sinks - tile * kTile);
+        FenceShared();
+        __syncthreads();
+        phi_tile = -1;
+      }
+      const MnMajor phi{phi_k.base + group * kPanel, kPanel};
+      Pin(state);
+      Pin(norm);
+      WgmmaFence();
+      Multiply<kTile>(state, phi,
+                      MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
+      Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
+      WgmmaCommit();
+    }
+
     // Each warpgroup finishes half of the columns.
     float half[DP / 4];
-    float* give =
-        reinterpret_cast<float*>(group == 0 ? shared.exchange : shared.phi_q);
-    float* take =
-        reinterpret_cast<float*>(group == 0 ? shared.phi_q : shared.exchange);
-#pragma unroll
-    for (int i = 0; i < DP / 4; ++i) {
-      give[i * kGroup + threadIdx.x % kGroup] =
-          group == 0 ? out[DP / 4 + i] : out[i];
-      half[i] = group == 0 ? out[i] : out[DP / 4 + i];
-    }
-    __syncthreads();
+    AddHalves(group, out, shared.exchange, shared.phi_q, half);
     const int count = min(segment.length - n0, kTile);
     const int first = group * DP / 2;
 #pragma unroll
@@ -327,10 +354,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       const float den = softmax_den + linear_den;
       const float inv = den > 0 ? 1.0f / den : 0.0f;
 #pragma unroll
-      for (int i = 0; i < DP / 8; ++i) {
-        const int x = i / 2 * 4 + 2 * r + i % 2;
-        half[x] = (half[x] + take[x * kGroup + threadIdx.x % kGroup]) * inv;
-      }
+      for (int i = 0; i < DP / 8; ++i) half[i / 2 * 4 + 2 * r + i % 2] *= inv;
       if (group == 0 && column == 0 && at < count) {
         const int64_t to = head * a.rows + segment.begin + n0 + at;
         if (a.row_max != nullptr) a.row_max[to] = top[r] * kLn2;
@@ -356,41 +380,11 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
       StoreRows(scratch.dy, first_row, count, head, D, first, half);
     }
-
-    // Keys that the next rows no longer look at one by one join the state.
-    if (!linear || n0 + kTile >= segment.last) continue;
-    const int next_first = StateEnd(a, n0 + kTile) / kTile;
-    for (int tile = tiles.first; tile < next_first; ++tile) {
-      const bool sinks_only = !(terms & kLinearPastTerms);
-      if (sinks_only && tile * kTile >= a.sinks) break;
-      ensure(tile, -1);
-      if (tile != tiles.first || phi_tile < tile) {
-        __syncthreads();
-        if (group == 1) make_phi_k(tile);
-        FenceShared();
-        __syncthreads();
-      } else if (sinks_only) {
-        __syncthreads();
-      }
-      if (sinks_only) {
-        KeepRows(shared.phi_k, static_cast<int>(a.sinks) - tile * kTile);
-        FenceShared();
-        __syncthreads();
-      }
-      const MnMajor phi{SharedAddress(shared.phi_k) + group * kPanel, kPanel};
-      Pin(state);
-      Pin(norm);
-      WgmmaFence();
-      Multiply<kTile>(state, phi,
-                      MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
-      Multiply<kTile>(norm, phi, ones, true);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(state);
-      Pin(norm);
-    }
-    if (next_first > tiles.first) {
-      StoreState<DP>(shared.state, group, state);
+    WgmmaWait();
+    Pin(state);
+    Pin(norm);
+    if (changed) {
+      StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);
     }
   }

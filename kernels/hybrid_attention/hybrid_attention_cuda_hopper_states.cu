@@ -26,7 +26,8 @@ __device__ __forceinline__ int FirstTile(const Args& a, int i) {
 
 template <int DP, bool suffix>
 __global__ void __launch_bounds__(kBlock, 1)
-    Sums(const __grid_constant__ Args a, HopperScratch scratch) {
+    Sums(const __grid_constant__ Args a,
+         const __grid_constant__ HopperScratch scratch) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   if (suffix ? segment.first == 0 : segment.last == segment.length) return;
   const int x_head = suffix ? head : KvHead(a, head), D = a.D, F = a.F;
   const float alpha = Alpha(a, Gamma(a, head));
-  const int group = threadIdx.x / kGroup;
+  const int group = Warpgroup();
   const int row = ThreadRow(), column = ThreadColumn();
 
   int tile, end;
@@ -67,7 +68,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     CopyCommit();
   };
   load(tile, 0);
-  LoadWeight<DP>(shared.weight,
+  LoadWeight<DP>(SharedAddress(shared.weight),
                  (suffix ? a.weight_q : a.weight_k) + head * a.D * a.F, a);
   FillOnes(shared.ones);
   const Ones ones{SharedAddress(shared.ones)};
@@ -88,7 +89,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     WgmmaCommit();
     WgmmaWait();
     Pin(z);
-    Hedgehog(z, F, up, down);
     float weight[2], delta[2] = {0, 0};
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -103,8 +103,9 @@ __global__ void __launch_bounds__(kBlock, 1)
         weight[r] = StateTerm(a, terms, n) ? 1 : 0;
       }
     }
-    StorePanel(shared.phi[group], up, weight[0], weight[1]);
-    StorePanel(shared.phi[group] + kPanel, down, weight[0], weight[1]);
+    Hedgehog(z, F, weight[0], weight[1], up, down);
+    StorePanel(SharedAddress(shared.phi[group]), up);
+    StorePanel(SharedAddress(shared.phi[group]) + kPanel, down);
     if (suffix && column == 0) {
       shared.delta[group][row] = delta[0];
       shared.delta[group][row + 8] = delta[1];

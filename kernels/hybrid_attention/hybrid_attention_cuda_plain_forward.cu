@@ -142,9 +142,8 @@ PlainScratch PlainForwardScratch(const Args& a, void* memory) {
 }
 
 size_t PlainRowBytes(const Args& a) {
-  const int64_t span = (a.terraced ? 2 : 1) * a.window + kTile;
-  return 3 * sizeof(float) *
-         (std::min(a.sinks, a.rows) + std::min(span, a.rows));
+  const int64_t span = int64_t{a.terraced ? 2 : 1} * a.window + kTile;
+  return 3 * sizeof(float) * (a.sinks + std::min(span, a.rows));
 }
 
 void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {

@@ -88,7 +88,7 @@ __device__ __forceinline__ PlainRow MakePlainRow(const Args& a, int64_t row,
   r.n = static_cast<int>(row - r.begin);
   r.start = Start(a, r.n);
   r.state_end = StateEnd(a, r.n);
-  r.far_sinks = min(static_cast<int>(a.sinks), r.state_end);
+  r.far_sinks = min(a.sinks, r.state_end);
   r.keys = r.far_sinks + r.n - r.state_end + 1;
   r.gamma = Gamma(a, head);
   r.alpha = Alpha(a, r.gamma);

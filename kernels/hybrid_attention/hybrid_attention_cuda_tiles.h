@@ -31,33 +31,51 @@ inline constexpr int kWeightBytes = DP * 128;
 template <int DP>
 inline constexpr int kStateBytes = DP / 64 * kOutputs * 128;
 
+__device__ __forceinline__ float Exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ __forceinline__ void StoreShared(uint32_t at, uint32_t value) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(value) : "memory");
+}
+__device__ __forceinline__ uint32_t LoadShared(uint32_t at) {
+  uint32_t value;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(value) : "r"(at) : "memory");
+  return value;
+}
+
 // Rows [row, row + count) of one head, zeros after them; asynchronous.
 template <int DP>
 __device__ __forceinline__ void LoadRows(uint32_t tile,
                                          const HeadRows<const bf16>& x,
                                          int64_t row, int count, int head,
                                          int D) {
-  constexpr int kPieces = DP / 8;
+  constexpr int kPieces = DP / 8, kStep = kBlock / kPieces;
+  const int first = threadIdx.x / kPieces, c = threadIdx.x % kPieces * 8;
+  const bool inside = c < D;
+  const bf16* from = At(x, row + first, head) + (inside ? c : 0);
+  const uint32_t to = tile + TileOffset(kPanel, first, c);
+  // kStep is a multiple of 8: the swizzle does not change.
 #pragma unroll
-  for (int i = threadIdx.x; i < kTile * kPieces; i += kBlock) {
-    const int r = i / kPieces, c = i % kPieces * 8;
-    const bool valid = r < count && c < D;
-    CopyAsync(tile + TileOffset(kPanel, r, c),
-              At(x, row + (valid ? r : 0), head) + (valid ? c : 0), valid);
+  for (int i = 0; i < kTile / kStep; ++i) {
+    const bool valid = inside && first + i * kStep < count;
+    CopyAsync(to + i * kStep * 128, valid ? from + i * kStep * x.row : x.data,
+              valid);
   }
 }
 
 // W [D, F] of a head, rounded, zeros around it.
 template <int DP>
-__device__ __forceinline__ void LoadWeight(char* tile, const float* weight,
+__device__ __forceinline__ void LoadWeight(uint32_t tile, const float* weight,
                                            const Args& a) {
   const int D = a.D, F = a.F;
   for (int i = threadIdx.x; i < DP * kFeatures / 2; i += kBlock) {
     const int d = i / (kFeatures / 2), f = i % (kFeatures / 2) * 2;
     const float low = d < D && f < F ? weight[d * F + f] : 0.0f;
     const float high = d < D && f + 1 < F ? weight[d * F + f + 1] : 0.0f;
-    *reinterpret_cast<uint32_t*>(tile + TileOffset(DP * 128, d, f)) =
-        PackBf16(low, high);
+    StoreShared(tile + TileOffset(DP * 128, d, f), PackBf16(low, high));
   }
 }
 
@@ -70,6 +88,12 @@ __device__ __forceinline__ float QuadSum(float x) {
   return x + __shfl_xor_sync(~0u, x, 2);
 }
 
+// Which of the block's two warpgroups; known to the compiler to be the same for
+// a warp.
+__device__ __forceinline__ int Warpgroup() {
+  return __shfl_sync(~0u, threadIdx.x / kGroup, 0);
+}
+
 // This thread's place in accumulators: rows kRow + {0, 8}, columns
 // 8 b + column + {0, 1}.
 __device__ __forceinline__ int ThreadRow() {
@@ -77,20 +101,34 @@ __device__ __forceinline__ int ThreadRow() {
 }
 __device__ __forceinline__ int ThreadColumn() { return threadIdx.x % 4 * 2; }
 
-// up = softmax(z), down = softmax(-z) of each row, clamped; columns from F on
-// are zero.
+// Where this thread's accumulators lie in a tile: those of index 4 b + 2 r at
+// (ThreadPlace ^ b << 4) + 1024 r, b < 8.
+__device__ __forceinline__ uint32_t ThreadPlace(uint32_t tile) {
+  const int row = ThreadRow();
+  return tile + row * 128 + (row % 8 << 4) + ThreadColumn() * 2;
+}
+
+// up = softmax(z), down = softmax(-z) of each row, clamped, times a factor a
+// row; columns from F on are zero.
 __device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
+                                         float factor0, float factor1,
                                          float (&up)[32], float (&down)[32]) {
-  const int column = ThreadColumn();
+  const int left = F - ThreadColumn();  // columns 8 b + c < left are in
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     float top = -INFINITY, bottom = INFINITY;
+    if (F == kFeatures) {
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int at = i / 2 * 4 + 2 * r + i % 2;
-      if (F == kFeatures || i / 2 * 8 + column + i % 2 < F) {
-        top = fmaxf(top, z[at]);
-        bottom = fminf(bottom, z[at]);
+      for (int i = 0; i < 16; ++i) {
+        top = fmaxf(top, z[i / 2 * 4 + 2 * r + i % 2]);
+        bottom = fminf(bottom, z[i / 2 * 4 + 2 * r + i % 2]);
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const bool in = i / 2 * 8 + i % 2 < left;
+        top = fmaxf(top, in ? z[i / 2 * 4 + 2 * r + i % 2] : -INFINITY);
+        bottom = fminf(bottom, in ? z[i / 2 * 4 + 2 * r + i % 2] : INFINITY);
       }
     }
     top = QuadMax(top) * kLog2e;
@@ -99,83 +137,93 @@ __device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
       const int at = i / 2 * 4 + 2 * r + i % 2;
-      const bool in = F == kFeatures || i / 2 * 8 + column + i % 2 < F;
-      up[at] = in ? exp2f(fmaf(z[at], kLog2e, -top)) : 0.0f;
-      down[at] = in ? exp2f(fmaf(z[at], -kLog2e, bottom)) : 0.0f;
-      up_sum += up[at];
-      down_sum += down[at];
+      up[at] = Exp2(fmaf(z[at], kLog2e, -top));
+      down[at] = Exp2(fmaf(z[at], -kLog2e, bottom));
     }
-    const float up_scale = 1.0f / QuadSum(up_sum);
-    const float down_scale = 1.0f / QuadSum(down_sum);
+    if (F != kFeatures) {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const int at = i / 2 * 4 + 2 * r + i % 2;
+        const bool in = i / 2 * 8 + i % 2 < left;
+        up[at] = in ? up[at] : 0.0f;
+        down[at] = in ? down[at] : 0.0f;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+      up_sum += up[i / 2 * 4 + 2 * r + i % 2];
+      down_sum += down[i / 2 * 4 + 2 * r + i % 2];
+    }
+    const float factor = r == 0 ? factor0 : factor1;
+    const float up_scale = __fdividef(factor, QuadSum(up_sum));
+    const float down_scale = __fdividef(factor, QuadSum(down_sum));
+    const float floor = kFeatureFloor * factor;
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
       const int at = i / 2 * 4 + 2 * r + i % 2;
-      const bool in = F == kFeatures || i / 2 * 8 + column + i % 2 < F;
-      const float floor = in ? kFeatureFloor : 0.0f;
       up[at] = fmaxf(up[at] * up_scale, floor);
       down[at] = fmaxf(down[at] * down_scale, floor);
+    }
+    if (F != kFeatures) {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const int at = i / 2 * 4 + 2 * r + i % 2;
+        const bool in = i / 2 * 8 + i % 2 < left;
+        up[at] = in ? up[at] : 0.0f;
+        down[at] = in ? down[at] : 0.0f;
+      }
     }
   }
 }
 
-// Accumulators [64, 64], times a factor a row, to columns [64 panel, + 64) of
-// a tile.
-__device__ __forceinline__ void StorePanel(char* tile, const float (&x)[32],
-                                           float factor0 = 1,
-                                           float factor1 = 1) {
-  const int row = ThreadRow(), column = ThreadColumn();
+// Accumulators [64, 64] to a panel of a tile.
+__device__ __forceinline__ void StorePanel(uint32_t panel,
+                                           const float (&x)[32]) {
+  const uint32_t place = ThreadPlace(panel);
 #pragma unroll
   for (int b = 0; b < 8; ++b) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const float factor = r == 0 ? factor0 : factor1;
-      *reinterpret_cast<uint32_t*>(
-          tile + TileOffset(kPanel, row + 8 * r, 8 * b + column)) =
-          PackBf16(x[4 * b + 2 * r] * factor, x[4 * b + 2 * r + 1] * factor);
-    }
+    const uint32_t at = place ^ (b << 4);
+    StoreShared(at, PackBf16(x[4 * b], x[4 * b + 1]));
+    StoreShared(at + 1024, PackBf16(x[4 * b + 2], x[4 * b + 3]));
   }
 }
 
 // This warpgroup's 64 rows (features 64 group + ...) of a state, rounded, to
 // its tile.
 template <int DP>
-__device__ __forceinline__ void StoreState(char* tile, int group,
+__device__ __forceinline__ void StoreState(uint32_t tile, int group,
                                            const float (&state)[DP / 2]) {
-  const int row = 64 * group + ThreadRow(), column = ThreadColumn();
+  const uint32_t place = ThreadPlace(tile + group * 64 * 128);
 #pragma unroll
   for (int b = 0; b < DP / 8; ++b) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      *reinterpret_cast<uint32_t*>(
-          tile + TileOffset(kOutputs * 128, row + 8 * r, 8 * b + column)) =
-          PackBf16(state[4 * b + 2 * r], state[4 * b + 2 * r + 1]);
-    }
+    const uint32_t at = (place ^ (b % 8 << 4)) + b / 8 * kOutputs * 128;
+    StoreShared(at, PackBf16(state[4 * b], state[4 * b + 1]));
+    StoreShared(at + 1024, PackBf16(state[4 * b + 2], state[4 * b + 3]));
   }
 }
 
-// Two neighbouring columns of a tile of features.
-__device__ __forceinline__ float2 ReadPair(const char* tile, int row,
-                                           int column) {
-  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(
-      tile + TileOffset(kPanel, row, column)));
+__device__ __forceinline__ float2 UnpackBf16(uint32_t both) {
+  return make_float2(__uint_as_float(both << 16),
+                     __uint_as_float(both & 0xffff0000u));
 }
 
 // dz [64, 64] of this thread's rows from dphi [64, 128]; `dots`: phi . dphi of
 // each row, this thread's columns only. The clamp's zero gradient is left out:
 // it concerns features of 1e-12, and a feature is a factor of its gradient.
-__device__ __forceinline__ void HedgehogBackward(const char* phi,
+__device__ __forceinline__ void HedgehogBackward(uint32_t phi,
                                                  const float (&dphi)[64],
                                                  float (&dz)[32],
                                                  float (&dots)[2]) {
-  const int row = ThreadRow(), column = ThreadColumn();
+  const uint32_t place = ThreadPlace(phi);
   float up[2] = {0, 0}, down[2] = {0, 0};
 #pragma unroll
   for (int b = 0; b < 8; ++b) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int i = 4 * b + 2 * r;
-      const float2 s = ReadPair(phi, row + 8 * r, 8 * b + column);
-      const float2 t = ReadPair(phi, row + 8 * r, 64 + 8 * b + column);
+      const uint32_t at = (place ^ (b << 4)) + 1024 * r;
+      const float2 s = UnpackBf16(LoadShared(at));
+      const float2 t = UnpackBf16(LoadShared(at + kPanel));
       up[r] += s.x * dphi[i] + s.y * dphi[i + 1];
       down[r] += t.x * dphi[32 + i] + t.y * dphi[32 + i + 1];
     }
@@ -191,14 +239,145 @@ __device__ __forceinline__ void HedgehogBackward(const char* phi,
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int i = 4 * b + 2 * r;
-      const float2 s = ReadPair(phi, row + 8 * r, 8 * b + column);
-      const float2 t = ReadPair(phi, row + 8 * r, 64 + 8 * b + column);
+      const uint32_t at = (place ^ (b << 4)) + 1024 * r;
+      const float2 s = UnpackBf16(LoadShared(at));
+      const float2 t = UnpackBf16(LoadShared(at + kPanel));
       dz[i] = s.x * (dphi[i] - up[r]) - t.x * (dphi[32 + i] - down[r]);
       dz[i + 1] =
           s.y * (dphi[i + 1] - up[r]) - t.y * (dphi[32 + i + 1] - down[r]);
     }
   }
 }
+
+// dots += phi [64, 128] . x [128] of this thread's rows, its columns only.
+__device__ __forceinline__ void PhiDot(uint32_t phi, const float* x,
+                                       float (&dots)[2]) {
+  const uint32_t place = ThreadPlace(phi);
+#pragma unroll
+  for (int b = 0; b < 16; ++b) {
+    const float2 y =
+        *reinterpret_cast<const float2*>(x + 8 * b + ThreadColumn());
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const float2 s = UnpackBf16(
+          LoadShared((place ^ (b % 8 << 4)) + b / 8 * kPanel + 1024 * r));
+      dots[r] += s.x * y.x + s.y * y.y;
+    }
+  }
+}
+
+// n accumulators of each thread for the thread of the same place in the other
+// warpgroup: memory for n * kGroup floats.
+template <int n>
+__device__ __forceinline__ void Give(char* memory, const float (&x)[n]) {
+  float4* to = reinterpret_cast<float4*>(memory) + threadIdx.x % kGroup;
+#pragma unroll
+  for (int i = 0; i < n; i += 4) {
+    to[i / 4 * kGroup] = make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
+  }
+}
+template <int n>
+__device__ __forceinline__ void TakeAndAdd(const char* memory, float (&x)[n]) {
+  const float4* from =
+      reinterpret_cast<const float4*>(memory) + threadIdx.x % kGroup;
+#pragma unroll
+  for (int i = 0; i < n; i += 4) {
+    const float4 add = from[i / 4 * kGroup];
+    x[i] += add.x;
+    x[i + 1] += add.y;
+    x[i + 2] += add.z;
+    x[i + 3] += add.w;
+  }
+}
+// Splits a sum of both warpgroups' accumulators: `half` becomes this
+// warpgroup's half of the columns. Both threads' memories hold n * kGroup
+// floats; has a barrier inside.
+template <int n>
+__device__ __forceinline__ void AddHalves(int group, const float (&x)[2 * n],
+                                          char* of0, char* of1,
+                                          float (&half)[n]) {
+  float other[n];
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    half[i] = group == 0 ? x[i] : x[n + i];
+    other[i] = group == 0 ? x[n + i] : x[i];
+  }
+  Give(group == 0 ? of0 : of1, other);
+  __syncthreads();
+  TakeAndAdd(group == 0 ? of1 : of0, half);
+}
+
+// Sets of a thread's 16 elements of a row, as bits: bit i is column
+// 8 (i / 2) + i % 2 from the thread's first column on.
+// Those in [first, last] (relative to the thread's first column).
+__device__ __forceinline__ uint32_t Below(int end) {
+  const int x = min(max(end, 0), kTile);
+  return (1u << (x / 8 * 2 + min(x % 8, 2))) - 1;
+}
+__device__ __forceinline__ uint32_t Between(int first, int last) {
+  return Below(last + 1) & ~Below(first);
+}
+// Bits of both rows of a thread; element 4 b + 2 r + c is bit 16 r + 2 b + c.
+__device__ __forceinline__ bool Has(uint32_t bits, int element) {
+  return bits >> (element % 4 / 2 * 16 + element / 4 * 2 + element % 2) & 1;
+}
+
+// Which elements of a tile [rows, keys] are in the softmax set, have a softmax
+// term, have a linear term.
+struct TermBits {
+  uint32_t set = 0, softmax = 0, linear = 0;
+
+  // Keys from j0 on, rows n0 + ThreadRow() + {0, 8}.
+  static __device__ __forceinline__ TermBits OfRows(const Args& a, int terms,
+                                                    int n0, int j0) {
+    TermBits bits;
+    const int first = j0 + ThreadColumn();
+    const int sinks = a.sinks - first;  // keys before are sinks
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int n = n0 + ThreadRow() + 8 * r;
+      const int last = n - first, start = Start(a, n) - first;
+      const uint32_t near = Between(start, last);
+      const uint32_t sink = Below(min(sinks, last + 1));
+      bits.Add(terms, r, near & ~sink, near & sink, sink & ~near,
+               Between(sinks, start - 1) & Below(last + 1));
+    }
+    return bits;
+  }
+  // Transposed: rows are keys j0 + ThreadRow() + {0, 8}, columns rows from n0.
+  static __device__ __forceinline__ TermBits OfKeys(const Args& a, int terms,
+                                                    int j0, int n0) {
+    TermBits bits;
+    const int first = n0 + ThreadColumn();
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int j = j0 + ThreadRow() + 8 * r;
+      const int near_end =
+          a.terraced ? (j / a.window + 2) * a.window : j + a.window;
+      const uint32_t near = Between(j - first, near_end - 1 - first);
+      const uint32_t far = ~Below(max(near_end, j) - first) & 0xffff;
+      const bool sink = j < a.sinks;
+      bits.Add(terms, r, sink ? 0 : near, sink ? near : 0, sink ? far : 0,
+               sink ? 0 : far);
+    }
+    return bits;
+  }
+
+ private:
+  __device__ __forceinline__ void Add(int terms, int r, uint32_t near,
+                                      uint32_t near_sink, uint32_t far_sink,
+                                      uint32_t past) {
+    const uint32_t all = near | near_sink | far_sink;
+    const uint32_t kept = (terms & kNearTerms ? near : 0) |
+                          (terms & kNearSinkTerms ? near_sink : 0) |
+                          (terms & kFarSinkTerms ? far_sink : 0);
+    const uint32_t lin = (terms & kLinearNearTerms ? all : 0) |
+                         (terms & kLinearPastTerms ? past : 0);
+    set |= all << (16 * r);
+    softmax |= kept << (16 * r);
+    linear |= lin << (16 * r);
+  }
+};
 
 // A bf16 operand [8 or more, any] of ones: all its 8 x 8 blocks are the same
 // 128 bytes.
