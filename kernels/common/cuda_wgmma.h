@@ -27,6 +27,14 @@ __device__ __forceinline__ uint32_t TileOffset(uint32_t panel, int row,
          (((column % 64 / 8) ^ (row % 8)) * 16) + column % 8 * 2;
 }
 
+// 128-byte swizzle; groups of 8 rows lie 1024 bytes apart. `at` and `leading`
+// (between panels) in units of 16 bytes.
+__device__ __forceinline__ uint64_t SwizzledDescriptor(uint32_t at,
+                                                       uint32_t leading) {
+  constexpr uint64_t kHigh = uint64_t{1024 >> 4} | uint64_t{1} << 30;
+  return kHigh << 32 | (at + (leading << 16));
+}
+
 // Operands of a product: where a tile starts in shared memory, and the bytes
 // between its panels.
 struct KMajor {
@@ -34,9 +42,8 @@ struct KMajor {
   uint32_t base, panel;
   // From column k (of the sum) on.
   __device__ __forceinline__ uint64_t Descriptor(int k) const {
-    const uint32_t at = base + k / 64 * panel + k % 64 * 2;
-    return uint64_t{(at & 0x3ffff) >> 4} | uint64_t{1} << 16 |
-           uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+    const uint32_t at = (base >> 4) + (k / 64 * panel + k % 64 * 2) / 16;
+    return SwizzledDescriptor(at, 1);
   }
 };
 
@@ -45,9 +52,7 @@ struct MnMajor {
   uint32_t base, panel;
   // From row k (of the sum) on.
   __device__ __forceinline__ uint64_t Descriptor(int k) const {
-    const uint32_t at = base + k * 128;
-    return uint64_t{(at & 0x3ffff) >> 4} | uint64_t{panel >> 4} << 16 |
-           uint64_t{1024 >> 4} << 32 | uint64_t{1} << 62;
+    return SwizzledDescriptor((base >> 4) + k * 8, panel >> 4);
   }
 };
 

@@ -191,7 +191,7 @@ void HybridAttentionBackwardCuda(const Context& ctx,
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   char* rest = UploadTables(in, workspace.data, stream, a);
   if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    cuda::HopperBackward(a, in.offsets, rest, stream);
+    cuda::HopperBackward(a, in.offsets, in.terms, rest, stream);
   } else {
     cuda::PlainBackward(a, cuda::PlainBackwardScratch(a, rest), stream);
   }

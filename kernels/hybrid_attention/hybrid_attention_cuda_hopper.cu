@@ -72,6 +72,9 @@ HopperScratch Forward(const Args& a, const std::vector<Segment>& segments,
   Segment* table;
   cut.Take(table, s.count);
   s.segments = table;
+  const int64_t weights = a.H * PaddedD(a) * kFeatures;
+  cut.Take(s.weight_q, weights);
+  cut.Take(s.weight_k, weights);
   if (s.split) {
     cut.Take(s.state, s.count * a.H * kOutputs * PaddedD(a));
     cut.Take(s.norm, s.count * a.H * kOutputs);
@@ -133,6 +136,7 @@ void HopperForward(const Args& a, const int64_t* offsets, void* memory,
   const HopperScratch s = Forward(a, segments, cut);
   CudaUpload(segments.data(), segments.size() * sizeof(Segment),
              const_cast<Segment*>(s.segments), stream);
+  HopperWeights(a, s, stream);
   HopperStates(a, s, stream);
   HopperForwardRows(a, s, stream);
 }
@@ -143,13 +147,17 @@ size_t HopperBackwardBytes(const Args& a, const int64_t* offsets) {
   return cut.bytes();
 }
 
-void HopperBackward(const Args& args, const int64_t* offsets, void* memory,
-                    cudaStream_t stream) {
+void HopperBackward(const Args& args, const int64_t* offsets,
+                    const uint8_t* terms, void* memory, cudaStream_t stream) {
   const std::vector<Segment> segments = Segments(args, offsets);
   Cutter cut(memory);
-  const HopperScratch s = Backward(args, segments, cut);
+  HopperScratch s = Backward(args, segments, cut);
+  for (int i = 0; i < args.sequences * args.H; ++i) {
+    (OnePair(args, terms[i]) ? s.pairs : s.others) = true;
+  }
   CudaUpload(segments.data(), segments.size() * sizeof(Segment),
              const_cast<Segment*>(s.segments), stream);
+  HopperWeights(args, s, stream);
   HopperStates(args, s, stream);
   Args a = args;
   if (a.target.data != nullptr) {

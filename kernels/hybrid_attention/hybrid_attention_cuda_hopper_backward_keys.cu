@@ -36,7 +36,8 @@ struct Shared {
   float norm[kOutputs];  // r
 };
 
-template <int DP>
+// kPair: takes the heads that are OnePair, otherwise the others.
+template <int DP, bool kPair>
 __global__ void __launch_bounds__(kBlock, 1)
     BackwardKeys(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch) {
@@ -46,9 +47,10 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
+  if (OnePair(a, terms) != kPair) return;
   const bool linear = AnyLinear(terms);
   const bool wants_dk = a.dk.data != nullptr, wants_dv = a.dv.data != nullptr;
-  const bool softmax = AnySoftmax(terms) && (wants_dk || wants_dv);
+  const bool softmax = (kPair || AnySoftmax(terms)) && (wants_dk || wants_dv);
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   const float root = rsqrtf(static_cast<float>(D)), scale = root * kLog2e;
   const int group = Warpgroup(), member = threadIdx.x % kGroup;
@@ -110,8 +112,9 @@ __global__ void __launch_bounds__(kBlock, 1)
   const int last_tile = (segment.last + kTile - 1) / kTile - 1;
   load_keys(last_tile);
   if (linear) {
-    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
-    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
+    LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
+    LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
+    CopyCommit();
     if (segment.last < segment.length) {
       const int64_t at = static_cast<int64_t>(slot) * a.H + head;
       float unused[4];
@@ -130,6 +133,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   // Lets phi_q hold a chunk's features, times alpha / den; all threads.
   int phi_chunk = -1;
   const auto need_phi_q = [&](int chunk) {
+    if constexpr (kPair) return;  // it does already
     ensure(chunk, -1);
     if (chunk == phi_chunk) return;
     __syncthreads();
@@ -174,24 +178,31 @@ __global__ void __launch_bounds__(kBlock, 1)
     int near_end = tile + 1;
     while (near_end < chunks && first_tile(near_end) <= tile) ++near_end;
     const int count = (softmax && j0 < a.sinks ? chunks : near_end) - tile;
-    const int rounds = softmax ? (count + 1) / 2 : 0;
+    const int rounds = !softmax ? 0 : kPair ? 1 : (count + 1) / 2;
     const bool later = linear && near_end < chunks;
     const auto is_linear = [&](int chunk) {
       return linear && TileList(a, terms, chunk * kTile).linear_end > tile;
     };
     // Nothing has to be computed twice if there is one pair of chunks, and only
     // warpgroup 0's has linear terms here.
-    const bool once = rounds <= 1 && near_end - tile <= 2 && !is_linear(tile);
+    const bool once =
+        kPair || (rounds <= 1 && near_end - tile <= 2 && !is_linear(tile));
     ensure(tile + 1 < chunks && count > 1 ? tile + 1 : -1, tile);
     CopyWait();
     FenceShared();
     __syncthreads();
 
-    int first_linear = -1;  // the latest
-    for (int i = tile; i < near_end; ++i) {
-      if (is_linear(i)) first_linear = i;
+    // The latest of the chunks with linear terms here. In a pair: the later
+    // chunk, which joins R after these keys anyway.
+    int first_linear = -1;
+    if constexpr (kPair) {
+      if (count > 1) first_linear = tile + 1;
+    } else {
+      for (int i = tile; i < near_end; ++i) {
+        if (is_linear(i)) first_linear = i;
+      }
     }
-    if (first_linear >= 0) ensure(first_linear, -1);
+    if (!kPair && first_linear >= 0) ensure(first_linear, -1);
     if (linear) {
       const bool make_phi_q = first_linear >= 0 && first_linear != phi_chunk;
       if (group == 0 || make_phi_q) {
@@ -228,7 +239,6 @@ __global__ void __launch_bounds__(kBlock, 1)
 
     if (linear && group == 1) {
       // dz of R.
-      float dz[32] = {};
       if (later) {
         float dphi[kOutputs / 2], unused[2];
         Pin(dphi);
@@ -237,45 +247,58 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaCommit();
         WgmmaWait();
         Pin(dphi);
+        HedgehogBackward(
+            phi_k.base,
+            [&](int i) {
+              return (dphi[i] - shared.norm[i / 4 * 8 + column + i % 2]) *
+                     reach[i % 4 / 2];
+            },
+            unused, [&](int b, float4 dz) { Slot(shared.exchange0, b) = dz; });
+      } else {
 #pragma unroll
-        for (int i = 0; i < kOutputs / 2; ++i) {
-          dphi[i] = (dphi[i] - shared.norm[i / 4 * 8 + column + i % 2]) *
-                    reach[i % 4 / 2];
+        for (int b = 0; b < 8; ++b) {
+          Slot(shared.exchange0, b) = make_float4(0, 0, 0, 0);
         }
-        HedgehogBackward(phi_k.base, dphi, dz, unused);
       }
-      Give(shared.exchange0, dz);
     }
 
     // What a chunk of rows adds to this warpgroup's sums, as operands: p and ds
     // of softmax terms, p and g = dp - delta of linear terms (alpha / den is in
     // phi_q already). All transposed: [keys, rows].
-    uint32_t p[4][4] = {}, ds[4][4] = {}, g[4][4] = {};
+    // g lies in shared memory.
+    uint32_t p[4][4] = {}, ds[4][4] = {};
+    const KMajor g{SharedAddress(shared.exchange1) + kPanel, kPanel};
     const auto operands = [&](int chunk, bool of_softmax, bool of_linear) {
       const int stage = stages.Find(chunk);
       const RowStatistics& rows = shared.rows[stage];
       const TermBits bits = TermBits::OfKeys(a, terms, j0, chunk * kTile);
       float dp[32], s[32], l[32] = {};
-      Pin(dp);
-      WgmmaFence();
-      Multiply<DP>(dp, values, KMajor{dy0 + stage * kStage, kPanel}, false);
-      WgmmaCommit();
-      if (of_softmax) {
-        Pin(s);
-        WgmmaFence();
-        Multiply<DP>(s, keys, KMajor{q0 + stage * kStage, kPanel}, false);
-        WgmmaCommit();
-      }
       if (of_linear && wants_dv) {
         Pin(l);
         WgmmaFence();
         Multiply<kOutputs>(l, phi_k, phi_q, false);
         WgmmaCommit();
+        WgmmaWait();
+        Pin(l);
       }
-      WgmmaWait();
-      Pin(dp);
-      Pin(s);
-      Pin(l);
+      if (of_softmax) {
+        Pin(dp);
+        Pin(s);
+        WgmmaFence();
+        Multiply<DP>(dp, values, KMajor{dy0 + stage * kStage, kPanel}, false);
+        Multiply<DP>(s, keys, KMajor{q0 + stage * kStage, kPanel}, false);
+        WgmmaCommit();
+        WgmmaWait();
+        Pin(dp);
+        Pin(s);
+      } else {
+        Pin(dp);
+        WgmmaFence();
+        Multiply<DP>(dp, values, KMajor{dy0 + stage * kStage, kPanel}, false);
+        WgmmaCommit();
+        WgmmaWait();
+        Pin(dp);
+      }
 #pragma unroll
       for (int i = 0; i < 32; ++i) {
         const int at = i / 4 * 8 + column + i % 2;
@@ -288,7 +311,9 @@ __global__ void __launch_bounds__(kBlock, 1)
           x[i] = Has(bits.linear, i) ? dp[i] : 0.0f;
           l[i] = Has(bits.linear, i) ? l[i] : 0.0f;
         }
-        ToOperand(x, g);
+        StorePanel(g.base, x);
+        FenceShared();
+        SyncWarpgroup(group);
       }
       if (of_softmax) {
 #pragma unroll
@@ -314,9 +339,10 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (linear) {
       // dphi of the window's linear terms; then dz of all.
       float dphi[kOutputs / 2] = {};
+      const int from = kPair ? first_linear : near_end - 1;
 #pragma unroll 1
-      for (int chunk = near_end - 1; chunk >= tile; --chunk) {
-        if (!is_linear(chunk)) continue;
+      for (int chunk = from; chunk >= (kPair ? from : tile); --chunk) {
+        if (kPair ? chunk < 0 : !is_linear(chunk)) break;
         need_phi_q(chunk);
         if (group == 1) continue;
         if (!once) operands(chunk, false, true);
@@ -327,12 +353,14 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(dphi);
       }
-      float dz[32], unused[2];
-      if (group == 0) HedgehogBackward(phi_k.base, dphi, dz, unused);
       __syncthreads();
+      float unused[2];
       if (group == 0) {
-        TakeAndAdd(shared.exchange0, dz);
-        StorePanel(dz_rows.base, dz);
+        HedgehogBackward(
+            phi_k.base, [&](int i) { return dphi[i]; }, unused,
+            [&](int b, float4 dz) {
+              StoreFour(dz_rows.base, b, dz + Slot(shared.exchange0, b));
+            });
       }
       FenceShared();
       __syncthreads();
@@ -355,7 +383,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
       for (int round = 0; round < rounds; ++round) {
         const int u1 = 2 * round, u0 = u1 + 1;
-        ensure(u0 < count ? tile + u0 : -1, tile + u1);
+        if (!kPair) ensure(u0 < count ? tile + u0 : -1, tile + u1);
         const int u = group == 0 ? u0 : u1;
         if (u >= count) continue;
         if (!once) operands(tile + u, true, false);
@@ -468,20 +496,27 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
 }
 
-template <int DP>
+template <int DP, bool kPair>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      BackwardKeys<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+      BackwardKeys<DP, kPair>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  BackwardKeys<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  BackwardKeys<DP, kPair>
+      <<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+template <int DP>
+void LaunchBoth(const Args& a, const HopperScratch& s, cudaStream_t stream) {
+  if (s.pairs) Launch<DP, true>(a, s, stream);
+  if (s.others) Launch<DP, false>(a, s, stream);
 }
 
 }  // namespace
 
 void HopperBackwardKeys(const Args& a, const HopperScratch& s,
                         cudaStream_t stream) {
-  a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
+  a.D <= 64 ? LaunchBoth<64>(a, s, stream) : LaunchBoth<128>(a, s, stream);
 }
 
 }  // namespace caracal::kernels::cuda

@@ -42,7 +42,8 @@ struct Shared {
   float norm[kOutputs];
 };
 
-template <int DP>
+// kPair: takes the heads that are OnePair, otherwise the others.
+template <int DP, bool kPair>
 __global__ void __launch_bounds__(kBlock, 1)
     BackwardRows(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch) {
@@ -53,6 +54,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
+  if (OnePair(a, terms) != kPair) return;
   const bool linear = AnyLinear(terms), softmax = AnySoftmax(terms);
   const bool wants_dq = a.dq.data != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
@@ -103,8 +105,9 @@ __global__ void __launch_bounds__(kBlock, 1)
   float dfactor = 0;
   load_rows(segment.first);
   if (linear) {
-    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
-    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
+    LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
+    LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
+    CopyCommit();
     FillOnes(shared.ones);
     if (segment.first > 0) {
       LoadState<DP>(scratch.state, scratch.norm, slot * a.H + head, group,
@@ -122,6 +125,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
   int phi_tile = -1;
   const auto need_phi_k = [&](int tile) {
+    if constexpr (kPair) return;  // it does already
     ensure(tile, -1);
     if (tile == phi_tile) return;
     __syncthreads();
@@ -147,24 +151,30 @@ __global__ void __launch_bounds__(kBlock, 1)
     const TileList tiles(a, terms, n0);
     const bool past = linear && tiles.first > 0;
     const int newest = tiles.count - 1;
-    const int rounds = softmax ? (tiles.count + 1) / 2 : 0;
+    const int rounds = kPair ? 1 : softmax ? (tiles.count + 1) / 2 : 0;
     const int linear_tiles = linear ? tiles.linear_end - tiles.first : 0;
     // Nothing has to be computed twice if each warpgroup has one tile and the
     // linear one is warpgroup 0's.
     const bool once =
-        rounds == 1 && linear_tiles <= 1 &&
-        (linear_tiles == 0 || (newest == 1 && tiles.Tile(0) == tiles.first));
-    ensure(newest > 0 ? tiles.Tile(newest - 1) : -1, tiles.Tile(newest));
-    if (linear_tiles > 0) ensure(tiles.linear_end - 1, -1);
+        kPair ||
+        (rounds == 1 && linear_tiles <= 1 &&
+         (linear_tiles == 0 || (newest == 1 && tiles.Tile(0) == tiles.first)));
+    phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
+    if constexpr (kPair) {
+      // The older tile also joins the state after these rows.
+      phi_tile = newest > 0 ? tiles.first : -1;
+      ensure(newest > 0 ? tiles.first : -1, n0 / kTile);
+    } else if (phi_tile >= 0) {
+      ensure(phi_tile, -1);
+    }
     CopyWait();
     FenceShared();
     __syncthreads();
 
     // Features of the queries (warpgroup 0) and of the newest keys with linear
     // terms (warpgroup 1).
-    phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
     if (linear) {
-      if (group == 0 || linear_tiles > 0) {
+      if (group == 0 || phi_tile >= 0) {
         float z[32], up[32], down[32];
         const uint32_t x =
             group == 0 ? q.base : k0 + stages.Find(phi_tile) * kStage;
@@ -189,15 +199,16 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (past && group == 1) {
       // The state's part of dz, without alpha / den: that of S dy. It waits in
       // shared memory for delta, which the part of delta norm needs.
-      float u[kOutputs / 2], dz[32];
+      float u[kOutputs / 2];
       Pin(u);
       WgmmaFence();
       Multiply<DP>(u, dy, KMajor{state_tile, kOutputs * 128}, false);
       WgmmaCommit();
       WgmmaWait();
       Pin(u);
-      HedgehogBackward(phi_q.base, u, dz, l_dp_sum);
-      Give(shared.exchange1, dz);
+      HedgehogBackward(
+          phi_q.base, [&](int i) { return u[i]; }, l_dp_sum,
+          [&](int b, float4 dz) { Slot(shared.exchange1, b) = dz; });
       PhiDot(phi_q.base, shared.norm, l_sum);
     }
 
@@ -249,7 +260,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
     for (int round = 0; round < rounds; ++round) {
       const int u1 = newest - 2 * round, u0 = u1 - 1;
-      ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
+      if (!kPair) ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
       const int u = group == 0 ? u0 : u1;
       if (u < 0) continue;
       const int tile = tiles.Tile(u);
@@ -290,7 +301,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 #pragma unroll 1
-    for (int i = 0; i < linear_tiles; ++i) {
+    for (int i = 0; i < (kPair ? min(linear_tiles, 1) : linear_tiles); ++i) {
       const int tile = tiles.linear_end - 1 - i;
       need_phi_k(tile);
       if (group == 1) continue;
@@ -359,8 +370,12 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 
-    // ds of the softmax terms, as an operand.
-    uint32_t ds[4][4];
+    // ds of the softmax terms, and g of the linear ones, as operands: in
+    // registers, or, if these would not do, where the state has been read.
+    uint32_t ds[4][4], g[4][4];
+    constexpr bool kStored = kPair && DP == 128;
+    const KMajor ds_rows{state_tile + group * kPanel, kPanel};
+    const KMajor g_rows{state_tile + 2 * kPanel, kPanel};
     const auto softmax_gradients = [&](int tile) {
       const int first = tile * kTile + column;
       float x[32];
@@ -370,10 +385,35 @@ __global__ void __launch_bounds__(kBlock, 1)
         x[i] = s[i] * (gamma * inv[r] * factor[r]) * (dp[i] - delta[r]);
         if (argmax[r] - first == i / 4 * 8 + i % 2) x[i] += dmax[r];
       }
-      ToOperand(x, ds);
+      if constexpr (kStored) {
+        StorePanel(ds_rows.base, x);
+      } else {
+        ToOperand(x, ds);
+      }
     };
-    if (once && wants_dq && (group == 1 || newest > 0)) {
-      softmax_gradients(tiles.Tile(newest - 1 + group));
+    const auto linear_gradients = [&](int tile) {
+      const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
+      float x[32];
+#pragma unroll
+      for (int i = 0; i < 32; ++i) {
+        const int r = i % 4 / 2;
+        x[i] = Has(bits.linear, i) ? alpha * inv[r] * (dp[i] - delta[r]) : 0.0f;
+      }
+      if constexpr (kStored) {
+        StorePanel(g_rows.base, x);
+      } else {
+        ToOperand(x, g);
+      }
+    };
+    if (once) {
+      if (wants_dq && (group == 1 || newest > 0)) {
+        softmax_gradients(tiles.Tile(newest - 1 + group));
+      }
+      if (group == 0 && linear_tiles > 0) linear_gradients(tiles.first);
+      if constexpr (kStored) {
+        FenceShared();
+        SyncWarpgroup(group);
+      }
     }
 
     if (linear) {
@@ -384,48 +424,53 @@ __global__ void __launch_bounds__(kBlock, 1)
         const int tile = tiles.linear_end - 1 - i;
         need_phi_k(tile);
         if (group == 1) continue;
-        if (!once) value_products(tile);
-        const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
-        float g[32];
-#pragma unroll
-        for (int x = 0; x < 32; ++x) {
-          const int r = x % 4 / 2;
-          g[x] =
-              Has(bits.linear, x) ? alpha * inv[r] * (dp[x] - delta[r]) : 0.0f;
+        if (!once) {
+          value_products(tile);
+          linear_gradients(tile);
         }
-        uint32_t operand[4][4];
-        ToOperand(g, operand);
         Pin(dphi);
         WgmmaFence();
-        Multiply<kTile>(dphi, operand, MnMajor{phi_k.base, kPanel}, true);
+        if constexpr (kStored) {
+          Multiply<kTile>(dphi, g_rows, MnMajor{phi_k.base, kPanel}, true);
+        } else {
+          Multiply<kTile>(dphi, g, MnMajor{phi_k.base, kPanel}, true);
+        }
         WgmmaCommit();
         WgmmaWait();
         Pin(dphi);
       }
       // dphi to dz, both warpgroups' parts together.
-      if (past && group == 1) {
+      __syncthreads();  // RowParts have been read
+      float unused[2];
+      if (group == 1) {
+        const float w[2] = {alpha * inv[0], alpha * inv[1]};
+        if (past) {
+          HedgehogBackward(
+              phi_q.base,
+              [&](int i) { return shared.norm[i / 4 * 8 + column + i % 2]; },
+              unused,
+              [&](int b, float4 dz) {
+                const float4 of_u = Slot(shared.exchange1, b);
+                Slot(shared.exchange0, b) =
+                    make_float4(w[0] * (of_u.x - delta[0] * dz.x),
+                                w[0] * (of_u.y - delta[0] * dz.y),
+                                w[1] * (of_u.z - delta[1] * dz.z),
+                                w[1] * (of_u.w - delta[1] * dz.w));
+              });
+        } else {
 #pragma unroll
-        for (int i = 0; i < kOutputs / 2; ++i) {
-          dphi[i] = shared.norm[i / 4 * 8 + column + i % 2];
+          for (int b = 0; b < 8; ++b) {
+            Slot(shared.exchange0, b) = make_float4(0, 0, 0, 0);
+          }
         }
       }
-      float dz[32], unused[2];
-      HedgehogBackward(phi_q.base, dphi, dz, unused);
-      if (past && group == 1) {
-        const float w0 = alpha * inv[0], w1 = alpha * inv[1];
-#pragma unroll
-        for (int i = 0; i < 32; ++i)
-          dz[i] *= i % 4 / 2 == 0 ? -delta[0] : -delta[1];
-        TakeAndAdd(shared.exchange1, dz);
-#pragma unroll
-        for (int i = 0; i < 32; ++i) dz[i] *= i % 4 / 2 == 0 ? w0 : w1;
-      }
-      __syncthreads();  // RowParts have been read
-      if (group == 1) Give(shared.exchange0, dz);
       __syncthreads();
       if (group == 0) {
-        TakeAndAdd(shared.exchange0, dz);
-        StorePanel(dz_rows.base, dz);
+        HedgehogBackward(
+            phi_q.base, [&](int i) { return dphi[i]; }, unused,
+            [&](int b, float4 dz) {
+              StoreFour(dz_rows.base, b, dz + Slot(shared.exchange0, b));
+            });
       }
       FenceShared();
       __syncthreads();
@@ -445,7 +490,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
       for (int round = 0; round < rounds; ++round) {
         const int u1 = newest - 2 * round, u0 = u1 - 1;
-        ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
+        if (!kPair) ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
         const int u = group == 0 ? u0 : u1;
         if (u < 0) continue;
         const int tile = tiles.Tile(u);
@@ -455,8 +500,12 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(dq);
         WgmmaFence();
-        Multiply<kTile>(dq, ds,
-                        MnMajor{k0 + stages.Find(tile) * kStage, kPanel}, true);
+        const MnMajor key_rows{k0 + stages.Find(tile) * kStage, kPanel};
+        if constexpr (kStored) {
+          Multiply<kTile>(dq, ds_rows, key_rows, true);
+        } else {
+          Multiply<kTile>(dq, ds, key_rows, true);
+        }
         WgmmaCommit();
         WgmmaWait();
         Pin(dq);
@@ -477,8 +526,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Queries and dy have been used.
     if (n0 + kTile < segment.last) load_rows(n0 + kTile);
 
-    // Keys that the next rows no longer look at one by one join the state;
-    // the last product goes on beside what follows.
+    // Keys that the next rows no longer look at one by one join the state.
     const int next_first = linear && n0 + kTile < segment.last
                                ? StateEnd(a, n0 + kTile) / kTile
                                : tiles.first;
@@ -487,11 +535,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     for (int tile = tiles.first; tile < next_first; ++tile) {
       const bool sinks_only = !(terms & kLinearPastTerms);
       if (sinks_only && tile * kTile >= a.sinks) break;
-      if (changed) {
-        WgmmaWait();
-        Pin(state);
-        Pin(norm);
-      }
       changed = true;
       need_phi_k(tile);
       if (sinks_only) {
@@ -509,6 +552,9 @@ __global__ void __launch_bounds__(kBlock, 1)
                       MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
       Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
       WgmmaCommit();
+      WgmmaWait();
+      Pin(state);
+      Pin(norm);
     }
     if (wants_dq) {
       float half[DP / 4];
@@ -516,9 +562,6 @@ __global__ void __launch_bounds__(kBlock, 1)
       StoreRows(a.dq, segment.begin + n0, min(segment.length - n0, kTile), head,
                 D, group * DP / 2, half);
     }
-    WgmmaWait();
-    Pin(state);
-    Pin(norm);
     if (changed) {
       StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);
@@ -533,20 +576,27 @@ __global__ void __launch_bounds__(kBlock, 1)
   if (threadIdx.x == 0) scratch.dfactor[part] = dfactor * gamma * (1 - gamma);
 }
 
-template <int DP>
+template <int DP, bool kPair>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      BackwardRows<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+      BackwardRows<DP, kPair>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  BackwardRows<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  BackwardRows<DP, kPair>
+      <<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+template <int DP>
+void LaunchBoth(const Args& a, const HopperScratch& s, cudaStream_t stream) {
+  if (s.pairs) Launch<DP, true>(a, s, stream);
+  if (s.others) Launch<DP, false>(a, s, stream);
 }
 
 }  // namespace
 
 void HopperBackwardRows(const Args& a, const HopperScratch& s,
                         cudaStream_t stream) {
-  a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
+  a.D <= 64 ? LaunchBoth<64>(a, s, stream) : LaunchBoth<128>(a, s, stream);
 }
 
 }  // namespace caracal::kernels::cuda

@@ -82,8 +82,9 @@ __global__ void __launch_bounds__(kBlock, 1)
   CopyCommit();
   float state[DP / 2] = {}, norm[4] = {};
   if (linear) {
-    LoadWeight<DP>(weight_q.base, a.weight_q + head * D * F, a);
-    LoadWeight<DP>(weight_k.base, a.weight_k + head * D * F, a);
+    LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
+    LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
+    CopyCommit();
     FillOnes(shared.ones);
     if (segment.first > 0) {
       LoadState<DP>(scratch.state, scratch.norm, slot * a.H + head, group,
@@ -129,7 +130,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     const int rounds = softmax ? (tiles.count + 1) / 2 : 0;
     const int newest = tiles.count - 1;
     const int linear_tiles = linear ? tiles.linear_end - tiles.first : 0;
-    ensure(newest > 0 ? tiles.Tile(newest - 1) : -1, tiles.Tile(newest));
     if (linear_tiles > 0) ensure(tiles.linear_end - 1, -1);
     CopyWait();
     FenceShared();
@@ -306,8 +306,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     }
     __syncthreads();
 
-    // Keys that the next rows no longer look at one by one join the state;
-    // the last product goes on beside what follows.
+    // Keys that the next rows no longer look at one by one join the state.
     const int next_first = linear && n0 + kTile < segment.last
                                ? StateEnd(a, n0 + kTile) / kTile
                                : tiles.first;
@@ -316,11 +315,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     for (int tile = tiles.first; tile < next_first; ++tile) {
       const bool sinks_only = !(terms & kLinearPastTerms);
       if (sinks_only && tile * kTile >= a.sinks) break;
-      if (changed) {
-        WgmmaWait();
-        Pin(state);
-        Pin(norm);
-      }
       changed = true;
       need_phi_k(tile);
       if (sinks_only) {
@@ -338,6 +332,9 @@ __global__ void __launch_bounds__(kBlock, 1)
                       MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
       Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
       WgmmaCommit();
+      WgmmaWait();
+      Pin(state);
+      Pin(norm);
     }
 
     // Each warpgroup finishes half of the columns.
@@ -380,9 +377,6 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
       StoreRows(scratch.dy, first_row, count, head, D, first, half);
     }
-    WgmmaWait();
-    Pin(state);
-    Pin(norm);
     if (changed) {
       StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);

@@ -17,12 +17,28 @@ struct Segment {
   int sequence;
 };
 
+// Whether every row looks only at keys of its own and the previous tile, and
+// the linear terms among them all belong to the previous one: then a backward
+// kernel keeps all it needs in registers. Otherwise its general form runs.
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    inline bool
+    OnePair(const Args& a, int terms) {
+  if (a.sinks > 0 || (terms & kLinearNearTerms)) return false;
+  if (a.terraced) return a.window == kTile || a.window == kTile / 2;
+  return a.window == kTile || a.window == kTile + 1;
+}
+
 // Scratch memory. A segment's state: the sums over the keys left of the
 // windows of its first row (suffix: over the rows to the right of it), fp32.
 struct HopperScratch {
   const Segment* segments = nullptr;  // [count], device
   int count = 0;
-  bool split = false;      // some sequence has several segments
+  bool split = false;                  // some sequence has several segments
+  bool pairs = false, others = false;  // some (sequence, head) is OnePair, not
+  bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
+  bf16* weight_k = nullptr;
   float* state = nullptr;  // [count, H, 128, DP]; null if nothing is split
   float* norm = nullptr;   // [count, H, 128]
 
@@ -46,6 +62,9 @@ struct HopperScratch {
   bf16* dk = nullptr;  // [rows, H, D]
   bf16* dv = nullptr;
 };
+
+// Fills weight_q and weight_k.
+void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
 // Fills state and norm of all segments.
 void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);

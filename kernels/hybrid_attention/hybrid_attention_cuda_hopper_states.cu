@@ -69,7 +69,8 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
   load(tile, 0);
   LoadWeight<DP>(SharedAddress(shared.weight),
-                 (suffix ? a.weight_q : a.weight_k) + head * a.D * a.F, a);
+                 suffix ? scratch.weight_q : scratch.weight_k, head);
+  CopyCommit();
   FillOnes(shared.ones);
   const Ones ones{SharedAddress(shared.ones)};
   float state[DP / 2] = {}, norm[4] = {};
@@ -162,6 +163,24 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
 }
 
+// Grid: heads; which weights.
+template <int DP>
+__global__ void Weights(const __grid_constant__ Args a,
+                        const __grid_constant__ HopperScratch scratch) {
+  const int head = blockIdx.x, D = a.D, F = a.F;
+  const bool keys = blockIdx.y;
+  const float* weight =
+      (keys ? a.weight_k : a.weight_q) + static_cast<int64_t>(head) * D * F;
+  bf16* tile =
+      (keys ? scratch.weight_k : scratch.weight_q) + head * DP * kFeatures;
+#pragma unroll 8
+  for (int i = threadIdx.x; i < DP * kFeatures; i += kBlock) {
+    const int d = i / kFeatures, f = i % kFeatures;
+    tile[TileOffset(DP * 128, d, f) / 2] =
+        __float2bfloat16(d < D && f < F ? weight[d * F + f] : 0.0f);
+  }
+}
+
 // Replaces each segment's sum by that of the segments before it in its
 // sequence (suffix: after it). Grid: heads, pieces of a head's values.
 template <bool suffix>
@@ -208,6 +227,17 @@ void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
 }
 
 }  // namespace
+
+void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream) {
+  if (a.F == 0) return;
+  const dim3 grid(a.H, 2);
+  if (a.D <= 64) {
+    Weights<64><<<grid, kBlock, 0, stream>>>(a, s);
+  } else {
+    Weights<128><<<grid, kBlock, 0, stream>>>(a, s);
+  }
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
 
 void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   if (!s.split || a.F == 0) return;

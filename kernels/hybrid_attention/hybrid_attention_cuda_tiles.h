@@ -53,7 +53,9 @@ __device__ __forceinline__ void LoadRows(uint32_t tile,
                                          int64_t row, int count, int head,
                                          int D) {
   constexpr int kPieces = DP / 8, kStep = kBlock / kPieces;
-  const int first = threadIdx.x / kPieces, c = threadIdx.x % kPieces * 8;
+  int first = threadIdx.x / kPieces;
+  asm volatile("" : "+r"(first));  // made again, not kept
+  const int c = threadIdx.x % kPieces * 8;
   const bool inside = c < D;
   const bf16* from = At(x, row + first, head) + (inside ? c : 0);
   const uint32_t to = tile + TileOffset(kPanel, first, c);
@@ -66,16 +68,15 @@ __device__ __forceinline__ void LoadRows(uint32_t tile,
   }
 }
 
-// W [D, F] of a head, rounded, zeros around it.
+// A head's weights, which already lie as they do here; asynchronous.
 template <int DP>
-__device__ __forceinline__ void LoadWeight(uint32_t tile, const float* weight,
-                                           const Args& a) {
-  const int D = a.D, F = a.F;
-  for (int i = threadIdx.x; i < DP * kFeatures / 2; i += kBlock) {
-    const int d = i / (kFeatures / 2), f = i % (kFeatures / 2) * 2;
-    const float low = d < D && f < F ? weight[d * F + f] : 0.0f;
-    const float high = d < D && f + 1 < F ? weight[d * F + f + 1] : 0.0f;
-    StoreShared(tile + TileOffset(DP * 128, d, f), PackBf16(low, high));
+__device__ __forceinline__ void LoadWeight(uint32_t tile, const bf16* weights,
+                                           int head) {
+  const bf16* from = weights + head * DP * kFeatures + threadIdx.x * 8;
+#pragma unroll
+  for (int i = 0; i < kWeightBytes<DP> / 16 / kBlock; ++i) {
+    CopyAsync(tile + (threadIdx.x + i * kBlock) * 16, from + i * kBlock * 8,
+              true);
   }
 }
 
@@ -94,6 +95,11 @@ __device__ __forceinline__ int Warpgroup() {
   return __shfl_sync(~0u, threadIdx.x / kGroup, 0);
 }
 
+// A barrier of one warpgroup.
+__device__ __forceinline__ void SyncWarpgroup(int group) {
+  asm volatile("bar.sync %0, %1;" ::"r"(1 + group), "n"(kGroup) : "memory");
+}
+
 // This thread's place in accumulators: rows kRow + {0, 8}, columns
 // 8 b + column + {0, 1}.
 __device__ __forceinline__ int ThreadRow() {
@@ -105,7 +111,10 @@ __device__ __forceinline__ int ThreadColumn() { return threadIdx.x % 4 * 2; }
 // (ThreadPlace ^ b << 4) + 1024 r, b < 8.
 __device__ __forceinline__ uint32_t ThreadPlace(uint32_t tile) {
   const int row = ThreadRow();
-  return tile + row * 128 + (row % 8 << 4) + ThreadColumn() * 2;
+  uint32_t place = tile + row * 128 + (row % 8 << 4) + ThreadColumn() * 2;
+  // The addresses made from it are cheap to make again, dear to keep.
+  asm volatile("" : "+r"(place));
+  return place;
 }
 
 // up = softmax(z), down = softmax(-z) of each row, clamped, times a factor a
@@ -207,13 +216,15 @@ __device__ __forceinline__ float2 UnpackBf16(uint32_t both) {
                      __uint_as_float(both & 0xffff0000u));
 }
 
-// dz [64, 64] of this thread's rows from dphi [64, 128]; `dots`: phi . dphi of
-// each row, this thread's columns only. The clamp's zero gradient is left out:
-// it concerns features of 1e-12, and a feature is a factor of its gradient.
-__device__ __forceinline__ void HedgehogBackward(uint32_t phi,
-                                                 const float (&dphi)[64],
-                                                 float (&dz)[32],
-                                                 float (&dots)[2]) {
+// dz [64, 64] of this thread's rows from dphi [64, 128]: dphi(i) is element i
+// of the accumulators, use(b, dz) takes elements 4 b to 4 b + 3. `dots`: phi .
+// dphi of each row, this thread's columns only. The clamp's zero gradient is
+// left out: it concerns features of 1e-12, and a feature is a factor of its
+// gradient.
+template <typename Dphi, typename Use>
+__device__ __forceinline__ void HedgehogBackward(uint32_t phi, const Dphi& dphi,
+                                                 float (&dots)[2],
+                                                 const Use& use) {
   const uint32_t place = ThreadPlace(phi);
   float up[2] = {0, 0}, down[2] = {0, 0};
 #pragma unroll
@@ -224,8 +235,8 @@ __device__ __forceinline__ void HedgehogBackward(uint32_t phi,
       const uint32_t at = (place ^ (b << 4)) + 1024 * r;
       const float2 s = UnpackBf16(LoadShared(at));
       const float2 t = UnpackBf16(LoadShared(at + kPanel));
-      up[r] += s.x * dphi[i] + s.y * dphi[i + 1];
-      down[r] += t.x * dphi[32 + i] + t.y * dphi[32 + i + 1];
+      up[r] += s.x * dphi(i) + s.y * dphi(i + 1);
+      down[r] += t.x * dphi(32 + i) + t.y * dphi(32 + i + 1);
     }
   }
 #pragma unroll
@@ -236,17 +247,34 @@ __device__ __forceinline__ void HedgehogBackward(uint32_t phi,
   }
 #pragma unroll
   for (int b = 0; b < 8; ++b) {
+    float dz[4];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int i = 4 * b + 2 * r;
       const uint32_t at = (place ^ (b << 4)) + 1024 * r;
       const float2 s = UnpackBf16(LoadShared(at));
       const float2 t = UnpackBf16(LoadShared(at + kPanel));
-      dz[i] = s.x * (dphi[i] - up[r]) - t.x * (dphi[32 + i] - down[r]);
-      dz[i + 1] =
-          s.y * (dphi[i + 1] - up[r]) - t.y * (dphi[32 + i + 1] - down[r]);
+      dz[2 * r] = s.x * (dphi(i) - up[r]) - t.x * (dphi(32 + i) - down[r]);
+      dz[2 * r + 1] =
+          s.y * (dphi(i + 1) - up[r]) - t.y * (dphi(32 + i + 1) - down[r]);
     }
+    use(b, make_float4(dz[0], dz[1], dz[2], dz[3]));
   }
+}
+
+// Elements 4 b to 4 b + 3 of accumulators that a thread leaves for that of the
+// same place in the other warpgroup, or for itself.
+__device__ __forceinline__ float4& Slot(char* memory, int b) {
+  return reinterpret_cast<float4*>(memory)[b * kGroup + threadIdx.x % kGroup];
+}
+// The same four to a panel of a tile.
+__device__ __forceinline__ void StoreFour(uint32_t panel, int b, float4 x) {
+  const uint32_t at = ThreadPlace(panel) ^ (b << 4);
+  StoreShared(at, PackBf16(x.x, x.y));
+  StoreShared(at + 1024, PackBf16(x.z, x.w));
+}
+__device__ __forceinline__ float4 operator+(float4 x, float4 y) {
+  return make_float4(x.x + y.x, x.y + y.y, x.z + y.z, x.w + y.w);
 }
 
 // dots += phi [64, 128] . x [128] of this thread's rows, its columns only.
@@ -266,45 +294,34 @@ __device__ __forceinline__ void PhiDot(uint32_t phi, const float* x,
   }
 }
 
-// n accumulators of each thread for the thread of the same place in the other
-// warpgroup: memory for n * kGroup floats.
-template <int n>
-__device__ __forceinline__ void Give(char* memory, const float (&x)[n]) {
-  float4* to = reinterpret_cast<float4*>(memory) + threadIdx.x % kGroup;
-#pragma unroll
-  for (int i = 0; i < n; i += 4) {
-    to[i / 4 * kGroup] = make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
-  }
-}
-template <int n>
-__device__ __forceinline__ void TakeAndAdd(const char* memory, float (&x)[n]) {
-  const float4* from =
-      reinterpret_cast<const float4*>(memory) + threadIdx.x % kGroup;
-#pragma unroll
-  for (int i = 0; i < n; i += 4) {
-    const float4 add = from[i / 4 * kGroup];
-    x[i] += add.x;
-    x[i + 1] += add.y;
-    x[i + 2] += add.z;
-    x[i + 3] += add.w;
-  }
-}
 // Splits a sum of both warpgroups' accumulators: `half` becomes this
-// warpgroup's half of the columns. Both threads' memories hold n * kGroup
-// floats; has a barrier inside.
+// warpgroup's half of the columns. Both memories hold n * kGroup floats; has a
+// barrier inside.
 template <int n>
 __device__ __forceinline__ void AddHalves(int group, const float (&x)[2 * n],
                                           char* of0, char* of1,
                                           float (&half)[n]) {
-  float other[n];
+  char* const give = group == 0 ? of0 : of1;
 #pragma unroll
-  for (int i = 0; i < n; ++i) {
-    half[i] = group == 0 ? x[i] : x[n + i];
-    other[i] = group == 0 ? x[n + i] : x[i];
+  for (int i = 0; i < n; i += 4) {
+    float other[4];
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      half[i + c] = group == 0 ? x[i + c] : x[n + i + c];
+      other[c] = group == 0 ? x[n + i + c] : x[i + c];
+    }
+    Slot(give, i / 4) = make_float4(other[0], other[1], other[2], other[3]);
   }
-  Give(group == 0 ? of0 : of1, other);
   __syncthreads();
-  TakeAndAdd(group == 0 ? of1 : of0, half);
+  char* const take = group == 0 ? of1 : of0;
+#pragma unroll
+  for (int i = 0; i < n; i += 4) {
+    const float4 add = Slot(take, i / 4);
+    half[i] += add.x;
+    half[i + 1] += add.y;
+    half[i + 2] += add.z;
+    half[i + 3] += add.w;
+  }
 }
 
 // Sets of a thread's 16 elements of a row, as bits: bit i is column
