@@ -158,7 +158,7 @@ void HybridAttentionForwardCuda(const Context& ctx,
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   char* rest = UploadTables(in, workspace.data, stream, a);
   if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    cuda::HopperForward(a, in.offsets, rest, stream);
+    cuda::HopperForward(a, in.offsets, in.terms, rest, stream);
   } else {
     cuda::PlainForward(a, cuda::PlainForwardScratch(a, rest), stream);
   }

@@ -13,9 +13,10 @@ namespace caracal::kernels::cuda {
 namespace {
 
 constexpr int kOutputs = 128, kFeatures = 64;  // padded
-// Rows of a segment: enough blocks to fill the chip's 132 multiprocessors
-// twice, but segments long enough that states stay cheap.
-constexpr int64_t kFewestTiles = 4, kMostTiles = 16, kBlocks = 264;
+// Tiles of a segment: blocks enough to fill the chip's 132 multiprocessors
+// (one block each), but otherwise as long as may be: borders cost a pass over
+// the keys.
+constexpr int64_t kFewestTiles = 4, kBlocks = 128;
 
 std::vector<Segment> Segments(const Args& a, const int64_t* offsets) {
   int64_t tiles = 0;
@@ -23,7 +24,7 @@ std::vector<Segment> Segments(const Args& a, const int64_t* offsets) {
     tiles += (offsets[i + 1] - offsets[i] + kTile - 1) / kTile;
   }
   const int64_t most =
-      std::clamp(tiles * a.H / kBlocks, kFewestTiles, kMostTiles);
+      std::max((tiles * a.H + kBlocks - 1) / kBlocks, kFewestTiles);
   std::vector<Segment> segments;
   for (int i = 0; i < a.sequences; ++i) {
     const int64_t length = offsets[i + 1] - offsets[i];
@@ -78,6 +79,8 @@ HopperScratch Forward(const Args& a, const std::vector<Segment>& segments,
   if (s.split) {
     cut.Take(s.state, s.count * a.H * kOutputs * PaddedD(a));
     cut.Take(s.norm, s.count * a.H * kOutputs);
+    cut.Take(s.sums, s.count * kPieces * a.H * kOutputs * PaddedD(a));
+    cut.Take(s.norm_sums, s.count * kPieces * a.H * kOutputs);
   }
   return s;
 }
@@ -111,6 +114,17 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
   return s;
 }
 
+void FindPairs(const Args& a, const uint8_t* terms, HopperScratch& s) {
+  for (int i = 0; i < a.sequences * a.H; ++i) {
+    (OnePair(a, terms[i]) ? s.pairs : s.others) = true;
+  }
+}
+
+void ForwardRows(const Args& a, const HopperScratch& s, cudaStream_t stream) {
+  if (s.pairs) HopperForwardPairs(a, s, stream);
+  if (s.others) HopperForwardOthers(a, s, stream);
+}
+
 }  // namespace
 
 bool HopperSupports(const Args& a) {
@@ -129,16 +143,17 @@ size_t HopperForwardBytes(const Args& a, const int64_t* offsets) {
   return cut.bytes();
 }
 
-void HopperForward(const Args& a, const int64_t* offsets, void* memory,
-                   cudaStream_t stream) {
+void HopperForward(const Args& a, const int64_t* offsets, const uint8_t* terms,
+                   void* memory, cudaStream_t stream) {
   const std::vector<Segment> segments = Segments(a, offsets);
   Cutter cut(memory);
-  const HopperScratch s = Forward(a, segments, cut);
+  HopperScratch s = Forward(a, segments, cut);
+  FindPairs(a, terms, s);
   CudaUpload(segments.data(), segments.size() * sizeof(Segment),
              const_cast<Segment*>(s.segments), stream);
   HopperWeights(a, s, stream);
   HopperStates(a, s, stream);
-  HopperForwardRows(a, s, stream);
+  ForwardRows(a, s, stream);
 }
 
 size_t HopperBackwardBytes(const Args& a, const int64_t* offsets) {
@@ -152,16 +167,14 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   const std::vector<Segment> segments = Segments(args, offsets);
   Cutter cut(memory);
   HopperScratch s = Backward(args, segments, cut);
-  for (int i = 0; i < args.sequences * args.H; ++i) {
-    (OnePair(args, terms[i]) ? s.pairs : s.others) = true;
-  }
+  FindPairs(args, terms, s);
   CudaUpload(segments.data(), segments.size() * sizeof(Segment),
              const_cast<Segment*>(s.segments), stream);
   HopperWeights(args, s, stream);
   HopperStates(args, s, stream);
   Args a = args;
   if (a.target.data != nullptr) {
-    HopperForwardRows(a, s, stream);
+    ForwardRows(a, s, stream);
     a.dy = {s.dy.data, s.dy.row, s.dy.head};
   }
   HopperBackwardRows(a, s, stream);

@@ -18,8 +18,8 @@ bool HopperSupports(const Args& a);
 
 // `offsets` and `terms` are the host's tables; `memory` is 256-byte aligned.
 size_t HopperForwardBytes(const Args& a, const int64_t* offsets);
-void HopperForward(const Args& a, const int64_t* offsets, void* memory,
-                   cudaStream_t stream);
+void HopperForward(const Args& a, const int64_t* offsets, const uint8_t* terms,
+                   void* memory, cudaStream_t stream);
 
 size_t HopperBackwardBytes(const Args& a, const int64_t* offsets);
 void HopperBackward(const Args& a, const int64_t* offsets, const uint8_t* terms,

@@ -86,6 +86,9 @@ __global__ void __launch_bounds__(kBlock, 1)
       rows.argmax[i] = valid ? scratch.argmax[from] : -1;
     }
   };
+  const auto stage_of = [&](int chunk) {
+    return kPair ? chunk % 2 : stages.Find(chunk);
+  };
   // Brings the chunks of rows (-1: none) to shared memory, unless there.
   const auto ensure = [&](int x, int y) {
     const bool need_x = x >= 0 && stages.Find(x) < 0;
@@ -110,6 +113,10 @@ __global__ void __launch_bounds__(kBlock, 1)
   float suffix[DP / 2] = {}, norm = 0;  // norm: of feature `member`
   float dweight[32] = {};               // d 64 group + ..., f
   const int last_tile = (segment.last + kTile - 1) / kTile - 1;
+  if constexpr (kPair) {
+    if (last_tile + 1 < chunks) load_rows(last_tile + 1, (last_tile + 1) % 2);
+    load_rows(last_tile, last_tile % 2);
+  }
   load_keys(last_tile);
   if (linear) {
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
@@ -123,7 +130,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       norm = scratch.suffix_norm[at * kOutputs + member];
     }
     StoreState<DP>(suffix_tile, group, suffix);
-    if (group == 0) shared.norm[member] = norm;
+    if (group == 1) shared.norm[member] = norm;
   }
 
   // alpha / den of a row in a stage.
@@ -138,7 +145,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (chunk == phi_chunk) return;
     __syncthreads();
     if (group == 1) {
-      const int stage = stages.Find(chunk);
+      const int stage = stage_of(chunk);
       float z[32], up[32], down[32];
       Pin(z);
       WgmmaFence();
@@ -176,8 +183,13 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Chunks [tile, near_end) look at these keys one by one; later ones reach
     // them through R, and far sinks' keys one by one too.
     int near_end = tile + 1;
-    while (near_end < chunks && first_tile(near_end) <= tile) ++near_end;
-    const int count = (softmax && j0 < a.sinks ? chunks : near_end) - tile;
+    if constexpr (kPair) {
+      near_end = min(tile + 2, chunks);
+    } else {
+      while (near_end < chunks && first_tile(near_end) <= tile) ++near_end;
+    }
+    const int count =
+        (!kPair && softmax && j0 < a.sinks ? chunks : near_end) - tile;
     const int rounds = !softmax ? 0 : kPair ? 1 : (count + 1) / 2;
     const bool later = linear && near_end < chunks;
     const auto is_linear = [&](int chunk) {
@@ -187,7 +199,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     // warpgroup 0's has linear terms here.
     const bool once =
         kPair || (rounds <= 1 && near_end - tile <= 2 && !is_linear(tile));
-    ensure(tile + 1 < chunks && count > 1 ? tile + 1 : -1, tile);
+    if constexpr (!kPair) {
+      ensure(tile + 1 < chunks && count > 1 ? tile + 1 : -1, tile);
+    }
     CopyWait();
     FenceShared();
     __syncthreads();
@@ -208,7 +222,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       if (group == 0 || make_phi_q) {
         // Sinks without linear terms: as if they had no features.
         const bool drop = !(terms & kLinearNearTerms);
-        const int stage = max(stages.Find(first_linear), 0);
+        const int stage = max(stage_of(first_linear), 0);
         const float f0 = group == 1                   ? row_factor(stage, 0)
                          : drop && j0 + row < a.sinks ? 0.0f
                                                       : 1.0f;
@@ -269,7 +283,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     uint32_t p[4][4] = {}, ds[4][4] = {};
     const KMajor g{SharedAddress(shared.exchange1) + kPanel, kPanel};
     const auto operands = [&](int chunk, bool of_softmax, bool of_linear) {
-      const int stage = stages.Find(chunk);
+      const int stage = stage_of(chunk);
       const RowStatistics& rows = shared.rows[stage];
       const TermBits bits = TermBits::OfKeys(a, terms, j0, chunk * kTile);
       float dp[32], s[32], l[32] = {};
@@ -389,9 +403,8 @@ __global__ void __launch_bounds__(kBlock, 1)
         if (!once) operands(tile + u, true, false);
         Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(sum, ds,
-                        MnMajor{q0 + stages.Find(tile + u) * kStage, kPanel},
-                        true);
+        Multiply<kTile>(
+            sum, ds, MnMajor{q0 + stage_of(tile + u) * kStage, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(sum);
@@ -449,8 +462,8 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(
-            sum, p, MnMajor{dy0 + stages.Find(chunk) * kStage, kPanel}, true);
+        Multiply<kTile>(sum, p, MnMajor{dy0 + stage_of(chunk) * kStage, kPanel},
+                        true);
         WgmmaCommit();
         WgmmaWait();
         Pin(sum);
@@ -462,31 +475,38 @@ __global__ void __launch_bounds__(kBlock, 1)
     __syncthreads();
     load_keys(tile - 1);
     // Rows whose windows lie right of the next keys join R.
-    if (!linear) continue;
     bool changed = false;
-    for (int chunk = near_end - 1; chunk >= tile; --chunk) {
-      if (first_tile(chunk) != tile) break;
+#pragma unroll 1
+    for (int chunk = near_end - 1; linear && chunk >= tile; --chunk) {
+      if (kPair ? chunk == tile : first_tile(chunk) != tile) break;
       need_phi_q(chunk);
       changed = true;
-      const int stage = stages.Find(chunk);
-      if (group == 0) {
+      const int stage = stage_of(chunk);
+      Pin(suffix);
+      WgmmaFence();
+      Multiply<kTile>(suffix, MnMajor{phi_q.base + group * kPanel, kPanel},
+                      MnMajor{dy0 + stage * kStage, kPanel}, true);
+      WgmmaCommit();
+      if (group == 1) {
+#pragma unroll 8
         for (int i = 0; i < kTile; ++i) {
           norm += __bfloat162float(*reinterpret_cast<const bf16*>(
                       shared.phi_q + TileOffset(kPanel, i, member))) *
                   shared.rows[stage].delta[i];
         }
       }
-      Pin(suffix);
-      WgmmaFence();
-      Multiply<kTile>(suffix, MnMajor{phi_q.base + group * kPanel, kPanel},
-                      MnMajor{dy0 + stage * kStage, kPanel}, true);
-      WgmmaCommit();
       WgmmaWait();
       Pin(suffix);
     }
     if (changed) {
       StoreState<DP>(suffix_tile, group, suffix);
-      if (group == 0) shared.norm[member] = norm;
+      if (group == 1) shared.norm[member] = norm;
+    }
+    if constexpr (kPair) {
+      // The later chunk of the pair has been used.
+      __syncthreads();
+      load_rows(tile - 1, (tile - 1) % 2);
+      CopyCommit();
     }
   }
 

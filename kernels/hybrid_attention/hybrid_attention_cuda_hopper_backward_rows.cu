@@ -80,6 +80,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     LoadRows<DP>(k0 + stage * kStage, a.k, at, count, kv, D);
     LoadRows<DP>(v0 + stage * kStage, a.v, at, count, kv, D);
   };
+  const auto stage_of = [&](int tile) {
+    return kPair ? tile % 2 : stages.Find(tile);
+  };
   // Brings the tiles (-1: none) to shared memory, unless they are there.
   const auto ensure = [&](int x, int y) {
     const bool need_x = x >= 0 && stages.Find(x) < 0;
@@ -104,6 +107,12 @@ __global__ void __launch_bounds__(kBlock, 1)
   float dweight[32] = {};  // d 64 group + ..., f
   float dfactor = 0;
   load_rows(segment.first);
+  if constexpr (kPair) {
+    const int tile = segment.first / kTile;
+    load_keys(tile, tile % 2);
+    if (tile > 0) load_keys(tile - 1, (tile - 1) % 2);
+    CopyCommit();
+  }
   if (linear) {
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
@@ -133,7 +142,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       float z[32], up[32], down[32];
       Pin(z);
       WgmmaFence();
-      Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel}, weight_k,
+      Multiply<DP>(z, KMajor{k0 + stage_of(tile) * kStage, kPanel}, weight_k,
                    false);
       WgmmaCommit();
       WgmmaWait();
@@ -148,7 +157,8 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
 
   for (int n0 = segment.first; n0 < segment.last; n0 += kTile) {
-    const TileList tiles(a, terms, n0);
+    const TileList tiles =
+        kPair ? TileList::OfPair(n0) : TileList(a, terms, n0);
     const bool past = linear && tiles.first > 0;
     const int newest = tiles.count - 1;
     const int rounds = kPair ? 1 : softmax ? (tiles.count + 1) / 2 : 0;
@@ -163,7 +173,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     if constexpr (kPair) {
       // The older tile also joins the state after these rows.
       phi_tile = newest > 0 ? tiles.first : -1;
-      ensure(newest > 0 ? tiles.first : -1, n0 / kTile);
     } else if (phi_tile >= 0) {
       ensure(phi_tile, -1);
     }
@@ -177,7 +186,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       if (group == 0 || phi_tile >= 0) {
         float z[32], up[32], down[32];
         const uint32_t x =
-            group == 0 ? q.base : k0 + stages.Find(phi_tile) * kStage;
+            group == 0 ? q.base : k0 + stage_of(phi_tile) * kStage;
         const MnMajor weight = group == 0 ? weight_q : weight_k;
         Pin(z);
         WgmmaFence();
@@ -218,7 +227,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     int argmax[2] = {kNone, kNone};
     // s = scores of a tile, -inf outside the softmax set; dp = dy V^T.
     const auto products = [&](int tile) {
-      const int stage = stages.Find(tile);
+      const int stage = stage_of(tile);
       Pin(s);
       Pin(dp);
       WgmmaFence();
@@ -248,8 +257,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     const auto value_products = [&](int tile) {
       Pin(dp);
       WgmmaFence();
-      Multiply<DP>(dp, dy, KMajor{v0 + stages.Find(tile) * kStage, kPanel},
-                   false);
+      Multiply<DP>(dp, dy, KMajor{v0 + stage_of(tile) * kStage, kPanel}, false);
       WgmmaCommit();
       WgmmaWait();
       Pin(dp);
@@ -500,7 +508,7 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(dq);
         WgmmaFence();
-        const MnMajor key_rows{k0 + stages.Find(tile) * kStage, kPanel};
+        const MnMajor key_rows{k0 + stage_of(tile) * kStage, kPanel};
         if constexpr (kStored) {
           Multiply<kTile>(dq, ds_rows, key_rows, true);
         } else {
@@ -527,9 +535,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (n0 + kTile < segment.last) load_rows(n0 + kTile);
 
     // Keys that the next rows no longer look at one by one join the state.
-    const int next_first = linear && n0 + kTile < segment.last
-                               ? StateEnd(a, n0 + kTile) / kTile
-                               : tiles.first;
+    const int next_first = !linear || n0 + kTile >= segment.last ? tiles.first
+                           : kPair                               ? n0 / kTile
+                                   : StateEnd(a, n0 + kTile) / kTile;
     bool changed = false;
 #pragma unroll 1
     for (int tile = tiles.first; tile < next_first; ++tile) {
@@ -548,19 +556,30 @@ __global__ void __launch_bounds__(kBlock, 1)
       Pin(state);
       Pin(norm);
       WgmmaFence();
-      Multiply<kTile>(state, phi,
-                      MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
+      Multiply<kTile>(state, phi, MnMajor{v0 + stage_of(tile) * kStage, kPanel},
+                      true);
       Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
       WgmmaCommit();
       WgmmaWait();
       Pin(state);
       Pin(norm);
     }
+    // The older tile of a pair has been used, once all warps are here.
+    const auto load_next = [&] {
+      if (kPair && n0 + kTile < segment.last) {
+        load_keys(n0 / kTile + 1, (n0 / kTile + 1) % 2);
+        CopyCommit();
+      }
+    };
     if (wants_dq) {
       float half[DP / 4];
       AddHalves(group, dq, shared.exchange0, shared.exchange1, half);
+      load_next();
       StoreRows(a.dq, segment.begin + n0, min(segment.length - n0, kTile), head,
                 D, group * DP / 2, half);
+    } else if constexpr (kPair) {
+      __syncthreads();
+      load_next();
     }
     if (changed) {
       StoreState<DP>(state_tile, group, state);

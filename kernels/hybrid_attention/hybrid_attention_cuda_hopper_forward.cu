@@ -1,8 +1,10 @@
-// Hopper version, forward: softmax over the window's tiles (spread over the two
-// warpgroups), then the linear terms of the tiles that leave it and of the
-// state. Both warpgroups hold half of the state's features in registers.
+// Hopper version, forward, any window: softmax over the window's tiles (spread
+// over the two warpgroups), then the linear terms of the tiles that leave it
+// and of the state. Both warpgroups hold half of the state's features in
+// registers.
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_output.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
@@ -36,6 +38,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
+  if (OnePair(a, terms)) return;  // hybrid_attention_cuda_hopper_pair.cu
   const bool linear = AnyLinear(terms);
   const bool softmax = AnySoftmax(terms) || a.row_max != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
@@ -340,43 +343,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Each warpgroup finishes half of the columns.
     float half[DP / 4];
     AddHalves(group, out, shared.exchange, shared.phi_q, half);
-    const int count = min(segment.length - n0, kTile);
-    const int first = group * DP / 2;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int at = row + 8 * r;
-      const float softmax_den =
-          shared.softmax_den[0][at] + shared.softmax_den[1][at];
-      const float linear_den = shared.linear_den[at];
-      const float den = softmax_den + linear_den;
-      const float inv = den > 0 ? 1.0f / den : 0.0f;
-#pragma unroll
-      for (int i = 0; i < DP / 8; ++i) half[i / 2 * 4 + 2 * r + i % 2] *= inv;
-      if (group == 0 && column == 0 && at < count) {
-        const int64_t to = head * a.rows + segment.begin + n0 + at;
-        if (a.row_max != nullptr) a.row_max[to] = top[r] * kLn2;
-        if (a.softmax_den != nullptr) a.softmax_den[to] = softmax_den;
-        if (a.linear_den != nullptr) a.linear_den[to] = linear_den;
-      }
-    }
-    const int64_t first_row = segment.begin + n0;
-    if (a.target.data == nullptr) {
-      StoreRows(a.y, first_row, count, head, D, first, half);
-    } else {
-#pragma unroll
-      for (int i = 0; i < DP / 4; i += 2) {
-        const int at = row + i % 4 / 2 * 8, d = first + i / 4 * 8 + column;
-        if (at >= count || d >= D) continue;
-        const float2 target =
-            __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(
-                At(a.target, first_row + at, head) + d));
-        const float x = half[i] - target.x, y = half[i + 1] - target.y;
-        squared_error += x * x + y * y;
-        half[i] = a.scale * x;
-        half[i + 1] = a.scale * y;
-      }
-      StoreRows(scratch.dy, first_row, count, head, D, first, half);
-    }
+    squared_error += FinishRows<DP>(
+        a, scratch, segment, n0, head, group, top, shared.softmax_den[0],
+        shared.softmax_den[1], shared.linear_den, half);
     if (changed) {
       StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);
@@ -399,8 +368,8 @@ void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
 
 }  // namespace
 
-void HopperForwardRows(const Args& a, const HopperScratch& s,
-                       cudaStream_t stream) {
+void HopperForwardOthers(const Args& a, const HopperScratch& s,
+                         cudaStream_t stream) {
   a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
 }
 

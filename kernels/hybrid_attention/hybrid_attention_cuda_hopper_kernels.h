@@ -30,6 +30,9 @@ __host__ __device__
   return a.window == kTile || a.window == kTile + 1;
 }
 
+// Pieces of a segment whose sums are formed in parallel.
+inline constexpr int kPieces = 4;
+
 // Scratch memory. A segment's state: the sums over the keys left of the
 // windows of its first row (suffix: over the rows to the right of it), fp32.
 struct HopperScratch {
@@ -41,6 +44,9 @@ struct HopperScratch {
   bf16* weight_k = nullptr;
   float* state = nullptr;  // [count, H, 128, DP]; null if nothing is split
   float* norm = nullptr;   // [count, H, 128]
+  // Sums over pieces of segments, for either state.
+  float* sums = nullptr;       // [count, kPieces, H, 128, DP]
+  float* norm_sums = nullptr;  // [count, kPieces, H, 128]
 
   // The backward's.
   float* suffix = nullptr;       // [count, H, 128, DP]
@@ -69,9 +75,12 @@ void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream);
 // Fills state and norm of all segments.
 void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
-// y and statistics; with a target, s.dy and s.error instead of y.
-void HopperForwardRows(const Args& a, const HopperScratch& s,
-                       cudaStream_t stream);
+// y and statistics; with a target, s.dy and s.error instead of y. For the
+// heads that are OnePair, and for the others.
+void HopperForwardPairs(const Args& a, const HopperScratch& s,
+                        cudaStream_t stream);
+void HopperForwardOthers(const Args& a, const HopperScratch& s,
+                         cudaStream_t stream);
 
 // Statistics, dq, parts of dweight_q and dfactor. Reads a.dy.
 void HopperBackwardRows(const Args& a, const HopperScratch& s,

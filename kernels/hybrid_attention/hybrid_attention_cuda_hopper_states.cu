@@ -30,7 +30,9 @@ __global__ void __launch_bounds__(kBlock, 1)
          const __grid_constant__ HopperScratch scratch) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
-  const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
+  // Heads next to each other, then pieces: they share keys.
+  const int head = blockIdx.x % a.H, piece = blockIdx.x / a.H % kPieces;
+  const int slot = blockIdx.x / a.H / kPieces;
   const Segment segment = scratch.segments[slot];
   const int terms = a.terms[segment.sequence * a.H + head];
   if (!AnyLinear(terms)) return;
@@ -53,6 +55,11 @@ __global__ void __launch_bounds__(kBlock, 1)
     tile = FirstTile(a, segment.first / kTile);
     end = FirstTile(a, segment.last / kTile);
   }
+
+  // This piece's share.
+  const int all = end - tile, first_tile = tile;
+  tile = first_tile + all * piece / kPieces;
+  end = first_tile + all * (piece + 1) / kPieces;
 
   const HeadRows<const bf16>& x = suffix ? a.q : a.k;
   const HeadRows<const bf16>& values = suffix ? a.dy : a.v;
@@ -145,8 +152,8 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
   CopyWait();
 
-  const int64_t at = slot * a.H + head;
-  float* to = (suffix ? scratch.suffix : scratch.state) + at * kOutputs * DP;
+  const int64_t at = blockIdx.x;
+  float* to = scratch.sums + at * kOutputs * DP;
 #pragma unroll
   for (int i = 0; i < DP / 2; i += 2) {
     const int f = 64 * group + row + i % 4 / 2 * 8;
@@ -155,11 +162,11 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
   if constexpr (suffix) {
     if (group == 0) {
-      scratch.suffix_norm[at * kOutputs + threadIdx.x] = norm[0];
+      scratch.norm_sums[at * kOutputs + threadIdx.x] = norm[0];
     }
   } else if (column == 0) {
-    scratch.norm[at * kOutputs + 64 * group + row] = norm[0];
-    scratch.norm[at * kOutputs + 64 * group + row + 8] = norm[2];
+    scratch.norm_sums[at * kOutputs + 64 * group + row] = norm[0];
+    scratch.norm_sums[at * kOutputs + 64 * group + row + 8] = norm[2];
   }
 }
 
@@ -181,17 +188,18 @@ __global__ void Weights(const __grid_constant__ Args a,
   }
 }
 
-// Replaces each segment's sum by that of the segments before it in its
-// sequence (suffix: after it). Grid: heads, pieces of a head's values.
+// Each segment's state: the sums of the segments before it in its sequence
+// (suffix: after it). Grid: pieces of a head's values; heads.
 template <bool suffix>
-__global__ void Scan(const __grid_constant__ Args a, HopperScratch scratch,
-                     float* sums, int size) {
+__global__ void Scan(const __grid_constant__ Args a,
+                     const __grid_constant__ HopperScratch scratch,
+                     const float* sums, float* states, int size) {
   const int head = blockIdx.y;
   const int i = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
   if (i >= size) return;
   float4 running = make_float4(0, 0, 0, 0);
   for (int step = 0; step < scratch.count; ++step) {
-    const int slot = suffix ? scratch.count - 1 - step : step;
+    const int64_t slot = suffix ? scratch.count - 1 - step : step;
     const Segment segment = scratch.segments[slot];
     const bool begins =
         suffix ? segment.last == segment.length : segment.first == 0;
@@ -199,14 +207,15 @@ __global__ void Scan(const __grid_constant__ Args a, HopperScratch scratch,
         suffix ? segment.first == 0 : segment.last == segment.length;
     if (begins) running = make_float4(0, 0, 0, 0);
     if (!AnyLinear(a.terms[segment.sequence * a.H + head])) continue;
-    float4* at = reinterpret_cast<float4*>(
-        sums + (static_cast<int64_t>(slot) * a.H + head) * size + i);
-    const float4 own = ends ? running : *at;
-    *at = running;
-    running.x += own.x;
-    running.y += own.y;
-    running.z += own.z;
-    running.w += own.w;
+    *reinterpret_cast<float4*>(states + (slot * a.H + head) * size + i) =
+        running;
+    if (ends) continue;
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) {
+      const int64_t at = (slot * kPieces + piece) * a.H + head;
+      running =
+          running + *reinterpret_cast<const float4*>(sums + at * size + i);
+    }
   }
 }
 
@@ -215,14 +224,15 @@ void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       Sums<DP, suffix>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  Sums<DP, suffix><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  Sums<DP, suffix>
+      <<<s.count * kPieces * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
   constexpr int kSize = kOutputs * DP;
   Scan<suffix><<<dim3(kSize / 4 / 256, a.H), 256, 0, stream>>>(
-      a, s, suffix ? s.suffix : s.state, kSize);
+      a, s, s.sums, suffix ? s.suffix : s.state, kSize);
   CARACAL_CUDA_CHECK_LAUNCH();
   Scan<suffix><<<dim3(1, a.H), kOutputs / 4, 0, stream>>>(
-      a, s, suffix ? s.suffix_norm : s.norm, kOutputs);
+      a, s, s.norm_sums, suffix ? s.suffix_norm : s.norm, kOutputs);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 

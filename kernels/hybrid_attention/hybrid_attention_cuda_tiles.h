@@ -170,8 +170,17 @@ __device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
 #pragma unroll
     for (int i = 0; i < 16; ++i) {
       const int at = i / 2 * 4 + 2 * r + i % 2;
-      up[at] = fmaxf(up[at] * up_scale, floor);
-      down[at] = fmaxf(down[at] * down_scale, floor);
+      up[at] *= up_scale;
+      down[at] *= down_scale;
+    }
+    // The smallest of both is exp(bottom - top) over a sum of at most 64.
+    if (bottom - top < -32.0f) {
+#pragma unroll
+      for (int i = 0; i < 16; ++i) {
+        const int at = i / 2 * 4 + 2 * r + i % 2;
+        up[at] = fmaxf(up[at], floor);
+        down[at] = fmaxf(down[at], floor);
+      }
     }
     if (F != kFeatures) {
 #pragma unroll
@@ -301,18 +310,26 @@ template <int n>
 __device__ __forceinline__ void AddHalves(int group, const float (&x)[2 * n],
                                           char* of0, char* of1,
                                           float (&half)[n]) {
-  char* const give = group == 0 ? of0 : of1;
+  if (group == 0) {
 #pragma unroll
-  for (int i = 0; i < n; i += 4) {
-    float other[4];
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      half[i + c] = group == 0 ? x[i + c] : x[n + i + c];
-      other[c] = group == 0 ? x[n + i + c] : x[i + c];
+    for (int i = 0; i < n; i += 4) {
+      Slot(of0, i / 4) =
+          make_float4(x[n + i], x[n + i + 1], x[n + i + 2], x[n + i + 3]);
     }
-    Slot(give, i / 4) = make_float4(other[0], other[1], other[2], other[3]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < n; i += 4) {
+      Slot(of1, i / 4) = make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
+    }
   }
   __syncthreads();
+  if (group == 0) {
+#pragma unroll
+    for (int i = 0; i < n; ++i) half[i] = x[i];
+  } else {
+#pragma unroll
+    for (int i = 0; i < n; ++i) half[i] = x[n + i];
+  }
   char* const take = group == 0 ? of1 : of0;
 #pragma unroll
   for (int i = 0; i < n; i += 4) {
@@ -524,6 +541,7 @@ struct TileList {
   int count = 0;
   int linear_end = 0;  // tiles [first, linear_end) have linear terms
 
+  TileList() = default;
   __device__ __forceinline__ TileList(const Args& a, int terms, int n) {
     first = StateEnd(a, n) / kTile;
     sinks = min((static_cast<int>(a.sinks) + kTile - 1) / kTile, first);
@@ -534,6 +552,14 @@ struct TileList {
     }
     if (terms & kLinearNearTerms) linear_end = n / kTile + 1;
     linear_end = min(max(linear_end, first), n / kTile + 1);
+  }
+  // Of rows that are OnePair: the older tile counts as linear throughout.
+  static __device__ __forceinline__ TileList OfPair(int n) {
+    TileList tiles;
+    tiles.first = max(n / kTile - 1, 0);
+    tiles.count = n > 0 ? 2 : 1;
+    tiles.linear_end = n / kTile;
+    return tiles;
   }
   __device__ __forceinline__ int Tile(int u) const {
     return u < sinks ? u : first + u - sinks;
