@@ -144,7 +144,7 @@ void HybridAttentionForwardCuda(const Context& ctx,
                                 const HybridAttentionPast* past,
                                 const HybridAttentionOutputs& out,
                                 Workspace workspace, CudaVersion version) {
-  CARACAL_CHECK(past == nullptr) << "a past is not supported yet";
+  CARACAL_CHECK(past == nullptr) << "no past on CUDA";
   Args a = BindInputs(config, in);
   a.y = BindBf16<bf16>(out.y, a.rows, a.H, a.D);
   CARACAL_CHECK(a.y.data != nullptr);

@@ -6,15 +6,15 @@
 //    features are rounded to bf16 where they enter one.
 //  - bf16 views start at a multiple of 16 bytes and their row and head strides
 //    are multiples of 8 elements; D is a multiple of 8.
-//  - All views, and squared_error, are device memory; offsets, terms and
-//    past->length stay host memory, are read before the call returns and travel
-//    in kernel parameters. No call waits for the device or allocates.
-//  - A forward with a past takes one row a sequence (decoding), or sequences
-//    that start here (length 0), whose state it writes.
+//  - All views, and squared_error, are device memory; offsets and terms stay
+//    host memory, are read before the call returns and travel in kernel
+//    parameters. No call waits for the device or allocates.
+//  - There is no past yet: `past` must be null.
 //  - Gradients do not depend on scheduling: no atomics, fixed order of sums.
 //
-// Two versions, chosen by shape: one on Hopper's tensor cores for D <= 128 and
-// F <= 64 (hedgehog, no bias), and a plain one for everything else.
+// Versions, chosen by shape: on Hopper's tensor cores for D <= 128 and F <= 64
+// (hedgehog, no bias), fastest for windows of a tile of 64 without sinks; and a
+// plain one for everything else.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 

@@ -30,8 +30,9 @@ struct Shared {
   char phi_q[kPhiBytes];  // alpha / den phi_q
   char phi_k[kPhiBytes];
   char suffix[kStateBytes<DP>];
-  char exchange0[32 * kGroup * 4];  // dz of R, then a half of dk, of dv
-  char exchange1[32 * kGroup * 4];  // dz [64, 64], then the other halves
+  // dz [64, 64] of either warpgroup, then a half of dk, of dv.
+  char exchange0[32 * kGroup * 4];
+  char exchange1[32 * kGroup * 4];  // g in its second half; the other halves
   RowStatistics rows[2];
   float norm[kOutputs];  // r
 };
@@ -61,7 +62,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const KMajor values{SharedAddress(shared.v), kPanel};
   const KMajor phi_k{SharedAddress(shared.phi_k), kPanel};
   const KMajor phi_q{SharedAddress(shared.phi_q), kPanel};
-  const KMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
+  const KMajor dz_rows{SharedAddress(shared.exchange0), kPanel};
   const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
   const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
   const uint32_t suffix_tile = SharedAddress(shared.suffix);
@@ -102,11 +103,14 @@ __global__ void __launch_bounds__(kBlock, 1)
     FenceShared();
     __syncthreads();
   };
-  const auto load_keys = [&](int tile) {
-    const int count = min(segment.length - tile * kTile, kTile);
-    const int64_t at = segment.begin + tile * kTile;
-    LoadRows<DP>(keys.base, a.k, at, count, kv, D);
-    LoadRows<DP>(values.base, a.v, at, count, kv, D);
+  const auto load_key_rows = [&](int tile) {
+    LoadRows<DP>(keys.base, a.k, segment.begin + tile * kTile,
+                 min(segment.length - tile * kTile, kTile), kv, D);
+    CopyCommit();
+  };
+  const auto load_values = [&](int tile) {
+    LoadRows<DP>(values.base, a.v, segment.begin + tile * kTile,
+                 min(segment.length - tile * kTile, kTile), kv, D);
     CopyCommit();
   };
 
@@ -117,7 +121,8 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (last_tile + 1 < chunks) load_rows(last_tile + 1, (last_tile + 1) % 2);
     load_rows(last_tile, last_tile % 2);
   }
-  load_keys(last_tile);
+  load_key_rows(last_tile);
+  load_values(last_tile);
   if (linear) {
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
@@ -166,9 +171,10 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
   // Stores a [64, DP] sum of both warpgroups.
   const auto finish = [&](const float(&x)[DP / 2], const HeadRows<bf16>& out,
-                          bf16* part, int tile) {
+                          bf16* part, int tile, const auto& when_used) {
     float half[DP / 4];
     __syncthreads();
+    when_used();
     AddHalves(group, x, shared.exchange0, shared.exchange1, half);
     const HeadRows<bf16> to =
         part != nullptr ? HeadRows<bf16>{part, static_cast<int64_t>(a.H) * D, D}
@@ -178,7 +184,8 @@ __global__ void __launch_bounds__(kBlock, 1)
               part != nullptr ? head : kv, D, group * DP / 2, half);
   };
 
-  for (int tile = last_tile; tile >= segment.first / kTile; --tile) {
+  const int first_of_segment = segment.first / kTile;
+  for (int tile = last_tile; tile >= first_of_segment; --tile) {
     const int j0 = tile * kTile;
     // Chunks [tile, near_end) look at these keys one by one; later ones reach
     // them through R, and far sinks' keys one by one too.
@@ -267,11 +274,12 @@ __global__ void __launch_bounds__(kBlock, 1)
               return (dphi[i] - shared.norm[i / 4 * 8 + column + i % 2]) *
                      reach[i % 4 / 2];
             },
-            unused, [&](int b, float4 dz) { Slot(shared.exchange0, b) = dz; });
+            unused,
+            [&](int b, float4 dz) { StoreFour(dz_rows.base + kPanel, b, dz); });
       } else {
 #pragma unroll
         for (int b = 0; b < 8; ++b) {
-          Slot(shared.exchange0, b) = make_float4(0, 0, 0, 0);
+          StoreFour(dz_rows.base + kPanel, b, make_float4(0, 0, 0, 0));
         }
       }
     }
@@ -326,8 +334,6 @@ __global__ void __launch_bounds__(kBlock, 1)
           l[i] = Has(bits.linear, i) ? l[i] : 0.0f;
         }
         StorePanel(g.base, x);
-        FenceShared();
-        SyncWarpgroup(group);
       }
       if (of_softmax) {
 #pragma unroll
@@ -358,8 +364,11 @@ __global__ void __launch_bounds__(kBlock, 1)
       for (int chunk = from; chunk >= (kPair ? from : tile); --chunk) {
         if (kPair ? chunk < 0 : !is_linear(chunk)) break;
         need_phi_q(chunk);
+        if (!once && group == 0) operands(chunk, false, true);
+        // g has been written.
+        FenceShared();
+        SyncWarpgroup(group);
         if (group == 1) continue;
-        if (!once) operands(chunk, false, true);
         Pin(dphi);
         WgmmaFence();
         Multiply<kTile>(dphi, g, MnMajor{phi_q.base, kPanel}, true);
@@ -367,22 +376,24 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(dphi);
       }
-      __syncthreads();
       float unused[2];
       if (group == 0) {
         HedgehogBackward(
             phi_k.base, [&](int i) { return dphi[i]; }, unused,
-            [&](int b, float4 dz) {
-              StoreFour(dz_rows.base, b, dz + Slot(shared.exchange0, b));
-            });
+            [&](int b, float4 dz) { StoreFour(dz_rows.base, b, dz); });
       }
       FenceShared();
       __syncthreads();
+      // In a pair, the values have been used.
+      if (kPair && tile > first_of_segment) load_values(tile - 1);
       if (a.dweight_k != nullptr && group < DP / 64) {
         Pin(dweight);
         WgmmaFence();
-        Multiply<kTile>(dweight, MnMajor{keys.base + group * kPanel, kPanel},
-                        MnMajor{dz_rows.base, kPanel}, true);
+        const MnMajor transposed{keys.base + group * kPanel, kPanel};
+        Multiply<kTile>(dweight, transposed, MnMajor{dz_rows.base, kPanel},
+                        true);
+        Multiply<kTile>(dweight, transposed,
+                        MnMajor{dz_rows.base + kPanel, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dweight);
@@ -414,13 +425,18 @@ __global__ void __launch_bounds__(kBlock, 1)
       if (linear && group == 1) {
         Pin(sum);
         WgmmaFence();
-        Multiply<kFeatures>(sum, dz_rows,
-                            KMajor{weight_k.base, kWeightBytes<DP>}, true);
+        const KMajor weight{weight_k.base, kWeightBytes<DP>};
+        Multiply<kFeatures>(sum, dz_rows, weight, true);
+        Multiply<kFeatures>(sum, KMajor{dz_rows.base + kPanel, kPanel}, weight,
+                            true);
         WgmmaCommit();
         WgmmaWait();
         Pin(sum);
       }
-      finish(sum, a.dk, scratch.dk, tile);
+      // finish() begins with a barrier: after it, the keys have been used.
+      finish(sum, a.dk, scratch.dk, tile, [&] {
+        if (kPair && tile > first_of_segment) load_key_rows(tile - 1);
+      });
     }
     if (wants_dv) {
 #pragma unroll
@@ -468,12 +484,13 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(sum);
       }
-      finish(sum, a.dv, scratch.dv, tile);
+      finish(sum, a.dv, scratch.dv, tile, [] {});
     }
 
-    if (tile == segment.first / kTile) continue;
+    if (tile == first_of_segment) continue;
     __syncthreads();
-    load_keys(tile - 1);
+    if (!kPair || !wants_dk) load_key_rows(tile - 1);
+    if (!kPair || !linear) load_values(tile - 1);
     // Rows whose windows lie right of the next keys join R.
     bool changed = false;
 #pragma unroll 1

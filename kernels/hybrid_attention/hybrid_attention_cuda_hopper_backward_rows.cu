@@ -34,9 +34,9 @@ struct Shared {
   char phi_q[kPhiBytes];
   char phi_k[kPhiBytes];
   char state[kStateBytes<DP>];
-  // RowParts, then dz of the state, then a half of dq.
+  // RowParts, then dz [64, 64] of either warpgroup, then a half of dq.
   char exchange0[32 * kGroup * 4];
-  // dz [64, 64], then the other half of dq.
+  // What waits of dz of the state, then the other half of dq.
   char exchange1[32 * kGroup * 4];
   char ones[kOnesBytes];
   float norm[kOutputs];
@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const KMajor dy{SharedAddress(shared.dy), kPanel};
   const KMajor phi_q{SharedAddress(shared.phi_q), kPanel};
   const KMajor phi_k{SharedAddress(shared.phi_k), kPanel};
-  const KMajor dz_rows{SharedAddress(shared.exchange1), kPanel};
+  const KMajor dz_rows{SharedAddress(shared.exchange0), kPanel};
   const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
   const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
   const uint32_t state_tile = SharedAddress(shared.state);
@@ -96,17 +96,22 @@ __global__ void __launch_bounds__(kBlock, 1)
     FenceShared();
     __syncthreads();
   };
-  const auto load_rows = [&](int n) {
-    const int count = min(segment.length - n, kTile);
-    LoadRows<DP>(q.base, a.q, segment.begin + n, count, head, D);
-    LoadRows<DP>(dy.base, a.dy, segment.begin + n, count, head, D);
+  const auto load_queries = [&](int n) {
+    LoadRows<DP>(q.base, a.q, segment.begin + n, min(segment.length - n, kTile),
+                 head, D);
+    CopyCommit();
+  };
+  const auto load_dy = [&](int n) {
+    LoadRows<DP>(dy.base, a.dy, segment.begin + n,
+                 min(segment.length - n, kTile), head, D);
     CopyCommit();
   };
 
   float state[DP / 2] = {}, norm[4] = {};
   float dweight[32] = {};  // d 64 group + ..., f
   float dfactor = 0;
-  load_rows(segment.first);
+  load_queries(segment.first);
+  load_dy(segment.first);
   if constexpr (kPair) {
     const int tile = segment.first / kTile;
     load_keys(tile, tile % 2);
@@ -378,6 +383,9 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 
+    __syncthreads();  // RowParts have been read; in a pair, dy has been used
+    if (kPair && n0 + kTile < segment.last) load_dy(n0 + kTile);
+
     // ds of the softmax terms, and g of the linear ones, as operands: in
     // registers, or, if these would not do, where the state has been read.
     uint32_t ds[4][4], g[4][4];
@@ -447,38 +455,31 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(dphi);
       }
-      // dphi to dz, both warpgroups' parts together.
-      __syncthreads();  // RowParts have been read
+      // dphi to dz: each warpgroup's part is a tile of its own.
       float unused[2];
-      if (group == 1) {
-        const float w[2] = {alpha * inv[0], alpha * inv[1]};
-        if (past) {
-          HedgehogBackward(
-              phi_q.base,
-              [&](int i) { return shared.norm[i / 4 * 8 + column + i % 2]; },
-              unused,
-              [&](int b, float4 dz) {
-                const float4 of_u = Slot(shared.exchange1, b);
-                Slot(shared.exchange0, b) =
-                    make_float4(w[0] * (of_u.x - delta[0] * dz.x),
-                                w[0] * (of_u.y - delta[0] * dz.y),
-                                w[1] * (of_u.z - delta[1] * dz.z),
-                                w[1] * (of_u.w - delta[1] * dz.w));
-              });
-        } else {
-#pragma unroll
-          for (int b = 0; b < 8; ++b) {
-            Slot(shared.exchange0, b) = make_float4(0, 0, 0, 0);
-          }
-        }
-      }
-      __syncthreads();
       if (group == 0) {
         HedgehogBackward(
             phi_q.base, [&](int i) { return dphi[i]; }, unused,
+            [&](int b, float4 dz) { StoreFour(dz_rows.base, b, dz); });
+      } else if (past) {
+        const float w[2] = {alpha * inv[0], alpha * inv[1]};
+        HedgehogBackward(
+            phi_q.base,
+            [&](int i) { return shared.norm[i / 4 * 8 + column + i % 2]; },
+            unused,
             [&](int b, float4 dz) {
-              StoreFour(dz_rows.base, b, dz + Slot(shared.exchange0, b));
+              const float4 of_u = Slot(shared.exchange1, b);
+              StoreFour(dz_rows.base + kPanel, b,
+                        make_float4(w[0] * (of_u.x - delta[0] * dz.x),
+                                    w[0] * (of_u.y - delta[0] * dz.y),
+                                    w[1] * (of_u.z - delta[1] * dz.z),
+                                    w[1] * (of_u.w - delta[1] * dz.w)));
             });
+      } else {
+#pragma unroll
+        for (int b = 0; b < 8; ++b) {
+          StoreFour(dz_rows.base + kPanel, b, make_float4(0, 0, 0, 0));
+        }
       }
       FenceShared();
       __syncthreads();
@@ -487,6 +488,8 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaFence();
         Multiply<kTile>(dweight, MnMajor{q.base + group * kPanel, kPanel},
                         MnMajor{dz_rows.base, kPanel}, true);
+        Multiply<kTile>(dweight, MnMajor{q.base + group * kPanel, kPanel},
+                        MnMajor{dz_rows.base + kPanel, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dweight);
@@ -523,8 +526,10 @@ __global__ void __launch_bounds__(kBlock, 1)
       if (linear && group == 1) {
         Pin(dq);
         WgmmaFence();
-        Multiply<kFeatures>(dq, dz_rows,
-                            KMajor{weight_q.base, kWeightBytes<DP>}, true);
+        const KMajor weight{weight_q.base, kWeightBytes<DP>};
+        Multiply<kFeatures>(dq, dz_rows, weight, true);
+        Multiply<kFeatures>(dq, KMajor{dz_rows.base + kPanel, kPanel}, weight,
+                            true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dq);
@@ -532,7 +537,10 @@ __global__ void __launch_bounds__(kBlock, 1)
     }
     __syncthreads();
     // Queries and dy have been used.
-    if (n0 + kTile < segment.last) load_rows(n0 + kTile);
+    if (n0 + kTile < segment.last) {
+      load_queries(n0 + kTile);
+      if constexpr (!kPair) load_dy(n0 + kTile);
+    }
 
     // Keys that the next rows no longer look at one by one join the state.
     const int next_first = !linear || n0 + kTile >= segment.last ? tiles.first

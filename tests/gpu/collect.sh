@@ -9,6 +9,9 @@ folder=$(realpath -m "${1:?"usage: collect.sh FOLDER [bazel options]"}")
 shift
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
+# BAZEL may hold start-up options too.
+bazel() { command ${BAZEL:-bazel} "$@"; }
+
 targets=$(bazel query --noshow_progress \
   'attr(tags, "gpu", kind("cc_(test|binary) rule", //...))')
 # shellcheck disable=SC2086

@@ -6,7 +6,8 @@
 #   tests/gpu/run.sh FOLDER [compute-sanitizer tool...]
 #
 # FOLDER holds the test binaries (*_test), as tests/gpu/collect.sh copies them.
-# With tools (memcheck racecheck initcheck), runs the binaries under each, too.
+# With tools (memcheck racecheck initcheck), runs the binaries under each, too,
+# on cases of at most MOST_ROWS rows (150).
 set -uo pipefail
 
 folder=${1:?"usage: run.sh FOLDER [tool...]"}
@@ -31,7 +32,8 @@ for test in "$folder"/*_test; do
     if [ -z "$tool" ]; then
       "$test" >"$log" 2>&1
     else
-      compute-sanitizer --tool "$tool" --error-exitcode 1 "$test" >"$log" 2>&1
+      MOST_ROWS=${MOST_ROWS:-150} \
+        compute-sanitizer --tool "$tool" --error-exitcode 1 "$test" >"$log" 2>&1
     fi
     status=$?
     grep -v '^\[ RUN\|^Running main\|^\[---' "$log" | tail -n 40

@@ -86,6 +86,7 @@ def _cuda_objects_impl(ctx):
         compilation_outputs = outputs,
         linking_contexts = [info.linking_context for info in infos],
         disallow_dynamic_library = True,
+        alwayslink = ctx.attr.alwayslink,
     )
     return [
         DefaultInfo(files = depset(objects)),
@@ -103,6 +104,8 @@ _cuda_objects = rule(
         "textual_hdrs": attr.label_list(allow_files = [".h"]),
         "deps": attr.label_list(providers = [CcInfo]),
         "copts": attr.string_list(),
+        # For what registers itself when a program starts, as tests do.
+        "alwayslink": attr.bool(),
         "gencode": attr.string_list(),
         "_cc_toolchain": attr.label(
             default = Label("@bazel_tools//tools/cpp:current_cc_toolchain"),
@@ -123,7 +126,7 @@ def cuda_library(name, srcs = [], gencode = HOPPER, deps = [], tags = [], **kwar
       gencode: HOPPER, PORTABLE or a list of -gencode flags of one's own.
       deps: cc_library and cuda_library targets.
       tags: beside "gpu".
-      **kwargs: hdrs, textual_hdrs, copts, visibility, testonly.
+      **kwargs: hdrs, textual_hdrs, copts, alwayslink, visibility, testonly.
     """
     _cuda_objects(
         name = name,
