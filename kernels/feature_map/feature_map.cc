@@ -1,5 +1,7 @@
 #include "kernels/feature_map/feature_map.h"
 
+#include <iterator>
+
 #include "kernels/common/dispatch.h"
 #include "kernels/feature_map/feature_map_ref.h"
 #include "kernels/feature_map/feature_map_simd.h"
@@ -11,7 +13,14 @@ namespace {
 constexpr int64_t kOutputsPerFeature[] = {
     2,  // kHedgehog
     1,  // kIdentity
+    2,  // kExp
+    1,  // kT2r
+    1,  // kElu1
+    2,  // kHedgehogFla
+    1,  // kHedgehogHalf
+    1,  // kExpHalf
 };
+static_assert(std::size(kOutputsPerFeature) == kFeatureMapKinds);
 
 // Rows a task takes.
 constexpr int64_t kGrain = 128;
@@ -31,20 +40,21 @@ void FeatureMapForward(const Context& ctx, FeatureMapKind kind,
   CARACAL_CHECK_EQ(weight.rank, 3);
   CARACAL_CHECK_EQ(phi.rank, 3);
   const int64_t rows = x.shape[0], x_heads = x.shape[1], D = x.shape[2];
-  const int64_t H = weight.shape[0], F = weight.shape[2];
+  const int64_t H = phi.shape[1], F = weight.shape[2];
+  const bool shared = weight.shape[0] == 1;
+  CARACAL_CHECK(shared || weight.shape[0] == H) << weight.shape[0];
   const int64_t Fout = FeatureMapOutputs(kind, F);
   CARACAL_CHECK_EQ(weight.shape[1], D);
   CARACAL_CHECK(weight.contiguous());
   CARACAL_CHECK(x_heads > 0 && H % x_heads == 0) << H << " of " << x_heads;
   CARACAL_CHECK_EQ(phi.shape[0], rows);
-  CARACAL_CHECK_EQ(phi.shape[1], H);
   CARACAL_CHECK_EQ(phi.shape[2], Fout);
   CARACAL_CHECK(x.stride[2] == 1 && phi.stride[2] == 1);
   CARACAL_CHECK(D <= kMaxHeadDimension && Fout <= kMaxFeatureOutputs)
       << "D " << D << ", Fout " << Fout;
   if (bias.defined()) {
     CARACAL_CHECK(bias.contiguous());
-    CARACAL_CHECK_EQ(bias.size(), H * F);
+    CARACAL_CHECK_EQ(bias.size(), weight.shape[0] * F);
   }
   const float* x_data = x.f32();
   const float* weight_data = weight.f32();
@@ -63,8 +73,9 @@ void FeatureMapForward(const Context& ctx, FeatureMapKind kind,
     args.Fout = Fout;
     args.x = x_data + x_head * x.stride[1];
     args.x_stride = x.stride[0];
-    args.weight = weight_data + h * D * F;
-    args.bias = bias_data == nullptr ? nullptr : bias_data + h * F;
+    const int64_t table = shared ? 0 : h;
+    args.weight = weight_data + table * D * F;
+    args.bias = bias_data == nullptr ? nullptr : bias_data + table * F;
     args.phi = phi_data + h * phi.stride[1];
     args.phi_stride = phi.stride[0];
     run(kind, args, begin, begin + kGrain < rows ? begin + kGrain : rows);

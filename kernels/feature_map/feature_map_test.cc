@@ -25,6 +25,21 @@ struct Shape {
   double size;  // about the largest |z|
 };
 
+// phi's error, given that of z.
+double Allowed(FeatureMapKind kind, double z_error, double phi) {
+  switch (kind) {
+    case FeatureMapKind::kIdentity:
+    case FeatureMapKind::kT2r:
+      return z_error;
+    case FeatureMapKind::kElu1:  // slope at most 1, then a rounding
+      return z_error + kUnitRoundoff * phi;
+    case FeatureMapKind::kHedgehogFla:  // of 2z
+      return 4 * z_error * phi + 1e-19;
+    default:  // of z and of what it is compared with
+      return 2 * z_error * phi + 1e-19;
+  }
+}
+
 constexpr int64_t kSkip = 5;  // columns after the heads
 
 TEST(FeatureMap, EveryVersionMatchesTheReference) {
@@ -32,8 +47,8 @@ TEST(FeatureMap, EveryVersionMatchesTheReference) {
                           {33, 2, 2, 20, 18, 3},  {300, 1, 2, 16, 32, 3},
                           {40, 3, 9, 80, 34, 20}, {40, 1, 1, 128, 256, 3},
                           {50, 1, 2, 64, 32, 80}, {0, 1, 1, 16, 16, 1}};
-  for (FeatureMapKind kind :
-       {FeatureMapKind::kHedgehog, FeatureMapKind::kIdentity}) {
+  for (int k = 0; k < kFeatureMapKinds; ++k) {
+    const auto kind = static_cast<FeatureMapKind>(k);
     for (const Shape& s : shapes) {
       for (bool with_bias : {false, true}) {
         Uniform random(s.rows + s.F);
@@ -84,9 +99,7 @@ TEST(FeatureMap, EveryVersionMatchesTheReference) {
                   s.F, z.data(), want.data());
               for (int64_t f = 0; f < Fout; ++f) {
                 const float got = phi[r * phi_row + h * Fout + f];
-                const double allowed = kind == FeatureMapKind::kIdentity
-                                           ? z_error
-                                           : 2 * z_error * want[f] + 1e-19;
+                const double allowed = Allowed(kind, z_error, want[f]);
                 ASSERT_LE(std::fabs(got - want[f]), allowed)
                     << NameOf(isa) << " row " << r << " head " << h << " F "
                     << s.F << " feature " << f << " of " << want[f];
@@ -118,7 +131,7 @@ TEST(FeatureMap, HedgehogIsTwoSoftmaxesWithAFloor) {
 TEST(FeatureMap, ReferenceDerivativeMatchesComplexStep) {
   constexpr double kStep = 1e-30;
   constexpr int64_t F = 6;
-  for (int kind = 0; kind < 2; ++kind) {
+  for (int kind = 0; kind < kFeatureMapKinds; ++kind) {
     for (double size : {1.0, 5.0, 40.0}) {
       Uniform random(3);
       double z[F], dphi[2 * F], dz[F];

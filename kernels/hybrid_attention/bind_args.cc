@@ -82,15 +82,18 @@ HybridAttentionArgs<float> BindInputs(const HybridAttentionConfig& config,
   // Without a linear term anywhere the feature maps may be absent.
   if (in.weight_q.defined() || AnyLinear(in, args.heads)) {
     CARACAL_CHECK_EQ(in.weight_q.rank, 3);
+    args.maps = in.weight_q.shape[0];
     args.F = in.weight_q.shape[2];
     args.Fout = FeatureMapOutputs(config.feature_map, args.F);
     CARACAL_CHECK(args.F >= 1 && args.Fout <= 2048) << "features " << args.F;
-    const int64_t size = args.heads * args.D * args.F;
+    CARACAL_CHECK(args.maps == 1 || args.maps == args.heads)
+        << args.maps << " feature maps for " << args.heads << " heads";
+    const int64_t size = args.maps * args.D * args.F;
     args.weight_q = BindFlat(in.weight_q, size);
     args.weight_k = BindFlat(in.weight_k, size);
     CARACAL_CHECK(args.weight_q != nullptr && args.weight_k != nullptr);
-    args.bias_q = BindFlat(in.bias_q, args.heads * args.F);
-    args.bias_k = BindFlat(in.bias_k, args.heads * args.F);
+    args.bias_q = BindFlat(in.bias_q, args.maps * args.F);
+    args.bias_k = BindFlat(in.bias_k, args.maps * args.F);
   }
   args.window_factor = BindFlat(in.window_factor, args.heads);
   CARACAL_CHECK(args.window_factor != nullptr);

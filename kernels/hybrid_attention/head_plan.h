@@ -126,11 +126,11 @@ inline HeadPlan::HeadPlan(const HybridAttentionArgs<float>& args,
             args.sink_k.row, args.sink_v.row, 0};
   }
 
-  const int64_t weights = head * D * F;
+  const int64_t table = args.map_of(head), weights = table * D * F;
   weight_q = args.weight_q == nullptr ? nullptr : args.weight_q + weights;
   weight_k = args.weight_k == nullptr ? nullptr : args.weight_k + weights;
-  bias_q = args.bias_q == nullptr ? nullptr : args.bias_q + head * F;
-  bias_k = args.bias_k == nullptr ? nullptr : args.bias_k + head * F;
+  bias_q = args.bias_q == nullptr ? nullptr : args.bias_q + table * F;
+  bias_k = args.bias_k == nullptr ? nullptr : args.bias_k + table * F;
   map = &FeatureMapBlockOf(args.config.feature_map);
 }
 

@@ -97,10 +97,10 @@ struct HybridAttentionPast {
 // query head h reads key/value head h / (H / Hkv).
 struct HybridAttentionInputs {
   ConstTensorView q, k, v;
-  // [H, D, F] feature-map weights; undefined if no term is linear and no state
-  // is carried.
+  // [H, D, F] feature-map weights, or [1, D, F]: one map for all heads;
+  // undefined if no term is linear and no state is carried.
   ConstTensorView weight_q, weight_k;
-  ConstTensorView bias_q, bias_k;  // [H, F], or undefined
+  ConstTensorView bias_q, bias_k;  // [H, F] or [1, F] as above, or undefined
   ConstTensorView window_factor;   // [H] w_h; gamma_h = sigmoid(w_h)
   // Sequence i owns rows [offsets[i], offsets[i + 1]); attention, sinks and
   // state never cross sequences. Host memory, offsets[0] = 0.
@@ -124,7 +124,8 @@ struct HybridAttentionOutputs {
 // Gradients, each [shape of its input] fp32. dq, dk, dv may be undefined
 // (transfer trains feature maps only); those that are defined are
 // overwritten. dweight_*, dbias_*, dwindow_factor may be undefined and are
-// ADDED to: parameters accumulate, activations assign.
+// ADDED to: parameters accumulate, activations assign. Those of queries and
+// keys may be the same memory (tied feature maps).
 struct HybridAttentionGradients {
   TensorView dq, dk, dv;
   TensorView dweight_q, dweight_k;

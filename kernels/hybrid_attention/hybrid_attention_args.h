@@ -32,10 +32,11 @@ struct HybridAttentionArgs {
   const uint8_t* terms = nullptr;    // [sequences, H]
 
   HeadRows<const T> q, k, v;
-  const T* weight_q = nullptr;       // [H, D, F]
-  const T* weight_k = nullptr;       // [H, D, F]
-  const T* bias_q = nullptr;         // [H, F] or null
-  const T* bias_k = nullptr;         // [H, F] or null
+  int64_t maps = 0;                  // H, or 1: heads share their feature map
+  const T* weight_q = nullptr;       // [maps, D, F]
+  const T* weight_k = nullptr;       // [maps, D, F]
+  const T* bias_q = nullptr;         // [maps, F] or null
+  const T* bias_k = nullptr;         // [maps, F] or null
   const T* window_factor = nullptr;  // [H]
 
   // The past; past_length null: none.
@@ -65,6 +66,10 @@ struct HybridAttentionArgs {
   }
   CARACAL_ALWAYS_INLINE uint8_t terms_of(int64_t sequence, int64_t head) const {
     return terms[sequence * heads + head];
+  }
+  // The feature map of a query head.
+  CARACAL_ALWAYS_INLINE int64_t map_of(int64_t head) const {
+    return maps == 1 ? 0 : head;
   }
   CARACAL_ALWAYS_INLINE int64_t kv_head(int64_t head) const {
     return head / (heads / kv_heads);

@@ -28,8 +28,9 @@ constexpr size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // One parameter's parts, [wave sequences, H, size].
 struct Parts {
-  float* total = nullptr;  // [H, size], the caller's; null: not wanted
-  int64_t size = 0;
+  // [tables, size], the caller's; null: not wanted. One table: of all heads.
+  float* total = nullptr;
+  int64_t tables = 0, size = 0;
   float* data = nullptr;
 
   float* at(int64_t slot, int64_t heads, int64_t head) const {
@@ -52,13 +53,15 @@ struct Plan {
     heads_per_task = wants_kv && !split ? group : 1;
 
     Take(memory, threads * arena, arenas);
-    parts[0] = {BindFlat(grads.dweight_q, args.heads * args.D * args.F),
-                args.D * args.F};
-    parts[1] = {BindFlat(grads.dweight_k, args.heads * args.D * args.F),
-                args.D * args.F};
-    parts[2] = {BindFlat(grads.dbias_q, args.heads * args.F), args.F};
-    parts[3] = {BindFlat(grads.dbias_k, args.heads * args.F), args.F};
-    parts[4] = {BindFlat(grads.dwindow_factor, args.heads), 1};
+    const int64_t weight = args.D * args.F;
+    const auto part = [&](TensorView total, int64_t tables, int64_t size) {
+      return Parts{BindFlat(total, tables * size), tables, size};
+    };
+    parts[0] = part(grads.dweight_q, args.maps, weight);
+    parts[1] = part(grads.dweight_k, args.maps, weight);
+    parts[2] = part(grads.dbias_q, args.maps, args.F);
+    parts[3] = part(grads.dbias_k, args.maps, args.F);
+    parts[4] = part(grads.dwindow_factor, args.heads, 1);
     for (Parts& part : parts) {
       if (part.total == nullptr) continue;
       Take(memory, wave * args.heads * part.size * sizeof(float), part.data);
@@ -183,10 +186,11 @@ void HybridAttentionBackward(const Context& ctx,
     }
     for (const Parts& part : plan.parts) {
       if (part.total == nullptr) continue;
-      ctx.pool->ParallelFor(H, [&](int64_t head, int) {
-        float* total = part.total + head * part.size;
-        for (int64_t slot = 0; slot < slots; ++slot) {
-          const float* from = part.at(slot, H, head);
+      const int64_t heads = H / part.tables;
+      ctx.pool->ParallelFor(part.tables, [&](int64_t table, int) {
+        float* total = part.total + table * part.size;
+        for (int64_t j = 0; j < slots * heads; ++j) {
+          const float* from = part.at(j / heads, H, table * heads + j % heads);
           for (int64_t i = 0; i < part.size; ++i) total[i] += from[i];
         }
       });

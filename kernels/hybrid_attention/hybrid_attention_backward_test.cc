@@ -39,17 +39,17 @@ struct Backward {
       grads.dv = dv.View(s.kv_heads, kSkip);
     }
     if (weights) {
-      const int64_t H = s.heads, D = s.D, F = s.F;
+      const int64_t H = s.heads, maps = p.maps(), D = s.D, F = s.F;
       const auto bind = [&](std::vector<float>& values, TensorView view) {
         values.assign(view.size(), initial);
         view.data = values.data();
         return view;
       };
       float none;
-      grads.dweight_q = bind(dweight_q, TensorView(&none, {H, D, F}));
-      grads.dweight_k = bind(dweight_k, TensorView(&none, {H, D, F}));
-      grads.dbias_q = bind(dbias_q, TensorView(&none, {H, F}));
-      grads.dbias_k = bind(dbias_k, TensorView(&none, {H, F}));
+      grads.dweight_q = bind(dweight_q, TensorView(&none, {maps, D, F}));
+      grads.dweight_k = bind(dweight_k, TensorView(&none, {maps, D, F}));
+      grads.dbias_q = bind(dbias_q, TensorView(&none, {maps, F}));
+      grads.dbias_k = bind(dbias_k, TensorView(&none, {maps, F}));
       grads.dwindow_factor = bind(dfactor, TensorView(&none, {H}));
     }
     HybridAttentionCotangent cotangent;

@@ -76,8 +76,9 @@ class Head {
   }
   std::vector<T> Project(const T* x, const T* weight, const T* bias) const {
     std::vector<T> z(args_.F);
-    FeatureProjection(args_.D, args_.F, x, weight + head_ * args_.D * args_.F,
-                      bias == nullptr ? nullptr : bias + head_ * args_.F,
+    const int64_t table = args_.map_of(head_);
+    FeatureProjection(args_.D, args_.F, x, weight + table * args_.D * args_.F,
+                      bias == nullptr ? nullptr : bias + table * args_.F,
                       z.data());
     return z;
   }
@@ -263,7 +264,7 @@ void HybridAttentionBackwardReference(
         for (int64_t f = 0; f < F; ++f) {
           dbias[f] += dz[f];
           for (int64_t d = 0; d < D; ++d) {
-            dx[d] += dz[f] * weight[(h * D + d) * F + f];
+            dx[d] += dz[f] * weight[(args.map_of(h) * D + d) * F + f];
             dweight[d * F + f] += x[d] * dz[f];
           }
         }

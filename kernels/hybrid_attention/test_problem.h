@@ -25,7 +25,8 @@ struct Shape {
   // Terms of (sequence, head), repeated as often as needed.
   std::vector<uint8_t> terms = {kHybridTerms};
   bool bias = false;
-  double score_size = 2;  // about the largest |s|
+  bool shared_map = false;  // one feature map for all heads
+  double score_size = 2;    // about the largest |s|
   uint64_t seed = 1;
 };
 
@@ -82,10 +83,10 @@ class Problem {
     v = Table(rows, Hkv * D + kSkip, 1, random_);
     dy = Table(rows, H * D + kSkip, 1, random_);
     const double weight = 2 / std::sqrt(D) / size;
-    weight_q = Table(H, D * shape.F, weight, random_);
-    weight_k = Table(H, D * shape.F, weight, random_);
-    bias_q = Table(H, shape.F, 0.5, random_);
-    bias_k = Table(H, shape.F, 0.5, random_);
+    weight_q = Table(maps(), D * shape.F, weight, random_);
+    weight_k = Table(maps(), D * shape.F, weight, random_);
+    bias_q = Table(maps(), shape.F, 0.5, random_);
+    bias_k = Table(maps(), shape.F, 0.5, random_);
     factor = Table(1, H, 2, random_);
     for (size_t i = 0; i < shape.lengths.size() * H; ++i) {
       terms.push_back(shape.terms[i % shape.terms.size()]);
@@ -93,6 +94,7 @@ class Problem {
   }
 
   int64_t sequences() const { return shape.lengths.size(); }
+  int64_t maps() const { return shape.shared_map ? 1 : shape.heads; }
   int64_t Fout() const {
     return FeatureMapOutputs(shape.config.feature_map, shape.F);
   }
@@ -103,11 +105,11 @@ class Problem {
     in.q = q.View(H, kSkip);
     in.k = k.View(shape.kv_heads, kSkip);
     in.v = v.View(shape.kv_heads, kSkip);
-    in.weight_q = TensorView(weight_q.values.data(), {H, D, F});
-    in.weight_k = TensorView(weight_k.values.data(), {H, D, F});
+    in.weight_q = TensorView(weight_q.values.data(), {maps(), D, F});
+    in.weight_k = TensorView(weight_k.values.data(), {maps(), D, F});
     if (shape.bias) {
-      in.bias_q = TensorView(bias_q.values.data(), {H, F});
-      in.bias_k = TensorView(bias_k.values.data(), {H, F});
+      in.bias_q = TensorView(bias_q.values.data(), {maps(), F});
+      in.bias_k = TensorView(bias_k.values.data(), {maps(), F});
     }
     in.window_factor = TensorView(factor.values.data(), {H});
     in.offsets = offsets.data();
@@ -125,7 +127,7 @@ class Problem {
     const double x = std::fmax(RowNorm(q, D), RowNorm(k, D));
     double column = 0;
     for (const Table* w : {&weight_q, &weight_k}) {
-      for (int64_t h = 0; h < shape.heads; ++h) {
+      for (int64_t h = 0; h < maps(); ++h) {
         for (int64_t f = 0; f < F; ++f) {
           double sum = 0;
           for (int64_t d = 0; d < D; ++d) {
@@ -190,6 +192,7 @@ struct ReferenceProblem {
     args.D = s.D;
     args.F = s.F;
     args.Fout = p.Fout();
+    args.maps = p.maps();
     args.rows = p.rows;
     args.sequences = p.sequences();
     args.offsets = p.offsets.data();
@@ -230,9 +233,9 @@ struct ReferenceGradients {
       : dq(args.rows * args.heads * args.D),
         dk(args.rows * args.kv_heads * args.D),
         dv(dk.size()),
-        dweight_q(args.heads * args.D * args.F),
+        dweight_q(args.maps * args.D * args.F),
         dweight_k(dweight_q.size()),
-        dbias_q(args.heads * args.F),
+        dbias_q(args.maps * args.F),
         dbias_k(dbias_q.size()),
         dfactor(args.heads) {
     const int64_t H = args.heads, D = args.D, F = args.F;
@@ -264,7 +267,7 @@ struct ReferenceGradients {
       dfactor[task.head] += factor;
       const auto add = [&](const std::vector<T>& part, std::vector<T>& total) {
         for (size_t j = 0; j < part.size(); ++j) {
-          total[task.head * part.size() + j] += part[j];
+          total[args.map_of(task.head) * part.size() + j] += part[j];
         }
       };
       add(weight, dweight_q);

@@ -71,6 +71,16 @@ inline std::vector<Shape> Shapes() {
   for (uint8_t terms : TermSets()) {
     add({90}, 2, 1, 16, 16, 16, 4, sliding).terms = {terms};
   }
+  // Every feature map, also one shared by all heads. The identity's weights
+  // cancel, so that no bound on their rounding bounds y's.
+  for (int kind = 0; kind < kFeatureMapKinds; ++kind) {
+    if (static_cast<FeatureMapKind>(kind) == FeatureMapKind::kIdentity)
+      continue;
+    Shape& s = add({75, 40}, 4, 2, 16, 24, 16, 4, sliding);
+    s.config.feature_map = static_cast<FeatureMapKind>(kind);
+    s.bias = true;
+    s.shared_map = kind % 2 == 0;
+  }
   // Scores so large that a shift by anything but the exact maximum would
   // overflow or lose the linear part's scale.
   add({100}, 2, 1, 64, 16, 16, 4, sliding).score_size = 80;
@@ -92,6 +102,7 @@ inline std::string Describe(const Shape& s) {
   put("S", s.config.sinks);
   put("terraced", s.config.window_kind == WindowKind::kTerraced);
   put("affine", s.config.affine);
+  put("map", static_cast<int>(s.config.feature_map));
   put("terms", s.terms.size() == 1 ? s.terms[0] : -1);
   return text;
 }
