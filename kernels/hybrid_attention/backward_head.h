@@ -16,10 +16,24 @@ inline void Fill(float* data, int64_t count) {
   for (int64_t i = 0; i < count; ++i) data[i] = 0;
 }
 
+inline BackwardArena AttentionBackwardArena(
+    const HybridAttentionArgs<float>& args, int64_t longest, void* memory) {
+  return {args, longest, Least(MaxLocalKeys(args.config), longest + kBlock),
+          memory};
+}
+
 // First key of the tile of the block of queries from q0 on: the state holds
 // the key blocks before it.
 inline int64_t TileBegin(const HeadPlan& plan, int64_t q0) {
   return plan.WindowBegin(q0) / kBlock * kBlock;
+}
+
+// gamma' = gamma (1 - gamma), and alpha' = -gamma' if alpha = 1 - gamma:
+// gamma dL/dgamma = -alpha dL/dalpha = -lambda, summed over the queries.
+inline void PutWindowFactor(const HeadPlan& plan, const BackwardTask& task,
+                            double lambda) {
+  *task.dwindow_factor =
+      static_cast<float>(-lambda * (plan.affine ? 1.0 : 1.0 - plan.gamma));
 }
 
 // First pass. Returns the number of key blocks whose features it computed.
@@ -73,13 +87,7 @@ inline int64_t BackwardQueries(const HeadPlan& plan, const BackwardTask& task,
     }
   }
   if (task.squared_error != nullptr) *task.squared_error = squared_error;
-  if (want.dfactor) {
-    // gamma' = gamma (1 - gamma), and alpha' = -gamma' if alpha = 1 - gamma:
-    // gamma dL/dgamma = -alpha dL/dalpha = -lambda.
-    const bool affine = plan.affine;
-    *task.dwindow_factor =
-        static_cast<float>(-lambda * (affine ? 1.0 : 1.0 - plan.gamma));
-  }
+  if (want.dfactor) PutWindowFactor(plan, task, lambda);
   return ready;
 }
 
@@ -140,6 +148,29 @@ inline void AddReverse(const HeadPlan& plan, const Wanted& want, int64_t begin,
   }
 }
 
+// From the gradient of the features of the key block from `begin` on to those
+// of the feature map and the keys.
+inline void FinishKeyBlock(const HeadPlan& plan, const BackwardTask& task,
+                           const Wanted& want, int64_t begin,
+                           BackwardArena& a) {
+  const int64_t end = Least(begin + kBlock, plan.end);
+  float* const dz = a.dphi_k + begin * plan.Fout;
+  const int lanes = LanesFor(end - begin);
+  plan.map->backward(plan.F, lanes, a.phi_k + begin * plan.Fout, dz);
+  const KeyRun run = plan.Keys(begin, end);
+  if (want.dweight_k) {
+    Gemm<Layout::kRows, Update::kAdd>(plan.F, plan.D, end - begin, dz, kBlock,
+                                      run.k, run.k_stride, a.dweight_k_t,
+                                      plan.D);
+  }
+  if (want.dbias_k) AddLanes(plan.F, lanes, dz, task.dbias_k);
+  if (want.dk) {
+    Gemm<Layout::kColumns, Update::kAdd>(end - begin, plan.D, plan.F, dz,
+                                         kBlock, a.weight_k_t, plan.D,
+                                         a.dk + begin * plan.D, plan.D);
+  }
+}
+
 // Second pass, over `ready` key blocks.
 inline void BackwardKeys(const HeadPlan& plan, const BackwardTask& task,
                          const Wanted& want, int64_t ready, BackwardArena& a) {
@@ -167,22 +198,7 @@ inline void BackwardKeys(const HeadPlan& plan, const BackwardTask& task,
       }
       if (!a.reverse.empty) AddReverse(plan, want, begin, end, a);
     }
-    if (!want.phi_k) continue;
-    float* const dz = a.dphi_k + begin * plan.Fout;
-    const int lanes = LanesFor(end - begin);
-    plan.map->backward(plan.F, lanes, a.phi_k + begin * plan.Fout, dz);
-    const KeyRun run = plan.Keys(begin, end);
-    if (want.dweight_k) {
-      Gemm<Layout::kRows, Update::kAdd>(plan.F, plan.D, end - begin, dz, kBlock,
-                                        run.k, run.k_stride, a.dweight_k_t,
-                                        plan.D);
-    }
-    if (want.dbias_k) AddLanes(plan.F, lanes, dz, task.dbias_k);
-    if (want.dk) {
-      Gemm<Layout::kColumns, Update::kAdd>(end - begin, plan.D, plan.F, dz,
-                                           kBlock, a.weight_k_t, plan.D,
-                                           a.dk + begin * plan.D, plan.D);
-    }
+    if (want.phi_k) FinishKeyBlock(plan, task, want, begin, a);
   }
 }
 
@@ -198,12 +214,9 @@ inline void PutRows(const float* from, int64_t rows, int64_t D, bool add,
   }
 }
 
-inline void BackwardHead(const HybridAttentionArgs<float>& args,
-                         const BackwardTask& task, int64_t longest,
-                         void* memory) {
-  const HeadPlan plan(args, task.sequence, task.head);
-  BackwardArena a(args, longest, memory);
-  const Wanted want(plan, task);
+// The sums of a task start at zero ...
+inline void StartSums(const HeadPlan& plan, const BackwardTask& task,
+                      const Wanted& want, BackwardArena& a) {
   const int64_t D = plan.D, F = plan.F;
   if (task.dbias_q != nullptr) Fill(task.dbias_q, F);
   if (task.dbias_k != nullptr) Fill(task.dbias_k, F);
@@ -214,22 +227,34 @@ inline void BackwardHead(const HybridAttentionArgs<float>& args,
   if (want.dweight_k) Fill(a.dweight_k_t, F * D);
   if (want.dq && want.phi_q) Transpose(D, F, plan.weight_q, F, a.weight_q_t, D);
   if (want.dk && want.phi_k) Transpose(D, F, plan.weight_k, F, a.weight_k_t, D);
+}
 
-  const int64_t ready = BackwardQueries(plan, task, want, a);
-  BackwardKeys(plan, task, want, ready, a);
-
+// ... and go where the task wants them.
+inline void PutSums(const HeadPlan& plan, const BackwardTask& task,
+                    const Wanted& want, BackwardArena& a) {
+  const int64_t D = plan.D, F = plan.F;
   if (want.dk) PutRows(a.dk, plan.end, D, task.add_kv, task.dk_row, task.dk);
   if (want.dv) PutRows(a.dv, plan.end, D, task.add_kv, task.dv_row, task.dv);
-  if (want.dweight_q) {
-    Transpose(F, D, a.dweight_q_t, D, task.dweight_q, F);
-  } else if (task.dweight_q != nullptr) {
-    Fill(task.dweight_q, D * F);
-  }
-  if (want.dweight_k) {
-    Transpose(F, D, a.dweight_k_t, D, task.dweight_k, F);
-  } else if (task.dweight_k != nullptr) {
-    Fill(task.dweight_k, D * F);
-  }
+  const auto put_weight = [&](bool wanted, const float* from, float* to) {
+    if (wanted) {
+      Transpose(F, D, from, D, to, F);
+    } else if (to != nullptr) {
+      Fill(to, D * F);
+    }
+  };
+  put_weight(want.dweight_q, a.dweight_q_t, task.dweight_q);
+  put_weight(want.dweight_k, a.dweight_k_t, task.dweight_k);
+}
+
+inline void BackwardHead(const HybridAttentionArgs<float>& args,
+                         const BackwardTask& task, void* memory) {
+  const HeadPlan plan(args, task.sequence, task.head);
+  BackwardArena a = AttentionBackwardArena(args, plan.end, memory);
+  const Wanted want(plan, task);
+  StartSums(plan, task, want, a);
+  const int64_t ready = BackwardQueries(plan, task, want, a);
+  BackwardKeys(plan, task, want, ready, a);
+  PutSums(plan, task, want, a);
 }
 
 }  // namespace caracal::kernels::CARACAL_SIMD_NS

@@ -46,8 +46,9 @@ struct Wanted {
 
 // Memory of the pass over a (sequence, head), all sizes in floats.
 struct BackwardArena {
+  // `local_keys`: of a tile, at most, far sinks apart.
   BackwardArena(const HybridAttentionArgs<float>& args, int64_t longest,
-                void* memory);
+                int64_t local_keys, void* memory);
 
   Arena arena;
   BlockForward fwd;
@@ -76,9 +77,9 @@ struct BackwardArena {
 };
 
 inline BackwardArena::BackwardArena(const HybridAttentionArgs<float>& args,
-                                    int64_t longest, void* memory)
-    : arena(memory),
-      fwd(args, Least(MaxLocalKeys(args.config), longest + kBlock), arena) {
+                                    int64_t longest, int64_t local_keys,
+                                    void* memory)
+    : arena(memory), fwd(args, local_keys, arena) {
   const int64_t D = args.D, F = args.F, Fout = args.Fout;
   const int64_t rows = (longest + kBlock - 1) / kBlock * kBlock;
   phi_q = arena.Floats(rows * Fout);

@@ -1,11 +1,11 @@
 // Backward: who computes which part of the gradients, and in which order the
-// parts are summed. The order is fixed by (sequence, head), so the number of
-// threads changes no bit.
+// parts are summed.
 #include <algorithm>
 
 #include "kernels/common/dispatch.h"
 #include "kernels/common/grouped_heads.h"
 #include "kernels/hybrid_attention/bind_args.h"
+#include "kernels/hybrid_attention/gradient_parts.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 #include "kernels/hybrid_attention/hybrid_attention_ref.h"
 #include "kernels/hybrid_attention/hybrid_attention_simd.h"
@@ -16,35 +16,20 @@ namespace {
 using Args = HybridAttentionArgs<float>;
 using Task = HybridAttentionBackwardTask<float>;
 
-// Sequences whose parts of the weight gradients exist at the same time.
-constexpr int64_t kWave = 16;
-
 const HybridAttentionVersion& Version() {
   return ForCurrentIsa(kHybridAttentionReference, avx2::kHybridAttentionVersion,
                        avx512::kHybridAttentionVersion);
 }
 
-constexpr size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-// One parameter's parts, [wave sequences, H, size].
-struct Parts {
-  // [tables, size], the caller's; null: not wanted. One table: of all heads.
-  float* total = nullptr;
-  int64_t tables = 0, size = 0;
-  float* data = nullptr;
-
-  float* at(int64_t slot, int64_t heads, int64_t head) const {
-    return total == nullptr ? nullptr : data + (slot * heads + head) * size;
-  }
-};
-
 // How a call is cut up, and where its workspace goes.
 struct Plan {
   Plan(const Context& ctx, const Args& args,
        const HybridAttentionGradients& grads, int64_t longest, void* memory)
-      : wave(std::min(kWave, args.sequences)),
+      : wave(std::min(kGradientWave, args.sequences)),
         wants_kv(grads.dk.defined() || grads.dv.defined()),
-        arena(Version().backward_arena(args, longest)) {
+        arena(Version().backward_arena(args, longest)),
+        carver(memory),
+        parts(args, grads, wave, carver) {
     const int64_t group = args.heads / args.kv_heads;
     const int64_t tasks = wave * args.kv_heads, threads = ctx.pool->threads();
     // A task takes all query heads of a key head, which then share dk and dv,
@@ -52,49 +37,29 @@ struct Plan {
     split = wants_kv && SplitGroups(tasks, group, threads);
     heads_per_task = wants_kv && !split ? group : 1;
 
-    Take(memory, threads * arena, arenas);
-    const int64_t weight = args.D * args.F;
-    const auto part = [&](TensorView total, int64_t tables, int64_t size) {
-      return Parts{BindFlat(total, tables * size), tables, size};
-    };
-    parts[0] = part(grads.dweight_q, args.maps, weight);
-    parts[1] = part(grads.dweight_k, args.maps, weight);
-    parts[2] = part(grads.dbias_q, args.maps, args.F);
-    parts[3] = part(grads.dbias_k, args.maps, args.F);
-    parts[4] = part(grads.dwindow_factor, args.heads, 1);
-    for (Parts& part : parts) {
-      if (part.total == nullptr) continue;
-      Take(memory, wave * args.heads * part.size * sizeof(float), part.data);
-    }
-    Take(memory, wave * args.heads * sizeof(double), squared_error);
+    carver.Take(threads * arena, arenas);
+    carver.Take(wave * args.heads * sizeof(double), squared_error);
     if (!split) return;
     for (int64_t i = 0; i < args.sequences; i += wave) {
       const int64_t last = std::min(i + wave, args.sequences);
       wave_rows = std::max(wave_rows, args.offsets[last] - args.offsets[i]);
     }
     const size_t bytes = args.heads * wave_rows * args.D * sizeof(float);
-    if (grads.dk.defined()) Take(memory, bytes, dk);
-    if (grads.dv.defined()) Take(memory, bytes, dv);
-  }
-
-  template <typename T>
-  void Take(void* memory, size_t size, T*& pointer) {
-    // Pointers are not dereferenced when only the size is asked for.
-    pointer = reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(memory) + bytes);
-    bytes += Aligned(size);
+    if (grads.dk.defined()) carver.Take(bytes, dk);
+    if (grads.dv.defined()) carver.Take(bytes, dv);
   }
 
   int64_t wave;
   bool wants_kv, split = false;
   int64_t heads_per_task = 1;
   size_t arena;
+  WorkspaceCarver carver;
+  GradientParts parts;
   char* arenas = nullptr;
-  Parts parts[5];
   double* squared_error = nullptr;  // [wave, H]
   float* dk = nullptr;              // [H, wave_rows, D], if split
   float* dv = nullptr;
   int64_t wave_rows = 0;
-  size_t bytes = 0;
 };
 
 }  // namespace
@@ -103,7 +68,7 @@ size_t HybridAttentionBackwardWorkspaceBytes(
     const Context& ctx, const HybridAttentionConfig& config,
     const HybridAttentionInputs& in, const HybridAttentionGradients& grads) {
   const Args args = BindInputs(config, in);
-  return Plan(ctx, args, grads, LongestSequence(in), nullptr).bytes;
+  return Plan(ctx, args, grads, LongestSequence(in), nullptr).carver.used();
 }
 
 void HybridAttentionBackward(const Context& ctx,
@@ -115,8 +80,8 @@ void HybridAttentionBackward(const Context& ctx,
   const Args args = BindInputs(config, in);
   const int64_t H = args.heads, group = H / args.kv_heads;
   const Plan plan(ctx, args, grads, LongestSequence(in), workspace.data);
-  CARACAL_CHECK(workspace.bytes >= plan.bytes)
-      << workspace.bytes << " of " << plan.bytes;
+  CARACAL_CHECK(workspace.bytes >= plan.carver.used())
+      << workspace.bytes << " of " << plan.carver.used();
   CARACAL_CHECK(cotangent.dy.defined() != cotangent.target.defined());
 
   Task common;
@@ -153,11 +118,7 @@ void HybridAttentionBackward(const Context& ctx,
       task.dv_row = dv.row;
       task.add_kv = head % group != 0;
     }
-    task.dweight_q = plan.parts[0].at(slot, H, head);
-    task.dweight_k = plan.parts[1].at(slot, H, head);
-    task.dbias_q = plan.parts[2].at(slot, H, head);
-    task.dbias_k = plan.parts[3].at(slot, H, head);
-    task.dwindow_factor = plan.parts[4].at(slot, H, head);
+    plan.parts.Assign(slot, head, task);
     if (wants_error) {
       task.squared_error = plan.squared_error + slot * H + head;
     }
@@ -184,17 +145,7 @@ void HybridAttentionBackward(const Context& ctx,
       ReduceGroups(*ctx.pool, plan.dv, plan.wave_rows, H, group, rows, args.D,
                    row, dv);
     }
-    for (const Parts& part : plan.parts) {
-      if (part.total == nullptr) continue;
-      const int64_t heads = H / part.tables;
-      ctx.pool->ParallelFor(part.tables, [&](int64_t table, int) {
-        float* total = part.total + table * part.size;
-        for (int64_t j = 0; j < slots * heads; ++j) {
-          const float* from = part.at(j / heads, H, table * heads + j % heads);
-          for (int64_t i = 0; i < part.size; ++i) total[i] += from[i];
-        }
-      });
-    }
+    plan.parts.Add(*ctx.pool, slots);
     for (int64_t i = 0; wants_error && i < slots * H; ++i) {
       squared_error += plan.squared_error[i];
     }

@@ -13,7 +13,7 @@ size_t ForwardArenaBytes(const HybridAttentionArgs<float>& args, int64_t) {
 
 size_t BackwardArenaBytes(const HybridAttentionArgs<float>& args,
                           int64_t longest) {
-  return BackwardArena(args, longest, nullptr).arena.used();
+  return AttentionBackwardArena(args, longest, nullptr).arena.used();
 }
 
 void Forward(const HybridAttentionArgs<float>& args, int64_t sequence,
@@ -30,7 +30,7 @@ void Forward(const HybridAttentionArgs<float>& args, int64_t sequence,
 
 void Backward(const HybridAttentionArgs<float>& args, const BackwardTask& task,
               void* memory) {
-  BackwardHead(args, task, args.length(task.sequence), memory);
+  BackwardHead(args, task, memory);
 }
 
 }  // namespace
