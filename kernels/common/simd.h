@@ -78,6 +78,8 @@ inline Vec SelectOrZero(Mask mask, Vec a) {
 inline Vec ScaleByPowerOf2(Vec a, Vec n) {
   return {_mm512_scalef_ps(a.v, n.v)};
 }
+// a = m 2^n with m in [1, 2), for positive normal a. Returns n.
+inline Vec Exponent(Vec a) { return {_mm512_getexp_ps(a.v)}; }
 
 #else
 
@@ -170,6 +172,11 @@ inline Vec ScaleByPowerOf2(Vec a, Vec n) {
       _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23));
   return {_mm256_mul_ps(_mm256_mul_ps(a.v, f1), f2)};
 }
+// a = m 2^n with m in [1, 2), for positive normal a. Returns n.
+inline Vec Exponent(Vec a) {
+  const __m256i biased = _mm256_srli_epi32(_mm256_castps_si256(a.v), 23);
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(biased, _mm256_set1_epi32(127)))};
+}
 
 #endif
 
@@ -196,6 +203,25 @@ inline Vec Exp(Vec x) {
   p = Fma(p, r, Set(1.0f));
   p = Fma(p, r, Set(1.0f));
   return ScaleByPowerOf2(p, n);
+}
+
+// log x within 4 ulp of max(1, |log x|), for positive normal x.
+// x = m 2^n with m in [sqrt(1/2), sqrt(2)); log m = 2 atanh((m - 1) / (m + 1))
+// by its odd series, whose next term is below 2^-26.
+inline Vec Log(Vec x) {
+  Vec n = Exponent(x);
+  Vec m = ScaleByPowerOf2(x, Zero() - n);
+  const Mask large = Greater(m, Set(1.41421356f));
+  m = Select(large, m * Set(0.5f), m);
+  n = n + SelectOrZero(large, Set(1.0f));
+  const Vec t = (m - Set(1.0f)) / (m + Set(1.0f));
+  const Vec t2 = t * t;
+  Vec p = Set(2.0f / 9);
+  p = Fma(p, t2, Set(2.0f / 7));
+  p = Fma(p, t2, Set(2.0f / 5));
+  p = Fma(p, t2, Set(2.0f / 3));
+  p = Fma(p, t2, Set(2.0f));
+  return Fma(n, Set(0.693147180559945f), p * t);
 }
 
 }  // namespace caracal::CARACAL_SIMD_NS

@@ -294,6 +294,26 @@ inline void AddLanes(int64_t F, int lanes, const float* dz, float* dbias) {
   }
 }
 
+// From the gradient of phi_left, which it turns into dz, to those of the
+// feature map.
+inline void FinishQueryBlock(const HeadPlan& plan, const QueryBlock& block,
+                             const BackwardTask& task, const Wanted& want,
+                             BackwardArena& a) {
+  if (plan.alpha != 1.0f) {
+    const Vec alpha = Set(plan.alpha);
+    for (int64_t i = 0; i < plan.Fout * kBlock; i += Vec::kLanes) {
+      Store(a.dphi_q + i, alpha * Load(a.dphi_q + i));
+    }
+  }
+  plan.map->backward(plan.F, block.lanes, a.fwd.phi_q, a.dphi_q);
+  if (want.dweight_q) {
+    Gemm<Layout::kRows, Update::kAdd>(plan.F, plan.D, block.count, a.dphi_q,
+                                      kBlock, plan.q + block.q0 * plan.q_stride,
+                                      plan.q_stride, a.dweight_q_t, plan.D);
+  }
+  if (want.dbias_q) AddLanes(plan.F, block.lanes, a.dphi_q, task.dbias_q);
+}
+
 // From g on: all gradients of the block's queries, and what it adds to the
 // keys of its tile. Returns the sum of lambda.
 inline float RunBlockBackward(const HeadPlan& plan, const QueryBlock& block,
@@ -313,19 +333,7 @@ inline float RunBlockBackward(const HeadPlan& plan, const QueryBlock& block,
   if (want.phi_q && linear) {
     lambda = QueryFeatureGradient(plan, block, a);
     if (want.softmax) AddRowMaxGradient(plan, block, a);
-    if (plan.alpha != 1.0f) {
-      const Vec alpha = Set(plan.alpha);
-      for (int64_t i = 0; i < plan.Fout * kBlock; i += Vec::kLanes) {
-        Store(a.dphi_q + i, alpha * Load(a.dphi_q + i));
-      }
-    }
-    plan.map->backward(plan.F, block.lanes, a.fwd.phi_q, a.dphi_q);
-    if (want.dweight_q) {
-      Gemm<Layout::kRows, Update::kAdd>(plan.F, plan.D, block.count, a.dphi_q,
-                                        kBlock, q, plan.q_stride, a.dweight_q_t,
-                                        plan.D);
-    }
-    if (want.dbias_q) AddLanes(plan.F, block.lanes, a.dphi_q, task.dbias_q);
+    FinishQueryBlock(plan, block, task, want, a);
   }
   if (want.phi_k && linear) KeyFeatureGradient(plan, block, a);
   if (want.dq) {
