@@ -18,19 +18,36 @@ void SelectRopePairs(int64_t dim, int64_t features, float* weight) {
   }
 }
 
+// All heads of a layer, by the definition of flash-linear-attention's layer.
+bool SharesFeatureMap(const StudentConfig& config) {
+  return config.attention.feature_map == kernels::FeatureMapKind::kHedgehogFla;
+}
+
 }  // namespace
 
 Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
     : shape_(shape), config_(config), layers_(shape.layers) {
   const int64_t h = shape.heads, d = shape.head_dim, f = config.features;
   const int64_t r = config.lora.rank;
+  const int64_t maps = SharesFeatureMap(config) ? 1 : h;
   for (int64_t i = 0; i < shape.layers; ++i) {
     Layer& layer = layers_[i];
     const std::string prefix = absl::StrCat("layers.", i, ".");
-    layer.feature_map_q = store_.Add(prefix + "feature_map_q",
-                                     ParameterGroup::kFeatureMap, {h, d, f});
-    layer.feature_map_k = store_.Add(prefix + "feature_map_k",
-                                     ParameterGroup::kFeatureMap, {h, d, f});
+    constexpr ParameterGroup kMaps = ParameterGroup::kFeatureMap;
+    const auto add = [&](const char* name,
+                         std::initializer_list<int64_t> shape) {
+      return store_.Add(prefix + name, kMaps, shape);
+    };
+    layer.feature_map_q = add("feature_map_q", {maps, d, f});
+    layer.feature_map_k = config.tied_features
+                              ? layer.feature_map_q
+                              : add("feature_map_k", {maps, d, f});
+    if (config.feature_bias) {
+      layer.bias_q = add("feature_map_q_bias", {maps, f});
+      layer.bias_k = config.tied_features
+                         ? layer.bias_q
+                         : add("feature_map_k_bias", {maps, f});
+    }
     layer.window_factor = store_.Add(prefix + "window_factor",
                                      ParameterGroup::kWindowFactor, {h});
     for (int p = 0; p < kProjections; ++p) {
@@ -46,35 +63,47 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
   store_.Allocate();
 }
 
+void Adapters::DrawFeatureMap(uint64_t seed, int64_t layer, uint64_t tensor,
+                              TensorView weight) const {
+  const int64_t maps = weight.shape[0], d = shape_.head_dim;
+  const int64_t f = config_.features;
+  const float scale = 1 / std::sqrt(static_cast<float>(d));
+  for (int64_t h = 0; h < maps; ++h) {
+    const int64_t head = SharesFeatureMap(config_) ? 0 : shape_.first_head + h;
+    const RandomStream draw({.seed = seed,
+                             .purpose = RandomPurpose::kFeatureMapInit,
+                             .step = tensor,
+                             .sample = static_cast<uint64_t>(head),
+                             .layer = static_cast<uint64_t>(layer)});
+    float* w = weight.f32() + h * d * f;
+    if (config_.kaiming_features) {
+      // fan_in = D: bound = 1 / sqrt(D).
+      for (int64_t i = 0; i < d * f; ++i) {
+        w[i] = scale * (2 * draw.Uniform(i) - 1);
+      }
+      continue;
+    }
+    if (f < d) {
+      SelectRopePairs(d, f, w);
+      continue;
+    }
+    for (int64_t row = 0; row < d; ++row) {
+      for (int64_t col = 0; col < f; ++col) {
+        w[row * f + col] = col < d ? static_cast<float>(row == col)
+                                   : scale * draw.Normal(row * f + col);
+      }
+    }
+  }
+}
+
 void Adapters::Initialize(uint64_t seed) {
-  const int64_t d = shape_.head_dim, f = config_.features;
   const float gamma = config_.gamma_init;
   const float window_factor = std::log(gamma / (1 - gamma));
   for (int64_t i = 0; i < shape_.layers; ++i) {
     const Layer& layer = layers_[i];
-    for (const int index : {layer.feature_map_q, layer.feature_map_k}) {
-      const Parameter& p = store_[index];
-      const uint64_t tensor = index == layer.feature_map_q ? 0 : 1;
-      for (int64_t h = 0; h < shape_.heads; ++h) {
-        const RandomStream normal(
-            {.seed = seed,
-             .purpose = RandomPurpose::kFeatureMapInit,
-             .step = tensor,
-             .sample = static_cast<uint64_t>(shape_.first_head + h),
-             .layer = static_cast<uint64_t>(i)});
-        float* w = p.value.f32() + h * d * f;
-        if (f < d) {
-          SelectRopePairs(d, f, w);
-          continue;
-        }
-        for (int64_t row = 0; row < d; ++row) {
-          for (int64_t col = 0; col < f; ++col) {
-            w[row * f + col] = col < d ? static_cast<float>(row == col)
-                                       : normal.Normal(row * f + col) /
-                                             std::sqrt(static_cast<float>(d));
-          }
-        }
-      }
+    DrawFeatureMap(seed, i, 0, feature_map_q(i).value);
+    if (!config_.tied_features) {
+      DrawFeatureMap(seed, i, 1, feature_map_k(i).value);
     }
     const Parameter& w = store_[layer.window_factor];
     for (int64_t h = 0; h < shape_.heads; ++h) {

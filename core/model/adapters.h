@@ -31,7 +31,16 @@ struct LoraConfig {
 // ranges: proto/job.proto.
 struct StudentConfig {
   kernels::HybridAttentionConfig attention;
-  int64_t features = 64;  // F
+  int64_t features = 64;       // F
+  bool feature_bias = false;   // the maps have one
+  bool tied_features = false;  // queries and keys share their map
+  bool kaiming_features = false;
+  // Layers kept as plain softmax attention, [layers], or empty: none. They
+  // have adapters like the others, of which only LoRA is used.
+  std::vector<bool> softmax_layers;
+  bool IsSoftmaxLayer(int64_t layer) const {
+    return !softmax_layers.empty() && softmax_layers[layer];
+  }
   float gamma_init = 0.1f;
   LoraConfig lora;
 };
@@ -46,14 +55,18 @@ struct AdapterShape {
 
 // Owns the trained parameters and hands each layer its views. Names:
 //   layers.{i}.feature_map_{q,k} [H, D, F]   layers.{i}.window_factor [H]
+//   layers.{i}.feature_map_{q,k}_bias [H, F]
 //   layers.{i}.lora.{q,k,v,o,...}.A [r, in], .B [out, r]
+// `hedgehog_fla` has one map for all heads: 1 instead of H. Tied maps are
+// feature_map_q alone.
 class Adapters {
  public:
   Adapters(const AdapterShape& shape, const StudentConfig& config);
 
   // Feature maps: identity for F = D; F > D: surplus columns normal(0,
-  // 1/sqrt(D)); F < D: whole RoPE pairs (i, i + D/2) spread evenly. Window
-  // factors: logit(gamma_init). LoRA: A kaiming-uniform(a = sqrt 5), B zero.
+  // 1/sqrt(D)); F < D: whole RoPE pairs (i, i + D/2) spread evenly; or all of
+  // them kaiming-uniform(a = sqrt 5). Biases: 0. Window factors:
+  // logit(gamma_init). LoRA: A kaiming-uniform(a = sqrt 5), B zero.
   // Draws are keyed by (seed, layer, tensor), so every layout draws the same.
   void Initialize(uint64_t seed);
 
@@ -72,6 +85,13 @@ class Adapters {
   const Parameter& feature_map_k(int layer) const {
     return store_[layers_[layer].feature_map_k];
   }
+  // Undefined views when there is no bias.
+  const Parameter& feature_bias_q(int layer) const {
+    return BiasAt(layers_[layer].bias_q);
+  }
+  const Parameter& feature_bias_k(int layer) const {
+    return BiasAt(layers_[layer].bias_k);
+  }
   const Parameter& window_factor(int layer) const {
     return store_[layers_[layer].window_factor];
   }
@@ -85,12 +105,20 @@ class Adapters {
  private:
   struct Layer {
     int feature_map_q, feature_map_k, window_factor;
+    int bias_q = -1, bias_k = -1;                  // -1: none
     std::array<int, kProjections> lora_a, lora_b;  // -1: none
   };
+
+  const Parameter& BiasAt(int index) const {
+    return index < 0 ? no_bias_ : store_[index];
+  }
+  void DrawFeatureMap(uint64_t seed, int64_t layer, uint64_t tensor,
+                      TensorView weight) const;
 
   AdapterShape shape_;
   StudentConfig config_;
   ParameterStore store_;
+  Parameter no_bias_;
   std::vector<Layer> layers_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/model/ops/attention.h"
 #include "kernels/causal_attention/causal_attention.h"
 
 namespace caracal {
@@ -103,9 +104,7 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   in.q = rows.q;
   in.k = rows.k;
   in.v = rows.v;
-  in.weight_q = layer.adapters->feature_map_q(layer.layer).value;
-  in.weight_k = layer.adapters->feature_map_k(layer.layer).value;
-  in.window_factor = layer.adapters->window_factor(layer.layer).value;
+  BindFeatureMaps(layer, &in);
   in.offsets = offsets;
   in.sequences = 1;
   in.terms = terms;

@@ -4,20 +4,21 @@
 
 namespace caracal {
 
-BatchBuffer::BatchBuffer(int64_t capacity, int64_t seq_len)
+BatchBuffer::BatchBuffer(int64_t capacity, int64_t seq_len,
+                         bool reset_at_document)
     : capacity_(capacity),
       seq_len_(seq_len),
+      reset_at_document_(reset_at_document),
       tokens_(capacity * seq_len),
       targets_(capacity * seq_len),
       positions_(capacity * seq_len),
       mask_(capacity * seq_len),
-      offsets_(capacity + 1) {
-  for (int64_t r = 0; r < capacity; ++r) {
-    for (int64_t t = 0; t < seq_len; ++t) {
-      positions_[r * seq_len + t] = static_cast<int32_t>(t);
-    }
-  }
-  for (int64_t r = 0; r <= capacity; ++r) offsets_[r] = r * seq_len;
+      first_sequence_(capacity + 1) {
+  // At most one document a token.
+  const int64_t most = reset_at_document ? capacity * seq_len : capacity;
+  starts_.reserve(most);
+  offsets_.reserve(most + 1);
+  samples_.reserve(most);
 }
 
 absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
@@ -26,11 +27,14 @@ absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
   const int64_t row_length = dataset.seq_len() + 1;
   row_tokens_.resize(row_length);
   row_mask_.resize(row_length);
+  if (reset_at_document_) row_document_.resize(row_length);
   count_ = count;
   unmasked_ = 0;
+  starts_.clear();
   for (int64_t r = 0; r < count; ++r) {
     RETURN_IF_ERROR(dataset.ReadRow(row_of(r), absl::MakeSpan(row_tokens_),
-                                    absl::MakeSpan(row_mask_), {}));
+                                    absl::MakeSpan(row_mask_),
+                                    absl::MakeSpan(row_document_)));
     for (int64_t t = 0; t < seq_len_; ++t) {
       const int64_t i = r * seq_len_ + t;
       tokens_[i] = row_tokens_[t];
@@ -38,16 +42,42 @@ absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
       mask_[i] = row_mask_[t + 1] != 0;
       unmasked_ += mask_[i];
     }
+    FindDocuments(r);
   }
+  first_sequence_[count] = starts_.size();
   return absl::OkStatus();
+}
+
+void BatchBuffer::FindDocuments(int64_t row) {
+  first_sequence_[row] = starts_.size();
+  int32_t position = 0;
+  for (int64_t t = 0; t < seq_len_; ++t, ++position) {
+    const bool starts = t == 0 || (reset_at_document_ &&
+                                   row_document_[t] != row_document_[t - 1]);
+    if (starts) {
+      starts_.push_back(row * seq_len_ + t);
+      position = 0;
+    }
+    positions_[row * seq_len_ + t] = position;
+  }
 }
 
 TokenBatch BatchBuffer::Rows(int64_t begin, int64_t count) {
   CARACAL_CHECK(begin + count <= count_) << begin << " + " << count;
   const int64_t n = count * seq_len_, first = begin * seq_len_;
+  offsets_.clear();
+  samples_.clear();
+  for (int64_t r = begin; r < begin + count; ++r) {
+    for (int64_t s = first_sequence_[r]; s < first_sequence_[r + 1]; ++s) {
+      offsets_.push_back(starts_[s] - first);
+      samples_.push_back(static_cast<int32_t>(r - begin));
+    }
+  }
   TokenBatch batch;
-  batch.sequences = count;
-  batch.offsets = offsets_.data();  // Rows are equally long.
+  batch.sequences = static_cast<int64_t>(offsets_.size());
+  offsets_.push_back(n);
+  batch.offsets = offsets_.data();
+  batch.samples = samples_.data();
   batch.tokens = TensorView(tokens_.data() + first, {n});
   batch.targets = TensorView(targets_.data() + first, {n});
   batch.positions = TensorView(positions_.data() + first, {n});

@@ -16,7 +16,10 @@ namespace caracal {
 // again every step without allocating.
 class BatchBuffer {
  public:
-  BatchBuffer(int64_t capacity, int64_t seq_len);
+  // With `reset_at_document` each document of a row is a sequence of its own:
+  // attention, state, sinks and positions start afresh there.
+  BatchBuffer(int64_t capacity, int64_t seq_len,
+              bool reset_at_document = false);
 
   // Reads rows row_of(0) ... row_of(count - 1) of the dataset. Errors name the
   // file and the row.
@@ -30,18 +33,29 @@ class BatchBuffer {
   // [count * T], 1 where the target counts.
   const uint8_t* mask() const { return mask_.data(); }
 
+  // Position of each token in its sequence, [count * T].
+  const int32_t* positions() const { return positions_.data(); }
+
   // Rows [begin, begin + count) as a batch; its first row is token
   // begin * T of the buffer. Valid until the next call.
   TokenBatch Rows(int64_t begin, int64_t count);
 
  private:
+  void FindDocuments(int64_t row);
+
   int64_t capacity_, seq_len_;
+  bool reset_at_document_;
   int64_t count_ = 0, unmasked_ = 0;
   std::vector<int32_t> row_tokens_;  // [T + 1], of the row being read
   std::vector<uint8_t> row_mask_;
+  std::vector<int64_t> row_document_;
   std::vector<int32_t> tokens_, targets_, positions_;
   std::vector<uint8_t> mask_;
-  std::vector<int64_t> offsets_;
+  // Sequences of the whole buffer: the token each starts at, and its row.
+  std::vector<int64_t> starts_;
+  std::vector<int64_t> first_sequence_;  // [capacity + 1], of each row
+  std::vector<int64_t> offsets_;         // of the last batch
+  std::vector<int32_t> samples_;         // likewise
 };
 
 }  // namespace caracal

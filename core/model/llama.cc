@@ -1,10 +1,26 @@
 #include "core/model/llama.h"
 
-#include "core/model/ops/attention.h"
 #include "core/model/ops/layer.h"
 #include "core/model/ops/lm_loss.h"
 
 namespace caracal {
+
+void Llama::Plan(const TokenBatch& batch, ComponentMode mode,
+                 ModePlan* plan) const {
+  plan->set_softmax_layers(SoftmaxLayers());
+  plan->SetAll(layers(), batch.sequences, heads(), mode);
+}
+
+void Llama::PlanTerms(const TokenBatch& batch, uint8_t terms,
+                      ModePlan* plan) const {
+  plan->set_softmax_layers(SoftmaxLayers());
+  plan->SetAllTerms(layers(), batch.sequences, heads(), terms);
+}
+
+const std::vector<bool>* Llama::SoftmaxLayers() const {
+  const std::vector<bool>& kept = adapters_->config().softmax_layers;
+  return kept.empty() ? nullptr : &kept;
+}
 
 TensorView Llama::Hidden(Execution& exec, const TokenBatch& batch,
                          const ModePlan& plan,
@@ -37,17 +53,18 @@ void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
 }
 
 void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
-                         uint8_t terms, float scale,
-                         double* squared_error) const {
+                         const TransferObjective& objective,
+                         TransferSums* sums) const {
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
   Variable* x = Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     ArenaScope scratch(exec.arena);
     const LayerContext layer = Layer(i, /*lora=*/false);
     Variable* qkv = ProjectQkv(exec, layer, batch, x);
-    TransferLoss loss{.terms = terms, .scale = scale, .squared_error = 0};
-    Variable* y = TransferAttention(exec, layer, batch, qkv, &loss);
-    squared_error[i] += loss.squared_error;
+    Variable* y =
+        adapters_->config().IsSoftmaxLayer(i)
+            ? TeacherAttention(exec, layer, batch, qkv)
+            : TransferAttention(exec, layer, batch, objective, qkv, &sums[i]);
     if (i + 1 == layers()) break;  // Nobody reads the last layer's output.
     ProjectOutput(exec, layer, y, x);
     Mlp(exec, layer, x);

@@ -10,6 +10,7 @@
 #include "core/model/attention_statistics.h"
 #include "core/model/llama_weights.h"
 #include "core/model/mode_plan.h"
+#include "core/model/ops/attention.h"
 #include "core/model/ops/layer.h"
 #include "core/model/token_batch.h"
 #include "core/tape/tape.h"
@@ -29,6 +30,11 @@ class Llama {
   int64_t layers() const { return weights_->config.layers; }
   int64_t heads() const { return weights_->heads.size(); }
 
+  // Every layer and sequence in one mode (layers kept as softmax apart), or
+  // with one set of kernels::Terms, adapters on.
+  void Plan(const TokenBatch& batch, ComponentMode mode, ModePlan* plan) const;
+  void PlanTerms(const TokenBatch& batch, uint8_t terms, ModePlan* plan) const;
+
   // -log p(target) of each row, in the plan's modes. `nll` [rows]; `argmax`
   // int32 [rows] and `statistics` are optional (undefined, null).
   void Evaluate(Execution& exec, const TokenBatch& batch, const ModePlan& plan,
@@ -40,12 +46,12 @@ class Llama {
                     const ModePlan& plan,
                     AttentionStatistics* statistics) const;
 
-  // One micro-batch of attention transfer: adds the gradients of
-  //   scale / 2 * sum_{layers, rows, H, D} (y_student - y_teacher)^2
-  // to the feature maps' (and window factors') gradients, and each layer's
-  // squared error to squared_error[layer]. `terms`: the student's mode.
-  void TransferStep(Execution& exec, const TokenBatch& batch, uint8_t terms,
-                    float scale, double* squared_error) const;
+  // One micro-batch of attention transfer: adds the objective's gradients to
+  // those of the feature maps (and window factors), and each layer's sums to
+  // sums[layer]. Layers kept as softmax learn nothing.
+  void TransferStep(Execution& exec, const TokenBatch& batch,
+                    const TransferObjective& objective,
+                    TransferSums* sums) const;
 
   // One micro-batch of fine-tuning: gradients of sum_r row_weight[r] nll[r]
   // are added to those of the trained parameters. exec.tape must be set;
@@ -55,6 +61,7 @@ class Llama {
                     TensorView nll) const;
 
  private:
+  const std::vector<bool>* SoftmaxLayers() const;
   LayerContext Layer(int layer, bool lora) const {
     return {weights_, adapters_, layer, lora};
   }

@@ -1,5 +1,7 @@
 #include "core/model/mode_plan.h"
 
+#include <algorithm>
+
 #include "kernels/common/check.h"
 
 namespace caracal {
@@ -13,6 +15,15 @@ void ModePlan::SetAll(int64_t layers, int64_t sequences, int64_t heads,
   full_softmax_.assign(layers, IsFullSoftmax(mode));
   terms_.assign(layers * sequences * heads,
                 IsFullSoftmax(mode) ? 0 : TermsOf(mode));
+  for (int64_t i = 0; softmax_layers_ != nullptr && i < layers; ++i) {
+    if ((*softmax_layers_)[i]) full_softmax_[i] = 1;
+  }
+}
+
+void ModePlan::SetTerms(int64_t layer, int64_t sequence, int64_t first,
+                        int64_t last, uint8_t terms) {
+  uint8_t* heads = terms_.data() + (layer * sequences_ + sequence) * heads_;
+  std::fill(heads + first, heads + last, terms);
 }
 
 void ModePlan::SetAllTerms(int64_t layers, int64_t sequences, int64_t heads,

@@ -45,6 +45,8 @@ absl::StatusOr<StudentFileShape> ReadStudentShape(const std::string& path) {
         "is this a student's file?"));
   }
   shape.features = map->shape[2];
+  shape.feature_bias = Find(*file, "layers.0.feature_map_q_bias") != nullptr;
+  shape.tied_features = Find(*file, "layers.0.feature_map_k") == nullptr;
   shape.lora.projections.fill(false);
   for (int p = 0; p < kProjections; ++p) {
     const SafetensorsTensor* a =

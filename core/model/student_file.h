@@ -1,5 +1,6 @@
 // A student's trained tensors as one safetensors file:
 //   layers.{i}.feature_map_{q,k} [H, D, F]   layers.{i}.window_factor [H]
+//   layers.{i}.feature_map_{q,k}_bias [H, F], where the maps have one
 //   layers.{i}.lora.{q,k,v,o,...}.A [r, in], .B [out, r]
 #ifndef CARACAL_CORE_MODEL_STUDENT_FILE_H_
 #define CARACAL_CORE_MODEL_STUDENT_FILE_H_
@@ -16,6 +17,7 @@ namespace caracal {
 // the projections, F.
 struct StudentFileShape {
   int64_t features = 0;
+  bool feature_bias = false, tied_features = false;
   bool has_lora = false;
   LoraConfig lora;  // alpha is not in the file: left at its default
 };

@@ -17,6 +17,12 @@ struct TokenBatch {
   ConstTensorView tokens;            // int32 [rows]
   ConstTensorView positions;         // int32 [rows], of RoPE
   ConstTensorView targets;           // int32 [rows], or undefined
+  // Which row of the data a sequence is, or is a document of: int32
+  // [sequences]. Null: sequence i is row i.
+  const int32_t* samples = nullptr;
+  int64_t sample(int64_t sequence) const {
+    return samples == nullptr ? sequence : samples[sequence];
+  }
   int64_t rows() const { return offsets[sequences]; }
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/base/status.h"
 #include "core/model/batch_buffer.h"
+#include "core/model/feature_map_name.h"
 #include "eval/attribution/result_intervals.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
@@ -39,7 +40,8 @@ class Measurement {
         options_(options),
         rows_(rows),
         seq_len_(seq_len),
-        buffer_(std::min(options.micro_batch, rows), seq_len),
+        buffer_(std::min(options.micro_batch, rows), seq_len,
+                options.reset_at_document),
         nll_(std::min(options.micro_batch, rows) * seq_len) {}
 
   absl::StatusOr<ModeResult> Run(const Pass& pass,
@@ -74,13 +76,14 @@ absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
   for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
     const int64_t n = std::min(options_.micro_batch, rows_ - begin);
     RETURN_IF_ERROR(Fill(begin, n));
+    const TokenBatch batch = buffer_.Rows(0, n);
     if (pass.use_terms) {
-      plan_.SetAllTerms(model_.layers(), n, model_.heads(), pass.terms);
+      model_.PlanTerms(batch, pass.terms, &plan_);
     } else {
-      plan_.SetAll(model_.layers(), n, model_.heads(), pass.mode);
+      model_.Plan(batch, pass.mode, &plan_);
     }
     exec_.arena->Reset();
-    model_.Evaluate(exec_, buffer_.Rows(0, n), plan_,
+    model_.Evaluate(exec_, batch, plan_,
                     TensorView(nll_.data(), {n * seq_len_}), TensorView(),
                     statistics);
     RETURN_IF_ERROR(exec_.status);
@@ -123,7 +126,7 @@ absl::StatusOr<double> Measurement::Reach() {
     for (int64_t i = 0; i < n * seq_len_; ++i) {
       if (!buffer_.mask()[i]) continue;
       ++scored;
-      reached += !LinearSetEmpty(config, i % seq_len_);
+      reached += !LinearSetEmpty(config, buffer_.positions()[i]);
     }
   }
   return scored == 0 ? 0 : reached / scored;
@@ -232,8 +235,8 @@ absl::StatusOr<AttributionResult> MeasureAttribution(
       attention.window_kind == kernels::WindowKind::kSliding ? "sliding"
                                                              : "terraced";
   result.settings.feature_map =
-      attention.feature_map == kernels::FeatureMapKind::kHedgehog ? "hedgehog"
-                                                                  : "identity";
+      absl::StrCat(IsHalfSpace(attention.feature_map) ? "half-space " : "",
+                   NameOf(attention.feature_map));
   result.settings.features = model.adapters().config().features;
   result.settings.rows = rows;
   result.settings.tokens_per_row = seq_len;

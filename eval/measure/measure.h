@@ -24,6 +24,7 @@ struct MeasureOptions {
   int64_t skip = 0;     // rows passed over first
   int64_t seq_len = 0;  // targets scored a row; 0: all
   int64_t micro_batch = 4;
+  bool reset_at_document = false;  // documents of a row don't see each other
   // teacher_swa again with these numbers of sinks; measured in rising order,
   // each once.
   std::vector<int64_t> baseline_sinks = {0, 4};

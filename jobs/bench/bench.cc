@@ -140,11 +140,12 @@ absl::Status Bench::Load() {
 double Bench::TransferStep(Rows& rows, AdamW& optimizer) {
   const double start = Now();
   adapters_->parameters().ZeroGradients();
-  std::vector<double> squared_error(llama_->layers());
+  std::vector<TransferSums> sums(llama_->layers());
   compute_.arena().Reset();
   Execution exec = compute_.execution();
-  llama_->TransferStep(exec, rows.Batch(), kernels::kHybridTerms, 1e-6f,
-                       squared_error.data());
+  llama_->TransferStep(exec, rows.Batch(),
+                       {.terms = kernels::kHybridTerms, .output_scale = 1e-6f},
+                       sums.data());
   optimizer.Step(compute_.context(), 1e-4f);
   return Now() - start;
 }

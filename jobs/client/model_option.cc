@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/model/feature_map_name.h"
 
 namespace caracal {
 
@@ -17,9 +18,13 @@ void ModelOption::Declare(CLI::App& app) {
   app.add_option("--features", features, "F, columns of the feature maps")
       ->check(CLI::Range(int64_t{2}, int64_t{256}));
   app.add_option("--feature-map", feature_map, "phi")
-      ->check(CLI::IsMember({"hedgehog"}));
+      ->check(CLI::IsMember(FeatureMapNames()));
+  app.add_flag("--half-space", half_space,
+               "the first half of the feature map's outputs alone");
+  app.add_flag("--affine", affine,
+               "weight the linear part by 1 - gamma instead of 1");
   app.add_option("--window-kind", window_kind, "how the window moves")
-      ->check(CLI::IsMember({"sliding"}));
+      ->check(CLI::IsMember({"sliding", "terraced"}));
   app.add_option("--lora-alpha", lora_alpha,
                  "alpha of a --student's adapters (16)")
       ->check(CLI::PositiveNumber);
@@ -29,11 +34,26 @@ void ModelOption::Declare(CLI::App& app) {
 
 absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
                                               WeightForm form) const {
+  kernels::FeatureMapKind map = kernels::FeatureMapKind::kHedgehog;
+  if (!feature_map.empty() || half_space) {
+    ASSIGN_OR_RETURN(
+        map, FeatureMapFromName(feature_map.empty() ? "hedgehog" : feature_map,
+                                half_space));
+  }
   LoadRequest request;
   request.path = path;
   request.form = form;
   request.student_file = student_file;
-  request.student = [this](StudentConfig* config) {
+  request.student = [this, map](StudentConfig* config) {
+    if (!feature_map.empty() || half_space) {
+      config->attention.feature_map = map;
+    }
+    if (!window_kind.empty()) {
+      config->attention.window_kind = window_kind == "terraced"
+                                          ? kernels::WindowKind::kTerraced
+                                          : kernels::WindowKind::kSliding;
+    }
+    if (affine) config->attention.affine = true;
     if (window >= 1) config->attention.window = window;
     if (sinks >= 0) config->attention.sinks = sinks;
     if (features >= 1) config->features = features;

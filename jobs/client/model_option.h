@@ -21,6 +21,8 @@ struct ModelOption {
   int64_t features = -1;
   std::string window_kind;
   std::string feature_map;
+  bool half_space = false;
+  bool affine = false;
   double lora_alpha = -1;
   int threads = 0;
 

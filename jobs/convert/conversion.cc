@@ -180,8 +180,8 @@ absl::Status Conversion::LoadModel() {
   RETURN_IF_ERROR(CheckStop());
   ASSIGN_OR_RETURN(
       weights_, LlamaWeights::Load(ctx, *source_, Shard(), WeightForm::kDense));
-  const StudentConfig student =
-      StudentConfigOf(job_, source_->config().head_dim);
+  ASSIGN_OR_RETURN(const StudentConfig student,
+                   StudentConfigOf(job_, source_->config()));
   job_.mutable_attention()->set_features(
       static_cast<int32_t>(student.features));
   adapters_.emplace(weights_.adapter_shape(), student);
@@ -282,6 +282,7 @@ absl::Status Conversion::Measure() {
   const proto::Evaluation& e = job_.evaluation();
   const absl::Duration start = Clock::Real()->Now();
   MeasureOptions options;
+  options.reset_at_document = job_.attention().reset_at_document();
   for (const int mode : e.modes()) {
     options.modes.push_back(
         ModeFromProto(static_cast<proto::ComponentMode>(mode)));

@@ -49,7 +49,8 @@ absl::StatusOr<StudentConfig> StudentOf(const LoadRequest& request,
   const int64_t head_dim = model.source->config().head_dim;
   StudentConfig config;
   if (model.job.has_value()) {
-    config = StudentConfigOf(*model.job, head_dim);
+    ASSIGN_OR_RETURN(config,
+                     StudentConfigOf(*model.job, model.source->config()));
   } else {
     config.features = head_dim;
   }
@@ -57,6 +58,8 @@ absl::StatusOr<StudentConfig> StudentOf(const LoadRequest& request,
     ASSIGN_OR_RETURN(const StudentFileShape shape,
                      ReadStudentShape(request.student_file));
     config.features = shape.features;
+    config.feature_bias = shape.feature_bias;
+    config.tied_features = shape.tied_features;
     const float alpha = config.lora.alpha;
     if (shape.has_lora) config.lora = shape.lora;
     config.lora.alpha = alpha;

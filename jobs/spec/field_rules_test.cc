@@ -122,7 +122,7 @@ TEST(FieldRulesTest, ReportsRangesAndNames) {
       lines,
       ElementsAre("stages[0].transfer.lr: is 0, must be above 0 and at most 10",
                   "stages[0].transfer.student_mode: there is no 'teacher' "
-                  "here; expected one of hybrid, la_only",
+                  "here; expected one of hybrid, la_only, la_past",
                   "attention.window: is 0, must be 1 to 1048576",
                   "attention.feature_map: there is no 'hedghog' here; did you "
                   "mean 'hedgehog'?",

@@ -92,7 +92,7 @@ constexpr FieldRule kRules[] = {
 
     {"TransferStage.steps", nullptr, Within(0, kMaxSteps)},
     {"TransferStage.lr", "0.01", AboveUpTo(0, 10)},
-    {"TransferStage.student_mode", "hybrid", kAny, "hybrid la_only"},
+    {"TransferStage.student_mode", "hybrid", kAny, "hybrid la_only la_past"},
     {"TransferStage.loss", "{}"},
     {"TransferStage.train_feature_maps", "true"},
     {"TransferStage.train_window_factors"},

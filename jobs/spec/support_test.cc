@@ -25,45 +25,41 @@ proto::Job WithPreset(const char* name) {
   return job;
 }
 
-TEST(SupportTest, RunsTheseTwoPresets) {
-  EXPECT_THAT(Lines(WithPreset("lolcats")), ElementsAre());
-  EXPECT_THAT(Lines(WithPreset("swa_control")), ElementsAre());
+TEST(SupportTest, RunsThesePresets) {
+  for (const char* name :
+       {"lolcats", "hedgehog", "hedgecats", "ssd", "swa_control"}) {
+    EXPECT_THAT(Lines(WithPreset(name)), ElementsAre()) << name;
+  }
 }
 
 TEST(SupportTest, RefusesAPresetByWhatItNeeds) {
-  EXPECT_THAT(Lines(WithPreset("ssd")),
-              ElementsAre("preset: 'ssd' needs a curriculum, which this "
-                          "version does not run"));
-  EXPECT_THAT(Lines(WithPreset("hedgehog")),
-              ElementsAre("preset: 'hedgehog' needs attention transfer in a "
-                          "mode other than hybrid and the xent transfer loss, "
-                          "which this version does not run"));
+  EXPECT_THAT(Lines(WithPreset("inference_hybrid")),
+              ElementsAre("preset: 'inference_hybrid' needs evaluation in a "
+                          "mode other than the last stage's and gamma set at "
+                          "inference, which this version does not run"));
 }
 
 TEST(SupportTest, RefusesFieldsByName) {
   proto::Job job = WithPreset("lolcats");
   job.set_device("cuda");
   job.mutable_parallel()->set_tensor(2);
-  job.mutable_attention()->set_window_kind("terraced");
-  job.mutable_attention()->set_reset_at_document(true);
-  job.mutable_curriculum()->mutable_drop()->set_constant(0.5);
+  job.mutable_attention()->set_compat(proto::Attention::LOLCATS_REFERENCE);
+  job.mutable_evaluation()->add_gamma_override(0.5);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("stages[1].finetune.curriculum: a curriculum is not run by "
-                  "this version",
-                  "attention.window_kind: a terraced window is not run by this "
-                  "version",
-                  "attention.reset_at_document: a reset at document borders is "
-                  "not run by this version",
+      ElementsAre("attention.compat: compatibility with LoLCATs' code is not "
+                  "run by this version",
                   "parallel.tensor: tensor parallelism is not run by this "
                   "version",
+                  "evaluation.gamma_override: gamma set at inference is not "
+                  "run by this version",
                   "device: training on a GPU is not run by this version"));
 }
 
 TEST(SupportTest, AddsTheJobsOwnToThePresets) {
-  proto::Job job = WithPreset("ssd");
+  proto::Job job = WithPreset("inference_hybrid");
   job.mutable_parallel()->set_data(2);
-  EXPECT_THAT(Lines(job), ElementsAre(::testing::StartsWith("preset: 'ssd'"),
+  EXPECT_THAT(Lines(job), ElementsAre(::testing::StartsWith("preset: 'infer"),
                                       ::testing::StartsWith("parallel.data")));
 }
 

@@ -113,14 +113,30 @@ class Validator {
       Refuse(JoinField(path, "early_stop"),
              "needs data.validation, which is not given");
     }
+    if (stage.has_early_stop() && !job_.checkpoint().keep_best()) {
+      Refuse("checkpoint.keep_best",
+             absl::StrCat("is false, but ", path,
+                          ".early_stop goes back to the best checkpoint"));
+    }
   }
 
   void CheckTransfer(const proto::TransferStage& stage,
                      const std::string& path) {
     CheckSteps(stage, path, "budget.transfer_steps");
+    if (stage.early_stop().rule() == proto::EarlyStop::COMPONENT_AWARE) {
+      Refuse(JoinField(path, "early_stop.rule"),
+             "component_aware looks at losses of the whole model, which "
+             "attention transfer leaves alone; expected validation_loss");
+    }
     const proto::TransferLoss& loss = stage.loss();
     if (loss.mse() == 0 && loss.xent() == 0 && loss.kl() == 0) {
       Refuse(JoinField(path, "loss"), "mse, xent and kl are all 0");
+    }
+    if (stage.train_window_factors() && stage.student_mode() != proto::HYBRID) {
+      Refuse(JoinField(path, "train_window_factors"),
+             absl::StrCat("has no effect in student_mode ",
+                          proto::ComponentMode_Name(stage.student_mode()),
+                          ", which has no softmax part"));
     }
     if (!stage.train_feature_maps() && !stage.train_window_factors()) {
       Refuse(path,
@@ -145,7 +161,8 @@ class Validator {
       NeedSinks(JoinField(path, "student_mode"));
     }
     if (stage.has_curriculum()) {
-      CheckCurriculum(stage.curriculum(), JoinField(path, "curriculum"));
+      CheckCurriculum(stage.curriculum(), stage.student_mode(),
+                      JoinField(path, "curriculum"));
     }
   }
 
@@ -156,6 +173,7 @@ class Validator {
   }
 
   void CheckCurriculum(const proto::Curriculum& curriculum,
+                       proto::ComponentMode stage_mode,
                        const std::string& path) {
     if (curriculum.has_drop()) {
       CheckValueSchedule(curriculum.drop(), JoinField(path, "drop"), {0, 1});
@@ -163,6 +181,16 @@ class Validator {
     if (curriculum.has_window()) {
       CheckValueSchedule(curriculum.window(), JoinField(path, "window"),
                          {1, 1 << 20});
+    }
+    if (curriculum.has_drop() && stage_mode != proto::HYBRID) {
+      Refuse(JoinField(path, "drop"),
+             absl::StrCat("drops the window of hybrid steps, but student_mode "
+                          "is ",
+                          proto::ComponentMode_Name(stage_mode)));
+    }
+    if (curriculum.drop_keeps_sinks() && job_.attention().sinks() < 1) {
+      Refuse(JoinField(path, "drop_keeps_sinks"),
+             "needs attention.sinks of at least 1");
     }
     if (curriculum.drop_keeps_sinks() &&
         curriculum.drop_mode() != proto::LA_PAST) {
@@ -223,6 +251,18 @@ class Validator {
         !Reported("attention.features")) {
       Refuse("attention.features",
              absl::StrCat("is ", attention.features(), ", must be even"));
+    }
+    const std::string& map = attention.feature_map();
+    if (attention.half_space() && map != "hedgehog" && map != "exp") {
+      Refuse("attention.half_space",
+             absl::StrCat("goes with feature_map hedgehog and exp, whose "
+                          "outputs are two halves; '",
+                          map, "' has none that could stand alone"));
+    }
+    if (map == "t2r" && !attention.feature_bias()) {
+      Refuse("attention.feature_bias",
+             "is false, but t2r is relu(x W + b): a row of negative x W alone "
+             "would have no feature at all");
     }
     std::set<int> layers;
     for (int i = 0; i < attention.softmax_layers_size(); ++i) {

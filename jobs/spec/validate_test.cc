@@ -155,6 +155,24 @@ TEST(ValidateTest, ReportsStagesThatCannotWork) {
       {"finetune { steps: 1 curriculum { closed_loop { p_max: 0.1 p_min: 0.2 "
        "} } }",
        "stages[0].finetune.curriculum.closed_loop.p_max: is 0.1, below"},
+      {"finetune { steps: 1 curriculum { closed_loop {} } }",
+       "stages[0].finetune.curriculum.closed_loop: needs data.validation"},
+      {"finetune { steps: 1 student_mode: LA_ONLY "
+       "curriculum { drop { constant: 0.5 } } }",
+       "stages[0].finetune.curriculum.drop: drops the window of hybrid steps, "
+       "but student_mode is LA_ONLY"},
+      {"finetune { steps: 1 curriculum { drop_mode: LA_PAST "
+       "drop_keeps_sinks: true } }",
+       "stages[0].finetune.curriculum.drop_keeps_sinks: needs "
+       "attention.sinks"},
+      {"finetune { steps: 1 curriculum { window { constant: 0 } } }",
+       "stages[0].finetune.curriculum.window.constant: is 0, must be 1"},
+      {"transfer { steps: 1 student_mode: LA_ONLY "
+       "train_window_factors: true }",
+       "stages[0].transfer.train_window_factors: has no effect in student_mode "
+       "LA_ONLY"},
+      {"transfer { steps: 1 early_stop { rule: COMPONENT_AWARE } }",
+       "stages[0].transfer.early_stop.rule: component_aware looks at losses"},
   };
   for (const auto& c : kCases) {
     EXPECT_THAT(Lines(std::string("model { path: 'm' } data { path: 'd' } "
@@ -163,6 +181,30 @@ TEST(ValidateTest, ReportsStagesThatCannotWork) {
                 ::testing::Contains(HasSubstr(c.problem)))
         << c.stage;
   }
+}
+
+TEST(ValidateTest, ReportsFeatureMapsThatCannotWork) {
+  EXPECT_THAT(
+      Lines(std::string(kGood) +
+            "attention { feature_map: 't2r' feature_bias: false }"),
+      ElementsAre(HasSubstr("attention.feature_bias: is false, but t2r")));
+  EXPECT_THAT(Lines(std::string(kGood) + "attention { feature_map: 't2r' }"),
+              ElementsAre());
+  EXPECT_THAT(
+      Lines(std::string(kGood) +
+            "attention { feature_map: 'hedgehog_fla' half_space: true }"),
+      ElementsAre(HasSubstr("attention.half_space: goes with feature_map "
+                            "hedgehog and exp")));
+  EXPECT_THAT(Lines(std::string(kGood) + "attention { half_space: true }"),
+              ElementsAre());
+}
+
+TEST(ValidateTest, EarlyStoppingKeepsTheBestCheckpoint) {
+  EXPECT_THAT(Lines("model { path: 'm' } data { path: 'd' validation: 'v' } "
+                    "stages { finetune { steps: 1 early_stop {} } } "
+                    "checkpoint { keep_best: false }"),
+              ElementsAre(HasSubstr("checkpoint.keep_best: is false, but "
+                                    "stages[0].finetune.early_stop")));
 }
 
 TEST(ValidateTest, AsksAboutStepsThatContradict) {
@@ -177,7 +219,7 @@ TEST(ValidateTest, ReturnsAllProblems) {
   EXPECT_EQ(Lines("preset: 'ssd' attention { window: 0 sinks: -1 } "
                   "budget { batch: 0 } parallel { data: 2 } threads: -1")
                 .size(),
-            10u);
+            9u);
 }
 
 }  // namespace

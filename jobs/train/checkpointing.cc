@@ -122,6 +122,15 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
   return std::optional<TrainState>(*state);
 }
 
+absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
+                                                  Llama& model) {
+  RETURN_IF_ERROR(writer_.Wait());
+  const std::string folder = CheckpointFolder(options_.run_folder, global_step);
+  ASSIGN_OR_RETURN(const CheckpointReader reader,
+                   CheckpointReader::Open(options_.files, folder));
+  return ReadCheckpointParameters(reader, options_.model, &model.adapters());
+}
+
 absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
   CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Restore";
   for (const AdamW::Moments& m : optimizer.moments()) {

@@ -54,6 +54,11 @@ class Checkpointing {
   // The optimizer's moments of the checkpoint that Restore() read.
   absl::Status RestoreMoments(AdamW& optimizer);
 
+  // Reads the parameters of the best checkpoint, which must be that of
+  // `global_step`; waits for the save in flight. kNotFound naming the folder
+  // when it is gone.
+  absl::Status RestoreBestParameters(int64_t global_step, Llama& model);
+
   // Checkpoint folder that Restore() read.
   const std::string& restored_from() const { return restored_from_; }
 

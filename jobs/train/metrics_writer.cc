@@ -42,9 +42,24 @@ absl::Status MetricsWriter::Write(const StepRecord& m) {
   json["grad_norm"] = m.grad_norm;
   json["tokens"] = m.tokens;
   json["tokens_per_s"] = m.tokens_per_s;
-  if (!std::isnan(m.validation_loss)) {
-    json["validation_loss"] = m.validation_loss;
-  }
+  const auto put = [&](const char* key, double value) {
+    if (!std::isnan(value)) json[key] = value;
+  };
+  put("mse", m.parts.mse);
+  put("xent", m.parts.xent);
+  put("kl", m.parts.kl);
+  put("drop_probability", m.curriculum.drop_probability);
+  put("dropped_share", m.curriculum.dropped_share);
+  put("window", m.curriculum.window);
+  put("validation_loss", m.validation_loss);
+  put("hybrid_loss", m.early_stop.hybrid_loss);
+  put("swa_only_loss", m.early_stop.swa_only_loss);
+  put("la_only_loss", m.early_stop.la_only_loss);
+  put("early_stop_score", m.early_stop.score);
+  put("u", m.closed_loop.use);
+  put("u_star", m.closed_loop.potential);
+  put("r", m.closed_loop.ratio);
+  put("next_drop_probability", m.closed_loop.next_drop_probability);
   return files_->Append(path_, json.dump() + "\n");
 }
 

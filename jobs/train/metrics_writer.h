@@ -11,6 +11,36 @@
 
 namespace caracal {
 
+// NaN: was not computed, and is left out of the line.
+inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
+
+// Losses of a stage, not scaled by their weights.
+struct LossParts {
+  double mse = kNotMeasured, xent = kNotMeasured, kl = kNotMeasured;
+};
+
+// What a curriculum set for a step.
+struct CurriculumValues {
+  double drop_probability = kNotMeasured;  // p(t)
+  double dropped_share = kNotMeasured;     // of (sample, layer, head)
+  double window = kNotMeasured;            // W(t), tokens
+};
+
+// Held-out losses by mode that early stopping looked at after the step.
+struct EarlyStopTrace {
+  double hybrid_loss = kNotMeasured, swa_only_loss = kNotMeasured;
+  double la_only_loss = kNotMeasured;
+  double score = kNotMeasured;
+};
+
+// What the closed loop saw after the step; its p is the next step's.
+struct ClosedLoopTrace {
+  double use = kNotMeasured;        // u, nats a token
+  double potential = kNotMeasured;  // u*, nats a token
+  double ratio = kNotMeasured;      // r = u / u*, not smoothed
+  double next_drop_probability = kNotMeasured;
+};
+
 // One optimiser step. Keys of the line are the fields' names.
 struct StepRecord {
   std::string stage;        // "transfer", "finetune"
@@ -22,8 +52,11 @@ struct StepRecord {
   double grad_norm = 0;
   int64_t tokens = 0;  // of this step
   double tokens_per_s = 0;
-  // Held-out loss after the step; NaN (left out) where it was not measured.
-  double validation_loss = std::numeric_limits<double>::quiet_NaN();
+  LossParts parts;
+  CurriculumValues curriculum;
+  double validation_loss = kNotMeasured;  // held out, after the step
+  EarlyStopTrace early_stop;
+  ClosedLoopTrace closed_loop;
 };
 
 // Appends lines; not thread-safe. Numbers are written so that they read back

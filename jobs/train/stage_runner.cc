@@ -4,11 +4,25 @@
 #include <cstring>
 
 #include "core/base/status.h"
+#include "jobs/train/curriculum.h"
 #include "jobs/train/student_config.h"
 #include "kernels/adamw/adamw.h"
 
 namespace caracal {
 namespace {
+
+// A stage's only loss as it is, or the weighted sum of several.
+double StageLoss(std::initializer_list<std::pair<double, double>> parts) {
+  double sum = 0, only = 0;
+  int count = 0;
+  for (const auto& [weight, loss] : parts) {
+    if (weight == 0) continue;
+    ++count;
+    only = loss;
+    sum += weight * loss;
+  }
+  return count == 1 ? only : sum;
+}
 
 class TransferRunner final : public StageRunner {
  public:
@@ -16,10 +30,13 @@ class TransferRunner final : public StageRunner {
                  Execution exec, int64_t micro_batch,
                  const AdamWSettings& settings)
       : StageRunner(model, exec, micro_batch, settings),
-        weight_(stage.loss().mse()),
+        loss_(stage.loss()),
         terms_(TermsOf(ModeFromProto(stage.student_mode()))),
-        squared_error_(model->layers()) {
+        sums_(model->layers()) {
     model->adapters().lora_active = false;
+    for (int64_t i = 0; i < model->layers(); ++i) {
+      converted_ += !model->adapters().config().IsSoftmaxLayer(i);
+    }
   }
 
   const char* name() const override { return "transfer"; }
@@ -27,102 +44,140 @@ class TransferRunner final : public StageRunner {
   absl::Status Validate(BatchBuffer& batch, double* sum,
                         double* weight) override {
     // The forward of transfer is its backward: gradients are made and dropped.
-    const double loss = Run(batch);
+    StepResult result;
+    Accumulate(batch, {}, &result);
     model().adapters().parameters().ZeroGradients();
-    *sum += loss * static_cast<double>(batch.count());
+    *sum += result.loss * static_cast<double>(batch.count());
     *weight += static_cast<double>(batch.count());
     return exec().status;
   }
 
  protected:
-  double Accumulate(BatchBuffer& batch) override { return Run(batch); }
-
- private:
-  double Run(BatchBuffer& batch) {
+  void Accumulate(BatchBuffer& batch, const StepInputs&,
+                  StepResult* result) override {
     const LlamaWeights& w = model().weights();
-    const double elements = static_cast<double>(batch.count()) *
-                            static_cast<double>(batch.seq_len()) *
-                            static_cast<double>(w.config.heads) *
-                            static_cast<double>(w.config.head_dim);
-    const double layers = static_cast<double>(model().layers());
-    std::fill(squared_error_.begin(), squared_error_.end(), 0.0);
+    // Rows of attention: (sample, position, head) of the converted layers.
+    const double rows = static_cast<double>(batch.count()) *
+                        static_cast<double>(batch.seq_len()) *
+                        static_cast<double>(w.config.heads) *
+                        static_cast<double>(converted_);
+    const double elements = rows * static_cast<double>(w.config.head_dim);
+    const TransferObjective objective = {
+        .terms = terms_,
+        .output_scale = static_cast<float>(2 * loss_.mse() / elements),
+        .weight_scale = static_cast<float>((loss_.xent() + loss_.kl()) / rows)};
+    std::fill(sums_.begin(), sums_.end(), TransferSums());
     for (int64_t begin = 0; begin < batch.count(); begin += micro_batch()) {
       const int64_t n = std::min(micro_batch(), batch.count() - begin);
       exec().arena->Reset();
-      model().TransferStep(exec(), batch.Rows(begin, n), terms_,
-                           static_cast<float>(2 * weight_ / layers / elements),
-                           squared_error_.data());
+      model().TransferStep(exec(), batch.Rows(begin, n), objective,
+                           sums_.data());
     }
-    double total = 0;
-    for (size_t i = 0; i < squared_error_.size(); ++i) {
-      if (!std::isfinite(squared_error_[i])) {
-        exec().Fail(absl::DataLossError(absl::StrCat(
-            "layer ", i, ", student attention: the squared error is ",
-            squared_error_[i])));
-      }
-      total += squared_error_[i];
+    double squared_error = 0, cross = 0, entropy = 0;
+    for (size_t i = 0; i < sums_.size(); ++i) {
+      const TransferSums& sums = sums_[i];
+      CheckFinite(i, "squared error", sums.squared_error);
+      CheckFinite(i, "cross-entropy of its weights",
+                  sums.weights.cross_entropy);
+      squared_error += sums.squared_error;
+      cross += sums.weights.cross_entropy;
+      entropy += sums.weights.teacher_entropy;
     }
-    return total / elements / layers;
+    LossParts& parts = result->parts;
+    if (loss_.mse() > 0) parts.mse = squared_error / elements;
+    if (loss_.xent() > 0 || loss_.kl() > 0) {
+      parts.xent = cross / rows;
+      parts.kl = (cross - entropy) / rows;
+    }
+    result->loss = StageLoss({{loss_.mse(), parts.mse},
+                              {loss_.xent(), parts.xent},
+                              {loss_.kl(), parts.kl}});
   }
 
-  double weight_;
+ private:
+  void CheckFinite(size_t layer, const char* what, double value) {
+    if (std::isfinite(value)) return;
+    exec().Fail(absl::DataLossError(absl::StrCat(
+        "layer ", layer, ", student attention: the ", what, " is ", value)));
+  }
+
+  proto::TransferLoss loss_;
   uint8_t terms_;
-  std::vector<double> squared_error_;  // [layers]
+  int64_t converted_ = 0;           // layers
+  std::vector<TransferSums> sums_;  // [layers]
 };
 
 class FinetuneRunner final : public StageRunner {
  public:
-  FinetuneRunner(const proto::FinetuneStage& stage, Llama* model,
+  FinetuneRunner(const proto::FinetuneStage& stage, uint64_t seed, Llama* model,
                  Execution exec, int64_t micro_batch,
                  const AdamWSettings& settings)
       : StageRunner(model, exec, micro_batch, settings),
-        weight_(stage.loss().lm()),
-        mode_(ModeFromProto(stage.student_mode())) {
+        stage_(stage),
+        mode_(ModeFromProto(stage.student_mode())),
+        drops_(DropRuleOf(stage.curriculum(), seed)) {
     model->adapters().lora_active = true;
+    drops_.first_head = model->weights().heads.begin;
   }
 
   const char* name() const override { return "finetune"; }
 
   absl::Status Validate(BatchBuffer& batch, double* sum,
                         double* weight) override {
-    *sum += Run(batch, /*gradient=*/false);
+    *sum += Run(batch, nullptr, nullptr);
     *weight += static_cast<double>(batch.unmasked());
     return exec().status;
   }
 
  protected:
-  double Accumulate(BatchBuffer& batch) override {
-    return Run(batch, /*gradient=*/true) /
-           static_cast<double>(std::max<int64_t>(batch.unmasked(), 1));
+  void Accumulate(BatchBuffer& batch, const StepInputs& in,
+                  StepResult* result) override {
+    Adapters& adapters = model().adapters();
+    const kernels::HybridAttentionConfig own = adapters.config().attention;
+    kernels::HybridAttentionConfig scheduled = own;
+    if (in.window > 0) scheduled.window = in.window;
+    adapters.set_attention(scheduled);
+    int64_t dropped = 0;
+    result->loss = Run(batch, &in, &dropped) /
+                   static_cast<double>(std::max<int64_t>(batch.unmasked(), 1));
+    adapters.set_attention(own);
+    result->dropped_share =
+        static_cast<double>(dropped) /
+        static_cast<double>(batch.count() * model().layers() * model().heads());
   }
 
  private:
-  // Sum of nats over unmasked targets.
-  double Run(BatchBuffer& batch, bool gradient) {
+  // Sum of nats over unmasked targets; with gradients when `in` says for which
+  // step.
+  double Run(BatchBuffer& batch, const StepInputs* in, int64_t* dropped) {
     const float weight = static_cast<float>(
-        weight_ / static_cast<double>(std::max<int64_t>(batch.unmasked(), 1)));
+        stage_.loss().lm() /
+        static_cast<double>(std::max<int64_t>(batch.unmasked(), 1)));
     double total = 0;
     for (int64_t begin = 0; begin < batch.count(); begin += micro_batch()) {
       const int64_t n = std::min(micro_batch(), batch.count() - begin);
       const int64_t rows = n * batch.seq_len();
       const uint8_t* mask = batch.mask() + begin * batch.seq_len();
+      const TokenBatch tokens = batch.Rows(begin, n);
       Arena& arena = *exec().arena;
       arena.Reset();
-      plan_.SetAll(model().layers(), n, model().heads(), mode_);
+      model().Plan(tokens, mode_, &plan_);
       const TensorView nll = arena.AllocateF32({rows});
-      if (gradient) {
+      if (in != nullptr) {
+        if (in->drop_probability > 0) {
+          *dropped += ApplyDrops(drops_, in->drop_probability, in->global_step,
+                                 begin, tokens, &plan_);
+        }
         const TensorView row_weight = arena.AllocateF32({rows});
         for (int64_t r = 0; r < rows; ++r) {
           row_weight.f32()[r] = mask[r] ? weight : 0.0f;
         }
         Tape tape(&arena);
         exec().tape = &tape;
-        model().FinetuneStep(exec(), batch.Rows(begin, n), plan_, row_weight,
-                             nll);
+        model().FinetuneStep(exec(), tokens, plan_, row_weight, nll);
         exec().tape = nullptr;
       } else {
-        model().Evaluate(exec(), batch.Rows(begin, n), plan_, nll, TensorView(),
-                         nullptr);
+        model().Evaluate(exec(), tokens, plan_, nll, TensorView(), nullptr);
       }
       for (int64_t r = 0; r < rows; ++r) {
         if (mask[r]) total += nll.f32()[r];
@@ -131,8 +186,9 @@ class FinetuneRunner final : public StageRunner {
     return total;
   }
 
-  double weight_;
+  proto::FinetuneStage stage_;
   ComponentMode mode_;
+  DropRule drops_;
   ModePlan plan_;
 };
 
@@ -147,25 +203,25 @@ AdamWSettings OptimizerSettings(const proto::Optimizer& o) {
 }  // namespace
 
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
-                                             double learning_rate) {
+                                             const StepInputs& in) {
   exec_.status = absl::OkStatus();
   model_->adapters().parameters().ZeroGradients();
   StepResult result;
-  result.loss = Accumulate(batch);
+  Accumulate(batch, in, &result);
   // A non-finite loss or layer is looked into before anything is updated.
   if (exec_.status.ok() && std::isfinite(result.loss)) {
     result.grad_norm =
-        optimizer_.Step(exec_.ctx, static_cast<float>(learning_rate));
+        optimizer_.Step(exec_.ctx, static_cast<float>(in.learning_rate));
     if (std::isfinite(result.grad_norm)) return result;
   }
   if (!exec_.status.ok() && !absl::IsDataLoss(exec_.status)) {
     return exec_.status;
   }
-  return Diagnose(batch, result.loss, result.grad_norm);
+  return Diagnose(batch, in, result);
 }
 
-absl::Status StageRunner::Diagnose(BatchBuffer& batch, double loss,
-                                   double norm) {
+absl::Status StageRunner::Diagnose(BatchBuffer& batch, const StepInputs& in,
+                                   StepResult result) {
   const ParameterStore& store = model_->adapters().parameters();
   for (const Parameter& p : store.parameters()) {
     if (!kernels::AllFinite(exec_.ctx, p.value)) {
@@ -183,7 +239,8 @@ absl::Status StageRunner::Diagnose(BatchBuffer& batch, double loss,
   }
   exec_.status = absl::OkStatus();
   exec_.check_finite = true;
-  Accumulate(batch);
+  StepResult again;
+  Accumulate(batch, in, &again);
   exec_.check_finite = false;
   if (!exec_.status.ok())
     return Annotate(exec_.status, "the loss is not finite");
@@ -193,7 +250,7 @@ absl::Status StageRunner::Diagnose(BatchBuffer& batch, double loss,
         absl::StrCat("the gradient of ", bad_gradient, " is not finite"));
   }
   return absl::DataLossError(
-      absl::StrCat("loss ", loss, ", gradient norm ", norm));
+      absl::StrCat("loss ", result.loss, ", gradient norm ", result.grad_norm));
 }
 
 std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
@@ -219,8 +276,8 @@ std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
   add(s.train_window_factors(), ParameterGroup::kWindowFactor);
   add(s.train_lora(), ParameterGroup::kLora);
   store.SetTrained(groups);
-  return std::make_unique<FinetuneRunner>(s, model, exec, micro_batch,
-                                          settings);
+  return std::make_unique<FinetuneRunner>(s, job.seed(), model, exec,
+                                          micro_batch, settings);
 }
 
 }  // namespace caracal

@@ -12,15 +12,27 @@
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
+#include "jobs/train/metrics_writer.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
 
+// What the trainer decides for a step.
+struct StepInputs {
+  double learning_rate = 0;
+  int64_t global_step = 0;  // of the job, from 0
+  double drop_probability = 0;
+  int64_t window = 0;  // tokens; 0: the student's own
+};
+
 struct StepResult {
-  // transfer: mean over layers of the mean squared error (not scaled by its
-  // weight); finetune: nats a token over unmasked targets.
+  // A stage with one loss: that loss, not scaled by its weight (transfer:
+  // mean over layers; finetune: nats a token over unmasked targets). A mix:
+  // the weighted sum.
   double loss = 0;
   double grad_norm = 0;  // of the weighted objective, before clipping
+  LossParts parts;
+  double dropped_share = 0;  // of (sample, layer, head)
 };
 
 // Computes gradients in micro-batches and applies them. Owns the optimizer of
@@ -35,7 +47,7 @@ class StageRunner {
   // Runs all rows of the batch and updates the parameters. kDataLoss when the
   // loss or a gradient is not finite, naming layer and tensor; the parameters
   // are then as they were.
-  absl::StatusOr<StepResult> Step(BatchBuffer& batch, double learning_rate);
+  absl::StatusOr<StepResult> Step(BatchBuffer& batch, const StepInputs& in);
 
   // The loss of rows in the batch, nothing trained. Adds to `sum` and
   // `weight`: loss = sum / weight over several calls.
@@ -52,9 +64,10 @@ class StageRunner {
         micro_batch_(micro_batch),
         optimizer_(&model->adapters().parameters(), settings) {}
 
-  // Adds the gradients of the whole batch; returns its loss. Errors of the
-  // pass are in exec().status.
-  virtual double Accumulate(BatchBuffer& batch) = 0;
+  // Adds the gradients of the whole batch and sets the result's losses. Errors
+  // of the pass are in exec().status.
+  virtual void Accumulate(BatchBuffer& batch, const StepInputs& in,
+                          StepResult* result) = 0;
 
   Llama& model() { return *model_; }
   Execution& exec() { return exec_; }
@@ -62,7 +75,8 @@ class StageRunner {
 
  private:
   // After a non-finite result: which layer and tensor it came from.
-  absl::Status Diagnose(BatchBuffer& batch, double loss, double norm);
+  absl::Status Diagnose(BatchBuffer& batch, const StepInputs& in,
+                        StepResult result);
 
   Llama* model_;
   Execution exec_;

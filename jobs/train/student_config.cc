@@ -1,7 +1,10 @@
 #include "jobs/train/student_config.h"
 
 #include <algorithm>
+#include <string>
 
+#include "absl/strings/str_cat.h"
+#include "core/model/feature_map_name.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
@@ -73,7 +76,8 @@ ComponentMode EvaluationModeOf(const proto::Job& job) {
                                            : last.finetune().student_mode());
 }
 
-StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim) {
+absl::StatusOr<StudentConfig> StudentConfigOf(const proto::Job& job,
+                                              const ModelConfig& model) {
   const proto::Attention& a = job.attention();
   StudentConfig config;
   config.attention.window = a.window();
@@ -81,12 +85,30 @@ StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim) {
   config.attention.window_kind = a.window_kind() == "terraced"
                                      ? kernels::WindowKind::kTerraced
                                      : kernels::WindowKind::kSliding;
-  config.attention.feature_map = a.feature_map() == "identity"
-                                     ? kernels::FeatureMapKind::kIdentity
-                                     : kernels::FeatureMapKind::kHedgehog;
+  // The specification was validated: a name it has no map for is a bug.
+  const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
+  CARACAL_CHECK(map.ok()) << std::string(map.status().message());
+  config.attention.feature_map = *map;
+  config.feature_bias = a.feature_bias();
+  config.tied_features = a.tied_feature_maps();
+  config.kaiming_features = a.feature_init() == "kaiming";
   config.attention.affine = a.affine();
-  config.features = a.features() > 0 ? a.features() : head_dim;
+  config.features = a.features() > 0 ? a.features() : model.head_dim;
   config.gamma_init = static_cast<float>(a.gamma_init());
+  for (int i = 0; i < a.softmax_layers_size(); ++i) {
+    if (a.softmax_layers(i) >= model.layers) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "attention.softmax_layers[", i, "]: is ", a.softmax_layers(i),
+          ", the model has layers 0 to ", model.layers - 1));
+    }
+    config.softmax_layers.resize(model.layers);
+    config.softmax_layers[a.softmax_layers(i)] = true;
+  }
+  if (a.softmax_layers_size() == model.layers) {
+    return absl::InvalidArgumentError(
+        "attention.softmax_layers: names every layer; nothing is left to "
+        "convert");
+  }
   config.lora.rank = job.lora().rank();
   config.lora.alpha = static_cast<float>(job.lora().alpha());
   config.lora.projections.fill(false);

@@ -2,6 +2,8 @@
 #ifndef CARACAL_JOBS_TRAIN_STUDENT_CONFIG_H_
 #define CARACAL_JOBS_TRAIN_STUDENT_CONFIG_H_
 
+#include "absl/status/statusor.h"
+#include "core/io/model_config.h"
 #include "core/model/adapters.h"
 #include "core/model/component_mode.h"
 #include "core/optim/learning_rate.h"
@@ -16,8 +18,11 @@ ComponentMode ModeFromProto(proto::ComponentMode mode);
 // set the last stage's student_mode. Of an expanded job.
 ComponentMode EvaluationModeOf(const proto::Job& job);
 
-// Of an expanded and validated job; features 0 becomes `head_dim`.
-StudentConfig StudentConfigOf(const proto::Job& job, int64_t head_dim);
+// Of an expanded and validated job, for a model of that shape; features 0
+// becomes the head dimension. kInvalidArgument naming the field when the model
+// has no such layer.
+absl::StatusOr<StudentConfig> StudentConfigOf(const proto::Job& job,
+                                              const ModelConfig& model);
 
 // Of a stage with its schedule filled in.
 ScheduleSettings ScheduleOf(const proto::Stage& stage);

@@ -52,6 +52,17 @@ std::string TrainStateToJson(const TrainState& state) {
   PutDouble(json, "plateau_best", state.plateau.best);
   json["plateau_bad_validations"] = state.plateau.bad_validations;
   PutDouble(json, "best_validation", state.best_validation);
+  json["best_step"] = state.best_step;
+  PutDouble(json, "early_stop_best_score", state.early_stop.best_score);
+  PutDouble(json, "early_stop_best_use", state.early_stop.best_use);
+  PutDouble(json, "early_stop_last_use", state.early_stop.last_use);
+  json["early_stop_bad_validations"] = state.early_stop.bad_validations;
+  json["drop_probability"] = state.closed_loop.drop_probability;
+  if (state.closed_loop.has_ratio) {
+    json["smoothed_use_ratio"] = state.closed_loop.smoothed_ratio;
+  }
+  PutDouble(json, "probe_teacher", state.probe_teacher);
+  PutDouble(json, "probe_teacher_swa", state.probe_teacher_swa);
   return json.dump();
 }
 
@@ -71,6 +82,29 @@ absl::StatusOr<TrainState> TrainStateFromJson(const std::string& text) {
   RETURN_IF_ERROR(GetDouble(json, "plateau_factor", &state.plateau.factor));
   RETURN_IF_ERROR(GetDouble(json, "plateau_best", &state.plateau.best));
   RETURN_IF_ERROR(GetDouble(json, "best_validation", &state.best_validation));
+  EarlyStopState& early = state.early_stop;
+  RETURN_IF_ERROR(Get(json, "best_step", &state.best_step));
+  RETURN_IF_ERROR(
+      Get(json, "early_stop_bad_validations", &early.bad_validations));
+  RETURN_IF_ERROR(GetDouble(json, "early_stop_best_score", &early.best_score));
+  // Left out: no validation yet, nothing to have fallen from.
+  for (const auto& [key, value] :
+       {std::pair("early_stop_best_use", &early.best_use),
+        std::pair("early_stop_last_use", &early.last_use)}) {
+    RETURN_IF_ERROR(GetDouble(json, key, value));
+    if (std::isinf(*value)) *value = -*value;
+  }
+  ClosedLoopState& loop = state.closed_loop;
+  RETURN_IF_ERROR(GetDouble(json, "drop_probability", &loop.drop_probability));
+  RETURN_IF_ERROR(GetDouble(json, "smoothed_use_ratio", &loop.smoothed_ratio));
+  loop.has_ratio = std::isfinite(loop.smoothed_ratio);
+  if (!loop.has_ratio) loop.smoothed_ratio = 0;
+  RETURN_IF_ERROR(GetDouble(json, "probe_teacher", &state.probe_teacher));
+  RETURN_IF_ERROR(
+      GetDouble(json, "probe_teacher_swa", &state.probe_teacher_swa));
+  if (!std::isfinite(loop.drop_probability)) {
+    return absl::DataLossError("training state: 'drop_probability' is missing");
+  }
   if (!std::isfinite(state.plateau.factor)) {
     return absl::DataLossError("training state: 'plateau_factor' is missing");
   }

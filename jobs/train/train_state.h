@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "core/optim/learning_rate.h"
+#include "jobs/train/closed_loop.h"
+#include "jobs/train/early_stop.h"
 
 namespace caracal {
 
@@ -21,8 +23,15 @@ struct TrainState {
   int64_t next_sample = 0;  // of the row order
   int64_t optimizer_steps = 0;
   PlateauState plateau;
-  // Of the current stage; checkpoints are kept by it.
+  // Of the current stage: the best validation loss, or with early stopping the
+  // best score; checkpoints are kept by it.
   double best_validation = std::numeric_limits<double>::infinity();
+  int64_t best_step = 0;  // step of the stage it was seen after
+  EarlyStopState early_stop;
+  ClosedLoopState closed_loop;
+  // Of the closed loop's probe: neither changes while a stage trains.
+  double probe_teacher = std::numeric_limits<double>::infinity();
+  double probe_teacher_swa = std::numeric_limits<double>::infinity();
 
   // Not started at the current stage: no optimizer state to read.
   bool at_stage_start() const { return step == 0; }

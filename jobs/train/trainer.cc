@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/status.h"
+#include "jobs/train/curriculum.h"
 #include "jobs/train/student_config.h"
 
 namespace caracal {
@@ -35,10 +36,17 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
       seq_len_(SeqLenOf(*job, *data)),
       micro_batch_(MicroBatchOf(*job)),
       order_(data->rows(), job->data().shuffle(), job->seed()),
-      batch_(job->budget().batch(), seq_len_),
-      validation_batch_(job->budget().batch(), seq_len_) {
+      batch_(job->budget().batch(), seq_len_,
+             job->attention().reset_at_document()),
+      validation_batch_(job->budget().batch(), seq_len_,
+                        job->attention().reset_at_document()) {
   for (const proto::Stage& stage : job->stages()) {
     total_steps_ += StepsOf(stage);
+  }
+  if (validation_ != nullptr) {
+    probe_ = std::make_unique<HeldOutProbe>(
+        model_, exec_, validation_, job->validation().rows(), seq_len_,
+        micro_batch_, job->attention().reset_at_document());
   }
 }
 
@@ -52,8 +60,14 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     ++state_.stage_index;
     state_.step = 0;
     state_.optimizer_steps = 0;
-    state_.plateau = PlateauState();
-    state_.best_validation = TrainState().best_validation;
+    const TrainState fresh;
+    state_.plateau = fresh.plateau;
+    state_.best_validation = fresh.best_validation;
+    state_.best_step = fresh.best_step;
+    state_.early_stop = fresh.early_stop;
+    state_.closed_loop = fresh.closed_loop;
+    state_.probe_teacher = fresh.probe_teacher;
+    state_.probe_teacher_swa = fresh.probe_teacher_swa;
     if (job_->data().restart_each_stage()) state_.next_sample = 0;
     runner_ = nullptr;
     if (empty) continue;  // Nothing new to save.
@@ -70,14 +84,39 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
   return true;
 }
 
-absl::StatusOr<bool> Trainer::RunStage() {
+absl::Status Trainer::StartStage() {
   const proto::Stage& stage = job_->stages(state_.stage_index);
   runner_ = MakeStageRunner(stage, *job_, model_, exec_, micro_batch_);
   schedule_ = ScheduleOf(stage);
-  if (!state_.at_stage_start()) {
-    RETURN_IF_ERROR(checkpointing_->RestoreMoments(runner_->optimizer()));
-    runner_->optimizer().set_steps(state_.optimizer_steps);
+  early_stop_ = nullptr;
+  curriculum_ = nullptr;
+  if (stage.has_transfer() && stage.transfer().has_early_stop()) {
+    early_stop_ = &stage.transfer().early_stop();
   }
+  if (stage.has_finetune()) {
+    const proto::FinetuneStage& s = stage.finetune();
+    if (s.has_early_stop()) early_stop_ = &s.early_stop();
+    if (s.has_curriculum()) curriculum_ = &s.curriculum();
+  }
+  if (state_.at_stage_start()) {
+    if (curriculum_ != nullptr && curriculum_->has_closed_loop()) {
+      const proto::ClosedLoop& loop = curriculum_->closed_loop();
+      const double start = curriculum_->has_drop()
+                               ? ValueAt(curriculum_->drop(), 0, StepsOf(stage))
+                               : 0;
+      state_.closed_loop.drop_probability =
+          std::clamp(start, loop.p_min(), loop.p_max());
+    }
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(checkpointing_->RestoreMoments(runner_->optimizer()));
+  runner_->optimizer().set_steps(state_.optimizer_steps);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Trainer::RunStage() {
+  const proto::Stage& stage = job_->stages(state_.stage_index);
+  RETURN_IF_ERROR(StartStage());
   const int64_t steps = StepsOf(stage);
   const int64_t every = job_->validation().every_steps();
   while (state_.step < steps) {
@@ -93,20 +132,107 @@ absl::StatusOr<bool> Trainer::RunStage() {
           record.status(),
           absl::StrCat("stage ", runner_->name(), ", step ", state_.step + 1));
     }
-    bool best = false;
+    bool best = false, stop = false;
     const bool due =
         (every > 0 && state_.step % every == 0) || state_.step == steps;
     if (validation_ != nullptr && due) {
       ASSIGN_OR_RETURN(record->validation_loss, Validate());
-      ObserveValidation(schedule_, record->validation_loss, &state_.plateau);
-      best = record->validation_loss < state_.best_validation;
-      if (best) state_.best_validation = record->validation_loss;
+      RETURN_IF_ERROR(
+          AfterValidation(record->validation_loss, &*record, &best, &stop));
     }
+    RETURN_IF_ERROR(RunClosedLoop(&*record));
     RETURN_IF_ERROR(metrics_->Write(*record));
     if (options_.on_step) options_.on_step(*record, steps, total_steps_);
+    if (stop) break;
     if (state_.step < steps) RETURN_IF_ERROR(SaveIfDue(best));
   }
+  RETURN_IF_ERROR(FinishStage());
   return true;
+}
+
+absl::Status Trainer::AfterValidation(double loss, StepRecord* record,
+                                      bool* best, bool* stop) {
+  ObserveValidation(schedule_, loss, &state_.plateau);
+  double score = loss;
+  *best = loss < state_.best_validation;
+  if (early_stop_ != nullptr) {
+    ComponentLosses losses{.loss = loss};
+    if (early_stop_->rule() == proto::EarlyStop::COMPONENT_AWARE) {
+      ASSIGN_OR_RETURN(losses.hybrid,
+                       probe_->Loss(ComponentMode::kHybrid, false));
+      ASSIGN_OR_RETURN(losses.swa_only,
+                       probe_->Loss(ComponentMode::kSwaOnly, false));
+      ASSIGN_OR_RETURN(losses.la_only,
+                       probe_->Loss(ComponentMode::kLaOnly, false));
+      record->early_stop.hybrid_loss = losses.hybrid;
+      record->early_stop.swa_only_loss = losses.swa_only;
+      record->early_stop.la_only_loss = losses.la_only;
+    }
+    const EarlyStopDecision decision =
+        ObserveForEarlyStop(*early_stop_, losses, &state_.early_stop);
+    score = record->early_stop.score = decision.score;
+    *best = decision.improved;
+    *stop = decision.stop;
+  }
+  if (*best) {
+    state_.best_validation = score;
+    state_.best_step = state_.step;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Trainer::FinishStage() {
+  if (early_stop_ == nullptr || state_.best_step == 0 ||
+      state_.best_step == state_.step) {
+    return absl::OkStatus();
+  }
+  return checkpointing_->RestoreBestParameters(
+      state_.global_step - state_.step + state_.best_step, *model_);
+}
+
+void Trainer::SetCurriculum(StepInputs* in, StepRecord* record) {
+  if (curriculum_ == nullptr) return;
+  const int64_t steps = StepsOf(job_->stages(state_.stage_index));
+  if (curriculum_->has_closed_loop()) {
+    in->drop_probability = state_.closed_loop.drop_probability;
+  } else if (curriculum_->has_drop()) {
+    in->drop_probability = ValueAt(curriculum_->drop(), state_.step, steps);
+  }
+  if (curriculum_->has_drop() || curriculum_->has_closed_loop()) {
+    record->curriculum.drop_probability = in->drop_probability;
+  }
+  if (curriculum_->has_window()) {
+    in->window =
+        std::llround(ValueAt(curriculum_->window(), state_.step, steps));
+    record->curriculum.window = static_cast<double>(in->window);
+  }
+}
+
+absl::Status Trainer::RunClosedLoop(StepRecord* record) {
+  if (curriculum_ == nullptr || !curriculum_->has_closed_loop()) {
+    return absl::OkStatus();
+  }
+  const proto::ClosedLoop& loop = curriculum_->closed_loop();
+  if (state_.step % loop.every() != 0) return absl::OkStatus();
+  UseMeasurement measured;
+  if (std::isinf(state_.probe_teacher)) {
+    ASSIGN_OR_RETURN(state_.probe_teacher,
+                     probe_->Loss(ComponentMode::kTeacher, true));
+    ASSIGN_OR_RETURN(state_.probe_teacher_swa,
+                     probe_->Loss(ComponentMode::kTeacherSwa, true));
+  }
+  measured.teacher = state_.probe_teacher;
+  measured.teacher_swa = state_.probe_teacher_swa;
+  ASSIGN_OR_RETURN(measured.hybrid, probe_->Loss(ComponentMode::kHybrid, true));
+  ASSIGN_OR_RETURN(measured.swa_only,
+                   probe_->Loss(ComponentMode::kSwaOnly, true));
+  const ClosedLoopDecision decision =
+      SteerDropout(loop, measured, &state_.closed_loop);
+  record->closed_loop.use = decision.use;
+  record->closed_loop.potential = decision.potential;
+  if (!decision.held) record->closed_loop.ratio = decision.ratio;
+  record->closed_loop.next_drop_probability = decision.drop_probability;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<StepRecord> Trainer::RunStep() {
@@ -117,8 +243,10 @@ absl::StatusOr<StepRecord> Trainer::RunStep() {
       *data_, rows, [&](int64_t i) { return order_.RowOf(first + i); }));
   StepRecord record;
   record.learning_rate = LearningRate(schedule_, state_.plateau, state_.step);
-  ASSIGN_OR_RETURN(const StepResult result,
-                   runner_->Step(batch_, record.learning_rate));
+  StepInputs in = {.learning_rate = record.learning_rate,
+                   .global_step = state_.global_step};
+  SetCurriculum(&in, &record);
+  ASSIGN_OR_RETURN(const StepResult result, runner_->Step(batch_, in));
   state_.next_sample += rows;
   state_.optimizer_steps = runner_->optimizer().steps();
   record.stage = runner_->name();
@@ -127,6 +255,10 @@ absl::StatusOr<StepRecord> Trainer::RunStep() {
   record.global_step = ++state_.global_step;
   record.loss = result.loss;
   record.grad_norm = result.grad_norm;
+  record.parts = result.parts;
+  if (!std::isnan(record.curriculum.drop_probability)) {
+    record.curriculum.dropped_share = result.dropped_share;
+  }
   record.tokens = rows * seq_len_;
   record.tokens_per_s = static_cast<double>(record.tokens) /
                         absl::ToDoubleSeconds(options_.clock->Now() - start);

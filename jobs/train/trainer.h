@@ -16,6 +16,7 @@
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "jobs/train/checkpointing.h"
+#include "jobs/train/held_out_probe.h"
 #include "jobs/train/metrics_writer.h"
 #include "jobs/train/row_order.h"
 #include "jobs/train/stage_runner.h"
@@ -52,6 +53,16 @@ class Trainer {
   absl::StatusOr<bool> RunStage();
   absl::StatusOr<StepRecord> RunStep();
   absl::StatusOr<double> Validate();
+  // What a validation leads to: the record's losses, whether this is the best
+  // state so far, and whether the stage stops.
+  absl::Status AfterValidation(double loss, StepRecord* record, bool* best,
+                               bool* stop);
+  // The drop probability and the window of the coming step.
+  void SetCurriculum(StepInputs* in, StepRecord* record);
+  absl::Status RunClosedLoop(StepRecord* record);
+  absl::Status StartStage();
+  // The stage's best parameters, where early stopping asks for them.
+  absl::Status FinishStage();
   absl::Status SaveIfDue(bool validated_best);
   bool stop_requested() const { return options_.stop && *options_.stop; }
 
@@ -70,6 +81,10 @@ class Trainer {
   TrainState state_;
   std::unique_ptr<StageRunner> runner_;  // of the current stage
   ScheduleSettings schedule_;            // of the current stage
+  // Likewise; null: none.
+  const proto::EarlyStop* early_stop_ = nullptr;
+  const proto::Curriculum* curriculum_ = nullptr;
+  std::unique_ptr<HeldOutProbe> probe_;
   absl::Duration last_save_;
 };
 

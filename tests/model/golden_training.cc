@@ -46,7 +46,8 @@ absl::StatusOr<std::vector<double>> GoldenTraining::RunStage(
         buffer.Fill(*data_, batch, [&](int64_t i) { return next_row_ + i; }));
     next_row_ += batch;
     ASSIGN_OR_RETURN(const StepResult result,
-                     runner->Step(buffer, learning_rate));
+                     runner->Step(buffer, {.learning_rate = learning_rate,
+                                           .global_step = global_step_++}));
     losses.push_back(result.loss);
   }
   return losses;

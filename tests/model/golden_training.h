@@ -41,7 +41,7 @@ class GoldenTraining {
   proto::Job job_;
   TemporaryFolder folder_;
   std::unique_ptr<PackedDataset> data_;
-  int64_t next_row_ = 0;
+  int64_t next_row_ = 0, global_step_ = 0;
 };
 
 }  // namespace caracal::golden

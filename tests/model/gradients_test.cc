@@ -59,13 +59,15 @@ class GradientsTest : public testing::Test {
     const ModelConfig& config = llama.weights().config;
     const double elements = static_cast<double>(
         kRows * kTokens * config.heads * config.head_dim * config.layers);
-    std::vector<double> errors(config.layers);
+    std::vector<TransferSums> sums(config.layers);
     model_->adapters().lora_active = false;
     model_->exec().arena->Reset();
-    llama.TransferStep(model_->exec(), batch_->batch(), kernels::kHybridTerms,
-                       static_cast<float>(2 / elements), errors.data());
+    llama.TransferStep(model_->exec(), batch_->batch(),
+                       {.terms = kernels::kHybridTerms,
+                        .output_scale = static_cast<float>(2 / elements)},
+                       sums.data());
     double sum = 0;
-    for (const double error : errors) sum += error;
+    for (const TransferSums& s : sums) sum += s.squared_error;
     return sum / elements;
   }
 

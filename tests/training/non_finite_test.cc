@@ -22,7 +22,7 @@ class NonFinite : public testing::TestWithParam<int> {
     ASSERT_OK(training_->Fill(0));
   }
   absl::Status Step() {
-    return runner_->Step(training_->batch(), 1e-3).status();
+    return runner_->Step(training_->batch(), {.learning_rate = 1e-3}).status();
   }
   std::unique_ptr<TinyTraining> training_;
   std::unique_ptr<StageRunner> runner_;

@@ -40,7 +40,8 @@ TEST_P(StepAllocation, NoneAfterTheSecondStep) {
                       &training->llama(), training->exec(), /*micro_batch=*/2);
   const auto step = [&](int64_t i) {
     ASSERT_OK(training->Fill(i));
-    const auto result = runner->Step(training->batch(), 1e-3);
+    const auto result =
+        runner->Step(training->batch(), {.learning_rate = 1e-3});
     ASSERT_OK(result);
   };
   for (int64_t i = 0; i < 2; ++i) step(i);

@@ -24,9 +24,7 @@ HybridAttentionInputs HybridInputs(const LayerContext& layer,
   in.q = views.q;
   in.k = views.k;
   in.v = views.v;
-  in.weight_q = layer.adapters->feature_map_q(layer.layer).value;
-  in.weight_k = layer.adapters->feature_map_k(layer.layer).value;
-  in.window_factor = layer.adapters->window_factor(layer.layer).value;
+  BindFeatureMaps(layer, &in);
   in.offsets = batch.offsets;
   in.sequences = batch.sequences;
   in.terms = terms;
@@ -101,6 +99,8 @@ kernels::HybridAttentionGradients ParameterGradients(
   kernels::HybridAttentionGradients grads;
   grads.dweight_q = layer.adapters->feature_map_q(layer.layer).grad;
   grads.dweight_k = layer.adapters->feature_map_k(layer.layer).grad;
+  grads.dbias_q = layer.adapters->feature_bias_q(layer.layer).grad;
+  grads.dbias_k = layer.adapters->feature_bias_k(layer.layer).grad;
   grads.dwindow_factor = layer.adapters->window_factor(layer.layer).grad;
   return grads;
 }
@@ -239,26 +239,53 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
   return y;
 }
 
-Variable* TransferAttention(Execution& exec, const LayerContext& layer,
-                            const TokenBatch& batch, Variable* qkv,
-                            TransferLoss* loss) {
+void BindFeatureMaps(const LayerContext& layer, HybridAttentionInputs* in) {
+  const Adapters& adapters = *layer.adapters;
+  in->weight_q = adapters.feature_map_q(layer.layer).value;
+  in->weight_k = adapters.feature_map_k(layer.layer).value;
+  in->bias_q = adapters.feature_bias_q(layer.layer).value;
+  in->bias_k = adapters.feature_bias_k(layer.layer).value;
+  in->window_factor = adapters.window_factor(layer.layer).value;
+}
+
+Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
+                           const TokenBatch& batch, Variable* qkv) {
   Variable* y = exec.arena->New<Variable>();
   y->value =
       exec.arena->AllocateF32({batch.rows(), layer.heads() * layer.head_dim()});
   RunCausal(exec, CausalInputs(layer, batch, qkv->value),
             AsHeads(layer, y->value), TensorView());
   exec.CheckFinite(layer.layer, "teacher attention", y->value);
+  return y;
+}
 
+Variable* TransferAttention(Execution& exec, const LayerContext& layer,
+                            const TokenBatch& batch,
+                            const TransferObjective& objective, Variable* qkv,
+                            TransferSums* sums) {
+  Variable* y = TeacherAttention(exec, layer, batch, qkv);
   ArenaScope scratch(exec.arena);
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
-  std::memset(terms, loss->terms, entries);
-  kernels::HybridAttentionCotangent cotangent;
-  cotangent.target = AsHeads(layer, y->value);
-  cotangent.scale = loss->scale;
-  cotangent.squared_error = &loss->squared_error;
-  RunHybridBackward(exec, layer, HybridInputs(layer, batch, qkv->value, terms),
-                    cotangent, ParameterGradients(layer));
+  std::memset(terms, objective.terms, entries);
+  const HybridAttentionInputs in =
+      HybridInputs(layer, batch, qkv->value, terms);
+  const kernels::HybridAttentionGradients grads = ParameterGradients(layer);
+  if (objective.output_scale != 0) {
+    kernels::HybridAttentionCotangent cotangent;
+    cotangent.target = AsHeads(layer, y->value);
+    cotangent.scale = objective.output_scale;
+    cotangent.squared_error = &sums->squared_error;
+    RunHybridBackward(exec, layer, in, cotangent, grads);
+  }
+  if (objective.weight_scale != 0) {
+    const auto& config = layer.adapters->config().attention;
+    kernels::AttentionWeightLossBackward(
+        exec.ctx, config, in, objective.weight_scale, grads, &sums->weights,
+        exec.arena->AllocateWorkspace(
+            kernels::AttentionWeightLossWorkspaceBytes(exec.ctx, config, in,
+                                                       grads)));
+  }
   return y;
 }
 

@@ -5,6 +5,7 @@
 #include "core/model/attention_statistics.h"
 #include "core/model/mode_plan.h"
 #include "core/model/ops/layer.h"
+#include "kernels/hybrid_attention/weight_loss.h"
 
 namespace caracal {
 
@@ -18,17 +19,32 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
                  AttentionStatistics* statistics);
 
 // Attention transfer of one layer: runs the teacher's attention on qkv and
-// trains the student's to match it.
-struct TransferLoss {
+// trains the student's to match it. The gradients are those of
+//   output_scale / 2 * sum (y_student - y_teacher)^2
+//     + weight_scale * sum xent
+// (kernels/hybrid_attention/weight_loss.h); what has scale 0 is not computed.
+struct TransferObjective {
   uint8_t terms = kernels::kHybridTerms;  // the student's mode
-  // Gradients are those of scale / 2 * sum (y_student - y_teacher)^2.
-  float scale = 0;
-  double squared_error = 0;  // out: sum over [rows, H, D]
+  float output_scale = 0;
+  float weight_scale = 0;
+};
+// Sums over one layer's rows and heads, added to.
+struct TransferSums {
+  double squared_error = 0;  // over [rows, H, D]
+  kernels::AttentionWeightLoss weights;
 };
 // Returns the teacher's y [rows, H D]: what goes on to the next layer.
+Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
+                           const TokenBatch& batch, Variable* qkv);
+// Likewise.
 Variable* TransferAttention(Execution& exec, const LayerContext& layer,
-                            const TokenBatch& batch, Variable* qkv,
-                            TransferLoss* loss);
+                            const TokenBatch& batch,
+                            const TransferObjective& objective, Variable* qkv,
+                            TransferSums* sums);
+
+// The layer's feature maps and window factors, as the kernels take them.
+void BindFeatureMaps(const LayerContext& layer,
+                     kernels::HybridAttentionInputs* in);
 
 }  // namespace caracal
 

@@ -1,0 +1,50 @@
+#include "jobs/train/held_out_probe.h"
+
+#include <algorithm>
+
+#include "core/base/status.h"
+
+namespace caracal {
+
+HeldOutProbe::HeldOutProbe(Llama* model, Execution exec, PackedDataset* data,
+                           int64_t rows, int64_t seq_len, int64_t micro_batch,
+                           bool reset_at_document)
+    : model_(model),
+      exec_(exec),
+      data_(data),
+      rows_(std::min(rows, data->rows())),
+      micro_batch_(std::min(micro_batch, rows_)),
+      batch_(micro_batch_, seq_len, reset_at_document) {}
+
+absl::StatusOr<double> HeldOutProbe::Loss(ComponentMode mode, bool past_only) {
+  const auto& attention = model_->adapters().config().attention;
+  double sum = 0, count = 0;
+  for (int64_t begin = 0; begin < rows_; begin += micro_batch_) {
+    const int64_t n = std::min(micro_batch_, rows_ - begin);
+    RETURN_IF_ERROR(
+        batch_.Fill(*data_, n, [&](int64_t i) { return begin + i; }));
+    const TokenBatch tokens = batch_.Rows(0, n);
+    const int64_t targets = n * batch_.seq_len();
+    exec_.arena->Reset();
+    model_->Plan(tokens, mode, &plan_);
+    const TensorView nll = exec_.arena->AllocateF32({targets});
+    model_->Evaluate(exec_, tokens, plan_, nll, TensorView(), nullptr);
+    RETURN_IF_ERROR(exec_.status);
+    for (int64_t i = 0; i < targets; ++i) {
+      if (!batch_.mask()[i]) continue;
+      if (past_only && LinearSetEmpty(attention, batch_.positions()[i])) {
+        continue;
+      }
+      sum += nll.f32()[i];
+      ++count;
+    }
+  }
+  if (count == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        data_->path(), ": no scored target of its first ", rows_, " rows",
+        past_only ? " has a key outside window and sinks" : ""));
+  }
+  return sum / count;
+}
+
+}  // namespace caracal

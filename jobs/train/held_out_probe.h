@@ -1,0 +1,38 @@
+// Losses of component modes on held-out rows, while training.
+#ifndef CARACAL_JOBS_TRAIN_HELD_OUT_PROBE_H_
+#define CARACAL_JOBS_TRAIN_HELD_OUT_PROBE_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/model/batch_buffer.h"
+#include "core/model/llama.h"
+
+namespace caracal {
+
+// Borrows all it is given. The arena of `exec` is used and reset. Not
+// thread-safe.
+class HeldOutProbe {
+ public:
+  // The first `rows` rows, `micro_batch` at a time, T = seq_len targets each.
+  HeldOutProbe(Llama* model, Execution exec, PackedDataset* data, int64_t rows,
+               int64_t seq_len, int64_t micro_batch, bool reset_at_document);
+
+  // Nats a token over unmasked targets; with `past_only` over those whose
+  // position has a key outside window and sinks. kFailedPrecondition naming
+  // the file when there is no such target.
+  absl::StatusOr<double> Loss(ComponentMode mode, bool past_only);
+
+ private:
+  Llama* model_;
+  Execution exec_;
+  PackedDataset* data_;
+  int64_t rows_, micro_batch_;
+  BatchBuffer batch_;
+  ModePlan plan_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_TRAIN_HELD_OUT_PROBE_H_
