@@ -22,6 +22,7 @@
 #include "eval/measure/measure.h"
 #include "eval/report/html_report.h"
 #include "eval/report/metrics.h"
+#include "jobs/convert/gamma_sweep.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/loaded_model.h"
@@ -88,6 +89,7 @@ class Conversion {
   absl::Status OpenData();
   void WarnAboutJob();
   absl::Status Train();
+  absl::Status ChooseGamma();
   absl::Status Measure();
   absl::Status Continue();
   absl::Status WriteReport();
@@ -266,6 +268,7 @@ absl::Status Conversion::Train() {
                        [&](const StepRecord& record, int64_t, int64_t) {
                          if (options_.events.step) options_.events.step(record);
                        },
+                   .finish = [this] { return ChooseGamma(); },
                    .clock = Clock::Real()});
   ASSIGN_OR_RETURN(const bool finished, trainer.Run(state));
   if (!finished) {
@@ -276,6 +279,27 @@ absl::Status Conversion::Train() {
   Timing("training", start);
   adapters_->lora_active = HasFinetune(job_);
   return absl::OkStatus();
+}
+
+absl::Status Conversion::ChooseGamma() {
+  const proto::Evaluation& e = job_.evaluation();
+  if (e.gamma_override_size() == 0) return absl::OkStatus();
+  PackedDataset* data =
+      validation_ != nullptr ? validation_.get() : data_.get();
+  const int64_t seq_len = job_.data().seq_len();
+  adapters_->lora_active = HasFinetune(job_);
+  HeldOutProbe probe(
+      &*llama_, compute_.execution(), data, job_.validation().rows(),
+      seq_len > 0 ? seq_len : data->seq_len(), job_.budget().micro_batch(),
+      job_.attention().reset_at_document());
+  ASSIGN_OR_RETURN(
+      const GammaSweep sweep,
+      SweepGamma({e.gamma_override().begin(), e.gamma_override().end()},
+                 EvaluationModeOf(job_), probe, &*adapters_));
+  Note(absl::StrCat("gamma ", sweep.chosen, " of ", sweep.points.size(),
+                    " tried"));
+  return files_->WriteFileAtomically(folder_.gamma_sweep(),
+                                     GammaSweepToJson(sweep));
 }
 
 absl::Status Conversion::Measure() {

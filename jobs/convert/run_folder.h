@@ -15,6 +15,7 @@ struct RunFolder {
   std::string metrics() const { return JoinPath(path, "metrics.jsonl"); }
   std::string checkpoints() const { return JoinPath(path, "checkpoints"); }
   std::string attribution() const { return JoinPath(path, "attribution.json"); }
+  std::string gamma_sweep() const { return JoinPath(path, "gamma_sweep.json"); }
   std::string report() const { return JoinPath(path, "report.html"); }
   // Held while a run is going on, so that two never write the same folder.
   std::string lock() const { return JoinPath(path, "run.lock"); }

@@ -3,16 +3,12 @@
 #include <google/protobuf/descriptor.h>
 
 #include <algorithm>
-#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "jobs/spec/bind.h"
-#include "jobs/spec/expand.h"
 #include "jobs/spec/field_rules.h"
-#include "jobs/spec/presets.h"
 #include "jobs/spec/set_field.h"
 
 namespace caracal {
@@ -35,9 +31,6 @@ constexpr Unsupported kUnsupported[] = {
     {"Parallel.layer", "1", "layer parallelism"},
     {"Attention.compat", "compat_none", "compatibility with LoLCATs' code"},
     {"FinetuneLoss.logit_kl", "0", "the logit_kl fine-tuning loss"},
-    {"Evaluation.gamma_override", "", "gamma set at inference"},
-    {"Evaluation.eval_mode", "",
-     "evaluation in a mode other than the last stage's"},
 };
 
 struct Hit {
@@ -84,33 +77,9 @@ void FindHits(const Message& message, absl::string_view path,
 }  // namespace
 
 void CheckSupport(const proto::Job& expanded, std::vector<Problem>* problems) {
-  // The hits of the preset by itself are one problem of the preset's.
-  std::set<std::string> from_preset;
-  if (FindPreset(expanded.expanded_from()) != nullptr) {
-    proto::Job preset;
-    preset.set_preset(expanded.expanded_from());
-    std::vector<Hit> hits;
-    FindHits(ExpandJob(preset), "", &hits);
-    std::vector<std::string> needs;
-    for (const Hit& hit : hits) {
-      from_preset.insert(hit.field);
-      if (std::find(needs.begin(), needs.end(), hit.what) == needs.end()) {
-        needs.push_back(hit.what);
-      }
-    }
-    if (!hits.empty()) {
-      problems->push_back(
-          {"preset",
-           absl::StrCat("'", expanded.expanded_from(), "' needs ",
-                        absl::StrJoin(needs, " and "),
-                        ", which this version does not run"),
-           ""});
-    }
-  }
   std::vector<Hit> hits;
   FindHits(expanded, "", &hits);
   for (const Hit& hit : hits) {
-    if (from_preset.count(hit.field) > 0) continue;
     problems->push_back(
         {hit.field, absl::StrCat(hit.what, " is not run by this version"), ""});
   }

@@ -304,7 +304,41 @@ class Validator {
     }
   }
 
+  // The stages train feature maps at all, or LoRA alone.
+  bool TrainsFeatureMaps() const {
+    for (const proto::Stage& stage : job_.stages()) {
+      if (stage.transfer().train_feature_maps() ||
+          stage.finetune().train_feature_maps()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void CheckGamma() {
+    const proto::Evaluation& e = job_.evaluation();
+    if (e.gamma_override_size() == 0 || job_.stages_size() == 0) return;
+    proto::ComponentMode mode = e.eval_mode();
+    if (!e.has_eval_mode()) {
+      const proto::Stage& last = job_.stages(job_.stages_size() - 1);
+      mode = last.has_transfer() ? last.transfer().student_mode()
+                                 : last.finetune().student_mode();
+    }
+    if (mode != proto::HYBRID) {
+      Refuse("evaluation.gamma_override",
+             absl::StrCat("weighs the two parts of hybrid attention, but the "
+                          "finished model runs in ",
+                          proto::ComponentMode_Name(mode),
+                          "; set evaluation.eval_mode to HYBRID"));
+    }
+    if (!TrainsFeatureMaps()) {
+      Refuse("evaluation.gamma_override",
+             "no stage trains feature maps: there is no linear part to weigh");
+    }
+  }
+
   void CheckEvaluation() {
+    CheckGamma();
     for (int i = 0; i < job_.evaluation().modes_size(); ++i) {
       if (job_.evaluation().modes(i) == proto::SINKS_ONLY) {
         NeedSinks(FieldAt("evaluation.modes", i));

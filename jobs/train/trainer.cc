@@ -70,15 +70,12 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     state_.probe_teacher_swa = fresh.probe_teacher_swa;
     if (job_->data().restart_each_stage()) state_.next_sample = 0;
     runner_ = nullptr;
-    if (empty) continue;  // Nothing new to save.
+    const bool last = state_.stage_index == job_->stages_size();
+    if (last && options_.finish) RETURN_IF_ERROR(options_.finish());
+    if (empty && !last) continue;  // Nothing new to save.
     RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr,
                                          /*best=*/false));
     last_save_ = options_.clock->Now();
-  }
-  // A run without any step is a model all the same.
-  if (state_.global_step == 0) {
-    RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr,
-                                         /*best=*/false));
   }
   RETURN_IF_ERROR(checkpointing_->Wait());
   return true;

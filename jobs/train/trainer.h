@@ -30,6 +30,9 @@ struct TrainerOptions {
   const std::atomic<bool>* stop = nullptr;
   // After each step: what it gave, and the steps of its stage and of all.
   std::function<void(const StepRecord&, int64_t, int64_t)> on_step;
+  // When all stages are done, before their last checkpoint: may still change
+  // the parameters. Not called again by a run that goes on after it.
+  std::function<absl::Status()> finish;
   Clock* clock = Clock::Real();
 };
 

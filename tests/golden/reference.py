@@ -39,12 +39,17 @@ class Attention:
     sinks: int = 0
     kind: str = 'sliding'  # or 'terraced'
     feature_map: str = 'hedgehog'
+    half_space: bool = False  # the map's first half only
     affine: bool = False
+    softmax_layers: tuple = ()  # kept as they were, in every mode
 
 
-def feature_map(x, weight, name):
-    """x [B, H, T, D], weight [H, D, F] -> phi [B, H, T, F or 2F]."""
-    z = torch.einsum('bhtd,hdf->bhtf', x, weight)
+def feature_map(x, weight, name, bias=None, half_space=False):
+    """x [B, H, T, D], weight [H, D, F], bias [H, F] -> phi [B, H, T, F or 2F].
+    Weight and bias of one map for all heads: [1, D, F] and [1, F]."""
+    z = x @ weight
+    if bias is not None:
+        z = z + bias[:, None]
     if name == 'identity':
         return z
     if name == 'hedgehog':
@@ -56,8 +61,12 @@ def feature_map(x, weight, name):
         phi = z.relu()
     elif name == 'elu1':
         phi = 1 + F.elu(z)
+    elif name == 'hedgehog_fla':
+        phi = torch.cat([2 * z, -2 * z], -1).softmax(-1)
     else:
         raise ValueError(f'no feature map {name!r}')
+    if half_space:
+        phi = phi[..., :z.shape[-1]]
     return phi.clamp(min=1e-12)
 
 
@@ -88,7 +97,8 @@ def hybrid_attention(q, k, v, student, terms, classes, causal, attention):
 
     y [B, H, T, D] = (gamma sum exp(s - c) v + alpha sum (phi.phi) v) / den over
     the terms kept; c is the row maximum over the full A_n whatever `terms`
-    drops. Also softmax_den, linear_den [B, H, T] and the two parts of y.
+    drops. Also softmax_den, linear_den [B, H, T], the two parts of y, and the
+    unnormalised weights [B, H, T, T] with the keys that have a term (`kept`).
     """
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     softmax_set = ((classes & SOFTMAX_TERMS) > 0)[:, None]
@@ -100,8 +110,10 @@ def hybrid_attention(q, k, v, student, terms, classes, causal, attention):
     # The shift is applied to kept keys only, so exp never sees -inf - x.
     exponent = (scores - row_max).masked_fill(~keep_softmax, -math.inf)
     e = gamma * exponent.exp()
-    phi_q = feature_map(q, student['feature_map_q'], attention.feature_map)
-    phi_k = feature_map(k, student['feature_map_k'], attention.feature_map)
+    phi_q, phi_k = (
+        feature_map(x, student[f'feature_map_{n}'], attention.feature_map,
+                    student.get(f'feature_map_{n}_bias'), attention.half_space)
+        for x, n in ((q, 'q'), (k, 'k')))
     past = ((classes & LINEAR_PAST) > 0)[:, None]
     near = causal[:, None] & ~past
     keep_linear = (past & ((kept & LINEAR_PAST) > 0)) | (
@@ -115,7 +127,29 @@ def hybrid_attention(q, k, v, student, terms, classes, causal, attention):
     return {'y': softmax_part + linear_part, 'softmax_part': softmax_part,
             'linear_part': linear_part, 'softmax_den': softmax_den,
             'linear_den': linear_den, 'row_max': row_max.squeeze(-1),
-            'scores': scores}
+            'scores': scores, 'weights': e + a,
+            'kept': keep_softmax | keep_linear}
+
+
+def weight_losses(out):
+    """-> (xent, kl) of hybrid_attention()'s weights, means over (B, H, T).
+
+    Over the keys that have a term: xent = -sum a log p, with a the teacher's
+    softmax over those keys and p the student's weights, normalised and at
+    least 1e-12; kl = xent + sum a log a. A row without any term adds 0.
+    """
+    kept = out['kept']
+    some = kept.any(-1, keepdim=True)
+    # A row without keys: any finite scores, then no weight.
+    scores = torch.where(some, out['scores'].masked_fill(~kept, -math.inf), 0.0)
+    log_a = scores.log_softmax(-1)
+    a = log_a.exp() * kept
+    weights = out['weights']
+    den = weights.sum(-1, keepdim=True)
+    p = (weights / torch.where(den > 0, den, 1.0)).clamp(min=1e-12)
+    xent = -(a * p.log()).sum(-1)
+    entropy = -(a * log_a.masked_fill(~kept, 0.0)).sum(-1)
+    return xent.mean(), (xent - entropy).mean()
 
 
 def causal_attention(q, k, v, causal):
@@ -141,8 +175,10 @@ class Model:
     """A Llama with a student's tensors. All maths in `dtype`.
 
     config: the fields of a Hugging Face config.json; weights: its tensors.
-    student: {'layers.{i}.feature_map_q': [H, D, F], 'layers.{i}.window_factor':
-    [H], 'layers.{i}.lora.{q,k,v,o}.A': [r, in], ...B: [out, r], ...}.
+    student: {'layers.{i}.feature_map_q': [H, D, F], ...feature_map_q_bias:
+    [H, F], 'layers.{i}.window_factor': [H], 'layers.{i}.lora.{q,k,v,o}.A':
+    [r, in], ...B: [out, r], ...}. Tied maps are feature_map_q alone; one map
+    for all heads has 1 for H.
     """
 
     def __init__(self, config, weights, dtype=torch.float64):
@@ -197,8 +233,13 @@ class Model:
 
     def layer_student(self, layer):
         prefix = f'layers.{layer}.'
-        return {n: self.student[prefix + n]
-                for n in ('feature_map_q', 'feature_map_k', 'window_factor')}
+        own = {n.removeprefix(prefix): t for n, t in self.student.items()
+               if n.startswith(prefix)}
+        if 'feature_map_k' not in own:
+            own['feature_map_k'] = own['feature_map_q']
+            if 'feature_map_q_bias' in own:
+                own['feature_map_k_bias'] = own['feature_map_q_bias']
+        return own
 
     def forward(self, tokens, attention, mode='teacher', terms=None,
                 documents=None, transfer=None, masses=None):
@@ -206,9 +247,9 @@ class Model:
 
         mode: a component mode, or `terms` [layers, B, H]: bits a head, adapters
         on. documents [B, T]: attention, sinks and positions start afresh where
-        it changes. transfer: a list that gets each layer's mean squared error
-        of student `mode` against the teacher; the teacher's output then goes
-        on to the next layer and adapters are off. masses: a list that gets
+        it changes. transfer: a list that gets each converted layer's {mse,
+        xent, kl} of student `mode` against the teacher; the teacher's output
+        then goes on to the next layer and adapters are off. masses: a list that gets
         each layer's {la_mass, la_output_share, teacher_out_mass} [H].
         """
         B, T = tokens.shape
@@ -254,10 +295,10 @@ class Model:
     def mix(self, layer, q, k, v, attention, mode, terms, causal, classes,
             transfer, masses):
         B = q.shape[0]
-        if terms is not None:
-            bits = terms[layer]
-        elif mode in FULL_SOFTMAX:
+        if mode in FULL_SOFTMAX or layer in attention.softmax_layers:
             bits = None
+        elif terms is not None:
+            bits = terms[layer]
         else:
             bits = torch.full((B, self.H), TERMS_OF_MODE[mode])
         if bits is None:
@@ -268,7 +309,9 @@ class Model:
                 teacher = causal_attention(q, k, v, causal)
             out = hybrid_attention(q, k, v, student, bits, classes, causal,
                                    attention)
-            transfer.append((out['y'] - teacher).square().mean())
+            xent, kl = weight_losses(out)
+            transfer.append({'mse': (out['y'] - teacher).square().mean(),
+                             'xent': xent, 'kl': kl})
             return teacher
         out = hybrid_attention(q, k, v, student, bits, classes, causal,
                                attention)
