@@ -33,6 +33,9 @@ struct AttributionSettings {
   // What trained the student: a preset's name, or "stages" for stages that a
   // job wrote out itself. Empty: nothing did.
   std::string recipe;
+  // Of the tokens and masks that were scored, in order: equal where two runs
+  // measured on the same text. Empty: not known.
+  std::string rows_digest;
 };
 
 // One way of running attention over all rows.
@@ -83,6 +86,13 @@ struct ComponentDrop {
   Interval drop;
 };
 
+// What a component contributes to what all of attention brings (shapley.h):
+// the loss it takes away. Positive: the component helps.
+struct ComponentValue {
+  std::string component;  // "swa", "la" or "sinks"
+  Interval value;
+};
+
 struct AttributionResult {
   AttributionSettings settings;
   std::vector<ModeResult> modes;
@@ -99,6 +109,11 @@ struct AttributionResult {
   // u* = loss(teacher_swa) - loss(teacher): what the past outside the window
   // and sinks is worth to the teacher.
   Interval ustar;
+  // loss(none) - loss(hybrid): what all of attention brings to the student.
+  Interval what_attention_brings;
+  // Sums to what_attention_brings; no "sinks" where there are none. May be
+  // empty.
+  std::vector<ComponentValue> shapley;
 
   // Looks in modes, then in baselines; nullptr when there is none.
   const ModeResult* Find(absl::string_view mode) const;

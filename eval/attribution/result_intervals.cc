@@ -45,6 +45,8 @@ void FillIntervals(AttributionResult& result, const BootstrapOptions& options) {
       LossDifference(result.Find("swa_only"), result.Find("hybrid"), options);
   result.ustar = LossDifference(result.Find("teacher_swa"),
                                 result.Find("teacher"), options);
+  result.what_attention_brings =
+      LossDifference(result.Find("none"), result.Find("hybrid"), options);
   if (!result.what_la_brings.measured()) return;
   const auto la = std::find_if(
       result.drop.begin(), result.drop.end(),

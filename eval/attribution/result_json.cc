@@ -38,7 +38,8 @@ Json ToJson(const AttributionSettings& settings) {
           {"tokens_per_row", settings.tokens_per_row},
           {"layers", settings.layers},
           {"heads", settings.heads},
-          {"recipe", settings.recipe}};
+          {"recipe", settings.recipe},
+          {"rows_digest", settings.rows_digest}};
 }
 
 Json ToJson(const ModeResult& mode) {
@@ -145,7 +146,8 @@ absl::Status Read(const Node& node, AttributionSettings* out) {
   RETURN_IF_ERROR(ReadField(node, "tokens_per_row", &out->tokens_per_row));
   RETURN_IF_ERROR(ReadField(node, "layers", &out->layers));
   RETURN_IF_ERROR(ReadField(node, "heads", &out->heads));
-  return ReadField(node, "recipe", &out->recipe);
+  RETURN_IF_ERROR(ReadField(node, "recipe", &out->recipe));
+  return ReadField(node, "rows_digest", &out->rows_digest);
 }
 
 absl::Status Read(const Node& node, ModeResult* out) {
@@ -226,6 +228,11 @@ Interval* NameDrop(ComponentDrop& entry, const std::string& key) {
   return &entry.drop;
 }
 
+Interval* NameValue(ComponentValue& entry, const std::string& key) {
+  entry.component = key;
+  return &entry.value;
+}
+
 absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
   if (!root.json->is_object()) return root.Wrong("an object");
   AttributionResult result;
@@ -252,6 +259,13 @@ absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
   RETURN_IF_ERROR(ReadField(root, "reach", &result.reach));
   RETURN_IF_ERROR(ReadField(root, "what_la_brings", &result.what_la_brings));
   RETURN_IF_ERROR(ReadField(root, "ustar", &result.ustar));
+  RETURN_IF_ERROR(ReadField(root, "what_attention_brings",
+                            &result.what_attention_brings));
+  if (const auto it = root.json->find("shapley"); it != root.json->end()) {
+    RETURN_IF_ERROR(
+        ReadEntries(Node{&*it, absl::StrCat(root.path, ".shapley")}, "",
+                    NameValue, &result.shapley));
+  }
   return result;
 }
 
@@ -276,6 +290,11 @@ std::string AttributionToJson(const AttributionResult& result) {
   }
   json["what_la_brings"] = ToJson(result.what_la_brings);
   json["ustar"] = ToJson(result.ustar);
+  json["what_attention_brings"] = ToJson(result.what_attention_brings);
+  json["shapley"] = Json::object();
+  for (const ComponentValue& part : result.shapley) {
+    json["shapley"][part.component] = ToJson(part.value);
+  }
   return json.dump(1, ' ', /*ensure_ascii=*/false,
                    Json::error_handler_t::replace) +
          "\n";

@@ -2,7 +2,8 @@
 // `caracal report` reads back.
 //
 //   settings        model, data, window, sinks, window_kind, feature_map,
-//                   features, rows, tokens_per_row, layers, heads, recipe
+//                   features, rows, tokens_per_row, layers, heads, recipe,
+//                   rows_digest
 //   modes           {mode: {loss, per_row, second_half, interval}}, with
 //                   row_tokens where rows have unequal numbers of scored
 //                   tokens: the weights of per_row in loss; `hybrid`
@@ -16,6 +17,9 @@
 //                   loss(hybrid): positive when the component helps
 //   what_la_brings  {mean, low, high}, loss(swa_only) - loss(hybrid)
 //   ustar           {mean, low, high}, loss(teacher_swa) - loss(teacher)
+//   what_attention_brings  {mean, low, high}, loss(none) - loss(hybrid)
+//   shapley         {component: {mean, low, high}}, whose means sum to
+//                   what_attention_brings
 //
 // What was not measured is null or left out.
 #ifndef CARACAL_EVAL_ATTRIBUTION_RESULT_JSON_H_

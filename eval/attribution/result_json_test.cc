@@ -47,7 +47,8 @@ AttributionResult Sample() {
                      8,
                      2,
                      3,
-                     "lolcats"};
+                     "lolcats",
+                     "f00d"};
   result.modes = {{"teacher", 3.5, {3.25, 3.75}, 3.375, {3.5, 3.0, 4.0}, {}},
                   {"hybrid", 3.6, {3.35, 3.85}, 3.45, {3.6, 3.1, 4.1}, {7, 5}},
                   {"la_only", 6.0, {6.0}, 5.0, {}, {}}};
@@ -62,6 +63,8 @@ AttributionResult Sample() {
   result.drop = {{"la", {0.1, 0.05, 0.15}}, {"swa", {1.5, 1.25, 1.75}}};
   result.what_la_brings = {0.1, 0.05, 0.15};
   result.ustar = {0.25, -0.125, 0.5};
+  result.what_attention_brings = {6.5, 6.25, 6.75};
+  result.shapley = {{"swa", {6, 5.5, 6.5}}, {"la", {0.5, 0.25, 0.75}}};
   return result;
 }
 
@@ -88,6 +91,11 @@ TEST(AttributionJsonTest, RoundTripKeepsEveryField) {
   EXPECT_EQ(back.settings.layers, 2);
   EXPECT_EQ(back.settings.heads, 3);
   EXPECT_EQ(back.settings.recipe, "lolcats");
+  EXPECT_EQ(back.settings.rows_digest, "f00d");
+  EXPECT_EQ(back.what_attention_brings.high, 6.75);
+  ASSERT_EQ(back.shapley.size(), 2);
+  EXPECT_EQ(back.shapley[1].component, "la");
+  EXPECT_EQ(back.shapley[1].value.low, 0.25);
   ASSERT_EQ(back.modes.size(), 3);
   EXPECT_EQ(back.modes[1].mode, "hybrid");
   EXPECT_EQ(back.modes[1].per_row[1], 3.85);

@@ -20,118 +20,6 @@ constexpr ComponentMode kDefaultModes[] = {
     ComponentMode::kLaOnly,    ComponentMode::kLaPast,
     ComponentMode::kSinksOnly, ComponentMode::kNone};
 
-// One way of running all rows.
-struct Pass {
-  std::string name;
-  ComponentMode mode = ComponentMode::kHybrid;
-  bool use_terms = false;  // instead of the mode's
-  uint8_t terms = 0;
-  int64_t sinks = 0;
-  bool statistics = false;
-};
-
-class Measurement {
- public:
-  Measurement(const Llama& model, Execution exec, PackedDataset& data,
-              const MeasureOptions& options, int64_t rows, int64_t seq_len)
-      : model_(model),
-        exec_(exec),
-        data_(data),
-        options_(options),
-        rows_(rows),
-        seq_len_(seq_len),
-        buffer_(std::min(options.micro_batch, rows), seq_len,
-                options.reset_at_document),
-        nll_(std::min(options.micro_batch, rows) * seq_len) {}
-
-  absl::StatusOr<ModeResult> Run(const Pass& pass,
-                                 AttentionStatistics* statistics);
-  // Share of scored tokens whose predicting row has a non-empty L_n.
-  absl::StatusOr<double> Reach();
-
- private:
-  absl::Status Fill(int64_t begin, int64_t count) {
-    if (options_.stop != nullptr && *options_.stop) {
-      return absl::CancelledError("stopped while measuring");
-    }
-    return buffer_.Fill(data_, count,
-                        [&](int64_t r) { return options_.skip + begin + r; });
-  }
-
-  const Llama& model_;
-  Execution exec_;
-  PackedDataset& data_;
-  const MeasureOptions& options_;
-  int64_t rows_, seq_len_;
-  BatchBuffer buffer_;
-  std::vector<float> nll_;
-  ModePlan plan_;
-};
-
-absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
-                                            AttentionStatistics* statistics) {
-  ModeResult result;
-  result.mode = pass.name;
-  double late_sum = 0, late_count = 0, sum = 0, count = 0;
-  for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
-    const int64_t n = std::min(options_.micro_batch, rows_ - begin);
-    RETURN_IF_ERROR(Fill(begin, n));
-    const TokenBatch batch = buffer_.Rows(0, n);
-    if (pass.use_terms) {
-      model_.PlanTerms(batch, pass.terms, &plan_);
-    } else {
-      model_.Plan(batch, pass.mode, &plan_);
-    }
-    exec_.arena->Reset();
-    model_.Evaluate(exec_, batch, plan_,
-                    TensorView(nll_.data(), {n * seq_len_}), TensorView(),
-                    statistics);
-    RETURN_IF_ERROR(exec_.status);
-    for (int64_t r = 0; r < n; ++r) {
-      double row_sum = 0, row_count = 0;
-      for (int64_t t = 0; t < seq_len_; ++t) {
-        const int64_t i = r * seq_len_ + t;
-        if (!buffer_.mask()[i]) continue;
-        row_sum += nll_[i];
-        ++row_count;
-        if (t < seq_len_ / 2) continue;
-        late_sum += nll_[i];
-        ++late_count;
-      }
-      // A row whose targets are all masked says nothing.
-      if (row_count > 0) {
-        result.per_row.push_back(row_sum / row_count);
-        result.row_tokens.push_back(row_count);
-      }
-      sum += row_sum;
-      count += row_count;
-    }
-  }
-  // Weights that are all the same need not be carried along.
-  if (std::adjacent_find(result.row_tokens.begin(), result.row_tokens.end(),
-                         std::not_equal_to<>()) == result.row_tokens.end()) {
-    result.row_tokens.clear();
-  }
-  result.loss = sum / count;
-  result.second_half = late_sum / late_count;
-  return result;
-}
-
-absl::StatusOr<double> Measurement::Reach() {
-  const auto& config = model_.adapters().config().attention;
-  double reached = 0, scored = 0;
-  for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
-    const int64_t n = std::min(options_.micro_batch, rows_ - begin);
-    RETURN_IF_ERROR(Fill(begin, n));
-    for (int64_t i = 0; i < n * seq_len_; ++i) {
-      if (!buffer_.mask()[i]) continue;
-      ++scored;
-      reached += !LinearSetEmpty(config, buffer_.positions()[i]);
-    }
-  }
-  return scored == 0 ? 0 : reached / scored;
-}
-
 void FillMasses(const AttentionStatistics& statistics, int64_t layers,
                 int64_t heads, AttentionMasses* masses) {
   for (int64_t l = 0; l < layers; ++l) {
@@ -147,22 +35,6 @@ void FillMasses(const AttentionStatistics& statistics, int64_t layers,
     masses->teacher_out_mass.push_back(teacher);
   }
 }
-
-// Sets the number of sinks for a scope.
-class ScopedSinks {
- public:
-  ScopedSinks(Adapters& adapters, int64_t sinks)
-      : adapters_(adapters), before_(adapters.config().attention) {
-    kernels::HybridAttentionConfig config = before_;
-    config.sinks = sinks;
-    adapters_.set_attention(config);
-  }
-  ~ScopedSinks() { adapters_.set_attention(before_); }
-
- private:
-  Adapters& adapters_;
-  kernels::HybridAttentionConfig before_;
-};
 
 std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
   std::vector<Pass> passes;
@@ -180,20 +52,41 @@ std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
   return passes;
 }
 
+// The keys that the components of a subset own (docs/method.md, section 5).
+Pass SubsetPass(std::string name, int subset, int64_t sinks) {
+  int terms = kernels::kNoTerms;
+  if (subset & kSwaPlayer) {
+    terms |= kernels::kNearTerms | kernels::kNearSinkTerms;
+  }
+  if (subset & kLaPlayer) terms |= kernels::kLinearPastTerms;
+  if (subset & kSinksPlayer) terms |= kernels::kFarSinkTerms;
+  return {.name = std::move(name),
+          .terms = static_cast<uint8_t>(terms),
+          .sinks = sinks};
+}
+
 // Hybrid attention without the keys of one owner; "la" is swa_only.
 std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
   std::vector<Pass> passes;
   if (!options.drops) return passes;
-  passes.push_back({.name = "swa",
-                    .use_terms = true,
-                    .terms = kernels::kFarSinkTerms | kernels::kLinearPastTerms,
-                    .sinks = sinks});
+  passes.push_back(SubsetPass("swa", kLaPlayer | kSinksPlayer, sinks));
   if (sinks > 0) {
-    passes.push_back({.name = "sinks",
-                      .use_terms = true,
-                      .terms = kernels::kNearTerms | kernels::kNearSinkTerms |
-                               kernels::kLinearPastTerms,
-                      .sinks = sinks});
+    passes.push_back(SubsetPass("sinks", kSwaPlayer | kLaPlayer, sinks));
+  }
+  return passes;
+}
+
+// Those that are modes or drops too are not run twice.
+std::vector<Pass> ShapleyPassesOf(const AttributionResult& result,
+                                  int64_t sinks) {
+  std::vector<Pass> passes;
+  if (result.Find("hybrid") == nullptr || result.Find("none") == nullptr) {
+    return passes;
+  }
+  for (int subset = 0; subset < kSubsets; ++subset) {
+    passes.push_back(SubsetPass(absl::StrCat("subset ", subset + 1, " of ",
+                                             kSubsets),
+                                subset, sinks));
   }
   return passes;
 }

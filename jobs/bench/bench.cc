@@ -15,6 +15,7 @@
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
+#include "jobs/train/curriculum.h"
 #include "kernels/causal_attention/causal_attention.h"
 #include "kernels/matmul/matmul.h"
 
@@ -99,6 +100,8 @@ class Bench {
   std::unique_ptr<Adapters> adapters_;
   std::unique_ptr<Llama> llama_;
   ModePlan plan_;
+  ComponentMode mode_ = ComponentMode::kHybrid;  // of the student in training
+  int64_t step_ = 0;
 };
 
 absl::Status Bench::Load() {
@@ -143,8 +146,11 @@ double Bench::TransferStep(Rows& rows, AdamW& optimizer) {
   std::vector<TransferSums> sums(llama_->layers());
   compute_.arena().Reset();
   Execution exec = compute_.execution();
+  const bool xent = o_.loss == "xent";
   llama_->TransferStep(exec, rows.Batch(),
-                       {.terms = kernels::kHybridTerms, .output_scale = 1e-6f},
+                       {.terms = TermsOf(mode_),
+                        .output_scale = xent ? 0.0f : 1e-6f,
+                        .weight_scale = xent ? 1e-6f : 0.0f},
                        sums.data());
   optimizer.Step(compute_.context(), 1e-4f);
   return Now() - start;
@@ -164,8 +170,8 @@ double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
     batch.tokens = TensorView(rows.tokens.data() + first, {n});
     batch.targets = TensorView(rows.targets.data() + first, {n});
     batch.positions = TensorView(rows.positions.data() + first, {n});
-    plan_.SetAll(llama_->layers(), batch.sequences, llama_->heads(),
-                 ComponentMode::kHybrid);
+    llama_->Plan(batch, mode_, &plan_);
+    if (o_.drop > 0) ApplyDrops({}, o_.drop, step_, begin, batch, &plan_);
     const TensorView weight = compute_.arena().AllocateF32({n});
     std::fill(weight.f32(), weight.f32() + n,
               1.0f / static_cast<float>(o_.batch * o_.seq_len));
@@ -175,6 +181,7 @@ double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
     exec.tape = &tape;
     llama_->FinetuneStep(exec, batch, plan_, weight, nll);
   }
+  ++step_;
   optimizer.Step(compute_.context(), 1e-4f);
   return Now() - start;
 }
@@ -213,6 +220,15 @@ double Bench::TeacherAttentionSeconds() {
 
 absl::Status Bench::RunTraining(BenchResult* result) {
   const bool transfer = o_.stage == "transfer";
+  ASSIGN_OR_RETURN(mode_, ComponentModeFromName(o_.mode));
+  if (transfer && IsFullSoftmax(mode_)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--mode: a student in ", o_.mode, " has nothing to learn in transfer"));
+  }
+  if (o_.loss != "mse" && o_.loss != "xent") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--loss: there is no '", o_.loss, "'; expected mse or xent"));
+  }
   adapters_->lora_active = !transfer;
   adapters_->parameters().SetTrained(
       transfer ? std::vector<ParameterGroup>{ParameterGroup::kFeatureMap,
@@ -236,10 +252,10 @@ absl::Status Bench::RunTraining(BenchResult* result) {
     result->tokens_per_s_without_teacher_attention =
         tokens / (tokens / result->tokens_per_s - TeacherAttentionSeconds());
   }
-  result->flops =
-      transfer
-          ? TransferFlops(weights_.config, adapters_->config(), o_.seq_len)
-          : FinetuneFlops(weights_.config, adapters_->config(), o_.seq_len);
+  result->flops = transfer ? TransferFlops(weights_.config, adapters_->config(),
+                                           o_.seq_len, o_.loss == "xent")
+                           : FinetuneFlops(weights_.config, adapters_->config(),
+                                           o_.seq_len);
   return absl::OkStatus();
 }
 

@@ -20,9 +20,12 @@ struct BenchOptions {
   int64_t seq_len = 512;           // T; decode: tokens of context before it
   int64_t window = 64;
   int64_t sinks = 0;
-  int64_t new_tokens = 64;      // decode: tokens measured
-  std::string mode = "hybrid";  // decode: component mode
-  int steps = 3;                // measured, after one warm-up
+  int64_t new_tokens = 64;  // decode: tokens measured
+  // Component mode: of decoding, or of the student in training.
+  std::string mode = "hybrid";
+  std::string loss = "mse";  // transfer: "mse" or "xent"
+  double drop = 0;           // finetune: SSD's drop probability
+  int steps = 3;             // measured, after one warm-up
   int threads = 0;
 };
 

@@ -58,16 +58,25 @@ double LoraParameters(const ModelConfig& model, const StudentConfig& student) {
 }  // namespace
 
 FlopCount TransferFlops(const ModelConfig& model, const StudentConfig& student,
-                        int64_t seq_len) {
+                        int64_t seq_len, bool weights) {
   const Sizes s = SizesOf(model, student);
   const double w = MeanSoftmaxKeys(student.attention, seq_len);
   const double t = static_cast<double>(seq_len);
   FlopCount out;
   // The last layer's output goes nowhere.
   out.projections = 2 * (s.l * s.layer() - s.o() - s.mlp());
+  out.feature_maps = s.l * s.h * (4 + 4) * s.d * s.f;
+  if (weights) {
+    out.attention = s.l * s.h * (t + 1) * (2 * s.d + s.d + 3 * s.p);
+    out.formula =
+        "projections   2 (L (C (H + 2G) D + H D C + 3 C M) - H D C - 3 C M)\n"
+        "attention     L H (T + 1) (2 D teacher + D its scores + P the "
+        "student's weights + 2 P backward)\n"
+        "feature maps  L H (4 D F forward + 4 D F weight gradients)";
+    return out;
+  }
   out.attention =
       s.l * s.h * (2 * s.d * (t + 1) + 4 * s.d * w + (4 + 6) * s.p * s.d);
-  out.feature_maps = s.l * s.h * (4 + 4) * s.d * s.f;
   out.formula =
       "projections   2 (L (C (H + 2G) D + H D C + 3 C M) - H D C - 3 C M)\n"
       "attention     L H (2 D (T + 1) teacher + 4 D w window + 4 P D linear "

@@ -24,8 +24,10 @@ struct FlopCount {
 // Per token of rows of T = seq_len. C hidden, H and G query and key/value
 // heads, D head dimension, M MLP columns, V vocabulary, L layers, F features,
 // P = 2F outputs of the map, w = mean number of softmax keys of a row.
+// `weights`: the loss is on attention weights (xent, kl) instead of outputs
+// (mse).
 FlopCount TransferFlops(const ModelConfig& model, const StudentConfig& student,
-                        int64_t seq_len);
+                        int64_t seq_len, bool weights = false);
 FlopCount FinetuneFlops(const ModelConfig& model, const StudentConfig& student,
                         int64_t seq_len);
 // One new token at context length `context`.

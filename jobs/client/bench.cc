@@ -95,7 +95,10 @@ CommandBody DeclareBench(CLI::App& app) {
   app.add_option("--sinks", b.sinks, "S")->check(CLI::Range(0, 1 << 16));
   app.add_option("--new-tokens", b.new_tokens, "decode: tokens measured")
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--mode", b.mode, "decode: component mode");
+  app.add_option("--mode", b.mode, "component mode of the student");
+  app.add_option("--loss", b.loss, "transfer: mse or xent");
+  app.add_option("--drop", b.drop, "finetune: SSD's drop probability")
+      ->check(CLI::Range(0.0, 1.0));
   app.add_option("--steps", b.steps, "measured, after one to warm up")
       ->check(CLI::Range(1, 1000));
   app.add_option("--threads", b.threads, "CPU threads; 0: one a core")

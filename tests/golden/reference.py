@@ -295,10 +295,12 @@ class Model:
     def mix(self, layer, q, k, v, attention, mode, terms, causal, classes,
             transfer, masses):
         B = q.shape[0]
-        if mode in FULL_SOFTMAX or layer in attention.softmax_layers:
+        if layer in attention.softmax_layers:
             bits = None
         elif terms is not None:
             bits = terms[layer]
+        elif mode in FULL_SOFTMAX:
+            bits = None
         else:
             bits = torch.full((B, self.H), TERMS_OF_MODE[mode])
         if bits is None:

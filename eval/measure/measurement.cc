@@ -1,0 +1,149 @@
+// Batch by batch; sums are kept row by row, losses of tokens are not.
+#include "eval/measure/measurement.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "core/base/status.h"
+
+namespace caracal {
+namespace {
+
+// Sets the number of sinks for a scope.
+class ScopedSinks {
+ public:
+  ScopedSinks(Adapters& adapters, int64_t sinks)
+      : adapters_(adapters), before_(adapters.config().attention) {
+    kernels::HybridAttentionConfig config = before_;
+    config.sinks = sinks;
+    adapters_.set_attention(config);
+  }
+  ~ScopedSinks() { adapters_.set_attention(before_); }
+
+ private:
+  Adapters& adapters_;
+  kernels::HybridAttentionConfig before_;
+};
+
+}  // namespace
+
+Measurement::Measurement(const Llama& model, Execution exec,
+                         PackedDataset& data, const MeasureOptions& options,
+                         int64_t rows, int64_t seq_len)
+    : model_(model),
+      exec_(exec),
+      data_(data),
+      options_(options),
+      rows_(rows),
+      seq_len_(seq_len),
+      buffer_(std::min(options.micro_batch, rows), seq_len,
+              options.reset_at_document),
+      nll_(std::min(options.micro_batch, rows) * seq_len) {}
+
+absl::Status Measurement::Fill(int64_t begin, int64_t count) {
+  if (options_.stop != nullptr && *options_.stop) {
+    return absl::CancelledError("stopped while measuring");
+  }
+  return buffer_.Fill(data_, count,
+                      [&](int64_t r) { return options_.skip + begin + r; });
+}
+
+void Measurement::Plan(const Pass& pass, const TokenBatch& batch) {
+  if (pass.terms.has_value()) {
+    model_.PlanTerms(batch, *pass.terms, &plan_);
+  } else {
+    model_.Plan(batch, pass.mode, &plan_);
+  }
+  if (pass.ablated_layer < 0) return;
+  const int64_t first = std::max<int64_t>(pass.ablated_head, 0);
+  const int64_t last = pass.ablated_head < 0 ? model_.heads() : first + 1;
+  for (int64_t s = 0; s < batch.sequences; ++s) {
+    plan_.SetTerms(pass.ablated_layer, s, first, last, kernels::kSwaOnlyTerms);
+  }
+}
+
+absl::StatusOr<std::vector<Measurement::RowSums>> Measurement::RunBatch(
+    const Pass& pass, int64_t begin, int64_t count,
+    AttentionStatistics* statistics) {
+  Adapters& adapters = model_.adapters();
+  const auto key = [&] {
+    return std::make_pair(
+        begin, SameLosses(pass, adapters.config().attention, longest_[begin],
+                          adapters.lora_active));
+  };
+  const bool statistics_wanted = pass.statistics && statistics != nullptr;
+  if (!statistics_wanted && longest_.count(begin) > 0) {
+    const auto known = known_.find(key());
+    if (known != known_.end()) return known->second;
+  }
+  RETURN_IF_ERROR(Fill(begin, count));
+  const int64_t tokens = count * seq_len_;
+  longest_[begin] =
+      1 + *std::max_element(buffer_.positions(), buffer_.positions() + tokens);
+  const TokenBatch batch = buffer_.Rows(0, count);
+  Plan(pass, batch);
+  exec_.arena->Reset();
+  model_.Evaluate(exec_, batch, plan_, TensorView(nll_.data(), {tokens}),
+                  TensorView(), statistics_wanted ? statistics : nullptr);
+  RETURN_IF_ERROR(exec_.status);
+  ++batches_run_;
+  std::vector<RowSums> rows(count);
+  for (int64_t i = 0; i < tokens; ++i) {
+    if (!buffer_.mask()[i]) continue;
+    RowSums& row = rows[i / seq_len_];
+    row.sum += nll_[i];
+    ++row.count;
+    if (i % seq_len_ < seq_len_ / 2) continue;
+    row.late_sum += nll_[i];
+    ++row.late_count;
+  }
+  return known_[key()] = std::move(rows);
+}
+
+absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
+                                            AttentionStatistics* statistics) {
+  const ScopedSinks sinks(model_.adapters(), pass.sinks);
+  ModeResult result;
+  result.mode = pass.name;
+  RowSums all;
+  for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
+    const int64_t n = std::min(options_.micro_batch, rows_ - begin);
+    ASSIGN_OR_RETURN(const std::vector<RowSums> rows,
+                     RunBatch(pass, begin, n, statistics));
+    for (const RowSums& row : rows) {
+      // A row whose targets are all masked says nothing.
+      if (row.count == 0) continue;
+      result.per_row.push_back(row.sum / row.count);
+      result.row_tokens.push_back(row.count);
+      all.sum += row.sum;
+      all.count += row.count;
+      all.late_sum += row.late_sum;
+      all.late_count += row.late_count;
+    }
+  }
+  // Weights that are all the same need not be carried along.
+  if (std::adjacent_find(result.row_tokens.begin(), result.row_tokens.end(),
+                         std::not_equal_to<>()) == result.row_tokens.end()) {
+    result.row_tokens.clear();
+  }
+  result.loss = all.sum / all.count;
+  result.second_half = all.late_sum / all.late_count;
+  return result;
+}
+
+absl::StatusOr<double> Measurement::Reach() {
+  const auto& config = model_.adapters().config().attention;
+  double reached = 0, scored = 0;
+  for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
+    const int64_t n = std::min(options_.micro_batch, rows_ - begin);
+    RETURN_IF_ERROR(Fill(begin, n));
+    for (int64_t i = 0; i < n * seq_len_; ++i) {
+      if (!buffer_.mask()[i]) continue;
+      ++scored;
+      reached += !LinearSetEmpty(config, buffer_.positions()[i]);
+    }
+  }
+  return scored == 0 ? 0 : reached / scored;
+}
+
+}  // namespace caracal
