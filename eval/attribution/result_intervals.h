@@ -15,8 +15,9 @@ Interval LossDifference(const ModeResult* a, const ModeResult* b,
                         const BootstrapOptions& options = {});
 
 // Fills the interval of every mode and baseline, what_la_brings, ustar,
-// what_attention_brings, and, where swa_only was run, the drop of component "la" (removing it is that
-// mode). The drops of other components are the caller's.
+// what_attention_brings, and, where swa_only was run, the drop of component
+// "la" (removing it is that mode). The drops of other components are the
+// caller's.
 void FillIntervals(AttributionResult& result,
                    const BootstrapOptions& options = {});
 

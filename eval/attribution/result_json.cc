@@ -259,12 +259,11 @@ absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
   RETURN_IF_ERROR(ReadField(root, "reach", &result.reach));
   RETURN_IF_ERROR(ReadField(root, "what_la_brings", &result.what_la_brings));
   RETURN_IF_ERROR(ReadField(root, "ustar", &result.ustar));
-  RETURN_IF_ERROR(ReadField(root, "what_attention_brings",
-                            &result.what_attention_brings));
+  RETURN_IF_ERROR(
+      ReadField(root, "what_attention_brings", &result.what_attention_brings));
   if (const auto it = root.json->find("shapley"); it != root.json->end()) {
-    RETURN_IF_ERROR(
-        ReadEntries(Node{&*it, absl::StrCat(root.path, ".shapley")}, "",
-                    NameValue, &result.shapley));
+    RETURN_IF_ERROR(ReadEntries(Node{&*it, absl::StrCat(root.path, ".shapley")},
+                                "", NameValue, &result.shapley));
   }
   return result;
 }

@@ -21,9 +21,8 @@ double Orders(int before) {
 }
 
 std::vector<double> WeightsOf(const ModeResult& mode) {
-  return mode.row_tokens.empty()
-             ? std::vector<double>(mode.per_row.size(), 1.0)
-             : mode.row_tokens;
+  return mode.row_tokens.empty() ? std::vector<double>(mode.per_row.size(), 1.0)
+                                 : mode.row_tokens;
 }
 
 }  // namespace

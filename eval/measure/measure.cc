@@ -1,14 +1,18 @@
 #include "eval/measure/measure.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <functional>
 #include <set>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/model/batch_buffer.h"
 #include "core/model/feature_map_name.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/attribution/shapley.h"
+#include "eval/measure/measurement.h"
+#include "eval/measure/pass.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal {
@@ -76,21 +80,6 @@ std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
   return passes;
 }
 
-// Those that are modes or drops too are not run twice.
-std::vector<Pass> ShapleyPassesOf(const AttributionResult& result,
-                                  int64_t sinks) {
-  std::vector<Pass> passes;
-  if (result.Find("hybrid") == nullptr || result.Find("none") == nullptr) {
-    return passes;
-  }
-  for (int subset = 0; subset < kSubsets; ++subset) {
-    passes.push_back(SubsetPass(absl::StrCat("subset ", subset + 1, " of ",
-                                             kSubsets),
-                                subset, sinks));
-  }
-  return passes;
-}
-
 std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
   std::vector<Pass> passes;
   const std::set<int64_t> rising(options.baseline_sinks.begin(),
@@ -101,6 +90,131 @@ std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
                       .sinks = sinks});
   }
   return passes;
+}
+
+AttributionSettings SettingsOf(const Llama& model) {
+  const StudentConfig& student = model.adapters().config();
+  AttributionSettings settings;
+  settings.window = student.attention.window;
+  settings.sinks = student.attention.sinks;
+  settings.window_kind =
+      student.attention.window_kind == kernels::WindowKind::kSliding
+          ? "sliding"
+          : "terraced";
+  settings.feature_map = absl::StrCat(
+      IsHalfSpace(student.attention.feature_map) ? "half-space " : "",
+      NameOf(student.attention.feature_map));
+  settings.features = student.features;
+  settings.layers = model.layers();
+  settings.heads = model.heads();
+  return settings;
+}
+
+// The passes of one attribution, in order.
+class Attribution {
+ public:
+  Attribution(const Llama& model, Execution exec, PackedDataset& data,
+              const MeasureOptions& options, int64_t rows, int64_t seq_len)
+      : model_(model),
+        options_(options),
+        sinks_(model.adapters().config().attention.sinks),
+        bootstrap_{.seed = options.seed,
+                   .resamples = options.bootstrap_samples},
+        measurement_(model, exec, data, options, rows, seq_len),
+        modes_(PassesOf(options, sinks_)),
+        drops_(DropPassesOf(options, sinks_)),
+        baselines_(BaselinePassesOf(options)) {
+    result_.settings = SettingsOf(model);
+    result_.settings.rows = rows;
+    result_.settings.tokens_per_row = seq_len;
+    passes_ = static_cast<int>(modes_.size() + drops_.size() +
+                               baselines_.size() + SplitsAttention());
+  }
+
+  absl::StatusOr<AttributionResult> Run();
+
+ private:
+  // Shapley values split hybrid - none, so they need both.
+  bool SplitsAttention() const {
+    const auto has = [&](ComponentMode mode) {
+      return std::any_of(modes_.begin(), modes_.end(),
+                         [&](const Pass& pass) { return pass.mode == mode; });
+    };
+    return has(ComponentMode::kHybrid) && has(ComponentMode::kNone);
+  }
+  void Done(const std::string& pass) {
+    if (options_.progress) options_.progress(pass, ++done_, passes_);
+  }
+
+  absl::StatusOr<ModeResult> RunPass(const Pass& pass);
+  absl::Status RunModes();
+  absl::Status RunDrops();
+  absl::Status RunSubsets();
+
+  const Llama& model_;
+  const MeasureOptions& options_;
+  int64_t sinks_;
+  BootstrapOptions bootstrap_;
+  Measurement measurement_;
+  std::vector<Pass> modes_, drops_, baselines_;
+  int passes_ = 0, done_ = 0;
+  AttributionResult result_;
+};
+
+absl::StatusOr<ModeResult> Attribution::RunPass(const Pass& pass) {
+  AttentionStatistics statistics(model_.layers(), model_.heads());
+  ASSIGN_OR_RETURN(ModeResult mode, measurement_.Run(pass, &statistics));
+  if (pass.statistics) {
+    FillMasses(statistics, model_.layers(), model_.heads(), &result_.masses);
+  }
+  return mode;
+}
+
+absl::Status Attribution::RunModes() {
+  for (const auto& [passes, results] :
+       {std::pair(&modes_, &result_.modes),
+        std::pair(&baselines_, &result_.baselines)}) {
+    for (const Pass& pass : *passes) {
+      ASSIGN_OR_RETURN(ModeResult mode, RunPass(pass));
+      results->push_back(std::move(mode));
+      Done(pass.name);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Attribution::RunDrops() {
+  for (const Pass& pass : drops_) {
+    ASSIGN_OR_RETURN(const ModeResult removed, RunPass(pass));
+    result_.drop.push_back(
+        {pass.name,
+         LossDifference(&removed, result_.Find("hybrid"), bootstrap_)});
+    Done(pass.name);
+  }
+  return absl::OkStatus();
+}
+
+// Most subsets are modes or drops too, and are not run again.
+absl::Status Attribution::RunSubsets() {
+  std::array<ModeResult, kSubsets> losses;
+  std::array<const ModeResult*, kSubsets> subsets;
+  for (int s = 0; s < kSubsets; ++s) {
+    ASSIGN_OR_RETURN(losses[s], RunPass(SubsetPass("", s, sinks_)));
+    subsets[s] = &losses[s];
+  }
+  result_.shapley = ShapleyValues(subsets, sinks_ > 0, bootstrap_);
+  Done("shapley values");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AttributionResult> Attribution::Run() {
+  RETURN_IF_ERROR(RunModes());
+  ASSIGN_OR_RETURN(result_.reach, measurement_.Reach());
+  result_.settings.rows_digest = measurement_.rows_digest();
+  FillIntervals(result_, bootstrap_);
+  RETURN_IF_ERROR(RunDrops());
+  if (SplitsAttention()) RETURN_IF_ERROR(RunSubsets());
+  return std::move(result_);
 }
 
 }  // namespace
@@ -118,73 +232,7 @@ absl::StatusOr<AttributionResult> MeasureAttribution(
         absl::StrCat(data.path(), ": has ", data.rows(),
                      " rows; none is left after ", options.skip, " skipped"));
   }
-  const kernels::HybridAttentionConfig attention =
-      model.adapters().config().attention;
-
-  AttributionResult result;
-  result.settings.window = attention.window;
-  result.settings.sinks = attention.sinks;
-  result.settings.window_kind =
-      attention.window_kind == kernels::WindowKind::kSliding ? "sliding"
-                                                             : "terraced";
-  result.settings.feature_map =
-      absl::StrCat(IsHalfSpace(attention.feature_map) ? "half-space " : "",
-                   NameOf(attention.feature_map));
-  result.settings.features = model.adapters().config().features;
-  result.settings.rows = rows;
-  result.settings.tokens_per_row = seq_len;
-  result.settings.layers = model.layers();
-  result.settings.heads = model.heads();
-
-  const std::vector<Pass> passes = PassesOf(options, attention.sinks);
-  const std::vector<Pass> drops = DropPassesOf(options, attention.sinks);
-  const std::vector<Pass> baselines = BaselinePassesOf(options);
-  const int total =
-      static_cast<int>(passes.size() + drops.size() + baselines.size());
-  int done = 0;
-  Measurement measurement(model, exec, data, options, rows, seq_len);
-  const auto run = [&](const Pass& pass) -> absl::StatusOr<ModeResult> {
-    ScopedSinks sinks(model.adapters(), pass.sinks);
-    AttentionStatistics statistics(model.layers(), model.heads());
-    ASSIGN_OR_RETURN(
-        ModeResult mode,
-        measurement.Run(pass, pass.statistics ? &statistics : nullptr));
-    if (pass.statistics) {
-      FillMasses(statistics, model.layers(), model.heads(), &result.masses);
-    }
-    if (options.progress) options.progress(pass.name, ++done, total);
-    return mode;
-  };
-
-  for (const Pass& pass : passes) {
-    ASSIGN_OR_RETURN(ModeResult mode, run(pass));
-    result.modes.push_back(std::move(mode));
-  }
-  for (const Pass& pass : baselines) {
-    // The same run may be among the modes already.
-    const ModeResult* same = result.Find("teacher_swa");
-    if (pass.sinks == attention.sinks && same != nullptr) {
-      ModeResult copy = *same;
-      copy.mode = pass.name;
-      result.baselines.push_back(std::move(copy));
-      if (options.progress) options.progress(pass.name, ++done, total);
-      continue;
-    }
-    ASSIGN_OR_RETURN(ModeResult mode, run(pass));
-    result.baselines.push_back(std::move(mode));
-  }
-  ASSIGN_OR_RETURN(result.reach, measurement.Reach());
-
-  const BootstrapOptions bootstrap = {.seed = options.seed,
-                                      .resamples = options.bootstrap_samples};
-  FillIntervals(result, bootstrap);
-  for (const Pass& pass : drops) {
-    ASSIGN_OR_RETURN(const ModeResult removed, run(pass));
-    result.drop.push_back(
-        {pass.name,
-         LossDifference(&removed, result.Find("hybrid"), bootstrap)});
-  }
-  return result;
+  return Attribution(model, exec, data, options, rows, seq_len).Run();
 }
 
 }  // namespace caracal

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <functional>
 
+#include "absl/strings/str_format.h"
 #include "core/base/status.h"
+#include "xxhash.h"
 
 namespace caracal {
 namespace {
@@ -134,6 +136,7 @@ absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
 absl::StatusOr<double> Measurement::Reach() {
   const auto& config = model_.adapters().config().attention;
   double reached = 0, scored = 0;
+  uint64_t digest = 0;  // chained through the seed
   for (int64_t begin = 0; begin < rows_; begin += options_.micro_batch) {
     const int64_t n = std::min(options_.micro_batch, rows_ - begin);
     RETURN_IF_ERROR(Fill(begin, n));
@@ -142,7 +145,17 @@ absl::StatusOr<double> Measurement::Reach() {
       ++scored;
       reached += !LinearSetEmpty(config, buffer_.positions()[i]);
     }
+    const TokenBatch batch = buffer_.Rows(0, n);
+    for (int64_t i = 0; i < n * seq_len_; i += seq_len_) {
+      const size_t bytes = seq_len_ * sizeof(int32_t);
+      for (const ConstTensorView* view : {&batch.tokens, &batch.targets}) {
+        digest = XXH3_64bits_withSeed(
+            static_cast<const int32_t*>(view->data) + i, bytes, digest);
+      }
+      digest = XXH3_64bits_withSeed(buffer_.mask() + i, seq_len_, digest);
+    }
   }
+  rows_digest_ = absl::StrFormat("%016x", digest);
   return scored == 0 ? 0 : reached / scored;
 }
 

@@ -30,8 +30,11 @@ class Measurement {
   absl::StatusOr<ModeResult> Run(const Pass& pass,
                                  AttentionStatistics* statistics);
 
-  // Share of scored tokens whose predicting row has a non-empty L_n.
+  // Share of scored tokens whose predicting row has a non-empty L_n. Reads
+  // all rows, and takes their digest.
   absl::StatusOr<double> Reach();
+  // Of tokens, targets and masks of all rows, in order; "" before Reach().
+  const std::string& rows_digest() const { return rows_digest_; }
 
   // Batches that went through the model: what a measurement costs.
   int64_t batches_run() const { return batches_run_; }
@@ -57,6 +60,7 @@ class Measurement {
   std::vector<float> nll_;
   ModePlan plan_;
   int64_t batches_run_ = 0;
+  std::string rows_digest_;
   // Longest sequence of the batch that begins with a row, tokens.
   std::map<int64_t, int64_t> longest_;
   // By the batch's first row and SameLosses().

@@ -33,8 +33,10 @@ constexpr char kNotes[] =
     "u, what the linear part brings, is the loss of swa_only minus that of "
     "hybrid. swa_only is this student with its linear part taken out, not a "
     "model trained without one: how far fine-tuning alone would have come is "
-    "for a swa_control run at the same budget to say. Intervals are "
-    "bootstrapped over rows; differences are paired row by row.";
+    "for a swa_control run at the same budget to say. Shapley values split "
+    "what all of attention brings, the loss of none minus that of hybrid: each "
+    "component gets what it adds, averaged over every order of adding them. "
+    "Intervals are bootstrapped over rows; differences are paired row by row.";
 
 const char* ClassOf(Tone tone) {
   switch (tone) {
@@ -154,7 +156,7 @@ std::string ModeSection(const AttributionResult& result) {
   if (charts.empty()) return "";
   return Section("Loss by component mode",
                  absl::StrCat(Element("div", "charts two aligned", charts),
-                              Legend(), ModeTable(rows), DropTable(result.drop),
+                              Legend(), ModeTable(rows), ComponentTable(result),
                               Element("p", "note", HtmlText(kNotes))));
 }
 

@@ -116,7 +116,8 @@ tr.student>*{font-weight:650}
 th small{display:block;font-size:13px;font-weight:400;color:var(--muted);
 white-space:normal;min-width:24ch}
 tr>td.range{color:var(--muted);font-weight:400}
-.drops{max-width:560px}
+.components{max-width:860px}
+.components tbody tr:nth-last-child(2)>*{border-bottom-color:var(--muted)}
 .heads th,.heads td{padding:3px 0 3px 12px;font-size:13px}
 details{margin-top:24px}
 summary{cursor:pointer;color:var(--student);font-size:15px;width:fit-content}

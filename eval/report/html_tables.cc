@@ -1,9 +1,11 @@
 // Rows of cells; numbers align by tabular figures and equal decimals.
 #include "eval/report/html_tables.h"
 
+#include <cmath>
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
+#include "eval/report/component_rows.h"
 #include "eval/report/html.h"
 #include "eval/report/numbers.h"
 
@@ -69,29 +71,37 @@ std::string ModeTable(const std::vector<ModeRow>& rows) {
                        Element("thead", "", Element("tr", "", head)), body)));
 }
 
-std::string DropTable(const std::vector<ComponentDrop>& drops) {
-  if (drops.empty()) return "";
-  const std::string head = ColumnHead("Removed") + ColumnHead("Loss rises by") +
-                           ColumnHead("95% interval, paired");
+std::string ComponentTable(const AttributionResult& result) {
+  if (result.drop.empty() && result.shapley.empty()) return "";
+  const bool split = !result.shapley.empty();
+  std::string head = ColumnHead("Component") + ColumnHead("Removing it costs") +
+                     ColumnHead("95% interval, paired");
+  if (split) {
+    head += ColumnHead("Shapley value") + ColumnHead("95% interval, paired") +
+            ColumnHead("Share");
+  }
   std::string body;
-  for (const ComponentDrop& drop : drops) {
-    const std::string name = drop.component == "la"    ? "linear part"
-                             : drop.component == "swa" ? "window"
-                                                       : drop.component;
-    body +=
-        Element("tr", "",
-                absl::StrCat(
-                    RowHead(name, ""),
-                    Cell(Signed(drop.drop.mean, DecimalsFor(drop.drop))),
-                    RangeCell(SignedRange(drop.drop, DecimalsFor(drop.drop)))));
+  for (const ComponentRow& row : ComponentRows(result)) {
+    std::string cells = RowHead(row.name, "");
+    for (const Interval* value : {&row.drop, &row.shapley}) {
+      if (value == &row.shapley && !split) continue;
+      const int decimals = DecimalsFor(*value);
+      cells += value->measured() ? Cell(Signed(value->mean, decimals)) +
+                                       RangeCell(SignedRange(*value, decimals))
+                                 : Cell("\u2013") + RangeCell("");
+    }
+    if (split) {
+      cells += Cell(std::isfinite(row.share) ? Percent(row.share) : "\u2013");
+    }
+    body += Element("tr", "", cells);
   }
   return Scrollable(
-      "What removing a component costs",
-      Element(
-          "table", "drops",
-          absl::StrCat("<caption>What removing a component costs</caption>\n",
-                       Element("thead", "", Element("tr", "", head)),
-                       Element("tbody", "", body))));
+      "What each component contributes",
+      Element("table", "components",
+              absl::StrCat("<caption>What each component contributes, nats per "
+                           "token</caption>\n",
+                           Element("thead", "", Element("tr", "", head)),
+                           Element("tbody", "", body))));
 }
 
 std::string HeadTable(const std::string& title, const HeadGrid& grid,

@@ -13,8 +13,9 @@ namespace caracal {
 // Loss, interval, difference to the teacher and second half of every mode.
 std::string ModeTable(const std::vector<ModeRow>& rows);
 
-// What removing each component costs; "" when nothing was measured.
-std::string DropTable(const std::vector<ComponentDrop>& drops);
+// What removing each component costs, and its Shapley value; "" when nothing
+// was measured.
+std::string ComponentTable(const AttributionResult& result);
 
 // A value per layer (down) and head (across).
 std::string HeadTable(const std::string& title, const HeadGrid& grid,

@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/utf8.h"
+#include "eval/report/component_rows.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
@@ -75,6 +76,31 @@ std::string Left(absl::string_view text, size_t width) {
 constexpr size_t kLabel = 18, kNumber = 9, kRange = 19;
 constexpr size_t kTable = 2 + kLabel + 2 * kNumber + 2 * kRange;
 
+// Drops first, then the split of what attention brings.
+void WriteComponents(Writer& out, const AttributionResult& result) {
+  const std::vector<ComponentRow> rows = ComponentRows(result);
+  const auto line = [&](absl::string_view name, const Interval& value,
+                        const std::string& after) {
+    const int decimals = DecimalsFor(value);
+    out.Line(absl::StrCat(
+        "  ", Left(name, kLabel), Right(Signed(value.mean, decimals), kNumber),
+        out.Style(kDim, Right(SignedRange(value, decimals), kRange)), after));
+  };
+  for (const ComponentRow& row : rows) {
+    if (!row.drop.measured()) continue;
+    line(absl::StrCat("removing ", Printable(row.component)), row.drop, "");
+  }
+  if (result.shapley.empty()) return;
+  line("none \u2212 hybrid", result.what_attention_brings,
+       out.Style(kDim, Right("Shapley", kNumber + 2)));
+  for (const ComponentRow& row : rows) {
+    if (!row.shapley.measured() || row.component == "all") continue;
+    line(
+        absl::StrCat("  of it ", Printable(row.component)), row.shapley,
+        std::isfinite(row.share) ? Right(Percent(row.share), kNumber + 2) : "");
+  }
+}
+
 void WriteTable(Writer& out, const AttributionResult& result) {
   const std::vector<ModeRow> rows = ModeRows(result);
   if (rows.empty()) return;
@@ -107,14 +133,7 @@ void WriteTable(Writer& out, const AttributionResult& result) {
                             : Right(SignedRange(row.to_teacher, 3), kRange))));
   }
   out.Rule(kTable);
-  for (const ComponentDrop& drop : result.drop) {
-    const int decimals = DecimalsFor(drop.drop);
-    out.Line(absl::StrCat(
-        "  ",
-        Left(absl::StrCat("removing ", Printable(drop.component)), kLabel),
-        Right(Signed(drop.drop.mean, decimals), kNumber),
-        out.Style(kDim, Right(SignedRange(drop.drop, decimals), kRange))));
-  }
+  WriteComponents(out, result);
   out.Line();
 }
 

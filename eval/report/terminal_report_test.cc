@@ -25,6 +25,9 @@ TEST(TerminalReportTest, HasTheTableTheVerdictAndThePlaces) {
   EXPECT_THAT(text, ContainsRegex("  teacher_swa S=0 +5\\.070 .*\\+1\\.205"));
   EXPECT_THAT(text, ContainsRegex("  teacher_swa S=4 +3\\.983 .*\\+0\\.118"));
   EXPECT_THAT(text, ContainsRegex("  removing la +\\+0\\.027"));
+  EXPECT_THAT(text, ContainsRegex("  none \u2212 hybrid +\\+6\\.588"));
+  EXPECT_THAT(text, ContainsRegex("    of it swa +\\+[56]\\..* 7[0-9]%\n"));
+  EXPECT_THAT(text, ContainsRegex("    of it la +\\+[01]\\..* 2[0-9]%\n"));
   EXPECT_THAT(text, ContainsRegex("reach, of scored tokens +88%"));
   for (const char* part :
        {"The linear part is used", "Sinks alone", "training-free baseline",

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/attribution/result_intervals.h"
+#include "eval/attribution/shapley.h"
 
 namespace caracal {
 namespace {
@@ -97,7 +98,8 @@ AttributionResult SampleAttribution(const SampleLosses& losses) {
                      512,
                      30,
                      9,
-                     ""};
+                     "",
+                     "0123456789abcdef"};
   const std::vector<double> rows = Spread(losses.rows, generator);
   const auto mode = [&](const char* name, double loss) {
     ModeResult m{name, loss, {}, loss + 0.06 * (loss - losses.teacher), {}, {}};
@@ -130,6 +132,14 @@ AttributionResult SampleAttribution(const SampleLosses& losses) {
   FillIntervals(result);
   result.drop.push_back(
       {"swa", LossDifference(result.Find("la_past"), result.Find("hybrid"))});
+  // Four subsets, as there are no sinks; the window without the linear part is
+  // swa_only.
+  const ModeResult* none = result.Find("none");
+  const ModeResult* la = result.Find("la_past");
+  const ModeResult* swa = result.Find("swa_only");
+  const ModeResult* all = result.Find("hybrid");
+  result.shapley = ShapleyValues({none, swa, la, all, none, swa, la, all},
+                                 /*has_sinks=*/false);
   return result;
 }
 
