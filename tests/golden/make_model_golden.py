@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/golden/model/: two tiny Llamas of random weights and what the
-reference computes on them. README.md says what each file is.
+reference computes on them. README.md says what each file is;
+make_method_golden.py adds the files method*.
 
     python3 tests/golden/make_model_golden.py
 
@@ -106,19 +107,6 @@ def make_tokenizer(folder, vocab_size):
         'eos_token': '<|endoftext|>', 'model_max_length': 512,
         'tokenizer_class': 'GPT2Tokenizer', 'unk_token': '<|endoftext|>',
     }, indent=2) + '\n')
-
-
-def sample_rows(model, seed):
-    """Rows drawn from the teacher itself, so that it predicts them best."""
-    generator = torch.Generator().manual_seed(seed)
-    tokens = torch.randint(0, model.config['vocab_size'], (ROWS, 1),
-                           generator=generator)
-    with torch.no_grad():
-        while tokens.shape[1] < SEQ_LEN + 1:
-            logits = model.forward(tokens, ref.Attention())[:, -1]
-            tokens = torch.cat([tokens, torch.multinomial(
-                (1.5 * logits).softmax(-1), 1, generator=generator)], 1)
-    return tokens
 
 
 def make_student(model, seed, features=None):
@@ -303,7 +291,7 @@ def make_folder(name, seed):
     make_model(name, seed)
     model = load_hf(folder)
     model.initial_student()
-    rows = sample_rows(model, seed + 1)
+    rows = ref.sample_rows(model, ROWS, SEQ_LEN + 1, seed + 1)
     theirs, worst = check_against_transformers(folder, model, rows[:2])
     generator = np.random.default_rng(seed)
     borders = generator.random((ROWS, SEQ_LEN + 1)) < 0.08

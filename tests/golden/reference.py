@@ -386,3 +386,17 @@ def generate(model, prompt, new_tokens, attention, mode):
             margin = min(margin, (best.values[0] - best.values[1]).item())
             ids.append(best.indices[0].item())
     return ids[len(prompt):], margin
+
+
+def sample_rows(model, rows, length, seed):
+    """Token ids [rows, length] drawn from the teacher itself, so that it
+    predicts them best."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(0, model.config['vocab_size'], (rows, 1),
+                           generator=generator)
+    with torch.no_grad():
+        while tokens.shape[1] < length:
+            logits = model.forward(tokens, Attention())[:, -1]
+            tokens = torch.cat([tokens, torch.multinomial(
+                (1.5 * logits).softmax(-1), 1, generator=generator)], 1)
+    return tokens

@@ -66,11 +66,15 @@ absl::Status GoldenModel::SetStudent(
     config.lora = shape.lora;
     config.lora.alpha = lora.alpha;
   }
+  SetStudent(config);
+  if (student.empty()) return absl::OkStatus();
+  return ReadStudent(student, adapters_.get());
+}
+
+void GoldenModel::SetStudent(const StudentConfig& config) {
   adapters_ = std::make_unique<Adapters>(weights_.adapter_shape(), config);
   adapters_->Initialize(/*seed=*/0);
   llama_ = std::make_unique<Llama>(&weights_, adapters_.get());
-  if (student.empty()) return absl::OkStatus();
-  return ReadStudent(student, adapters_.get());
 }
 
 std::vector<float> GoldenModel::Losses(const GoldenBatch& batch,

@@ -48,6 +48,8 @@ class GoldenModel {
   // zero).
   absl::Status SetStudent(const kernels::HybridAttentionConfig& attention,
                           const LoraConfig& lora, const std::string& student);
+  // Makes that student, every tensor at its initial value.
+  void SetStudent(const StudentConfig& config);
 
   Llama& llama() { return *llama_; }
   Adapters& adapters() { return *adapters_; }
