@@ -28,7 +28,7 @@ std::string Figure(absl::string_view title, absl::string_view about,
   if (chart_html.empty()) return "";
   return Element(
       "figure", "",
-      absl::StrCat(Element("h3", "", HtmlText(title)),
+      absl::StrCat(title.empty() ? "" : Element("h3", "", HtmlText(title)),
                    about.empty() ? "" : Element("p", "", HtmlText(about)),
                    chart_html));
 }

@@ -19,7 +19,8 @@ std::string Element(absl::string_view tag, absl::string_view style_class,
 // A section with an <h2>; "" when `html` is empty.
 std::string Section(absl::string_view title, absl::string_view html);
 
-// A figure: <h3>, one line about it, a chart; "" when `chart_html` is empty.
+// A figure: <h3> and one line about it where there are such, a chart; "" when
+// `chart_html` is empty.
 std::string Figure(absl::string_view title, absl::string_view about,
                    absl::string_view chart_html);
 

@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/report/chart_gamma.h"
 #include "eval/report/chart_heat_map.h"
 #include "eval/report/chart_loss_curve.h"
 #include "eval/report/chart_modes.h"
@@ -23,6 +24,7 @@
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
 #include "eval/report/text.h"
+#include "eval/report/trace_figures.h"
 #include "eval/report/verdict.h"
 #include "eval/statistics/quantile.h"
 
@@ -239,6 +241,9 @@ std::string TrainingSection(const ReportInput& input) {
   for (const auto& [stage, steps] : SplitByStage(input.metrics)) {
     charts += Figure(absl::StrCat("Stage ", stage), AboutStage(steps),
                      LossCurveChart(stage, steps));
+    for (const TraceFigure& figure : TraceFigures(steps)) {
+      charts += Figure(figure.title, figure.about, figure.chart);
+    }
   }
   std::string facts;
   for (const RunInfo::Timing& timing : input.run.timings) {
@@ -252,6 +257,18 @@ std::string TrainingSection(const ReportInput& input) {
       absl::StrCat(
           charts.empty() ? "" : Element("div", "charts two aligned", charts),
           facts.empty() ? "" : Element("dl", "facts", facts)));
+}
+
+std::string GammaSection(const ReportInput& input) {
+  const std::string chart =
+      Figure("", "", GammaChart(input.gamma_sweep, input.chosen_gamma));
+  if (chart.empty()) return "";
+  return Section(
+      "Choosing \u03b3, the window's weight",
+      absl::StrCat(Element("p", "",
+                           HtmlText(GammaSentence(input.gamma_sweep,
+                                                  input.chosen_gamma))),
+                   Element("div", "charts two", chart)));
 }
 
 // A continuation with what departs from the other one marked.
@@ -336,9 +353,9 @@ std::string HtmlReport(const ReportInput& input) {
                            ": attribution report")),
       Element("style", "", HtmlReportStyle()), "</head>\n<body>\n<main>\n",
       Header(input, verdict), Tiles(result), ModeSection(result),
-      MassSection(result), TrainingSection(input), TextSection(input.run),
-      RunSection(input), Element("footer", "", "Made by Caracal."),
-      "</main>\n</body>\n</html>\n");
+      MassSection(result), TrainingSection(input), GammaSection(input),
+      TextSection(input.run), RunSection(input),
+      Element("footer", "", "Made by Caracal."), "</main>\n</body>\n</html>\n");
 }
 
 }  // namespace caracal

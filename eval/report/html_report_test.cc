@@ -27,8 +27,19 @@ TEST(HtmlReportTest, IsWellFormedAndHasEveryPart) {
   EXPECT_EQ(counts["mark"], 2);
 }
 
+TEST(HtmlReportTest, SteeredRunsShowWhatSteeredThem) {
+  const std::string html = HtmlReport(SampleSteeredReport());
+  ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
+  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 2 + 6 + 1);
+  for (const char* text :
+       {"Window dropout", "Closed loop: what it measures", "Early stop",
+        "Choosing \u03b3", "Of 11 values tried", "W(t)"}) {
+    EXPECT_THAT(html, HasSubstr(text));
+  }
+}
+
 TEST(HtmlReportTest, RefersToNothingOutside) {
-  const std::string html = HtmlReport(SampleReport());
+  const std::string html = HtmlReport(SampleSteeredReport());
   for (const char* reference :
        {"http:", "https:", "//", "src=", "href=", "url(", "@import", "<script",
         "<link", "<img", "<iframe", "<object", "@font-face", "javascript:"}) {
@@ -39,12 +50,27 @@ TEST(HtmlReportTest, RefersToNothingOutside) {
 
 TEST(HtmlReportTest, HasTheNumbersAndTheVerdict) {
   const std::string html = HtmlReport(SampleReport());
-  for (const char* text :
-       {"SmolLM2-135M-Instruct", "The linear part is used", "3.865", "3.924",
-        "3.951", "10.512", "5.070", "3.983", "+0.059", "teacher_swa S=4",
-        "1 min 47 s", "1.9 GiB", "runs/smollm2-demo/metrics.jsonl",
-        "preset: LOLCATS", "Stage transfer", "Stage finetune",
-        "layer 29, head 8", "prefers-color-scheme:dark", "@media print"}) {
+  for (const char* text : {"SmolLM2-135M-Instruct",
+                           "The linear part is used",
+                           "3.865",
+                           "3.924",
+                           "3.951",
+                           "10.512",
+                           "5.070",
+                           "3.983",
+                           "+0.059",
+                           "teacher_swa S=4",
+                           "1 min 47 s",
+                           "1.9 GiB",
+                           "runs/smollm2-demo/metrics.jsonl",
+                           "preset: LOLCATS",
+                           "Stage transfer",
+                           "Stage finetune",
+                           "Shapley value",
+                           "all of attention",
+                           "layer 29, head 8",
+                           "prefers-color-scheme:dark",
+                           "@media print"}) {
     EXPECT_THAT(html, HasSubstr(text));
   }
 }

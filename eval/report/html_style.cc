@@ -85,6 +85,13 @@ font:12.5px var(--sans);font-variant-numeric:tabular-nums}
 .raw{fill:var(--student);opacity:.38}
 .line{stroke:var(--student);stroke-width:2.2;stroke-linejoin:round}
 .line.teacher{stroke:var(--teacher);stroke-dasharray:5 5}
+.line.component{stroke:var(--component)}
+.line.baseline{stroke:var(--baseline)}
+.raw.component{fill:var(--component);opacity:.75}
+.chart .of-student{fill:var(--student)}
+.chart .of-baseline{fill:var(--warn)}
+.chart .of-component,.chart .of-teacher{fill:var(--muted)}
+.ring{fill:none;stroke:var(--ink);stroke-width:1.6}
 .validation{fill:var(--page);stroke:var(--baseline);stroke-width:2}
 .bar.teacher,.dot.teacher{fill:var(--teacher)}
 .bar.student,.dot.student{fill:var(--student)}

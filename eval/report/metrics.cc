@@ -25,6 +25,26 @@ absl::Status ReadNumber(const Json& line, const char* key, double* out) {
   return absl::OkStatus();
 }
 
+constexpr struct {
+  const char* key;
+  double StepMetrics::*field;
+} kNumbers[] = {
+    {"loss", &StepMetrics::loss},
+    {"tokens_per_s", &StepMetrics::tokens_per_s},
+    {"validation_loss", &StepMetrics::validation_loss},
+    {"drop_probability", &StepMetrics::drop_probability},
+    {"dropped_share", &StepMetrics::dropped_share},
+    {"window", &StepMetrics::window},
+    {"u", &StepMetrics::u},
+    {"u_star", &StepMetrics::u_star},
+    {"r", &StepMetrics::r},
+    {"next_drop_probability", &StepMetrics::next_drop_probability},
+    {"hybrid_loss", &StepMetrics::hybrid_loss},
+    {"swa_only_loss", &StepMetrics::swa_only_loss},
+    {"la_only_loss", &StepMetrics::la_only_loss},
+    {"early_stop_score", &StepMetrics::early_stop_score},
+};
+
 absl::StatusOr<StepMetrics> ParseLine(absl::string_view text) {
   const Json line = Json::parse(text.begin(), text.end(), nullptr,
                                 /*allow_exceptions=*/false);
@@ -44,10 +64,9 @@ absl::StatusOr<StepMetrics> ParseLine(absl::string_view text) {
   metrics.step = step->get<int64_t>();
   if (!line.contains("loss")) return absl::InvalidArgumentError("no `loss`");
   metrics.loss = std::numeric_limits<double>::quiet_NaN();
-  RETURN_IF_ERROR(ReadNumber(line, "loss", &metrics.loss));
-  RETURN_IF_ERROR(ReadNumber(line, "tokens_per_s", &metrics.tokens_per_s));
-  RETURN_IF_ERROR(
-      ReadNumber(line, "validation_loss", &metrics.validation_loss));
+  for (const auto& [key, field] : kNumbers) {
+    RETURN_IF_ERROR(ReadNumber(line, key, &(metrics.*field)));
+  }
   return metrics;
 }
 

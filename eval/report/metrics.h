@@ -14,13 +14,23 @@
 
 namespace caracal {
 
+// NaN: the line does not have it. Every key of a line that is a field here has
+// the field's name.
 struct StepMetrics {
   std::string stage;  // "transfer", "finetune"
   int64_t step = 0;
   double loss = 0;  // NaN when the file has null
-  // NaN on steps that did not measure them.
-  double tokens_per_s = std::numeric_limits<double>::quiet_NaN();
-  double validation_loss = std::numeric_limits<double>::quiet_NaN();
+  static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  double tokens_per_s = kNone;
+  double validation_loss = kNone;
+  // What a curriculum set: p(t), the share of (sample, layer, head) that was
+  // dropped, W(t) in tokens.
+  double drop_probability = kNone, dropped_share = kNone, window = kNone;
+  // What the closed loop saw, nats a token, and what it made of it.
+  double u = kNone, u_star = kNone, r = kNone, next_drop_probability = kNone;
+  // Held-out losses that early stopping looked at.
+  double hybrid_loss = kNone, swa_only_loss = kNone, la_only_loss = kNone;
+  double early_stop_score = kNone;
 };
 
 // Lines need `stage`, `step` and `loss`; keys not listed above are passed

@@ -34,6 +34,35 @@ TEST(ParseMetricsTest, ReadsLinesInOrder) {
   EXPECT_EQ(metrics[1].validation_loss, 4.5);
 }
 
+TEST(ParseMetricsTest, ReadsWhatSteeredAStep) {
+  ASSERT_OK_AND_ASSIGN(
+      auto metrics,
+      ParseMetrics(
+          "{\"stage\": \"finetune\", \"step\": 1, \"loss\": 4, "
+          "\"drop_probability\": 0.9, \"dropped_share\": 0.875, "
+          "\"window\": 64, \"u\": 0.02, \"u_star\": 0.11, \"r\": 0.18, "
+          "\"next_drop_probability\": 0.95, \"hybrid_loss\": 3.9, "
+          "\"swa_only_loss\": 3.92, \"la_only_loss\": 6.2, "
+          "\"early_stop_score\": 3.91}\n"
+          "{\"stage\": \"finetune\", \"step\": 2, \"loss\": 3}\n",
+          "m.jsonl"));
+  ASSERT_EQ(metrics.size(), 2);
+  const StepMetrics& m = metrics[0];
+  EXPECT_EQ(m.drop_probability, 0.9);
+  EXPECT_EQ(m.dropped_share, 0.875);
+  EXPECT_EQ(m.window, 64);
+  EXPECT_EQ(m.u, 0.02);
+  EXPECT_EQ(m.u_star, 0.11);
+  EXPECT_EQ(m.r, 0.18);
+  EXPECT_EQ(m.next_drop_probability, 0.95);
+  EXPECT_EQ(m.hybrid_loss, 3.9);
+  EXPECT_EQ(m.swa_only_loss, 3.92);
+  EXPECT_EQ(m.la_only_loss, 6.2);
+  EXPECT_EQ(m.early_stop_score, 3.91);
+  EXPECT_TRUE(std::isnan(metrics[1].drop_probability));
+  EXPECT_TRUE(std::isnan(metrics[1].early_stop_score));
+}
+
 TEST(ParseMetricsTest, EveryCutLeavesTheWholeLinesBefore) {
   const absl::string_view text = kTwoLines;
   const size_t first = text.find('\n') + 1;

@@ -4,6 +4,7 @@
 #define CARACAL_EVAL_REPORT_REPORT_INPUT_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,19 @@ struct RunInfo {
   uint64_t peak_bytes = 0;  // resident memory
 };
 
+// One try of inference-time hybridisation.
+struct GammaLoss {
+  double gamma = 0;  // in (0, 1)
+  double loss = 0;   // on validation rows, nats per token
+};
+
 struct ReportInput {
   AttributionResult attribution;
   std::vector<StepMetrics> metrics;
   RunInfo run;
+  // Empty and NaN where gamma was not swept.
+  std::vector<GammaLoss> gamma_sweep;
+  double chosen_gamma = std::numeric_limits<double>::quiet_NaN();
 };
 
 }  // namespace caracal

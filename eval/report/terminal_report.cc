@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/utf8.h"
+#include "eval/report/chart_gamma.h"
 #include "eval/report/component_rows.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
@@ -258,6 +259,12 @@ std::string TerminalReport(const ReportInput& input,
   WriteTable(out, result);
   WriteMasses(out, result);
   WriteVerdict(out, JudgeAttribution(result));
+  const std::string gamma =
+      GammaSentence(input.gamma_sweep, input.chosen_gamma);
+  if (!gamma.empty()) {
+    out.Paragraph("", gamma);
+    out.Line();
+  }
   WriteTexts(out, input.run);
   WriteRun(out, input.run);
   return std::move(out).Finish();

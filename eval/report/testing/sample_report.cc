@@ -172,4 +172,33 @@ ReportInput SampleReport(const SampleLosses& losses) {
   return input;
 }
 
+ReportInput SampleSteeredReport() {
+  ReportInput input = SampleReport();
+  std::mt19937_64 generator(13);
+  double p = 0.5;
+  for (StepMetrics& m : input.metrics) {
+    if (m.stage != "finetune") continue;
+    const double done = static_cast<double>(m.step) / 16;
+    m.drop_probability = p;
+    m.dropped_share = std::clamp(p + 0.04 * Normal(generator), 0.0, 1.0);
+    m.window = 16 + 48 * std::floor(4 * done) / 4;
+    if (m.step % 4 != 0) continue;
+    m.u_star = 0.118 + 0.002 * Normal(generator);
+    m.u = 0.1 * done + 0.004 * Normal(generator);
+    m.r = m.u / m.u_star;
+    p = m.next_drop_probability = std::clamp(p + 0.25 * (0.9 - m.r), 0.0, 0.95);
+    m.hybrid_loss = m.validation_loss;
+    m.swa_only_loss = m.hybrid_loss + m.u;
+    m.la_only_loss = 6.9 - 1.2 * done;
+    m.early_stop_score = m.hybrid_loss + (m.step == 16 ? 0.05 : 0.01);
+  }
+  for (const double gamma :
+       {0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99}) {
+    const double away = std::log(gamma / (1 - gamma)) + 1.1;
+    input.gamma_sweep.push_back({gamma, 3.92 + 0.02 * away * away});
+  }
+  input.chosen_gamma = 0.2;
+  return input;
+}
+
 }  // namespace caracal

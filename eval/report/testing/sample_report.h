@@ -25,6 +25,10 @@ AttributionResult SampleAttribution(const SampleLosses& losses = {});
 // The whole input, with metrics of two stages and texts.
 ReportInput SampleReport(const SampleLosses& losses = {});
 
+// The same with a curriculum, a closed loop, an early stop and a sweep of
+// gamma: every picture there is.
+ReportInput SampleSteeredReport();
+
 }  // namespace caracal
 
 #endif  // CARACAL_EVAL_REPORT_TESTING_SAMPLE_REPORT_H_

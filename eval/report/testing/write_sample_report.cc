@@ -1,5 +1,5 @@
-// Writes the sample report to standard output, to be looked at; as text for
-// a terminal with the argument --text:
+// Writes the sample report with every picture to standard output, to be
+// looked at; as text for a terminal with the argument --text:
 // bazel run //eval/report/testing:write_sample_report > sample.html
 #include <cstring>
 #include <iostream>
@@ -9,7 +9,7 @@
 #include "eval/report/testing/sample_report.h"
 
 int main(int argc, char** argv) {
-  const caracal::ReportInput input = caracal::SampleReport();
+  const caracal::ReportInput input = caracal::SampleSteeredReport();
   const bool text = argc > 1 && std::strcmp(argv[1], "--text") == 0;
   std::cout << (text ? caracal::TerminalReport(input)
                      : caracal::HtmlReport(input));
