@@ -1,9 +1,12 @@
 #include "tests/model/golden_training.h"
 
+#include <cmath>
+
 #include "core/base/status.h"
 #include "core/io/hdf5/hdf5.h"
 #include "core/model/batch_buffer.h"
 #include "jobs/spec/expand.h"
+#include "jobs/train/curriculum.h"
 #include "jobs/train/stage_runner.h"
 
 namespace caracal::golden {
@@ -22,15 +25,33 @@ absl::StatusOr<std::unique_ptr<GoldenTraining>> GoldenTraining::Start(
     const proto::Job& job) {
   std::unique_ptr<GoldenTraining> training(new GoldenTraining(model, job));
   const std::string path = training->folder_.File("rows.h5");
-  const std::vector<int64_t>& shape = rows.at("tokens").shape;
-  const int64_t count = shape[0] - first_row;
-  ASSIGN_OR_RETURN(hdf5::File file, hdf5::File::Create(path));
-  RETURN_IF_ERROR(file.Write<int32_t>(
-      kTokensDataset, {count, shape[1]},
-      GoldenRows(rows, "tokens", first_row, count, shape[1])));
-  RETURN_IF_ERROR(file.Close());
+  RETURN_IF_ERROR(training->WriteRows(rows, first_row, path));
   ASSIGN_OR_RETURN(training->data_, PackedDataset::Open(path));
   return training;
+}
+
+absl::Status GoldenTraining::WriteRows(const GoldenTensors& rows,
+                                       int64_t first_row,
+                                       const std::string& path) {
+  const std::vector<int64_t>& shape = rows.at("tokens").shape;
+  const int64_t count = shape[0] - first_row, length = shape[1];
+  ASSIGN_OR_RETURN(hdf5::File file, hdf5::File::Create(path));
+  RETURN_IF_ERROR(file.Write<int32_t>(
+      kTokensDataset, {count, length},
+      GoldenRows(rows, "tokens", first_row, count, length)));
+  if (rows.count("document") > 0) {
+    const std::vector<int32_t> numbers =
+        GoldenRows(rows, "document", first_row, count, length);
+    // A golden counts from 0 in each row, a file over all of them.
+    std::vector<int64_t> documents;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const int64_t row = static_cast<int64_t>(i) / length;
+      documents.push_back(row * length + numbers[i]);
+    }
+    RETURN_IF_ERROR(
+        file.Write<int64_t>(kDocumentDataset, {count, length}, documents));
+  }
+  return file.Close();
 }
 
 absl::StatusOr<std::vector<double>> GoldenTraining::RunStage(
@@ -39,15 +60,24 @@ absl::StatusOr<std::vector<double>> GoldenTraining::RunStage(
   const std::unique_ptr<StageRunner> runner =
       MakeStageRunner(job_.stages(stage), job_, &model_->llama(),
                       model_->exec(), job_.budget().micro_batch());
-  BatchBuffer buffer(batch, data_->seq_len());
+  BatchBuffer buffer(batch, data_->seq_len(),
+                     job_.attention().reset_at_document());
+  const proto::Curriculum& curriculum =
+      job_.stages(stage).finetune().curriculum();
   std::vector<double> losses;
   for (int64_t step = 0; step < steps; ++step) {
     RETURN_IF_ERROR(
         buffer.Fill(*data_, batch, [&](int64_t i) { return next_row_ + i; }));
     next_row_ += batch;
-    ASSIGN_OR_RETURN(const StepResult result,
-                     runner->Step(buffer, {.learning_rate = learning_rate,
-                                           .global_step = global_step_++}));
+    StepInputs in = {.learning_rate = learning_rate,
+                     .global_step = global_step_++};
+    if (curriculum.has_drop()) {
+      in.drop_probability = ValueAt(curriculum.drop(), step, steps);
+    }
+    if (curriculum.has_window()) {
+      in.window = std::llround(ValueAt(curriculum.window(), step, steps));
+    }
+    ASSIGN_OR_RETURN(const StepResult result, runner->Step(buffer, in));
     losses.push_back(result.loss);
   }
   return losses;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/temporary_folder.h"
 #include "core/io/dataset/packed_dataset.h"
@@ -22,20 +23,23 @@ proto::Job GoldenJob(const std::string& preset, int32_t batch);
 // Rows are taken in order, over all stages.
 class GoldenTraining {
  public:
-  // `rows`: tensor `tokens` of a golden, from row `first_row` on. The model's
-  // student must have been set.
+  // `rows`: tensors `tokens` and, where there is one, `document` of a golden,
+  // from row `first_row` on. The model's student must have been set.
   static absl::StatusOr<std::unique_ptr<GoldenTraining>> Start(
       GoldenModel* model, const GoldenTensors& rows, int64_t first_row,
       const proto::Job& job);
 
-  // Runs `steps` steps of the job's stage at a constant learning rate.
-  // Returns their losses.
+  // Runs `steps` steps of the job's stage, as if it had no more, at a constant
+  // learning rate. Returns their losses.
   absl::StatusOr<std::vector<double>> RunStage(int stage, int64_t steps,
                                                double learning_rate);
 
  private:
   GoldenTraining(GoldenModel* model, const proto::Job& job)
       : model_(model), job_(job) {}
+
+  absl::Status WriteRows(const GoldenTensors& rows, int64_t first_row,
+                         const std::string& path);
 
   GoldenModel* model_;
   proto::Job job_;
