@@ -2,6 +2,7 @@
 #ifndef CARACAL_CORE_MODEL_ATTENTION_STATISTICS_H_
 #define CARACAL_CORE_MODEL_ATTENTION_STATISTICS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -10,56 +11,89 @@
 
 namespace caracal {
 
-// Sums over the rows whose L_n is not empty, per layer and head. Definitions:
+// Keys that count as sink positions where attention has no sinks.
+inline constexpr int64_t kSinkPositions = 4;
+
+// Sums over the rows whose L_n is not empty, per layer and head, and per
+// bucket of positions. Definitions:
 //   la_mass           (linear part of den) / den
 //   la_output_share   |linear part of y| / (|linear part| + |softmax part|)
 //   teacher_out_mass  softmax mass of all keys that lies outside A_n
+//   sink_mass, teacher_sink_mass   what student and teacher put on the sink
+//                     positions left of the window: the first S keys, which
+//                     softmax attends to, or without sinks the first
+//                     kSinkPositions, which are part of L_n
 // (docs/method.md, section 5).
 class AttentionStatistics {
  public:
-  AttentionStatistics(int64_t layers, int64_t heads)
-      : heads_(heads),
-        la_mass_(layers * heads),
-        la_output_share_(layers * heads),
-        teacher_out_mass_(layers * heads),
-        rows_(layers * heads) {}
-
-  // What one row of one head contributes.
+  // What one row of one head contributes; also means of such.
   struct Row {
-    double la_mass, la_output_share, teacher_out_mass;
+    double la_mass = 0, la_output_share = 0, teacher_out_mass = 0;
+    double sink_mass = 0, teacher_sink_mass = 0;
   };
-  void Add(int64_t layer, int64_t head, const Row& row) {
-    const int64_t i = layer * heads_ + head;
-    la_mass_[i] += row.la_mass;
-    la_output_share_[i] += row.la_output_share;
-    teacher_out_mass_[i] += row.teacher_out_mass;
-    ++rows_[i];
+
+  // `bucket_tokens` positions a bucket; 0: no buckets.
+  AttentionStatistics(int64_t layers, int64_t heads, int64_t bucket_tokens = 0)
+      : heads_(heads), bucket_tokens_(bucket_tokens), sums_(layers * heads) {}
+
+  // `position` of the row in its sequence.
+  void Add(int64_t layer, int64_t head, int64_t position, const Row& row) {
+    sums_[layer * heads_ + head].Add(row);
+    if (bucket_tokens_ == 0) return;
+    const size_t bucket = position / bucket_tokens_;
+    if (buckets_.size() <= bucket) buckets_.resize(bucket + 1);
+    buckets_[bucket].Add(row);
   }
 
   // Means; 0 where no row had a non-empty L_n.
+  Row mean(int64_t layer, int64_t head) const {
+    return sums_[layer * heads_ + head].Mean();
+  }
   double la_mass(int64_t layer, int64_t head) const {
-    return Mean(la_mass_, layer, head);
+    return mean(layer, head).la_mass;
   }
   double la_output_share(int64_t layer, int64_t head) const {
-    return Mean(la_output_share_, layer, head);
+    return mean(layer, head).la_output_share;
   }
   double teacher_out_mass(int64_t layer, int64_t head) const {
-    return Mean(teacher_out_mass_, layer, head);
+    return mean(layer, head).teacher_out_mass;
   }
   int64_t rows(int64_t layer, int64_t head) const {
-    return rows_[layer * heads_ + head];
+    return sums_[layer * heads_ + head].rows;
   }
+
+  // Bucket i holds the positions [i, i + 1) * bucket_tokens of all layers and
+  // heads.
+  int64_t bucket_tokens() const { return bucket_tokens_; }
+  int64_t buckets() const { return static_cast<int64_t>(buckets_.size()); }
+  Row bucket_mean(int64_t bucket) const { return buckets_[bucket].Mean(); }
+  int64_t bucket_rows(int64_t bucket) const { return buckets_[bucket].rows; }
 
  private:
-  double Mean(const std::vector<double>& sum, int64_t layer,
-              int64_t head) const {
-    const int64_t i = layer * heads_ + head;
-    return rows_[i] == 0 ? 0 : sum[i] / static_cast<double>(rows_[i]);
-  }
+  struct Sums {
+    Row sum;
+    int64_t rows = 0;
 
-  int64_t heads_;
-  std::vector<double> la_mass_, la_output_share_, teacher_out_mass_;
-  std::vector<int64_t> rows_;
+    void Add(const Row& row) {
+      sum.la_mass += row.la_mass;
+      sum.la_output_share += row.la_output_share;
+      sum.teacher_out_mass += row.teacher_out_mass;
+      sum.sink_mass += row.sink_mass;
+      sum.teacher_sink_mass += row.teacher_sink_mass;
+      ++rows;
+    }
+    Row Mean() const {
+      if (rows == 0) return {};
+      const double n = static_cast<double>(rows);
+      return {sum.la_mass / n, sum.la_output_share / n,
+              sum.teacher_out_mass / n, sum.sink_mass / n,
+              sum.teacher_sink_mass / n};
+    }
+  };
+
+  int64_t heads_, bucket_tokens_;
+  std::vector<Sums> sums_;     // [layers, heads]
+  std::vector<Sums> buckets_;  // as many as positions were seen for
 };
 
 // Whether L_n is empty for position n of a sequence.

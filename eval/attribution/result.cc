@@ -1,6 +1,7 @@
 // Look-ups and derived values of an attribution result.
 #include "eval/attribution/result.h"
 
+#include <cmath>
 #include <cstddef>
 #include <limits>
 
@@ -19,12 +20,20 @@ HeadGrid AttentionMasses::LaGap() const {
   return gap;
 }
 
+KeyClasses SplitByKey(double outside, double on_sinks, int64_t sinks) {
+  if (sinks > 0) return {1 - outside - on_sinks, on_sinks, outside};
+  return {1 - outside, on_sinks, outside - on_sinks};
+}
+
 double GridMean(const HeadGrid& grid) {
   double sum = 0;
   size_t count = 0;
   for (const auto& layer : grid) {
-    for (double value : layer) sum += value;
-    count += layer.size();
+    for (const double value : layer) {
+      if (std::isnan(value)) continue;
+      sum += value;
+      ++count;
+    }
   }
   return count == 0 ? std::numeric_limits<double>::quiet_NaN()
                     : sum / static_cast<double>(count);

@@ -60,13 +60,19 @@ struct AttentionMasses {
   HeadGrid la_mass;           // linear part of the denominator
   HeadGrid la_output_share;   // norm of the linear part of the output
   HeadGrid teacher_out_mass;  // the teacher's softmax mass outside A_n
+  // What student and teacher put on the sink positions left of the window: the
+  // first S tokens, whose keys the softmax part has, or the first four where
+  // S = 0, and then they are part of la_mass and teacher_out_mass. May be
+  // empty.
+  HeadGrid sink_mass, teacher_sink_mass;
 
   bool empty() const { return la_mass.empty(); }
   // la_mass - teacher_out_mass; clearly negative: the linear part is bypassed.
   HeadGrid LaGap() const;
 };
 
-// The mean of all entries; NaN for an empty grid.
+// The mean of all entries that are not NaN (layers kept as softmax are); NaN
+// when there are none.
 double GridMean(const HeadGrid& grid);
 
 // Masses grow with position: their means over layers, heads and the targets
@@ -77,7 +83,19 @@ struct PositionMasses {
   double la_mass = std::numeric_limits<double>::quiet_NaN();
   double la_output_share = std::numeric_limits<double>::quiet_NaN();
   double teacher_out_mass = std::numeric_limits<double>::quiet_NaN();
+  double sink_mass = std::numeric_limits<double>::quiet_NaN();
+  double teacher_sink_mass = std::numeric_limits<double>::quiet_NaN();
 };
+
+// Attention's mass by class of key; sums to 1.
+struct KeyClasses {
+  double window = std::numeric_limits<double>::quiet_NaN();
+  double sinks =
+      std::numeric_limits<double>::quiet_NaN();            // left of the window
+  double past = std::numeric_limits<double>::quiet_NaN();  // all others
+};
+// From the mass outside A_n and that on sink positions, as above.
+KeyClasses SplitByKey(double outside, double on_sinks, int64_t sinks);
 
 // loss(component removed) - loss(hybrid): what removing it costs. Positive:
 // the component helps.
@@ -93,11 +111,21 @@ struct ComponentValue {
   Interval value;
 };
 
+// What removing the linear part of one layer, or of one head, costs: loss
+// without it - loss(hybrid).
+struct LinearAblation {
+  int64_t layer = 0;
+  int64_t head = -1;  // -1: all of the layer
+  Interval cost;
+};
+
 struct AttributionResult {
   AttributionSettings settings;
   std::vector<ModeResult> modes;
   // The untrained teacher with a bare window, `teacher_swa_s0`, and with a
-  // window and the first four tokens, `teacher_swa_s4`.
+  // window and the first four tokens, `teacher_swa_s4`. And where S < 4,
+  // `swa_only_s4`: the student with the first four tokens kept visible in the
+  // linear part's place.
   std::vector<ModeResult> baselines;
   AttentionMasses masses;
   std::vector<PositionMasses> by_position;  // may be empty
@@ -114,6 +142,8 @@ struct AttributionResult {
   // Sums to what_attention_brings; no "sinks" where there are none. May be
   // empty.
   std::vector<ComponentValue> shapley;
+  HeadGrid gamma;  // the softmax part's weight; NaN in layers kept as softmax
+  std::vector<LinearAblation> ablation;  // may be empty
 
   // Looks in modes, then in baselines; nullptr when there is none.
   const ModeResult* Find(absl::string_view mode) const;

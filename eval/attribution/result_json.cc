@@ -56,7 +56,16 @@ Json ToJson(const PositionMasses& masses) {
           {"end", masses.end},
           {"la_mass", masses.la_mass},
           {"la_output_share", masses.la_output_share},
-          {"teacher_out_mass", masses.teacher_out_mass}};
+          {"teacher_out_mass", masses.teacher_out_mass},
+          {"sink_mass", masses.sink_mass},
+          {"teacher_sink_mass", masses.teacher_sink_mass}};
+}
+
+Json ToJson(const LinearAblation& ablation) {
+  Json json = {{"layer", ablation.layer}};
+  if (ablation.head >= 0) json["head"] = ablation.head;
+  json["cost"] = ToJson(ablation.cost);
+  return json;
 }
 
 Json ModesToJson(const AttributionResult& result) {
@@ -66,14 +75,20 @@ Json ModesToJson(const AttributionResult& result) {
       {"la_mass", masses.la_mass},
       {"la_output_share", masses.la_output_share},
       {"teacher_out_mass", masses.teacher_out_mass},
-      {"la_gap", masses.LaGap()}};
+      {"la_gap", masses.LaGap()},
+      {"sink_mass", masses.sink_mass},
+      {"teacher_sink_mass", masses.teacher_sink_mass}};
   for (const ModeResult& mode : result.modes) {
     Json& json = modes[mode.mode] = ToJson(mode);
     if (mode.mode != "hybrid" || masses.empty()) continue;
-    for (const auto& [name, grid] : grids) json[name] = GridMean(grid);
+    for (const auto& [name, grid] : grids) {
+      if (!grid.empty()) json[name] = GridMean(grid);
+    }
   }
   if (!masses.empty()) {
-    for (const auto& [name, grid] : grids) modes["masses"][name] = grid;
+    for (const auto& [name, grid] : grids) {
+      if (!grid.empty()) modes["masses"][name] = grid;
+    }
   }
   return modes;
 }
@@ -163,7 +178,15 @@ absl::Status Read(const Node& node, PositionMasses* out) {
   RETURN_IF_ERROR(ReadField(node, "end", &out->end));
   RETURN_IF_ERROR(ReadField(node, "la_mass", &out->la_mass));
   RETURN_IF_ERROR(ReadField(node, "la_output_share", &out->la_output_share));
-  return ReadField(node, "teacher_out_mass", &out->teacher_out_mass);
+  RETURN_IF_ERROR(ReadField(node, "teacher_out_mass", &out->teacher_out_mass));
+  RETURN_IF_ERROR(ReadField(node, "sink_mass", &out->sink_mass));
+  return ReadField(node, "teacher_sink_mass", &out->teacher_sink_mass);
+}
+
+absl::Status Read(const Node& node, LinearAblation* out) {
+  RETURN_IF_ERROR(ReadField(node, "layer", &out->layer));
+  RETURN_IF_ERROR(ReadField(node, "head", &out->head));
+  return ReadField(node, "cost", &out->cost);
 }
 
 template <typename T>
@@ -193,11 +216,17 @@ absl::Status Read(const Node& node, AttentionMasses* out) {
   const std::pair<const char*, HeadGrid*> grids[] = {
       {"la_mass", &out->la_mass},
       {"la_output_share", &out->la_output_share},
-      {"teacher_out_mass", &out->teacher_out_mass}};
+      {"teacher_out_mass", &out->teacher_out_mass},
+      {"sink_mass", &out->sink_mass},
+      {"teacher_sink_mass", &out->teacher_sink_mass}};
   for (const auto& [name, grid] : grids) {
     RETURN_IF_ERROR(ReadField(node, name, grid));
   }
   for (const auto& [name, grid] : grids) {
+    // Files of earlier versions don't have the masses on sink positions.
+    const bool later =
+        grid == &out->sink_mass || grid == &out->teacher_sink_mass;
+    if (later && grid->empty()) continue;
     RETURN_IF_ERROR(CheckShape(node, name, *grid, out->la_mass));
   }
   return absl::OkStatus();
@@ -256,6 +285,8 @@ absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
                                 "", NameDrop, &result.drop));
   }
   RETURN_IF_ERROR(ReadField(root, "by_position", &result.by_position));
+  RETURN_IF_ERROR(ReadField(root, "gamma", &result.gamma));
+  RETURN_IF_ERROR(ReadField(root, "ablation", &result.ablation));
   RETURN_IF_ERROR(ReadField(root, "reach", &result.reach));
   RETURN_IF_ERROR(ReadField(root, "what_la_brings", &result.what_la_brings));
   RETURN_IF_ERROR(ReadField(root, "ustar", &result.ustar));
@@ -281,6 +312,11 @@ std::string AttributionToJson(const AttributionResult& result) {
   json["by_position"] = Json::array();
   for (const PositionMasses& masses : result.by_position) {
     json["by_position"].push_back(ToJson(masses));
+  }
+  json["gamma"] = result.gamma;
+  json["ablation"] = Json::array();
+  for (const LinearAblation& ablation : result.ablation) {
+    json["ablation"].push_back(ToJson(ablation));
   }
   json["reach"] = result.reach;
   json["drop"] = Json::object();

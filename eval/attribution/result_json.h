@@ -8,10 +8,15 @@
 //                   row_tokens where rows have unequal numbers of scored
 //                   tokens: the weights of per_row in loss; `hybrid`
 //                   has also the means la_mass, la_output_share,
-//                   teacher_out_mass and la_gap; beside the modes stands
-//                   `masses`, with the same four names, [layers][heads]
-//   baselines       {teacher_swa_s0, teacher_swa_s4}, as modes
-//   by_position     [{begin, end, la_mass, la_output_share, teacher_out_mass}]
+//                   teacher_out_mass, la_gap, sink_mass and
+//                   teacher_sink_mass; beside the modes stands `masses`, with
+//                   the same names, [layers][heads]
+//   baselines       {teacher_swa_s0, teacher_swa_s4, swa_only_s4}, as modes
+//   by_position     [{begin, end, la_mass, la_output_share, teacher_out_mass,
+//                   sink_mass, teacher_sink_mass}]
+//   gamma           [layers][heads]
+//   ablation        [{layer, head, cost: {mean, low, high}}], loss without the
+//                   linear part of that layer, or head of it, - loss(hybrid)
 //   reach           a share
 //   drop            {component: {mean, low, high}}, loss(removed) -
 //                   loss(hybrid): positive when the component helps

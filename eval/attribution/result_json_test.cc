@@ -57,8 +57,13 @@ AttributionResult Sample() {
       {"teacher_swa_s4", 3.75, {3.5, 4.0}, 3.5, {3.75, 3.5, 4.0}, {}}};
   result.masses = {{{0.1, 0.2, 0.3}, {0.4, 0.5, 0.6}},
                    {{0.2, 0.2, 0.2}, {0.3, 0.3, 0.3}},
-                   {{0.25, 0.25, 0.25}, {0.5, 0.5, 0.5}}};
-  result.by_position = {{64, 128, 0.1, 0.2, 0.3}, {128, 256, 0.2, 0.3, 0.4}};
+                   {{0.25, 0.25, 0.25}, {0.5, 0.5, 0.5}},
+                   {{0.1, 0.1, 0.1}, {0.2, 0.2, 0.2}},
+                   {{0.3, 0.3, 0.3}, {0.4, 0.4, 0.4}}};
+  result.by_position = {{64, 128, 0.1, 0.2, 0.3, 0.4, 0.5},
+                        {128, 256, 0.2, 0.3, 0.4, 0.5, 0.6}};
+  result.gamma = {{0.1, 0.2, 0.3}, {0.4, 0.5, std::nan("")}};
+  result.ablation = {{0, -1, {0.1, 0.0, 0.2}}, {1, 2, {0.3, 0.2, 0.4}}};
   result.reach = 0.875;
   result.drop = {{"la", {0.1, 0.05, 0.15}}, {"swa", {1.5, 1.25, 1.75}}};
   result.what_la_brings = {0.1, 0.05, 0.15};
@@ -111,6 +116,17 @@ TEST(AttributionJsonTest, RoundTripKeepsEveryField) {
   EXPECT_DOUBLE_EQ(back.masses.LaGap()[1][0], -0.1);
   ASSERT_EQ(back.by_position.size(), 2);
   EXPECT_EQ(back.by_position[1].teacher_out_mass, 0.4);
+  EXPECT_EQ(back.by_position[0].sink_mass, 0.4);
+  EXPECT_EQ(back.by_position[1].teacher_sink_mass, 0.6);
+  EXPECT_EQ(back.masses.sink_mass[1][0], 0.2);
+  EXPECT_EQ(back.masses.teacher_sink_mass[0][2], 0.3);
+  EXPECT_EQ(back.gamma[1][1], 0.5);
+  EXPECT_TRUE(std::isnan(back.gamma[1][2]));
+  ASSERT_EQ(back.ablation.size(), 2);
+  EXPECT_EQ(back.ablation[0].head, -1);
+  EXPECT_EQ(back.ablation[1].layer, 1);
+  EXPECT_EQ(back.ablation[1].head, 2);
+  EXPECT_EQ(back.ablation[1].cost.high, 0.4);
   EXPECT_EQ(back.reach, 0.875);
   ASSERT_EQ(back.drop.size(), 2);
   EXPECT_EQ(back.drop[1].component, "swa");

@@ -25,19 +25,46 @@ constexpr ComponentMode kDefaultModes[] = {
     ComponentMode::kSinksOnly, ComponentMode::kNone};
 
 void FillMasses(const AttentionStatistics& statistics, int64_t layers,
-                int64_t heads, AttentionMasses* masses) {
-  for (int64_t l = 0; l < layers; ++l) {
-    std::vector<double> mass, share, teacher;
-    for (int64_t h = 0; h < heads; ++h) {
-      const bool any = statistics.rows(l, h) > 0;
-      mass.push_back(any ? statistics.la_mass(l, h) : NAN);
-      share.push_back(any ? statistics.la_output_share(l, h) : NAN);
-      teacher.push_back(any ? statistics.teacher_out_mass(l, h) : NAN);
-    }
-    masses->la_mass.push_back(mass);
-    masses->la_output_share.push_back(share);
-    masses->teacher_out_mass.push_back(teacher);
+                int64_t heads, AttributionResult* result) {
+  AttentionMasses& masses = result->masses;
+  for (HeadGrid* grid :
+       {&masses.la_mass, &masses.la_output_share, &masses.teacher_out_mass,
+        &masses.sink_mass, &masses.teacher_sink_mass}) {
+    grid->assign(layers, std::vector<double>(heads, NAN));
   }
+  for (int64_t l = 0; l < layers; ++l) {
+    for (int64_t h = 0; h < heads; ++h) {
+      if (statistics.rows(l, h) == 0) continue;
+      const AttentionStatistics::Row mean = statistics.mean(l, h);
+      masses.la_mass[l][h] = mean.la_mass;
+      masses.la_output_share[l][h] = mean.la_output_share;
+      masses.teacher_out_mass[l][h] = mean.teacher_out_mass;
+      masses.sink_mass[l][h] = mean.sink_mass;
+      masses.teacher_sink_mass[l][h] = mean.teacher_sink_mass;
+    }
+  }
+  const int64_t width = statistics.bucket_tokens();
+  for (int64_t b = 0; b < statistics.buckets(); ++b) {
+    if (statistics.bucket_rows(b) == 0) continue;
+    const AttentionStatistics::Row mean = statistics.bucket_mean(b);
+    result->by_position.push_back(
+        {b * width, std::min((b + 1) * width, result->settings.tokens_per_row),
+         mean.la_mass, mean.la_output_share, mean.teacher_out_mass,
+         mean.sink_mass, mean.teacher_sink_mass});
+  }
+}
+
+HeadGrid GammaOf(const Llama& model) {
+  HeadGrid gamma(model.layers(), std::vector<double>(model.heads(), NAN));
+  for (int64_t l = 0; l < model.layers(); ++l) {
+    if (model.adapters().config().IsSoftmaxLayer(l)) continue;
+    const float* factors =
+        model.adapters().window_factor(static_cast<int>(l)).value.f32();
+    for (int64_t h = 0; h < model.heads(); ++h) {
+      gamma[l][h] = 1 / (1 + std::exp(-static_cast<double>(factors[h])));
+    }
+  }
+  return gamma;
 }
 
 std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
@@ -92,6 +119,40 @@ std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
   return passes;
 }
 
+// The student with sinks in the linear part's place, unless it has them.
+void AddSinksInstead(const std::vector<Pass>& modes, int64_t sinks,
+                     std::vector<Pass>* passes) {
+  const bool used = std::any_of(
+      modes.begin(), modes.end(),
+      [](const Pass& pass) { return pass.mode == ComponentMode::kSwaOnly; });
+  if (!used || sinks >= kSinkPositions) return;
+  passes->push_back({.name = absl::StrCat("swa_only_s", kSinkPositions),
+                     .mode = ComponentMode::kSwaOnly,
+                     .sinks = kSinkPositions});
+}
+
+std::vector<Pass> AblationPassesOf(const MeasureOptions& options,
+                                   const Llama& model) {
+  std::vector<Pass> passes;
+  const StudentConfig& student = model.adapters().config();
+  const int64_t heads = options.ablate == Ablate::kHeads ? model.heads() : 1;
+  for (int64_t l = 0; l < model.layers(); ++l) {
+    if (options.ablate == Ablate::kNothing || student.IsSoftmaxLayer(l)) {
+      continue;
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      Pass pass{.name = absl::StrCat("layer ", l), .ablated_layer = l};
+      pass.sinks = student.attention.sinks;
+      if (options.ablate == Ablate::kHeads) {
+        absl::StrAppend(&pass.name, " head ", h);
+        pass.ablated_head = h;
+      }
+      passes.push_back(std::move(pass));
+    }
+  }
+  return passes;
+}
+
 AttributionSettings SettingsOf(const Llama& model) {
   const StudentConfig& student = model.adapters().config();
   AttributionSettings settings;
@@ -123,12 +184,15 @@ class Attribution {
         measurement_(model, exec, data, options, rows, seq_len),
         modes_(PassesOf(options, sinks_)),
         drops_(DropPassesOf(options, sinks_)),
-        baselines_(BaselinePassesOf(options)) {
+        baselines_(BaselinePassesOf(options)),
+        ablations_(AblationPassesOf(options, model)) {
+    AddSinksInstead(modes_, sinks_, &baselines_);
     result_.settings = SettingsOf(model);
     result_.settings.rows = rows;
     result_.settings.tokens_per_row = seq_len;
-    passes_ = static_cast<int>(modes_.size() + drops_.size() +
-                               baselines_.size() + SplitsAttention());
+    passes_ =
+        static_cast<int>(modes_.size() + drops_.size() + baselines_.size() +
+                         ablations_.size() + SplitsAttention());
   }
 
   absl::StatusOr<AttributionResult> Run();
@@ -150,22 +214,26 @@ class Attribution {
   absl::Status RunModes();
   absl::Status RunDrops();
   absl::Status RunSubsets();
+  absl::Status RunAblations();
 
   const Llama& model_;
   const MeasureOptions& options_;
   int64_t sinks_;
   BootstrapOptions bootstrap_;
   Measurement measurement_;
-  std::vector<Pass> modes_, drops_, baselines_;
+  std::vector<Pass> modes_, drops_, baselines_, ablations_;
   int passes_ = 0, done_ = 0;
   AttributionResult result_;
 };
 
 absl::StatusOr<ModeResult> Attribution::RunPass(const Pass& pass) {
-  AttentionStatistics statistics(model_.layers(), model_.heads());
+  const int64_t tokens = result_.settings.tokens_per_row;
+  AttentionStatistics statistics(
+      model_.layers(), model_.heads(),
+      (tokens + kPositionBuckets - 1) / kPositionBuckets);
   ASSIGN_OR_RETURN(ModeResult mode, measurement_.Run(pass, &statistics));
   if (pass.statistics) {
-    FillMasses(statistics, model_.layers(), model_.heads(), &result_.masses);
+    FillMasses(statistics, model_.layers(), model_.heads(), &result_);
   }
   return mode;
 }
@@ -207,13 +275,28 @@ absl::Status Attribution::RunSubsets() {
   return absl::OkStatus();
 }
 
+absl::Status Attribution::RunAblations() {
+  if (ablations_.empty()) return absl::OkStatus();
+  // Runs it where the caller's modes left it out.
+  ASSIGN_OR_RETURN(const ModeResult hybrid, RunPass({.sinks = sinks_}));
+  for (const Pass& pass : ablations_) {
+    ASSIGN_OR_RETURN(const ModeResult ablated, RunPass(pass));
+    result_.ablation.push_back({pass.ablated_layer, pass.ablated_head,
+                                LossDifference(&ablated, &hybrid, bootstrap_)});
+    Done(pass.name);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<AttributionResult> Attribution::Run() {
+  result_.gamma = GammaOf(model_);
   RETURN_IF_ERROR(RunModes());
   ASSIGN_OR_RETURN(result_.reach, measurement_.Reach());
   result_.settings.rows_digest = measurement_.rows_digest();
   FillIntervals(result_, bootstrap_);
   RETURN_IF_ERROR(RunDrops());
   if (SplitsAttention()) RETURN_IF_ERROR(RunSubsets());
+  RETURN_IF_ERROR(RunAblations());
   return std::move(result_);
 }
 

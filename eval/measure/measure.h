@@ -16,6 +16,13 @@
 
 namespace caracal {
 
+// Which linear parts are removed one at a time; a pass each.
+enum class Ablate : uint8_t { kNothing, kLayers, kHeads };
+
+// Equal parts that a row's positions are told apart by, where masses are given
+// by position.
+inline constexpr int64_t kPositionBuckets = 8;
+
 struct MeasureOptions {
   // Modes to run; empty: all of the oracle's, sinks_only where there are
   // sinks. hybrid, swa_only, teacher and teacher_swa give the differences.
@@ -29,6 +36,7 @@ struct MeasureOptions {
   // each once.
   std::vector<int64_t> baseline_sinks = {0, 4};
   bool drops = true;  // also run hybrid without the window, without the sinks
+  Ablate ablate = Ablate::kNothing;
   int bootstrap_samples = 1000;
   uint64_t seed = 0;
   // After each finished pass: its name, passes done, passes in all.

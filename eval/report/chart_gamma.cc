@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kWidth = 480, kHeight = 270;
 constexpr double kLeft = 50, kRight = kWidth - 30;
-constexpr double kTop = 30, kBottom = kHeight - 44;
+constexpr double kTop = 46, kBottom = kHeight - 44;
 // Labels closer than this touch.
 constexpr double kLabelWidth = 34;
 
@@ -39,14 +39,26 @@ std::vector<GammaLoss> Drawable(std::vector<GammaLoss> sweep) {
 // As it was given: "0.1", "0.999".
 std::string GammaText(double gamma) { return absl::StrCat(gamma); }
 
-void DrawGammaAxis(Svg& svg, const Scale& x) {
-  double last = -HUGE_VAL;
+// Round values where enough of them are in range, else those that were tried.
+std::vector<double> TickValues(const Scale& x,
+                               const std::vector<GammaLoss>& points) {
+  std::vector<double> round;
   for (const double gamma :
-       {0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9,
-        0.95, 0.98, 0.99, 0.995, 0.999}) {
+       {0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999}) {
     const double value = LogOdds(gamma);
-    if (value < x.low() - 1e-9 || value > x.high() + 1e-9) continue;
-    const double at = x.At(value);
+    if (value >= x.low() && value <= x.high()) round.push_back(gamma);
+  }
+  if (round.size() >= 3) return round;
+  std::vector<double> tried;
+  for (const GammaLoss& point : points) tried.push_back(point.gamma);
+  return tried;
+}
+
+void DrawGammaAxis(Svg& svg, const Scale& x,
+                   const std::vector<GammaLoss>& points) {
+  double last = -HUGE_VAL;
+  for (const double gamma : TickValues(x, points)) {
+    const double at = x.At(LogOdds(gamma));
     if (at - last < kLabelWidth) continue;
     last = at;
     svg.Line(at, kBottom, at, kBottom + 4, "axis");
@@ -82,7 +94,7 @@ std::string GammaChart(const std::vector<GammaLoss>& sweep, double chosen) {
                        GammaText(points.back().gamma), ". ",
                        GammaSentence(sweep, chosen)));
   DrawHorizontalGrid(svg, y, kLeft, kRight, 5);
-  DrawGammaAxis(svg, x);
+  DrawGammaAxis(svg, x, points);
   svg.Text(0, 13, "validation loss, nats per token", "axis-name");
   svg.Text(kRight, kHeight - 4, "\u03b3, by its log-odds", "axis-name",
            Anchor::kEnd);
@@ -90,20 +102,27 @@ std::string GammaChart(const std::vector<GammaLoss>& sweep, double chosen) {
   for (const GammaLoss& point : points) {
     line.push_back({x.At(LogOdds(point.gamma)), y.At(point.loss)});
   }
+  const GammaLoss* best = Find(points, chosen);
+  if (best != nullptr) {
+    const double at = x.At(LogOdds(best->gamma));
+    svg.Line(at, kTop, at, kBottom, "reference");
+    const Anchor anchor = at < kLeft + 110    ? Anchor::kStart
+                          : at > kRight - 110 ? Anchor::kEnd
+                                              : Anchor::kMiddle;
+    svg.Text(at, kTop - 6,
+             absl::StrCat("\u03b3 = ", GammaText(best->gamma), ": ",
+                          Fixed(best->loss, 3)),
+             "value strong", anchor);
+  }
   svg.Polyline(line, "line");
   for (size_t i = 0; i < points.size(); ++i) {
     svg.Circle(line[i].first, line[i].second, 4, "dot student",
                absl::StrCat("\u03b3 = ", GammaText(points[i].gamma), ": ",
                             Fixed(points[i].loss, 4)));
   }
-  if (const GammaLoss* best = Find(points, chosen); best != nullptr) {
-    const double at = x.At(LogOdds(best->gamma)), height = y.At(best->loss);
-    svg.Circle(at, height, 8, "ring",
+  if (best != nullptr) {
+    svg.Circle(x.At(LogOdds(best->gamma)), y.At(best->loss), 8, "ring",
                absl::StrCat("chosen: \u03b3 = ", GammaText(best->gamma)));
-    const bool right = at > kRight - 70;
-    svg.Text(right ? at - 13 : at + 13, height - 10,
-             absl::StrCat("\u03b3 = ", GammaText(best->gamma)), "value strong",
-             right ? Anchor::kEnd : Anchor::kStart);
   }
   return std::move(svg).Finish();
 }

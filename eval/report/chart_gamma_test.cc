@@ -34,13 +34,13 @@ TEST(GammaChartTest, ADotForEachValueAtItsLogOdds) {
   ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(chart));
   EXPECT_EQ(counts["circle"], 4 + 1);
   EXPECT_EQ(counts["polyline"], 1);
-  const double low = At(chart, "\u03b3 = 0.1: 3.5"),
-               middle = At(chart, "\u03b3 = 0.5: 3.25"),
-               high = At(chart, "\u03b3 = 0.9: 3.75");
+  const double low = At(chart, "\u03b3 = 0.1: 3.5000"),
+               middle = At(chart, "\u03b3 = 0.5: 3.2500"),
+               high = At(chart, "\u03b3 = 0.9: 3.7500");
   // 0.1 and 0.9 are as far from 0.5, one way and the other.
   EXPECT_NEAR(middle - low, high - middle, 0.05);
   EXPECT_GT(middle, low);
-  EXPECT_NEAR(At(chart, "chosen"), At(chart, "\u03b3 = 0.3: 3.125"), 1e-9);
+  EXPECT_NEAR(At(chart, "chosen"), At(chart, "\u03b3 = 0.3: 3.1250"), 1e-9);
 }
 
 TEST(GammaSentenceTest, NamesBestAndWorst) {

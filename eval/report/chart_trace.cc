@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/str_cat.h"
 #include "eval/report/numbers.h"
@@ -56,10 +57,11 @@ std::vector<TraceLine> Drawable(const Trace& trace) {
 
 // Three significant digits at most.
 std::string ValueLabel(double value) {
-  if (value == 0) return "0";
+  if (value == std::round(value) && std::abs(value) < 1e15) {
+    return Count(static_cast<int64_t>(value));
+  }
   const int lead = static_cast<int>(std::floor(std::log10(std::abs(value))));
-  std::string text = Fixed(value, std::clamp(2 - lead, 0, 4));
-  return text;
+  return Fixed(value, std::clamp(2 - lead, 0, 4));
 }
 
 // Where each label goes: as near its line's end as the others let it.

@@ -97,11 +97,11 @@ std::string ComponentTable(const AttributionResult& result) {
   }
   return Scrollable(
       "What each component contributes",
-      Element("table", "components",
-              absl::StrCat("<caption>What each component contributes, nats per "
-                           "token</caption>\n",
-                           Element("thead", "", Element("tr", "", head)),
-                           Element("tbody", "", body))));
+      Element(
+          "table", "components",
+          absl::StrCat("<caption>What each component contributes</caption>\n",
+                       Element("thead", "", Element("tr", "", head)),
+                       Element("tbody", "", body))));
 }
 
 std::string HeadTable(const std::string& title, const HeadGrid& grid,

@@ -21,7 +21,7 @@ namespace {
 
 struct AttributeOptions {
   ModelOption model;
-  std::string data, modes, html;
+  std::string data, modes, html, ablate;
   int64_t rows = 0, skip = 0, seq_len = 0, batch = 4;
   int bootstrap_samples = 1000;
   uint64_t seed = 0;
@@ -32,6 +32,9 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   MeasureOptions options;
   options.stop = CatchInterrupts();
   ASSIGN_OR_RETURN(options.modes, ParseModes(o.modes));
+  options.ablate = o.ablate == "layers"  ? Ablate::kLayers
+                   : o.ablate == "heads" ? Ablate::kHeads
+                                         : Ablate::kNothing;
   options.rows = o.rows;
   options.skip = o.skip;
   options.seq_len = o.seq_len;
@@ -98,6 +101,10 @@ CommandBody DeclareAttribute(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--modes", o->modes,
                  "component modes, with commas between; all by default");
+  app.add_option("--ablate", o->ablate,
+                 "also remove the linear part of one layer, or of one head, at "
+                 "a time; a pass over all rows each")
+      ->check(CLI::IsMember({"layers", "heads"}));
   app.add_option("--batch", o->batch, "rows at a time")
       ->check(CLI::Range(1, 4096));
   app.add_option("--bootstrap-samples", o->bootstrap_samples,

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -118,6 +119,146 @@ TEST(MeasureTest, EqualRowsHaveEqualDigestsWhateverTheBatch) {
   options.skip = 0;
   options.rows = 3;
   EXPECT_NE(digest(), first);
+}
+
+TEST(MeasureTest, MassesByPositionAverageToThoseByHead) {
+  for (const int64_t sinks : {0, 4}) {
+    SCOPED_TRACE(sinks);
+    ASSERT_OK_AND_ASSIGN(auto student,
+                         GoldenStudent::Make({.window = 8, .sinks = sinks}));
+    ASSERT_OK_AND_ASSIGN(const AttributionResult result, Measure(*student));
+    // 48 positions in eighths; the first 8 + S have no past.
+    ASSERT_EQ(result.by_position.size(), sinks == 0 ? 7 : 6);
+    double la = 0, on_sinks = 0, teacher_sinks = 0, positions = 0;
+    for (const PositionMasses& bucket : result.by_position) {
+      EXPECT_EQ(bucket.begin % 6, 0);
+      EXPECT_EQ(bucket.end, bucket.begin + 6);
+      const auto n =
+          static_cast<double>(bucket.end - std::max(bucket.begin, 8 + sinks));
+      la += n * bucket.la_mass;
+      on_sinks += n * bucket.sink_mass;
+      teacher_sinks += n * bucket.teacher_sink_mass;
+      positions += n;
+    }
+    EXPECT_EQ(positions, kTokens - 8 - sinks);
+    const AttentionMasses& masses = result.masses;
+    EXPECT_NEAR(la / positions, GridMean(masses.la_mass), 1e-12);
+    EXPECT_NEAR(on_sinks / positions, GridMean(masses.sink_mass), 1e-12);
+    EXPECT_NEAR(teacher_sinks / positions, GridMean(masses.teacher_sink_mass),
+                1e-12);
+    // The past grows, and with it what lies there.
+    EXPECT_GT(result.by_position.back().la_mass,
+              result.by_position.front().la_mass);
+  }
+}
+
+// Whose the sinks are changes nothing about how much the teacher looks at
+// them. In the first layer, whose input no attention has touched; over the rows
+// from position 12 on, which have a past either way.
+TEST(MeasureTest, TheTeachersSinkMassIsTheSameWithAndWithoutSinks) {
+  const auto first_layer = [](int64_t sinks, int64_t tokens) {
+    AttentionMasses masses;
+    auto student = GoldenStudent::Make({.window = 8, .sinks = sinks});
+    EXPECT_OK(student.status());
+    if (!student.ok()) return masses;
+    MeasureOptions options = Options();
+    options.seq_len = tokens;
+    auto result = Measure(**student, options);
+    EXPECT_OK(result.status());
+    return result.ok() ? result->masses : masses;
+  };
+  const AttentionMasses none = first_layer(0, kTokens);
+  const AttentionMasses start = first_layer(0, 12);
+  const AttentionMasses four = first_layer(4, kTokens);
+  for (size_t h = 0; h < four.la_mass[0].size(); ++h) {
+    const auto later = [&](const HeadGrid& all, const HeadGrid& early) {
+      return ((kTokens - 8) * all[0][h] - 4 * early[0][h]) / (kTokens - 12);
+    };
+    const double on_sinks = four.teacher_sink_mass[0][h];
+    EXPECT_GT(on_sinks, 0.01);
+    EXPECT_NEAR(later(none.teacher_sink_mass, start.teacher_sink_mass),
+                on_sinks, 1e-6);
+    EXPECT_NEAR(later(none.teacher_out_mass, start.teacher_out_mass),
+                four.teacher_out_mass[0][h] + on_sinks, 1e-6);
+    // All of the linear part's mass is on sink positions until there is more.
+    EXPECT_NEAR(start.sink_mass[0][h], start.la_mass[0][h], 1e-6);
+    EXPECT_LT(none.sink_mass[0][h], none.la_mass[0][h]);
+    const KeyClasses classes =
+        SplitByKey(four.la_mass[0][h], four.sink_mass[0][h], 4);
+    EXPECT_NEAR(classes.window + classes.sinks + classes.past, 1, 1e-12);
+    EXPECT_GT(classes.window, 0);
+  }
+}
+
+TEST(MeasureTest, GammaIsWhatTheModelHas) {
+  ASSERT_OK_AND_ASSIGN(auto student, GoldenStudent::Make(kAttention));
+  const Parameter& factors = student->llama().adapters().window_factor(1);
+  factors.value.f32()[2] = 0;
+  ASSERT_OK_AND_ASSIGN(const AttributionResult result, Measure(*student));
+  ASSERT_EQ(result.gamma.size(), student->llama().layers());
+  EXPECT_EQ(result.gamma[1][2], 0.5);
+  EXPECT_GT(result.gamma[0][0], 0);
+  EXPECT_LT(result.gamma[0][0], 0.5);
+}
+
+TEST(MeasureTest, AblatingEveryLayerIsRemovingTheLinearPart) {
+  ASSERT_OK_AND_ASSIGN(auto student, GoldenStudent::Make(kAttention));
+  MeasureOptions options = Options();
+  options.ablate = Ablate::kLayers;
+  ASSERT_OK_AND_ASSIGN(const AttributionResult layers,
+                       Measure(*student, options));
+  ASSERT_EQ(layers.ablation.size(), student->llama().layers());
+  for (const LinearAblation& ablation : layers.ablation) {
+    EXPECT_EQ(ablation.head, -1);
+    EXPECT_NE(ablation.cost.mean, 0);
+    EXPECT_LT(std::abs(ablation.cost.mean),
+              10 * std::abs(layers.what_la_brings.mean) + 0.1);
+  }
+  options.ablate = Ablate::kHeads;
+  options.modes = {ComponentMode::kHybrid};
+  ASSERT_OK_AND_ASSIGN(const AttributionResult heads,
+                       Measure(*student, options));
+  ASSERT_EQ(heads.ablation.size(),
+            student->llama().layers() * student->llama().heads());
+  EXPECT_EQ(heads.ablation[1].layer, 0);
+  EXPECT_EQ(heads.ablation[1].head, 1);
+  EXPECT_NE(heads.ablation[1].cost.mean, heads.ablation[0].cost.mean);
+}
+
+TEST(MeasureTest, OneLayersAblationIsAHybridWithThatLayerInSwaOnly) {
+  ASSERT_OK_AND_ASSIGN(auto student, GoldenStudent::Make(kAttention));
+  MeasureOptions options = Options();
+  options.ablate = Ablate::kLayers;
+  ASSERT_OK_AND_ASSIGN(const AttributionResult result,
+                       Measure(*student, options));
+  BatchBuffer buffer(kRows, kTokens);
+  ASSERT_OK(buffer.Fill(student->data(), kRows, [](int64_t r) { return r; }));
+  const TokenBatch batch = buffer.Rows(0, kRows);
+  ModePlan plan;
+  student->llama().Plan(batch, ComponentMode::kHybrid, &plan);
+  plan.SetLayer(1, ComponentMode::kSwaOnly);
+  std::vector<float> nll(kRows * kTokens);
+  student->exec().arena->Reset();
+  student->llama().Evaluate(student->exec(), batch, plan,
+                            TensorView(nll.data(), {kRows * kTokens}),
+                            TensorView(), nullptr);
+  double sum = 0;
+  for (const float loss : nll) sum += loss;
+  EXPECT_NEAR(result.ablation[1].cost.mean,
+              sum / (kRows * kTokens) - result.Find("hybrid")->loss, 1e-6);
+}
+
+TEST(MeasureTest, SinksInsteadAreMeasuredWhereThereAreNone) {
+  ASSERT_OK_AND_ASSIGN(auto without, GoldenStudent::Make({.window = 8}));
+  ASSERT_OK_AND_ASSIGN(const AttributionResult result, Measure(*without));
+  ASSERT_NE(result.Find("swa_only_s4"), nullptr);
+  EXPECT_NE(result.Find("swa_only_s4")->loss, result.Find("swa_only")->loss);
+  ASSERT_OK_AND_ASSIGN(auto with, GoldenStudent::Make(kAttention));
+  ASSERT_OK_AND_ASSIGN(const AttributionResult four, Measure(*with));
+  EXPECT_EQ(four.Find("swa_only_s4"), nullptr);
+  // The same student, seen with the same sinks.
+  EXPECT_NEAR(result.Find("swa_only_s4")->loss, four.Find("swa_only")->loss,
+              1e-12);
 }
 
 TEST(MeasurementTest, RunsNothingTwice) {

@@ -51,10 +51,9 @@ void RunCausal(Execution& exec, const CausalAttentionInputs& in, TensorView y,
           kernels::CausalAttentionWorkspaceBytes(exec.ctx, in)));
 }
 
-void RunHybrid(Execution& exec, const LayerContext& layer,
+void RunHybrid(Execution& exec, const kernels::HybridAttentionConfig& config,
                const HybridAttentionInputs& in,
                const kernels::HybridAttentionOutputs& out) {
-  const auto& config = layer.adapters->config().attention;
   ArenaScope scratch(exec.arena);
   kernels::HybridAttentionForward(
       exec.ctx, config, in, /*past=*/nullptr, out,
@@ -170,11 +169,27 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
   soft.row_max = exec.arena->AllocateF32({heads, rows});
   soft.softmax_den = exec.arena->AllocateF32({heads, rows});
   in.terms = terms_everywhere(kernels::kSwaOnlyTerms);
-  RunHybrid(exec, layer, in, soft);
+  RunHybrid(exec, config, in, soft);
   linear.y = exec.arena->AllocateF32({rows, heads, dim});
   linear.linear_den = exec.arena->AllocateF32({heads, rows});
   in.terms = terms_everywhere(kernels::kLaPastTerms);
-  RunHybrid(exec, layer, in, linear);
+  RunHybrid(exec, config, in, linear);
+  // Sink positions by themselves; where they are none of the softmax part's,
+  // what is left of the linear part without them.
+  kernels::HybridAttentionConfig with_sinks = config;
+  if (config.sinks == 0) with_sinks.sinks = kSinkPositions;
+  kernels::HybridAttentionOutputs sinks, past;
+  sinks.y = exec.arena->AllocateF32({rows, heads, dim});
+  sinks.row_max = exec.arena->AllocateF32({heads, rows});
+  sinks.softmax_den = exec.arena->AllocateF32({heads, rows});
+  in.terms = terms_everywhere(kernels::kFarSinkTerms);
+  RunHybrid(exec, with_sinks, in, sinks);
+  if (config.sinks == 0) {
+    past.y = sinks.y;
+    past.linear_den = exec.arena->AllocateF32({heads, rows});
+    in.terms = terms_everywhere(kernels::kLaPastTerms);
+    RunHybrid(exec, with_sinks, in, past);
+  }
   const TensorView teacher_y = exec.arena->AllocateF32({rows, heads, dim});
   const TensorView lse = exec.arena->AllocateF32({heads, rows});
   RunCausal(exec, CausalInputs(layer, batch, qkv), teacher_y, lse);
@@ -195,11 +210,20 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
         // log of the softmax mass of A_n, on the scale of the full one.
         const double log_inside =
             soft.row_max.f32()[i] + std::log(s_den) - log_gamma - lse.f32()[i];
+        const double sink_den = sinks.softmax_den.f32()[i];
+        const double student_sinks =
+            config.sinks > 0 ? sink_den : l_den - past.linear_den.f32()[i];
         statistics->Add(
-            layer.layer, h,
+            layer.layer, h, r - batch.offsets[s],
             {.la_mass = l_den / (s_den + l_den),
              .la_output_share = l_norm / (l_norm + s_norm),
-             .teacher_out_mass = std::max(0.0, -std::expm1(log_inside))});
+             .teacher_out_mass = std::max(0.0, -std::expm1(log_inside)),
+             .sink_mass = std::max(0.0, student_sinks / (s_den + l_den)),
+             .teacher_sink_mass =
+                 sink_den == 0
+                     ? 0
+                     : std::exp(sinks.row_max.f32()[i] + std::log(sink_den) -
+                                log_gamma - lse.f32()[i])});
       }
     }
   }
@@ -227,7 +251,7 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
         HybridInputs(layer, batch, qkv->value, plan.terms(layer.layer));
     kernels::HybridAttentionOutputs out;
     out.y = AsHeads(layer, y->value);
-    RunHybrid(exec, layer, in, out);
+    RunHybrid(exec, layer.adapters->config().attention, in, out);
     if (statistics != nullptr) {
       AddStatistics(exec, layer, batch, in, qkv->value, statistics);
     }
