@@ -72,6 +72,10 @@ std::string VerdictBox(const Verdict& verdict) {
       "div", absl::StrCat("verdict ", ClassOf(verdict.headline.tone)),
       absl::StrCat(
           Element("p", "headline", HtmlText(verdict.headline.text)),
+          Element("p", "rule",
+                  absl::StrCat(
+                      "Verdict: ", Element("b", "", HtmlText(verdict.word)),
+                      HtmlText(absl::StrCat(" (", verdict.rule, ").")))),
           findings.empty() ? "" : Element("ul", "findings", findings)));
 }
 

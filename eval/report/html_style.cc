@@ -47,6 +47,8 @@ border-left:4px solid var(--muted);border-radius:0 8px 8px 0}
 .verdict.good{border-color:var(--good)}
 .verdict.warning{border-color:var(--warn)}
 .headline{font-size:20px;line-height:1.4;font-weight:600;max-width:58ch}
+.rule{color:var(--muted);font-size:14px;margin-top:8px;max-width:84ch}
+.rule b{color:var(--ink);font-weight:600}
 .findings{list-style:none;margin-top:18px;max-width:84ch}
 .findings li{position:relative;padding-left:26px;margin-top:10px}
 .sign{position:absolute;left:0;width:18px;text-align:center;font-weight:700;

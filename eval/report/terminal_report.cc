@@ -200,6 +200,8 @@ void WriteVerdict(Writer& out, const Verdict& verdict) {
   };
   out.Paragraph("", verdict.headline.text,
                 absl::StrCat(kBold, ";", color(verdict.headline.tone)));
+  out.Paragraph(
+      "", absl::StrCat("Verdict: ", verdict.word, " (", verdict.rule, ")."));
   for (const Finding& finding : verdict.findings) {
     const char* mark = finding.tone == Tone::kGood      ? "  + "
                        : finding.tone == Tone::kWarning ? "  ! "

@@ -50,15 +50,6 @@ std::string Short(const Interval& interval) {
   return Fixed(std::abs(interval.mean), DecimalsFor(interval));
 }
 
-LaStatus StatusOfLa(const AttributionResult& result) {
-  if (result.settings.recipe == kControlPreset) return LaStatus::kControl;
-  if (result.reach < kReachNearZero) return LaStatus::kOutOfReach;
-  const Interval& u = result.what_la_brings;
-  if (!u.bounded()) return LaStatus::kNotMeasured;
-  if (u.above_zero()) return LaStatus::kUsed;
-  return u.below_zero() ? LaStatus::kHurts : LaStatus::kNoneVisible;
-}
-
 // "the bare window", "the window and 4 sinks"
 std::string WindowWords(const AttributionResult& result) {
   const int64_t sinks = result.settings.sinks;
@@ -107,7 +98,19 @@ Finding Headline(LaStatus status, const AttributionResult& result) {
               absl::StrCat("The linear part is used: without it the loss "
                            "rises by ",
                            Amount(u), ".")};
-    case LaStatus::kNoneVisible:
+    case LaStatus::kSinkOnly:
+      return {Tone::kWarning,
+              absl::StrCat("The linear part is used as a sink only: without it "
+                           "the loss rises by ",
+                           Amount(u),
+                           ", but 4 untrained sinks in its place do as well.")};
+    case LaStatus::kBypassed:
+      return {Tone::kWarning,
+              absl::StrCat("The linear part is bypassed: removing it changes "
+                           "the loss by ",
+                           AmountAroundZero(u), ".")};
+    case LaStatus::kWorthless:
+    case LaStatus::kTooWide:
       return {Tone::kWarning,
               absl::StrCat("No use of the linear part can be measured: "
                            "removing it changes the loss by ",
@@ -192,6 +195,43 @@ std::optional<Finding> WorthOfThePast(LaStatus status,
                     " that remain once 4 sinks are kept");
   }
   return Finding{Tone::kPlain, text + "."};
+}
+
+// The share of what the linear part brings that sinks would bring as well.
+std::optional<Finding> SinksInPlace(const AttributionResult& result) {
+  const Interval gain = SinksInstead(result);
+  const Interval& u = result.what_la_brings;
+  if (!gain.bounded() || !u.above_zero() || result.reach < kReachNearZero) {
+    return std::nullopt;
+  }
+  if (!gain.above_zero()) {
+    return Finding{
+        Tone::kPlain,
+        absl::StrCat("4 untrained sinks in the linear part's place replace "
+                     "none of it: they take ",
+                     Signed(gain.mean, DecimalsFor(gain)), " ",
+                     SignedRange(gain, DecimalsFor(gain)),
+                     " off the loss of the window alone.")};
+  }
+  const double share = gain.mean / u.mean;
+  std::string text =
+      absl::StrCat("4 untrained sinks in the linear part's place would bring ",
+                   Amount(gain));
+  if (LossDifference(result.Find("none"), result.Find("hybrid"))
+          .excludes_zero()) {
+    absl::StrAppend(&text, ", ",
+                    share < 1 ? Percent(share) + " of what" : "all that",
+                    " the linear part does");
+  }
+  text += ".";
+  const Interval beyond = BeyondSinks(result);
+  if (beyond.below_zero()) {
+    absl::StrAppend(&text,
+                    " Without the linear part and with sinks this "
+                    "student would be better by ",
+                    Short(beyond), ".");
+  }
+  return Finding{share < 0.5 ? Tone::kPlain : Tone::kWarning, text};
 }
 
 std::optional<Finding> SinksAlone(const AttributionResult& result) {
@@ -344,7 +384,7 @@ std::optional<Finding> Masses(LaStatus status,
                     " heads it carries less than half of the teacher's mass: "
                     "there it is bypassed.");
   }
-  if (status == LaStatus::kNoneVisible || status == LaStatus::kHurts) {
+  if (status != LaStatus::kUsed) {
     absl::StrAppend(&text, " Mass alone is no proof of use.");
   }
   const bool warn = counted > 0 && 2 * bypassed > counted;
@@ -354,8 +394,10 @@ std::optional<Finding> Masses(LaStatus status,
 }  // namespace
 
 Verdict JudgeAttribution(const AttributionResult& result) {
-  const LaStatus status = StatusOfLa(result);
-  Verdict verdict{status, Headline(status, result), {}};
+  const LaJudgement judgement = JudgeLinearPart(result);
+  const LaStatus status = judgement.status;
+  Verdict verdict{
+      status, judgement.word, judgement.rule, Headline(status, result), {}};
   if (status == LaStatus::kControl) {
     for (std::optional<Finding> finding :
          {AboutControl(result), SinksAlone(result), FewRowsWarning(result)}) {
@@ -365,7 +407,7 @@ Verdict JudgeAttribution(const AttributionResult& result) {
   }
   for (std::optional<Finding> finding :
        {ReachWarning(result), WorthOfThePast(status, result),
-        SinksAlone(result), AgainstBaseline(result, 0),
+        SinksInPlace(result), SinksAlone(result), AgainstBaseline(result, 0),
         AgainstBaseline(result, 4), ControlMissing(result), ToTeacher(result),
         Masses(status, result), FewRowsWarning(result)}) {
     if (finding.has_value()) verdict.findings.push_back(*std::move(finding));

@@ -9,21 +9,9 @@
 #include <vector>
 
 #include "eval/attribution/result.h"
+#include "eval/report/la_status.h"
 
 namespace caracal {
-
-enum class LaStatus {
-  kUsed,         // the interval of u lies above 0
-  kNoneVisible,  // it includes 0
-  kHurts,        // it lies below 0
-  kOutOfReach,   // reach is near 0: the text cannot tell
-  kNotMeasured,  // swa_only or hybrid is missing, or fewer than two rows
-  kControl,      // a swa_control run: it has no linear part to judge
-};
-
-// Below this share of scored tokens with a non-empty linear set, losses cannot
-// say anything about the linear part.
-inline constexpr double kReachNearZero = 0.05;
 
 enum class Tone { kGood, kPlain, kWarning };
 
@@ -34,6 +22,7 @@ struct Finding {
 
 struct Verdict {
   LaStatus status;
+  std::string word, rule;  // as LaJudgement has them
   Finding headline;
   std::vector<Finding> findings;
 };

@@ -45,10 +45,10 @@ TEST(VerdictTest, UsedWithShareOfWhatThePastIsWorth) {
 
 TEST(VerdictTest, NothingMeasurableGivesNoShare) {
   const Verdict verdict = Judge({.hybrid = 3.950, .noise = 0.05});
-  EXPECT_EQ(verdict.status, LaStatus::kNoneVisible);
+  EXPECT_EQ(verdict.status, LaStatus::kBypassed);
   EXPECT_EQ(verdict.headline.tone, Tone::kWarning);
   EXPECT_THAT(verdict.headline.text,
-              AllOf(HasSubstr("No use of the linear part can be measured"),
+              AllOf(HasSubstr("The linear part is bypassed"),
                     HasSubstr("includes zero"), HasSubstr("+0.001")));
   EXPECT_THAT(Text(verdict), AllOf(Not(HasSubstr("The linear part brings")),
                                    Not(HasSubstr("what the linear part")),
@@ -63,6 +63,73 @@ TEST(VerdictTest, HurtingIsSaidAsLoss) {
               AllOf(HasSubstr("hurts"), HasSubstr("falls by 0.060"),
                     Not(HasSubstr("-0"))));
   EXPECT_THAT(Text(verdict), Not(HasSubstr("of that")));
+}
+
+// A sample whose student loses `loss` with 4 sinks in the linear part's place.
+AttributionResult WithSinksInstead(double loss) {
+  AttributionResult result = SampleAttribution({.hybrid = 3.90});
+  ModeResult instead = *result.Find("hybrid");
+  instead.mode = "swa_only_s4";
+  for (size_t i = 0; i < instead.per_row.size(); ++i) {
+    instead.per_row[i] += loss - 3.90 + 0.002 * (i % 3);
+  }
+  instead.loss = loss + 0.002;
+  result.baselines.push_back(instead);
+  return result;
+}
+
+TEST(VerdictTest, SinksThatDoAsWellMakeTheLinearPartASink) {
+  const Verdict verdict = JudgeAttribution(WithSinksInstead(3.899));
+  EXPECT_EQ(verdict.status, LaStatus::kUsed) << verdict.rule;
+  const Verdict sink = JudgeAttribution(WithSinksInstead(3.85));
+  EXPECT_EQ(sink.status, LaStatus::kSinkOnly);
+  EXPECT_EQ(sink.word, "used as a sink only");
+  EXPECT_EQ(sink.headline.tone, Tone::kWarning);
+  EXPECT_THAT(sink.headline.text, HasSubstr("do as well"));
+  EXPECT_THAT(sink.rule, HasSubstr("does not"));
+  EXPECT_THAT(Text(sink), AllOf(HasSubstr("! 4 untrained sinks"),
+                                HasSubstr("all that the linear part does"),
+                                HasSubstr("would be better by 0.048")));
+}
+
+TEST(VerdictTest, TheShareThatSinksWouldReplace) {
+  // u = 0.051, of which sinks bring 0.009 or 0.041.
+  EXPECT_THAT(Text(JudgeAttribution(WithSinksInstead(3.94))),
+              HasSubstr("  4 untrained sinks in the linear part's place would "
+                        "bring 0.009"));
+  const std::string most = Text(JudgeAttribution(WithSinksInstead(3.908)));
+  EXPECT_THAT(most, AllOf(HasSubstr("! 4 untrained sinks"),
+                          HasSubstr("81% of what the linear part does")));
+  EXPECT_THAT(Text(JudgeAttribution(WithSinksInstead(4.0))),
+              HasSubstr("replace none of it"));
+}
+
+TEST(VerdictTest, WordsAndRules) {
+  const auto judge = [](const Interval& u, const Interval& ustar,
+                        double reach = 0.9) {
+    AttributionResult result;
+    result.what_la_brings = u;
+    result.ustar = ustar;
+    result.reach = reach;
+    return JudgeLinearPart(result);
+  };
+  const Interval past = {1, 0.9, 1.1};
+  EXPECT_EQ(judge({0.2, 0.1, 0.3}, past).word, "used");
+  EXPECT_THAT(judge({0.2, 0.1, 0.3}, past).rule,
+              HasSubstr("[+0.100, +0.300], lies above 0"));
+  EXPECT_EQ(judge({-0.2, -0.3, -0.1}, past).word, "hurts");
+  EXPECT_EQ(judge({0.01, -0.01, 0.09}, past).word, "bypassed");
+  EXPECT_THAT(judge({0.01, -0.01, 0.09}, past).rule,
+              HasSubstr("ends below a tenth of u*, 0.100"));
+  EXPECT_EQ(judge({0.01, -0.1, 0.12}, past).word,
+            "cannot tell: u in [-0.100, +0.120]");
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {0.1, -0.1, 0.3}).word,
+            "cannot tell: nothing to bring");
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {}).status, LaStatus::kTooWide);
+  EXPECT_THAT(judge({0.01, -0.01, 0.02}, {}).rule,
+              HasSubstr("u* was not measured"));
+  EXPECT_EQ(judge({0.2, 0.1, 0.3}, past, 0.03).word, "cannot tell: reach 0.03");
+  EXPECT_EQ(judge({}, past).word, "cannot tell: not measured");
 }
 
 TEST(VerdictTest, SharesNeedAttentionThatMatters) {
