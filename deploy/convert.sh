@@ -18,6 +18,29 @@ caracal=$1 model=$(realpath -- "$2") text=$3 out=$4
 shift 4
 job=$(dirname "${BASH_SOURCE[0]}")/demo.textproto
 
+# Rows of 512 tokens; of a short text shorter ones, as long as they still hold
+# more than the window. A tenth is held out and has to fill a row.
+pack() {
+  local length said
+  for length in 512 256 128; do
+    if said=$("$caracal" data pack --tokenizer "$model" --input "$text" \
+      --seq-len "$length" --out "$out/train.h5" --held-out "$out/heldout.h5" \
+      --held-out-fraction 0.1 2>&1); then
+      printf '%s\n' "$said"
+      return
+    fi
+    case "$said" in
+      *"a smaller --seq-len"*) ;;
+      *) break ;;
+    esac
+  done
+  printf '%s\n' "$said" >&2
+  [ "$length" != 128 ] ||
+    echo "convert.sh: the text is too short: ten rows of 128 tokens are" \
+      "needed, about 6 KB of English" >&2
+  return 1
+}
+
 mkdir -p -- "$out"
 # The job file names the model and the rows beside it.
 name=$(sed -n 's/^model { path: "\(.*\)" }$/\1/p' "$job")
@@ -33,8 +56,7 @@ if [ -e "$out/train.h5" ] && [ -e "$out/heldout.h5" ]; then
   fi
 else
   echo "$digest" >"$packed"
-  "$caracal" data pack --tokenizer "$model" --input "$text" --seq-len 512 \
-    --out "$out/train.h5" --held-out "$out/heldout.h5" --held-out-fraction 0.1
+  pack
 fi
 cp -- "$job" "$out/demo.textproto"
 

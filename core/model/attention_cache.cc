@@ -9,6 +9,9 @@
 namespace caracal {
 namespace {
 
+// Room for keys to come, at least.
+constexpr int64_t kSpareRows = 64;
+
 // Copies rows [begin, begin + count) of a strided [rows, heads, D] view to
 // rows `at` and on of a contiguous one.
 void CopyRows(ConstTensorView from, int64_t begin, int64_t count, TensorView to,
@@ -30,36 +33,28 @@ TensorView RowsOf(const Tensor& tensor, int64_t begin, int64_t end) {
 
 }  // namespace
 
-HybridCache::HybridCache(const LayerContext& layer, uint8_t terms,
-                         int64_t max_rows)
+HybridCache::HybridCache(const LayerContext& layer, uint8_t terms)
     : terms_(terms) {
   const StudentConfig& config = layer.adapters->config();
-  const int64_t window = config.attention.window;
+  const int64_t window = layer.attention().window;
   past_rows_ = config.attention.window_kind == kernels::WindowKind::kSliding
                    ? window - 1
                    : 2 * window - 1;
-  // Spare room makes moving the window back to the start rare.
-  const int64_t rows = past_rows_ + std::max(max_rows, past_rows_ + 1);
+  sinks_ = layer.attention().sinks;
   const int64_t kv = layer.kv_heads(), dim = layer.head_dim();
-  keys_ = Tensor::Zeros(DType::kF32, {rows, kv, dim});
-  values_ = Tensor::Zeros(DType::kF32, {rows, kv, dim});
-  const int64_t sinks = std::max<int64_t>(config.attention.sinks, 1);
-  sink_keys_ = Tensor::Zeros(DType::kF32, {sinks, kv, dim});
-  sink_values_ = Tensor::Zeros(DType::kF32, {sinks, kv, dim});
+  for (Tensor* t : {&keys_, &values_, &sink_keys_, &sink_values_}) {
+    *t = Tensor::Empty(DType::kF32, {1, kv, dim});
+  }
   const int64_t features =
       kernels::FeatureMapOutputs(config.attention.feature_map, config.features);
   state_ = Tensor::Zeros(DType::kF32, {1, layer.heads(), features, dim});
   state_norm_ = Tensor::Zeros(DType::kF32, {1, layer.heads(), features});
-  Reset();
 }
 
 void HybridCache::Reset() {
-  // The rows before the sequence are masked, but must be there.
-  std::memset(keys_.f32(), 0, keys_.bytes());
-  std::memset(values_.f32(), 0, values_.bytes());
   std::memset(state_.f32(), 0, state_.bytes());
   std::memset(state_norm_.f32(), 0, state_norm_.bytes());
-  end_ = past_rows_;
+  end_ = 0;
   length_ = 0;
 }
 
@@ -68,23 +63,44 @@ size_t HybridCache::bytes() const {
          sink_values_.bytes() + state_.bytes() + state_norm_.bytes();
 }
 
+void HybridCache::MakeRoom(int64_t count) {
+  const int64_t capacity = keys_.dim(0), kept = kept_rows();
+  if (end_ + count <= capacity) return;
+  // What is kept is moved to the front; as much spare room again makes that
+  // rare. It stops growing once the window is full.
+  const int64_t needed = 2 * kept + std::max<int64_t>(count, kSpareRows);
+  const int64_t width = keys_.dim(1) * keys_.dim(2);
+  for (Tensor* t : {&keys_, &values_}) {
+    const Tensor old = *t;
+    if (needed > capacity) {
+      *t = Tensor::Empty(DType::kF32, {needed, old.dim(1), old.dim(2)});
+    }
+    std::memmove(t->f32(), old.f32() + (end_ - kept) * width,
+                 kept * width * sizeof(float));
+  }
+  end_ = kept;
+  CARACAL_CHECK(end_ + count <= keys_.dim(0)) << count << " rows at once";
+}
+
 void HybridCache::Append(const QkvViews& rows) {
   const int64_t count = rows.k.shape[0];
-  const int64_t sinks = std::min(sink_keys_.dim(0), length_ + count) - length_;
+  const int64_t sinks = std::min(sinks_, length_ + count) - length_;
   if (sinks > 0) {
-    CopyRows(rows.k, 0, sinks, sink_keys_, length_);
-    CopyRows(rows.v, 0, sinks, sink_values_, length_);
-  }
-  if (end_ + count > keys_.dim(0)) {
-    // Move what the coming windows can reach to the front.
-    const int64_t width = keys_.dim(1) * keys_.dim(2);
-    for (const Tensor& t : {keys_, values_}) {
-      std::memmove(t.f32(), t.f32() + (end_ - past_rows_) * width,
-                   past_rows_ * width * sizeof(float));
+    const int64_t held = length_, capacity = sink_keys_.dim(0);
+    if (held + sinks > capacity) {
+      for (Tensor* t : {&sink_keys_, &sink_values_}) {
+        const Tensor old = *t;
+        *t = Tensor::Empty(
+            DType::kF32,
+            {std::min(sinks_, std::max(2 * capacity, held + sinks)), old.dim(1),
+             old.dim(2)});
+        CopyRows(TensorView(old), 0, held, *t, 0);
+      }
     }
-    end_ = past_rows_;
+    CopyRows(rows.k, 0, sinks, sink_keys_, held);
+    CopyRows(rows.v, 0, sinks, sink_values_, held);
   }
-  CARACAL_CHECK(end_ + count <= keys_.dim(0)) << count << " rows at once";
+  MakeRoom(count);
   CopyRows(rows.k, 0, count, keys_, end_);
   CopyRows(rows.v, 0, count, values_, end_);
   end_ += count;
@@ -94,7 +110,7 @@ void HybridCache::Append(const QkvViews& rows) {
 void HybridCache::Attend(Execution& exec, const LayerContext& layer,
                          TensorView qkv, TensorView y) {
   const QkvViews rows = SplitQkv(layer, qkv);
-  const auto& config = layer.adapters->config().attention;
+  const kernels::HybridAttentionConfig config = layer.attention();
   const int64_t heads = layer.heads(), count = qkv.shape[0];
   ArenaScope scratch(exec.arena);
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(heads));
@@ -110,10 +126,11 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   in.terms = terms;
   kernels::HybridAttentionPast past;
   past.length = &length_;
-  past.past_k = RowsOf(keys_, end_ - past_rows_, end_);
-  past.past_v = RowsOf(values_, end_ - past_rows_, end_);
-  past.sink_k = RowsOf(sink_keys_, 0, config.sinks);
-  past.sink_v = RowsOf(sink_values_, 0, config.sinks);
+  const int64_t held_sinks = std::min(sinks_, length_);
+  past.past_k = RowsOf(keys_, end_ - kept_rows(), end_);
+  past.past_v = RowsOf(values_, end_ - kept_rows(), end_);
+  past.sink_k = RowsOf(sink_keys_, 0, held_sinks);
+  past.sink_v = RowsOf(sink_values_, 0, held_sinks);
   past.state = state_;
   past.state_norm = state_norm_;
   kernels::HybridAttentionOutputs out;

@@ -2,6 +2,7 @@
 #ifndef CARACAL_CORE_MODEL_ATTENTION_CACHE_H_
 #define CARACAL_CORE_MODEL_ATTENTION_CACHE_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/model/ops/layer.h"
@@ -23,12 +24,12 @@ class AttentionCache {
   virtual void Reset() = 0;
 };
 
-// The window's and the sinks' keys and values, and the linear state: constant
-// size, whatever the length. `terms`: the component mode of all heads.
+// The window's and the sinks' keys and values, and the linear state: grows
+// with the text until the window is full, then stays. `terms`: the component
+// mode of all heads.
 class HybridCache final : public AttentionCache {
  public:
-  // Takes up to `max_rows` rows a call.
-  HybridCache(const LayerContext& layer, uint8_t terms, int64_t max_rows);
+  HybridCache(const LayerContext& layer, uint8_t terms);
   void Attend(Execution& exec, const LayerContext& layer, TensorView qkv,
               TensorView y) override;
   int64_t length() const override { return length_; }
@@ -37,13 +38,18 @@ class HybridCache final : public AttentionCache {
 
  private:
   void Append(const QkvViews& rows);
+  // Room for `count` more rows behind those a coming window can reach.
+  void MakeRoom(int64_t count);
+  // Keys held that the next row's window can reach.
+  int64_t kept_rows() const { return std::min(past_rows_, length_); }
 
   int64_t past_rows_;  // keys before a row that its window can reach
-  int64_t end_ = 0;    // rows used of keys_ and values_
+  int64_t sinks_;
+  int64_t end_ = 0;  // rows used of keys_ and values_
   int64_t length_ = 0;
   uint8_t terms_;
-  Tensor keys_, values_;            // [past_rows + spare, Hkv, D]
-  Tensor sink_keys_, sink_values_;  // [max(S, 1), Hkv, D]
+  Tensor keys_, values_;            // [capacity, Hkv, D]
+  Tensor sink_keys_, sink_values_;  // [capacity, Hkv, D]
   Tensor state_, state_norm_;       // [1, H, Fout, D], [1, H, Fout]
 };
 

@@ -22,8 +22,7 @@ Decoder::Decoder(const Llama* model, Execution exec, ComponentMode mode)
       continue;
     }
     const LayerContext layer{&model->weights(), &model->adapters(), i, lora_};
-    caches_.push_back(
-        std::make_unique<HybridCache>(layer, TermsOf(mode), kChunk));
+    caches_.push_back(std::make_unique<HybridCache>(layer, TermsOf(mode)));
   }
   positions_.resize(kChunk);
   logits_.resize(model->weights().lm_head.out_features());

@@ -33,6 +33,8 @@ class Decoder {
 
   void Reset();
   int64_t length() const { return length_; }
+  // Positions the model was loaded for.
+  int64_t max_length() const { return model_->weights().rope_cos.dim(0); }
   size_t cache_bytes() const;
 
  private:

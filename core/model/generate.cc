@@ -6,18 +6,37 @@
 
 namespace caracal {
 
-absl::StatusOr<std::vector<int32_t>> GenerateGreedy(
+const char* NameOf(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kContext:
+      return "context";
+  }
+  return "";
+}
+
+absl::StatusOr<Continuation> GenerateGreedy(
     Decoder& decoder, absl::Span<const int32_t> prompt, int64_t max_new_tokens,
     absl::Span<const int32_t> stop,
     const std::function<void(int32_t)>& on_token) {
-  std::vector<int32_t> out;
+  Continuation out;
   RETURN_IF_ERROR(decoder.Feed(prompt).status());
-  while (static_cast<int64_t>(out.size()) < max_new_tokens) {
+  while (static_cast<int64_t>(out.tokens.size()) < max_new_tokens) {
     const int32_t next = decoder.Greedy();
-    if (std::find(stop.begin(), stop.end(), next) != stop.end()) break;
-    out.push_back(next);
+    if (std::find(stop.begin(), stop.end(), next) != stop.end()) {
+      out.reason = FinishReason::kStop;
+      break;
+    }
+    out.tokens.push_back(next);
     if (on_token) on_token(next);
-    if (static_cast<int64_t>(out.size()) == max_new_tokens) break;
+    if (static_cast<int64_t>(out.tokens.size()) == max_new_tokens) break;
+    if (decoder.length() == decoder.max_length()) {
+      out.reason = FinishReason::kContext;
+      break;
+    }
     RETURN_IF_ERROR(decoder.Feed({&next, 1}).status());
   }
   return out;

@@ -46,14 +46,7 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
     return absl::InvalidArgumentError("--prompt: is empty");
   }
   std::vector<int32_t> stop;
-  if (!o.ignore_eos && tokenizer->eos_id() >= 0) {
-    stop.push_back(tokenizer->eos_id());
-  }
-  if (!o.ignore_eos) {
-    for (const int64_t id : model.weights->config.eos_token_ids) {
-      stop.push_back(static_cast<int32_t>(id));
-    }
-  }
+  if (!o.ignore_eos) stop = EndTokens(*tokenizer, model.weights->config);
   Decoder decoder(model.llama.get(), compute.execution(), mode);
   StreamingDecoder text(tokenizer.get());
   std::string generated;
@@ -62,7 +55,7 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   absl::Duration first = start;
   bool started = false;
   ASSIGN_OR_RETURN(
-      const std::vector<int32_t> tokens,
+      const Continuation continuation,
       GenerateGreedy(decoder, prompt, o.max_new_tokens, stop, [&](int32_t id) {
         if (!started) first = clock->Now();
         started = true;
@@ -73,10 +66,16 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   const std::string rest = text.Finish();
   generated += rest;
   const absl::Duration end = clock->Now();
+  const bool cut = continuation.reason == FinishReason::kContext;
   if (!o.json) {
     console.out << rest << "\n";
+    if (cut) {
+      console.err << "caracal: the model's context of " << decoder.max_length()
+                  << " tokens is full\n";
+    }
     return absl::OkStatus();
   }
+  const std::vector<int32_t>& tokens = continuation.tokens;
   const double prefill = absl::ToDoubleSeconds(first - start);
   const double decode = absl::ToDoubleSeconds(end - first);
   nlohmann::ordered_json json;
@@ -85,6 +84,7 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   json["prompt_tokens"] = prompt;
   json["text"] = generated;
   json["tokens"] = tokens;
+  json["finish_reason"] = NameOf(continuation.reason);
   json["prefill_tokens_per_s"] = static_cast<double>(prompt.size()) / prefill;
   if (tokens.size() > 1) {
     json["decode_tokens_per_s"] =

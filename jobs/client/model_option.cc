@@ -25,6 +25,9 @@ void ModelOption::Declare(CLI::App& app) {
                "weight the linear part by 1 - gamma instead of 1");
   app.add_option("--window-kind", window_kind, "how the window moves")
       ->check(CLI::IsMember({"sliding", "terraced"}));
+  app.add_option("--gamma-init", gamma_init,
+                 "gamma of a student that is not trained (0.1)")
+      ->check(CLI::Range(1e-6, 1 - 1e-6));
   app.add_option("--lora-alpha", lora_alpha,
                  "alpha of a --student's adapters (16)")
       ->check(CLI::PositiveNumber);
@@ -57,6 +60,7 @@ absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
     if (window >= 1) config->attention.window = window;
     if (sinks >= 0) config->attention.sinks = sinks;
     if (features >= 1) config->features = features;
+    if (gamma_init > 0) config->gamma_init = static_cast<float>(gamma_init);
     if (lora_alpha > 0) config->lora.alpha = static_cast<float>(lora_alpha);
   };
   return LoadModel(ctx, request);

@@ -23,6 +23,7 @@ struct ModelOption {
   std::string feature_map;
   bool half_space = false;
   bool affine = false;
+  double gamma_init = -1;
   double lora_alpha = -1;
   int threads = 0;
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/version.h"
 #include "jobs/spec/closest_name.h"
 
 namespace caracal {
@@ -96,6 +97,7 @@ int RunShell(absl::Span<const Command> commands,
       "and linear attention.",
       "caracal");
   root.require_subcommand(1);
+  root.set_version_flag("--version", kVersion);
   root.get_formatter()->column_width(26);
   Groups groups;
   std::vector<Declared> declared;
@@ -121,6 +123,9 @@ int RunShell(absl::Span<const Command> commands,
       app = app->get_subcommands()[0];
     }
     console.out << app->help(before) << std::flush;
+    return kExitOk;
+  } catch (const CLI::CallForVersion&) {
+    console.out << kVersion << "\n" << std::flush;
     return kExitOk;
   } catch (const CLI::ParseError& error) {
     return UsageError(CommandWords(root), error.what(), console);

@@ -80,6 +80,7 @@ TEST_F(ShellTest, RefusesWrongCommandLines) {
 }
 
 TEST_F(ShellTest, HelpsOnRequest) {
+  EXPECT_EQ(Run({"--version"}), kExitOk);
   EXPECT_EQ(Run({"--help"}), kExitOk);
   EXPECT_THAT(out_.str(), HasSubstr("print a word"));
   EXPECT_THAT(out_.str(), HasSubstr("data"));

@@ -242,6 +242,9 @@ absl::Status Conversion::Train() {
       {.run_folder = folder_.path,
        .model = {job_.model().path(), model_fingerprint_},
        .job_fingerprint = JobFingerprint(job_),
+       .random = absl::StrCat("{\"generator\": \"philox4x32-10\", "
+                              "\"key\": ",
+                              job_.seed(), "}"),
        .keep_last = job_.checkpoint().keep_last(),
        .files = files_});
   TrainState state;
@@ -276,7 +279,10 @@ absl::Status Conversion::Train() {
         "stopped after step ", trainer.state().global_step,
         "; everything is saved: go on with the same command and --resume"));
   }
-  Timing("training", start);
+  // A run that was resumed for its report alone trained nothing.
+  if (trainer.state().global_step > state.global_step) {
+    Timing("training", start);
+  }
   adapters_->lora_active = HasFinetune(job_);
   return absl::OkStatus();
 }
@@ -336,12 +342,11 @@ absl::Status Conversion::Continue() {
   const auto run = [&](ComponentMode mode) -> absl::StatusOr<std::string> {
     RETURN_IF_ERROR(CheckStop());
     Decoder decoder(&*llama_, compute_.execution(), mode);
-    const int32_t eos = tokenizer_->eos_id();
     ASSIGN_OR_RETURN(
-        const std::vector<int32_t> out,
+        const Continuation out,
         GenerateGreedy(decoder, prompt_, job_.evaluation().max_new_tokens(),
-                       {&eos, 1}, nullptr));
-    return tokenizer_->Decode(out);
+                       EndTokens(*tokenizer_, weights_.config), nullptr));
+    return tokenizer_->Decode(out.tokens);
   };
   report_.run.prompt = job_.evaluation().prompt();
   ASSIGN_OR_RETURN(report_.run.teacher_continuation,

@@ -57,9 +57,10 @@ InputFormat FormatOfContent(absl::string_view start);
 // JSON lines: objects with `instruction` and `output` (and perhaps `input`),
 // whose prompt is not in the loss, or with `text`. Blank lines are left out.
 // Errors name path and line. Here as below long texts are given out in pieces
-// (jobs/data/text_pieces.h) whose tokens are those of the whole.
+// (jobs/data/text_pieces.h) whose tokens are those of the whole. Surrogates
+// that stand alone become U+FFFD and are added to *replaced.
 absl::Status ReadJsonLines(const std::string& path, ByteSource* source,
-                           DocumentSink* sink);
+                           DocumentSink* sink, int64_t* replaced);
 
 // Plain text.
 //

@@ -66,7 +66,7 @@ absl::Status AddRecord(const JsonRecord& record, DocumentSink* sink) {
 }  // namespace
 
 absl::Status ReadJsonLines(const std::string& path, ByteSource* source,
-                           DocumentSink* sink) {
+                           DocumentSink* sink, int64_t* replaced) {
   LineReader lines(path, source);
   absl::string_view text;
   while (true) {
@@ -80,6 +80,7 @@ absl::Status ReadJsonLines(const std::string& path, ByteSource* source,
       return Annotate(checked,
                       absl::StrCat(path, ": line ", lines.line_number()));
     }
+    *replaced += record->lone_surrogates;
     RETURN_IF_ERROR(AddRecord(*record, sink));
   }
 }

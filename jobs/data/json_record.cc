@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/io/quoted.h"
 
@@ -86,12 +87,64 @@ class RecordReader : public nlohmann::json_sax<Json> {
   size_t error_byte_ = 0;
 };
 
+// The value of \uXXXX at `at`; -1: that is not there.
+int EscapeAt(absl::string_view line, size_t at) {
+  if (at + 6 > line.size() || line[at] != '\\' || line[at + 1] != 'u') {
+    return -1;
+  }
+  int value = 0;
+  for (size_t i = at + 2; i < at + 6; ++i) {
+    const char c = line[i];
+    if (!absl::ascii_isxdigit(c)) return -1;
+    const int digit = absl::ascii_isdigit(c) ? c - '0' : (c | 32) - 'a' + 10;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+// The line with U+FFFD for each half of a surrogate pair that stands alone.
+std::string WithoutLoneSurrogates(absl::string_view line, int64_t* count) {
+  std::string out;
+  for (size_t i = 0; i < line.size();) {
+    const int unit = EscapeAt(line, i);
+    if (unit < 0) {
+      // Another escape is two characters, which may be backslashes.
+      const size_t step = line[i] == '\\' && i + 1 < line.size() ? 2 : 1;
+      out.append(line.data() + i, step);
+      i += step;
+      continue;
+    }
+    const bool high = unit >= 0xd800 && unit < 0xdc00;
+    const int next = high ? EscapeAt(line, i + 6) : -1;
+    if (next >= 0xdc00 && next < 0xe000) {
+      out.append(line.data() + i, 12);
+      i += 12;
+      continue;
+    }
+    const bool alone = unit >= 0xd800 && unit < 0xe000;
+    *count += alone;
+    out += alone ? "\\ufffd" : std::string(line.data() + i, 6);
+    i += 6;
+  }
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<JsonRecord> ParseJsonRecord(absl::string_view line) {
   JsonRecord record;
   RecordReader reader(&record);
   if (Json::sax_parse(line.begin(), line.end(), &reader)) return record;
+  int64_t alone = 0;
+  const std::string mended = WithoutLoneSurrogates(line, &alone);
+  if (alone > 0) {
+    JsonRecord again;
+    RecordReader second(&again);
+    if (Json::sax_parse(mended.begin(), mended.end(), &second)) {
+      again.lone_surrogates = alone;
+      return again;
+    }
+  }
   return absl::InvalidArgumentError(absl::StrCat(
       "not valid JSON at byte ", reader.error_byte(), ": ", Quoted(line)));
 }

@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_DATA_JSON_RECORD_H_
 #define CARACAL_JOBS_DATA_JSON_RECORD_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct JsonRecord {
   const char* type = "";  // of the value as a whole: "object", ...
   JsonField text, instruction, input, output;
   std::vector<std::string> names;  // of the first fields, at most 8
+  // Halves of surrogate pairs that stood alone, as other programs write them
+  // (\\ud800); each became U+FFFD.
+  int64_t lone_surrogates = 0;
 };
 
 // Values that are not asked for are checked and forgotten, so that memory is

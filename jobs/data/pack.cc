@@ -153,9 +153,10 @@ absl::Status Packer::ReadInput(const std::string& path) {
   source_ = &source;
   seen_text_ = false;
   progress_.input = path;
-  const absl::Status status = format == InputFormat::kJsonLines
-                                  ? ReadJsonLines(path, &source, this)
-                                  : ReadTextInput(path, &source);
+  const absl::Status status =
+      format == InputFormat::kJsonLines
+          ? ReadJsonLines(path, &source, this, &replaced_before_)
+          : ReadTextInput(path, &source);
   source_ = nullptr;
   RETURN_IF_ERROR(status);
   read_before_ += source.file_bytes();

@@ -70,6 +70,16 @@ absl::StatusOr<StudentConfig> StudentOf(const LoadRequest& request,
 
 }  // namespace
 
+std::vector<int32_t> EndTokens(const Tokenizer& tokenizer,
+                               const ModelConfig& config) {
+  std::vector<int32_t> ids;
+  if (tokenizer.eos_id() >= 0) ids.push_back(tokenizer.eos_id());
+  for (const int64_t id : config.eos_token_ids) {
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
 bool HasFinetune(const proto::Job& job) {
   for (const proto::Stage& stage : job.stages()) {
     if (stage.has_finetune() && stage.finetune().steps() > 0) return true;

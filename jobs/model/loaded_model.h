@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/io/tokenizer/tokenizer.h"
 #include "core/io/weight_source.h"
 #include "core/model/adapters.h"
 #include "core/model/llama.h"
@@ -51,6 +52,10 @@ struct LoadedModel {
 // with the run to give instead.
 absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
                                       const LoadRequest& request);
+
+// Tokens after which a text is over: the tokenizer's and the model's own.
+std::vector<int32_t> EndTokens(const Tokenizer& tokenizer,
+                               const ModelConfig& config);
 
 // Whether the job's stages train LoRA adapters.
 bool HasFinetune(const proto::Job& job);

@@ -1,8 +1,30 @@
 #include "jobs/model/model_rows.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/base/status.h"
 
 namespace caracal {
+namespace {
+
+// That some target of the rows counts towards a loss.
+absl::Status CheckScoredTarget(const PackedDataset& data, int64_t length) {
+  if (!data.has_loss_mask()) return absl::OkStatus();
+  std::vector<uint8_t> mask(data.row_tokens());
+  for (int64_t r = 0; r < data.rows(); ++r) {
+    RETURN_IF_ERROR(data.ReadRow(r, {}, absl::MakeSpan(mask), {}));
+    const auto first = mask.begin() + 1;
+    if (std::find(first, first + length, 1) != first + length) {
+      return absl::OkStatus();
+    }
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(data.path(), ": ", kLossMaskDataset,
+                   " leaves no target of any row to be scored"));
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
     const std::string& path, const ModelConfig& model,
@@ -26,6 +48,7 @@ absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
                      " tokens are longer than the model's context of ",
                      model.max_positions));
   }
+  RETURN_IF_ERROR(CheckScoredTarget(*data, length));
   return data;
 }
 

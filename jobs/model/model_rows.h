@@ -17,7 +17,8 @@ namespace caracal {
 // vocabulary, that they were made with its tokenizer (null: the model has none
 // of its own, and nothing is compared), and that `seq_len` targets a row (0:
 // all) are there and fit its context. Errors name the file: those of
-// PackedDataset::Open, and kInvalidArgument for lengths.
+// PackedDataset::Open, and kInvalidArgument for lengths and for
+// data whose loss mask leaves nothing to score.
 absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
     const std::string& path, const ModelConfig& model,
     const Tokenizer* tokenizer, int64_t seq_len);

@@ -3,13 +3,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
+#include "core/base/version.h"
 #include "dist/checkpoint/catalogue.h"
 
 namespace caracal {
 namespace {
 
 constexpr char kState[] = "train_state";
-constexpr char kCreatedBy[] = "caracal 0.1";
+constexpr char kRandom[] = "random";
 
 // "layers.3.lora.q.A" as a path under a group, as HDF5 users expect it.
 std::string PathOf(absl::string_view group, absl::string_view name) {
@@ -47,7 +48,7 @@ Checkpointing::Checkpointing(CheckpointingOptions options)
               [this](const std::string&) { return AfterWrite(); }) {
   contents_.model_fingerprint = options_.model.fingerprint;
   contents_.job_fingerprint = options_.job_fingerprint;
-  contents_.created_by = kCreatedBy;
+  contents_.created_by = kVersion;
 }
 
 absl::Status Checkpointing::AfterWrite() {
@@ -60,12 +61,12 @@ absl::Status Checkpointing::AfterWrite() {
 }
 
 absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
-                                 const AdamW* optimizer, bool best) {
+                                 const AdamW* optimizer,
+                                 std::optional<double> best) {
   if (saved_any_ && SameState(state, last_saved_)) return absl::OkStatus();
   RETURN_IF_ERROR(writer_.Wait());
   writing_step_ = state.global_step;
-  writing_best_.reset();
-  if (best) writing_best_ = state.best_validation;
+  writing_best_ = best;
   contents_.step = state.global_step;
   contents_.tensors.clear();
   for (const Parameter& p : model.adapters().parameters().parameters()) {
@@ -77,7 +78,8 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
       AddTensor("optimizer/v", *m.parameter, m.second, &contents_);
     }
   }
-  contents_.strings = {{kState, TrainStateToJson(state)}};
+  contents_.strings = {{kState, TrainStateToJson(state)},
+                       {kRandom, options_.random}};
   last_saved_ = state;
   saved_any_ = true;
   return writer_.Start(CheckpointFolder(options_.run_folder, state.global_step),

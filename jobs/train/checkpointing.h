@@ -28,6 +28,9 @@ struct CheckpointingOptions {
   std::string run_folder;  // checkpoints lie in its checkpoints/
   BaseModel model;
   std::string job_fingerprint;
+  // Of the generator all draws come from, as JSON: for whoever reads the file.
+  // Draws are functions of this key and the cursors of the training state.
+  std::string random;
   int keep_last = 2;
   FileSystem* files = FileSystem::Posix();
 };
@@ -40,10 +43,10 @@ class Checkpointing {
 
   // Copies all trained tensors (and the optimizer's moments, unless null) and
   // hands them to the writer; nothing to do when this state was saved last.
-  // With `best`, the checkpoint is marked as the best so far and kept. Errors
-  // of the save before come back here. Old checkpoints are pruned.
+  // With a `best` score the checkpoint is marked as the best so far and kept.
+  // Errors of the save before come back here. Old checkpoints are pruned.
   absl::Status Save(const TrainState& state, const Llama& model,
-                    const AdamW* optimizer, bool best);
+                    const AdamW* optimizer, std::optional<double> best);
   // Until the save in flight is durable.
   absl::Status Wait();
 

@@ -57,6 +57,12 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     const bool empty = StepsOf(job_->stages(state_.stage_index)) == 0;
     ASSIGN_OR_RETURN(const bool finished, RunStage());
     if (!finished) return false;
+    // The last validation may have been the best.
+    std::optional<double> best;
+    if (job_->checkpoint().keep_best() && state_.step > 0 &&
+        state_.best_step == state_.step) {
+      best = state_.best_validation;
+    }
     ++state_.stage_index;
     state_.step = 0;
     state_.optimizer_steps = 0;
@@ -73,8 +79,7 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     const bool last = state_.stage_index == job_->stages_size();
     if (last && options_.finish) RETURN_IF_ERROR(options_.finish());
     if (empty && !last) continue;  // Nothing new to save.
-    RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr,
-                                         /*best=*/false));
+    RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, nullptr, best));
     last_save_ = options_.clock->Now();
   }
   RETURN_IF_ERROR(checkpointing_->Wait());
@@ -119,7 +124,7 @@ absl::StatusOr<bool> Trainer::RunStage() {
   while (state_.step < steps) {
     if (stop_requested()) {
       RETURN_IF_ERROR(checkpointing_->Save(
-          state_, *model_, &runner_->optimizer(), /*best=*/false));
+          state_, *model_, &runner_->optimizer(), std::nullopt));
       RETURN_IF_ERROR(checkpointing_->Wait());
       return false;
     }
@@ -285,7 +290,9 @@ absl::Status Trainer::SaveIfDue(bool validated_best) {
   const bool by_best = validated_best && c.keep_best();
   if (!by_step && !by_time && !by_best) return absl::OkStatus();
   last_save_ = now;
-  return checkpointing_->Save(state_, *model_, &runner_->optimizer(), by_best);
+  return checkpointing_->Save(
+      state_, *model_, &runner_->optimizer(),
+      by_best ? std::optional<double>(state_.best_validation) : std::nullopt);
 }
 
 }  // namespace caracal

@@ -28,6 +28,17 @@ must_fail "packed from another text" bash deploy/convert.sh "$caracal" \
 after=$(cd "$work/demo" && find . -type f -exec sha256sum {} + | sort)
 [ "$before" = "$after" ] || fail "a refused text changed the folder"
 
+# A short text gets shorter rows; one that is shorter still, a sentence.
+make_text >"$work/all.txt"
+head -c 9000 "$work/all.txt" >"$work/short.txt"
+bash deploy/convert.sh "$caracal" "$model" "$work/short.txt" "$work/short" \
+  "${tiny[@]}" >"$work/short_report.txt"
+grep -Eq "rows of (256|128) targets" "$work/short_report.txt" ||
+  fail "a short text did not get shorter rows: $(head -3 "$work/short_report.txt")"
+echo "One sentence." >"$work/sentence.txt"
+must_fail "the text is too short" bash deploy/convert.sh "$caracal" "$model" \
+  "$work/sentence.txt" "$work/sentence" "${tiny[@]}"
+
 # A start that was killed before it got anywhere is no run to go on with.
 mkdir -p "$work/killed/run"
 bash deploy/convert.sh "$caracal" "$model" "$work/text.txt.gz" "$work/killed" \

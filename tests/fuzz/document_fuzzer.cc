@@ -68,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CARACAL_CHECK(
       files.Append(kPath, {reinterpret_cast<const char*>(data), size}).ok());
   ReadBy(&files, [](TextSource* source, DocumentSink* sink) {
-    return ReadJsonLines(kPath, source, sink);
+    int64_t replaced = 0;
+    return ReadJsonLines(kPath, source, sink, &replaced);
   });
   for (const TextOptions& options :
        {TextOptions{TextDocuments::kBlankLines, -1},

@@ -71,12 +71,35 @@ TEST_P(DecodeSplit, AnySplitGivesTheSameLogits) {
   expect_same({1, 9, 1, 1, 20, 8}, "uneven");
 }
 
+// Once the window of 7 is full.
 TEST_P(DecodeSplit, HybridCachesDoNotGrow) {
   if (IsFullSoftmax(GetParam())) return;
   Decoder decoder(&model_->llama(), model_->exec(), GetParam());
+  const auto one_by_one = [&] {
+    for (const int32_t token : tokens_) ASSERT_OK(decoder.Feed({&token, 1}));
+  };
+  one_by_one();
+  one_by_one();
   const size_t bytes = decoder.cache_bytes();
-  ASSERT_OK(decoder.Feed(tokens_));
+  for (int i = 0; i < 8; ++i) one_by_one();
   EXPECT_EQ(decoder.cache_bytes(), bytes);
+}
+
+// A window and sinks as wide as a job may ask for take what the text needs.
+TEST_P(DecodeSplit, WindowsLongerThanTheTextTakeNoMemory) {
+  if (IsFullSoftmax(GetParam())) return;
+  kernels::HybridAttentionConfig config =
+      model_->llama().adapters().config().attention;
+  for (const auto kind :
+       {kernels::WindowKind::kSliding, kernels::WindowKind::kTerraced}) {
+    config.window = 1 << 20;
+    config.sinks = 1 << 16;
+    config.window_kind = kind;
+    model_->llama().adapters().set_attention(config);
+    Decoder decoder(&model_->llama(), model_->exec(), GetParam());
+    ASSERT_OK(decoder.Feed(tokens_));
+    EXPECT_LT(decoder.cache_bytes(), size_t{1} << 20);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

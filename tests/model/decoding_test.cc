@@ -75,9 +75,10 @@ TEST(GreedyTest, ContinuationsMatchTheReference) {
     Decoder decoder(&model->llama(), model->exec(), mode);
     const std::vector<int32_t> expected_ids = ids;
     ASSERT_OK_AND_ASSIGN(
-        const std::vector<int32_t> ours,
+        const Continuation ours,
         GenerateGreedy(decoder, prompt, expected_ids.size(), {}, nullptr));
-    EXPECT_EQ(ours, expected_ids);
+    EXPECT_EQ(ours.tokens, expected_ids);
+    EXPECT_EQ(ours.reason, FinishReason::kLength);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 
@@ -21,9 +22,31 @@ constexpr bool kCounting = false;
 constexpr bool kCounting = true;
 extern "C" {
 void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
 void* malloc(size_t bytes) {
   ++allocations;
   return __libc_malloc(bytes);
+}
+void* calloc(size_t count, size_t bytes) {
+  ++allocations;
+  return __libc_calloc(count, bytes);
+}
+void* realloc(void* block, size_t bytes) {
+  ++allocations;
+  return __libc_realloc(block, bytes);
+}
+void* memalign(size_t alignment, size_t bytes) {
+  ++allocations;
+  return __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(size_t alignment, size_t bytes) {
+  return memalign(alignment, bytes);
+}
+int posix_memalign(void** block, size_t alignment, size_t bytes) {
+  *block = memalign(alignment, bytes);
+  return *block == nullptr ? ENOMEM : 0;
 }
 }
 #endif
@@ -31,17 +54,25 @@ void* malloc(size_t bytes) {
 namespace caracal {
 namespace {
 
-class StepAllocation : public testing::TestWithParam<int> {};
+struct StageCase {
+  const char* name;
+  const char* preset;
+  int stage;
+};
+
+class StepAllocation : public testing::TestWithParam<StageCase> {};
 
 TEST_P(StepAllocation, NoneAfterTheSecondStep) {
-  ASSERT_OK_AND_ASSIGN(const auto training, TinyTraining::Make("lolcats", 4));
+  ASSERT_OK_AND_ASSIGN(const auto training,
+                       TinyTraining::Make(GetParam().preset, 4));
   const auto runner =
-      MakeStageRunner(training->job().stages(GetParam()), training->job(),
+      MakeStageRunner(training->job().stages(GetParam().stage), training->job(),
                       &training->llama(), training->exec(), /*micro_batch=*/2);
   const auto step = [&](int64_t i) {
     ASSERT_OK(training->Fill(i));
-    const auto result =
-        runner->Step(training->batch(), {.learning_rate = 1e-3});
+    const auto result = runner->Step(
+        training->batch(),
+        {.learning_rate = 1e-3, .global_step = i, .drop_probability = 0.5});
     ASSERT_OK(result);
   };
   for (int64_t i = 0; i < 2; ++i) step(i);
@@ -50,17 +81,25 @@ TEST_P(StepAllocation, NoneAfterTheSecondStep) {
   EXPECT_EQ(allocations - before, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Stages, StepAllocation, testing::Values(0, 1),
-                         [](const auto& info) {
-                           return info.param == 0 ? "transfer" : "finetune";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Stages, StepAllocation,
+    testing::Values(StageCase{"transfer_mse", "lolcats", 0},
+                    StageCase{"transfer_xent", "hedgehog", 0},
+                    StageCase{"finetune", "lolcats", 1},
+                    StageCase{"finetune_with_drops", "ssd", 1}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST(StepAllocation, TheCounterCounts) {
   const long before = allocations;
   // Through a volatile pointer, or the compiler drops the pair.
   void* volatile block = std::malloc(10);
+  block = std::realloc(block, 2000);
   std::free(block);
-  EXPECT_EQ(allocations - before, kCounting ? 1 : 0);
+  block = std::calloc(3, 5);
+  std::free(block);
+  block = std::aligned_alloc(64, 128);
+  std::free(block);
+  EXPECT_EQ(allocations - before, kCounting ? 4 : 0);
 }
 
 }  // namespace

@@ -108,7 +108,7 @@ void RunHybridBackward(Execution& exec, const LayerContext& layer,
                        const HybridAttentionInputs& in,
                        const kernels::HybridAttentionCotangent& cotangent,
                        const kernels::HybridAttentionGradients& grads) {
-  const auto& config = layer.adapters->config().attention;
+  const kernels::HybridAttentionConfig config = layer.attention();
   ArenaScope scratch(exec.arena);
   kernels::HybridAttentionBackward(
       exec.ctx, config, in, cotangent, grads,
@@ -156,7 +156,7 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
   ArenaScope scratch(exec.arena);
   const int64_t rows = batch.rows(), heads = layer.heads();
   const int64_t dim = layer.head_dim();
-  const auto& config = layer.adapters->config().attention;
+  const kernels::HybridAttentionConfig config = layer.attention();
   const auto terms_everywhere = [&](uint8_t terms) {
     auto* all =
         static_cast<uint8_t*>(exec.arena->Allocate(batch.sequences * heads));
@@ -251,7 +251,7 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
         HybridInputs(layer, batch, qkv->value, plan.terms(layer.layer));
     kernels::HybridAttentionOutputs out;
     out.y = AsHeads(layer, y->value);
-    RunHybrid(exec, layer.adapters->config().attention, in, out);
+    RunHybrid(exec, layer.attention(), in, out);
     if (statistics != nullptr) {
       AddStatistics(exec, layer, batch, in, qkv->value, statistics);
     }
@@ -303,7 +303,7 @@ Variable* TransferAttention(Execution& exec, const LayerContext& layer,
     RunHybridBackward(exec, layer, in, cotangent, grads);
   }
   if (objective.weight_scale != 0) {
-    const auto& config = layer.adapters->config().attention;
+    const kernels::HybridAttentionConfig config = layer.attention();
     kernels::AttentionWeightLossBackward(
         exec.ctx, config, in, objective.weight_scale, grads, &sums->weights,
         exec.arena->AllocateWorkspace(

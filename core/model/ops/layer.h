@@ -6,6 +6,7 @@
 #ifndef CARACAL_CORE_MODEL_OPS_LAYER_H_
 #define CARACAL_CORE_MODEL_OPS_LAYER_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/model/adapters.h"
@@ -26,6 +27,16 @@ struct LayerContext {
   int64_t heads() const { return weights->heads.size(); }
   int64_t kv_heads() const { return weights->kv_heads.size(); }
   int64_t head_dim() const { return weights->config.head_dim; }
+  // The student's attention, for the kernels: a window or sinks beyond the
+  // model's positions mean no more than ones as long as they are, and would
+  // only take workspace.
+  kernels::HybridAttentionConfig attention() const {
+    kernels::HybridAttentionConfig config = adapters->config().attention;
+    const int64_t positions = weights->rope_cos.dim(0);
+    config.window = std::min(config.window, positions + 1);
+    config.sinks = std::min(config.sinks, positions);
+    return config;
+  }
   // The weight with the active adapters of up to three projections below one
   // another in it.
   Projection WithLora(const LinearWeight& weight,
