@@ -92,6 +92,7 @@ class Conversion {
   absl::Status ChooseGamma();
   absl::Status Measure();
   absl::Status Continue();
+  absl::Status ReadGammaSweep();
   absl::Status WriteReport();
   // What comes before Train() and after it.
   absl::Status Prepare();
@@ -356,7 +357,22 @@ absl::Status Conversion::Continue() {
   return absl::OkStatus();
 }
 
+// Also of a run that was resumed for its report alone.
+absl::Status Conversion::ReadGammaSweep() {
+  if (!files_->Exists(folder_.gamma_sweep())) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string text,
+                   files_->ReadFile(folder_.gamma_sweep()));
+  const absl::StatusOr<GammaSweep> sweep = GammaSweepFromJson(text);
+  if (!sweep.ok()) return Annotate(sweep.status(), folder_.gamma_sweep());
+  for (const GammaSweep::Point& point : sweep->points) {
+    report_.gamma_sweep.push_back({point.gamma, point.loss});
+  }
+  report_.chosen_gamma = sweep->chosen;
+  return absl::OkStatus();
+}
+
 absl::Status Conversion::WriteReport() {
+  RETURN_IF_ERROR(ReadGammaSweep());
   ASSIGN_OR_RETURN(report_.metrics, ReadMetrics(*files_, folder_.metrics()));
   RunInfo& run = report_.run;
   run.model_path = job_.model().path();
