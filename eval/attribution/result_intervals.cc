@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <vector>
 
 namespace caracal {
@@ -30,6 +31,26 @@ Interval LossDifference(const ModeResult* a, const ModeResult* b,
   if (a->per_row.size() != b->per_row.size()) return {};
   if (!Consistent(*a) || RowWeights(*a) != RowWeights(*b)) return {};
   return BootstrapDifference(a->per_row, b->per_row, RowWeights(*a), options);
+}
+
+Interval UseRatio(const AttributionResult& result,
+                  const BootstrapOptions& options) {
+  const ModeResult* modes[] = {result.Find("swa_only"), result.Find("hybrid"),
+                               result.Find("teacher_swa"),
+                               result.Find("teacher")};
+  for (const ModeResult* mode : modes) {
+    if (mode == nullptr || mode->per_row.size() != modes[0]->per_row.size() ||
+        !Consistent(*mode) || RowWeights(*mode) != RowWeights(*modes[0])) {
+      return {};
+    }
+  }
+  if (!result.ustar.above_zero()) return {};
+  std::vector<double> u(modes[0]->per_row.size()), ustar(u.size());
+  for (size_t i = 0; i < u.size(); ++i) {
+    u[i] = modes[0]->per_row[i] - modes[1]->per_row[i];
+    ustar[i] = modes[2]->per_row[i] - modes[3]->per_row[i];
+  }
+  return BootstrapRatio(u, ustar, RowWeights(*modes[0]), options);
 }
 
 void FillIntervals(AttributionResult& result, const BootstrapOptions& options) {

@@ -14,6 +14,12 @@ namespace caracal {
 Interval LossDifference(const ModeResult* a, const ModeResult* b,
                         const BootstrapOptions& options = {});
 
+// r = u / u*: of what the past is worth to the teacher, the share that the
+// linear part brings. Not measured unless u* lies above 0 and all four modes
+// have the same rows.
+Interval UseRatio(const AttributionResult& result,
+                  const BootstrapOptions& options = {});
+
 // Fills the interval of every mode and baseline, what_la_brings, ustar,
 // what_attention_brings, and, where swa_only was run, the drop of component
 // "la" (removing it is that mode). The drops of other components are the

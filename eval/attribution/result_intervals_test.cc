@@ -30,6 +30,17 @@ TEST(FillIntervalsTest, WhatLaBringsIsPositiveWhenRemovingItCosts) {
   EXPECT_EQ(result.drop[0].drop.mean, result.what_la_brings.mean);
 }
 
+TEST(UseRatioTest, IsUOverUstar) {
+  AttributionResult result = Rows();
+  FillIntervals(result);
+  EXPECT_NEAR(UseRatio(result).mean, 0.4, 1e-9);
+  EXPECT_NEAR(UseRatio(result).low, 0.4, 1e-9);
+  result.ustar = {0.5, -0.1, 1.1};
+  EXPECT_FALSE(UseRatio(result).measured());
+  result.modes.erase(result.modes.begin());
+  EXPECT_FALSE(UseRatio(result).measured());
+}
+
 TEST(FillIntervalsTest, EveryModeAndBaselineGetsAnInterval) {
   AttributionResult result = Rows();
   FillIntervals(result);

@@ -127,6 +127,12 @@ white-space:normal;min-width:24ch}
 tr>td.range{color:var(--muted);font-weight:400}
 .components{max-width:860px}
 .components tbody tr:nth-last-child(2)>*{border-bottom-color:var(--muted)}
+.runs thead th{color:var(--ink);font-weight:600;white-space:normal;
+overflow-wrap:anywhere;min-width:110px}
+.runs td small{display:block;font-size:12.5px;font-weight:400;
+color:var(--muted)}
+.runs .of-group{font-size:13px;font-weight:500;color:var(--muted);
+padding-top:18px}
 .heads th,.heads td{padding:3px 0 3px 12px;font-size:13px}
 details{margin-top:24px}
 summary{cursor:pointer;color:var(--student);font-size:15px;width:fit-content}

@@ -47,6 +47,37 @@ double TailMass(double level, double rows) {
   return NormalCdf(-std::sqrt(rows / (rows - 1)) * t);
 }
 
+// The ratio's bounds: of the resampled sums over rows of `over` and `under`,
+// counted as `rows` rows.
+Interval WithBounds(Interval interval, absl::Span<const double> over,
+                    absl::Span<const double> under, double rows,
+                    const BootstrapOptions& options) {
+  const size_t n = over.size();
+  std::vector<double> ratios(static_cast<size_t>(options.resamples));
+  for (size_t replicate = 0; replicate < ratios.size(); ++replicate) {
+    const RandomStream stream({.seed = options.seed,
+                               .purpose = RandomPurpose::kBootstrap,
+                               .step = replicate});
+    double total_over = 0, total_under = 0;
+    for (size_t i = 0; i < n; i += 4) {
+      const std::array<uint32_t, 4> block = stream.Block(i);
+      for (size_t k = 0; k < std::min<size_t>(4, n - i); ++k) {
+        // A 32-bit draw scaled to [0, n) is uneven by n / 2^32 at most.
+        const size_t row = (uint64_t{block[k]} * n) >> 32;
+        total_over += over[row];
+        total_under += under[row];
+      }
+    }
+    if (!(total_under > 0)) return interval;
+    ratios[replicate] = total_over / total_under;
+  }
+  // Student's t needs a degree of freedom, however uneven the weights.
+  const double tail = TailMass(options.level, std::max(2.0, rows));
+  interval.low = Quantile(ratios, tail);
+  interval.high = Quantile(std::move(ratios), 1 - tail);
+  return interval;
+}
+
 }  // namespace
 
 Interval BootstrapMean(absl::Span<const double> values,
@@ -77,28 +108,8 @@ Interval BootstrapWeightedMean(absl::Span<const double> values,
   interval.mean = sum / weight;
   if (n == 1 || !std::isfinite(sum)) return interval;
 
-  std::vector<double> means(static_cast<size_t>(options.resamples));
-  for (size_t replicate = 0; replicate < means.size(); ++replicate) {
-    const RandomStream stream({.seed = options.seed,
-                               .purpose = RandomPurpose::kBootstrap,
-                               .step = replicate});
-    double total = 0, total_weight = 0;
-    for (size_t i = 0; i < n; i += 4) {
-      const std::array<uint32_t, 4> block = stream.Block(i);
-      for (size_t k = 0; k < std::min<size_t>(4, n - i); ++k) {
-        // A 32-bit draw scaled to [0, n) is uneven by n / 2^32 at most.
-        const size_t row = (uint64_t{block[k]} * n) >> 32;
-        total += products[row];
-        total_weight += weights[row];
-      }
-    }
-    means[replicate] = total / total_weight;
-  }
-  // Student's t needs a degree of freedom, however uneven the weights.
-  const double rows = std::max(2.0, weight * weight / squares);
-  const double tail = TailMass(options.level, rows);
-  interval.low = Quantile(means, tail);
-  interval.high = Quantile(std::move(means), 1 - tail);
+  interval = WithBounds(interval, products, weights, weight * weight / squares,
+                        options);
   return interval;
 }
 
@@ -110,6 +121,29 @@ Interval BootstrapDifference(absl::Span<const double> a,
   std::vector<double> differences(a.size());
   for (size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
   return BootstrapWeightedMean(differences, weights, options);
+}
+
+Interval BootstrapRatio(absl::Span<const double> a, absl::Span<const double> b,
+                        absl::Span<const double> weights,
+                        const BootstrapOptions& options) {
+  CARACAL_CHECK_EQ(a.size(), b.size());
+  CARACAL_CHECK_EQ(a.size(), weights.size());
+  Interval interval;
+  std::vector<double> over(a.size()), under(a.size());
+  double sum_over = 0, sum_under = 0, weight = 0, squares = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    sum_over += over[i] = weights[i] * a[i];
+    sum_under += under[i] = weights[i] * b[i];
+    weight += weights[i];
+    squares += weights[i] * weights[i];
+  }
+  if (!(sum_under > 0) || !std::isfinite(sum_over) ||
+      !std::isfinite(sum_under)) {
+    return interval;
+  }
+  interval.mean = sum_over / sum_under;
+  if (a.size() < 2) return interval;
+  return WithBounds(interval, over, under, weight * weight / squares, options);
 }
 
 }  // namespace caracal

@@ -43,6 +43,13 @@ Interval BootstrapDifference(absl::Span<const double> a,
                              absl::Span<const double> weights,
                              const BootstrapOptions& options = {});
 
+// sum(weights[i] a[i]) / sum(weights[i] b[i]) and its interval, rows resampled
+// as pairs. Bounds are NaN where b's sum is not above 0 in some resample: a
+// ratio to what may be nothing has no interval. All three have the same length.
+Interval BootstrapRatio(absl::Span<const double> a, absl::Span<const double> b,
+                        absl::Span<const double> weights,
+                        const BootstrapOptions& options = {});
+
 }  // namespace caracal
 
 #endif  // CARACAL_EVAL_STATISTICS_BOOTSTRAP_H_

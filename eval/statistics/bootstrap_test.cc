@@ -196,5 +196,36 @@ TEST(BootstrapCoverageTest, HoldsForRowsOfUnequalTokens) {
   EXPECT_LT(UnequalCoverage(64, false), 0.5);
 }
 
+TEST(BootstrapRatioTest, OfProportionalRowsIsExact) {
+  const std::vector<double> b = {1, 5, 2, 8, 4, 4},
+                            weights = {1, 2, 1, 3, 1, 1};
+  std::vector<double> a;
+  for (const double x : b) a.push_back(0.25 * x);
+  const Interval r = BootstrapRatio(a, b, weights);
+  EXPECT_DOUBLE_EQ(r.mean, 0.25);
+  EXPECT_DOUBLE_EQ(r.low, 0.25);
+  EXPECT_DOUBLE_EQ(r.high, 0.25);
+}
+
+TEST(BootstrapRatioTest, ByTheWeightsThemselvesIsTheWeightedMean) {
+  const std::vector<double> a = {3, 1, 4, 1, 5, 9, 2, 6}, ones(8, 1.0);
+  const Interval ratio = BootstrapRatio(a, ones, ones);
+  const Interval mean = BootstrapWeightedMean(a, ones);
+  EXPECT_EQ(ratio.mean, mean.mean);
+  EXPECT_EQ(ratio.low, mean.low);
+  EXPECT_EQ(ratio.high, mean.high);
+}
+
+TEST(BootstrapRatioTest, ToWhatMayBeNothingHasNoInterval) {
+  const std::vector<double> a = {1, 2, 3, 4}, ones(4, 1.0);
+  const Interval some =
+      BootstrapRatio(a, std::vector<double>{3, -1, 2, -1}, ones);
+  EXPECT_TRUE(some.measured());
+  EXPECT_FALSE(some.bounded());
+  EXPECT_FALSE(
+      BootstrapRatio(a, std::vector<double>{1, -1, 1, -2}, ones).measured());
+  EXPECT_FALSE(BootstrapRatio({}, {}, {}).measured());
+}
+
 }  // namespace
 }  // namespace caracal

@@ -6,6 +6,7 @@
 #include "jobs/client/explain.h"
 #include "jobs/client/generate.h"
 #include "jobs/client/inspect.h"
+#include "jobs/client/report.h"
 #include "jobs/client/run.h"
 
 namespace caracal {
@@ -20,6 +21,8 @@ constexpr Command kCommands[] = {
     {"data pack", "turn text into packed rows of tokens", DeclareDataPack},
     {"attribute", "measure what each component of attention brings",
      DeclareAttribute},
+    {"report", "compare runs that were measured on the same rows",
+     DeclareReport},
     {"generate", "continue a text", DeclareGenerate},
     {"bench", "measure the speed of a stage", DeclareBench},
 };

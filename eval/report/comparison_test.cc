@@ -1,0 +1,169 @@
+// What is compared, what is refused, and how it looks.
+#include "eval/report/comparison.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "core/base/status_matchers.h"
+#include "core/base/utf8.h"
+#include "eval/report/testing/sample_report.h"
+#include "eval/report/testing/xml_checker.h"
+#include "nlohmann/json.hpp"
+
+namespace caracal {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::vector<ComparedRun> Runs() {
+  std::vector<ComparedRun> runs = {
+      {"runs/lolcats", SampleAttribution()},
+      {"runs/ssd", SampleAttribution({.hybrid = 3.90, .swa_only = 3.98})},
+      {"runs/bypassed", SampleAttribution({.hybrid = 3.951, .noise = 0.05})}};
+  runs[0].result.settings.recipe = "lolcats";
+  runs[1].result.settings.recipe = "ssd";
+  runs[1].result.settings.sinks = 4;
+  return runs;
+}
+
+const ComparisonLine* Find(const Comparison& comparison,
+                           const std::string& group, const std::string& label) {
+  for (const ComparisonLine& line : comparison.lines) {
+    if (line.group == group && line.label == label) return &line;
+  }
+  ADD_FAILURE() << group << ": " << label;
+  static const ComparisonLine none;
+  return &none;
+}
+
+TEST(CompareRunsTest, HasEveryQuantityOfEveryRun) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
+  EXPECT_THAT(c.names, testing::ElementsAre("runs/lolcats", "runs/ssd",
+                                            "runs/bypassed"));
+  const auto mean = [&](const char* group, const char* label, size_t run) {
+    const ComparisonLine* line = Find(c, group, label);
+    return line->values.size() == 3 ? line->values[run].mean : -1;
+  };
+  EXPECT_NEAR(mean("Loss, nats per token", "hybrid", 1), 3.90, 1e-9);
+  EXPECT_NEAR(mean("Loss, nats per token", "la_only", 0), 6.203, 1e-9);
+  EXPECT_NEAR(mean("Linear part", "u", 1), 0.08, 1e-9);
+  EXPECT_NEAR(mean("Linear part", "r = u / u*", 1), 0.08 / 1.205, 1e-6);
+  EXPECT_TRUE(Find(c, "Linear part", "r = u / u*")->values[1].bounded());
+  EXPECT_NEAR(mean("Untrained teacher", "teacher_swa S=4", 2), 3.983, 1e-9);
+  // Paired: the rows are the same, so the interval is narrow.
+  const ComparisonLine* paired = Find(c, "Hybrid minus", "run 1's hybrid");
+  EXPECT_FALSE(paired->values[0].measured());
+  EXPECT_NEAR(paired->values[1].mean, -0.024, 1e-9);
+  EXPECT_TRUE(paired->values[1].below_zero());
+  EXPECT_THAT(Find(c, "Linear part", "verdict")->texts,
+              testing::ElementsAre("used", "used", "bypassed"));
+  EXPECT_THAT(Find(c, "Run", "window, sinks")->texts[1], "64, 4");
+}
+
+TEST(CompareRunsTest, RefusesWhatCannotBeComparedAndNamesBoth) {
+  const auto refused = [](void (*change)(AttributionResult&)) {
+    std::vector<ComparedRun> runs = Runs();
+    change(runs[1].result);
+    return CompareRuns(runs);
+  };
+  const auto because = [](const char* why) {
+    return StatusIs(absl::StatusCode::kInvalidArgument,
+                    AllOf(HasSubstr("runs/lolcats and runs/ssd cannot be "
+                                    "compared"),
+                          HasSubstr(why)));
+  };
+  EXPECT_THAT(refused([](auto& r) { r.settings.rows_digest = "beef"; }),
+              because("held-out rows differ (heldout.h5 with digest "
+                      "0123456789abcdef, and heldout.h5 with digest beef)"));
+  EXPECT_THAT(refused([](auto& r) { r.settings.rows_digest = ""; }),
+              because("digest unknown"));
+  EXPECT_THAT(refused([](auto& r) { r.settings.rows = 31; }),
+              because("numbers of rows differ, 32 and 31"));
+  EXPECT_THAT(refused([](auto& r) { r.settings.tokens_per_row = 1024; }),
+              because("tokens per row differ, 512 and 1,024"));
+  EXPECT_THAT(refused([](auto& r) { r.settings.model = "other"; }),
+              because("models differ, SmolLM2-135M-Instruct and other"));
+  EXPECT_THAT(refused([](auto& r) { r.modes[0].loss += 0.01; }),
+              because("teachers' losses differ"));
+}
+
+TEST(CompareRunsTest, RunsOfOlderVersionsNeedTheSameFile) {
+  std::vector<ComparedRun> runs = Runs();
+  for (ComparedRun& run : runs) run.result.settings.rows_digest.clear();
+  EXPECT_OK(CompareRuns(runs).status());
+  runs[2].result.settings.data = "other.h5";
+  EXPECT_THAT(CompareRuns(runs),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("heldout.h5 and other.h5")));
+}
+
+TEST(CompareRunsTest, ModesThatOneRunLacksAreLeftEmpty) {
+  std::vector<ComparedRun> runs = Runs();
+  auto& modes = runs[0].result.modes;
+  modes.erase(std::remove_if(modes.begin(), modes.end(),
+                             [](const auto& m) { return m.mode == "la_past"; }),
+              modes.end());
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const ComparisonLine* line = Find(c, "Loss, nats per token", "la_past");
+  EXPECT_FALSE(line->values[0].measured());
+  EXPECT_TRUE(line->values[1].measured());
+  // And stands where the reports have it.
+  EXPECT_EQ((line + 1)->label, "none");
+}
+
+TEST(ComparisonTextTest, FitsTheTerminal) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
+  for (const size_t width : {80, 100, 140}) {
+    const std::string text = ComparisonText(c, width);
+    for (absl::string_view line : absl::StrSplit(text, '\n')) {
+      EXPECT_LE(TerminalColumns(line), static_cast<int>(width)) << line;
+    }
+    for (const char* part : {"runs/ssd", "bypassed", "3.900", "r = u / u*"}) {
+      EXPECT_THAT(text, HasSubstr(part));
+    }
+  }
+}
+
+TEST(ComparisonTextTest, LongAndHostileNames) {
+  std::vector<ComparedRun> runs = Runs();
+  runs[0].name = "/a/very/long/path/to/a/folder/of/runs/lolcats";
+  runs[1].name = "\x1b[2Jevil";
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const std::string text = ComparisonText(c, 80);
+  EXPECT_THAT(text, AllOf(HasSubstr("\u2026"), HasSubstr("runs/lolcats"),
+                          Not(HasSubstr("\x1b"))));
+}
+
+TEST(ComparisonHtmlTest, IsOneWholePage) {
+  std::vector<ComparedRun> runs = Runs();
+  runs[0].name = "<script>";
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const std::string html = ComparisonHtml(c);
+  ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
+  EXPECT_EQ(counts["table"], 1);
+  EXPECT_EQ(counts["script"], 0);
+  for (const char* reference : {"http:", "https:", "src=", "href=", "url("}) {
+    EXPECT_THAT(html, Not(HasSubstr(reference)));
+  }
+  EXPECT_THAT(html, AllOf(HasSubstr("&lt;script&gt;"), HasSubstr("3.900"),
+                          HasSubstr("bypassed")));
+}
+
+TEST(ComparisonJsonTest, HasALineForEachQuantity) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
+  const auto json = nlohmann::json::parse(ComparisonToJson(c));
+  EXPECT_EQ(json["runs"][1]["name"], "runs/ssd");
+  EXPECT_EQ(json["lines"].size(), c.lines.size());
+  EXPECT_EQ(json["lines"][2]["values"].size(), 3);
+  EXPECT_TRUE(json["lines"][2]["values"][0]["mean"].is_number());
+}
+
+}  // namespace
+}  // namespace caracal
