@@ -249,8 +249,8 @@ class Model:
         on. documents [B, T]: attention, sinks and positions start afresh where
         it changes. transfer: a list that gets each converted layer's {mse,
         xent, kl} of student `mode` against the teacher; the teacher's output
-        then goes on to the next layer and adapters are off. masses: a list that gets
-        each layer's {la_mass, la_output_share, teacher_out_mass} [H].
+        then goes on to the next layer and adapters are off. masses: a list that
+        gets each layer's {la_mass, la_output_share, teacher_out_mass} [H].
         """
         B, T = tokens.shape
         where = torch.arange(T).repeat(B, 1)
