@@ -67,6 +67,11 @@ HeadGrid GammaOf(const Llama& model) {
   return gamma;
 }
 
+bool HasMode(const std::vector<Pass>& passes, ComponentMode mode) {
+  return std::any_of(passes.begin(), passes.end(),
+                     [&](const Pass& pass) { return pass.mode == mode; });
+}
+
 std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
   std::vector<Pass> passes;
   std::vector<ComponentMode> modes = options.modes;
@@ -75,6 +80,8 @@ std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
   }
   for (const ComponentMode mode : modes) {
     if (mode == ComponentMode::kSinksOnly && sinks == 0) continue;
+    // Asked for twice, it is still one.
+    if (HasMode(passes, mode)) continue;
     passes.push_back({.name = std::string(NameOf(mode)),
                       .mode = mode,
                       .sinks = sinks,
@@ -97,9 +104,11 @@ Pass SubsetPass(std::string name, int subset, int64_t sinks) {
 }
 
 // Hybrid attention without the keys of one owner; "la" is swa_only.
-std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
+// Without hybrid there is nothing to compare with.
+std::vector<Pass> DropPassesOf(const MeasureOptions& options,
+                               const std::vector<Pass>& modes, int64_t sinks) {
   std::vector<Pass> passes;
-  if (!options.drops) return passes;
+  if (!options.drops || !HasMode(modes, ComponentMode::kHybrid)) return passes;
   passes.push_back(SubsetPass("swa", kLaPlayer | kSinksPlayer, sinks));
   if (sinks > 0) {
     passes.push_back(SubsetPass("sinks", kSwaPlayer | kLaPlayer, sinks));
@@ -107,8 +116,14 @@ std::vector<Pass> DropPassesOf(const MeasureOptions& options, int64_t sinks) {
   return passes;
 }
 
-std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
+// To compare the hybrid with, or because teacher_swa was asked for itself.
+std::vector<Pass> BaselinePassesOf(const MeasureOptions& options,
+                                   const std::vector<Pass>& modes) {
   std::vector<Pass> passes;
+  if (!HasMode(modes, ComponentMode::kHybrid) &&
+      !HasMode(modes, ComponentMode::kTeacherSwa)) {
+    return passes;
+  }
   const std::set<int64_t> rising(options.baseline_sinks.begin(),
                                  options.baseline_sinks.end());
   for (const int64_t sinks : rising) {
@@ -122,10 +137,9 @@ std::vector<Pass> BaselinePassesOf(const MeasureOptions& options) {
 // The student with sinks in the linear part's place, unless it has them.
 void AddSinksInstead(const std::vector<Pass>& modes, int64_t sinks,
                      std::vector<Pass>* passes) {
-  const bool used = std::any_of(
-      modes.begin(), modes.end(),
-      [](const Pass& pass) { return pass.mode == ComponentMode::kSwaOnly; });
-  if (!used || sinks >= kSinkPositions) return;
+  if (!HasMode(modes, ComponentMode::kSwaOnly) || sinks >= kSinkPositions) {
+    return;
+  }
   passes->push_back({.name = absl::StrCat("swa_only_s", kSinkPositions),
                      .mode = ComponentMode::kSwaOnly,
                      .sinks = kSinkPositions});
@@ -183,8 +197,8 @@ class Attribution {
                    .resamples = options.bootstrap_samples},
         measurement_(model, exec, data, options, rows, seq_len),
         modes_(PassesOf(options, sinks_)),
-        drops_(DropPassesOf(options, sinks_)),
-        baselines_(BaselinePassesOf(options)),
+        drops_(DropPassesOf(options, modes_, sinks_)),
+        baselines_(BaselinePassesOf(options, modes_)),
         ablations_(AblationPassesOf(options, model)) {
     AddSinksInstead(modes_, sinks_, &baselines_);
     result_.settings = SettingsOf(model);
@@ -200,11 +214,8 @@ class Attribution {
  private:
   // Shapley values split hybrid - none, so they need both.
   bool SplitsAttention() const {
-    const auto has = [&](ComponentMode mode) {
-      return std::any_of(modes_.begin(), modes_.end(),
-                         [&](const Pass& pass) { return pass.mode == mode; });
-    };
-    return has(ComponentMode::kHybrid) && has(ComponentMode::kNone);
+    return HasMode(modes_, ComponentMode::kHybrid) &&
+           HasMode(modes_, ComponentMode::kNone);
   }
   void Done(const std::string& pass) {
     if (options_.progress) options_.progress(pass, ++done_, passes_);

@@ -14,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/catalogue.h"
 #include "jobs/client/testing/tiny_model.h"
 #include "jobs/convert/run_folder.h"
@@ -266,9 +268,48 @@ TEST_F(ConversionTest, BaselineSinksAreMeasuredInRisingOrder) {
     job_.mutable_evaluation()->add_baseline_sinks(sinks);
   }
   ASSERT_OK_AND_ASSIGN(const ReportInput report, Run());
-  ASSERT_EQ(report.attribution.baselines.size(), 2u);
+  ASSERT_EQ(report.attribution.baselines.size(), 3u);
   EXPECT_EQ(report.attribution.baselines[0].mode, "teacher_swa_s0");
   EXPECT_EQ(report.attribution.baselines[1].mode, "teacher_swa_s4");
+  // With 2 sinks of its own, the student is also tried with 4.
+  EXPECT_EQ(report.attribution.baselines[2].mode, "swa_only_s4");
+}
+
+TEST_F(ConversionTest, AModeAskedForTwiceIsMeasuredOnce) {
+  for (const auto mode : {proto::HYBRID, proto::TEACHER, proto::HYBRID}) {
+    job_.mutable_evaluation()->add_modes(mode);
+  }
+  ASSERT_OK_AND_ASSIGN(const ReportInput report, Run());
+  EXPECT_EQ(report.attribution.modes.size(), 2u);
+  EXPECT_EQ(static_cast<int64_t>(report.attribution.masses.la_mass.size()),
+            report.attribution.settings.layers);
+}
+
+// No hybrid, nothing to compare with it.
+TEST_F(ConversionTest, OnlyWhatWasAskedForIsMeasured) {
+  job_.mutable_evaluation()->add_modes(proto::TEACHER);
+  std::vector<std::string> passes;
+  events_.measured = [&](const std::string& pass, int, int) {
+    passes.push_back(pass);
+  };
+  ASSERT_OK(Run());
+  EXPECT_EQ(passes, std::vector<std::string>{"teacher"});
+}
+
+TEST_F(ConversionTest, DataWithoutAScoredTargetIsRefused) {
+  const std::string masked = folder_.File("masked.h5");
+  std::vector<int32_t> tokens(4 * 49, 5);
+  std::vector<uint8_t> mask(4 * 49, 0);
+  {
+    ASSERT_OK_AND_ASSIGN(hdf5::File file, hdf5::File::Create(masked));
+    ASSERT_OK(file.Write<int32_t>(kTokensDataset, {4, 49}, tokens));
+    ASSERT_OK(file.Write<uint8_t>(kLossMaskDataset, {4, 49}, mask));
+    ASSERT_OK(file.Close());
+  }
+  job_.mutable_data()->set_path(masked);
+  EXPECT_THAT(Run(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("masked.h5"), HasSubstr("loss_mask"))));
 }
 
 }  // namespace

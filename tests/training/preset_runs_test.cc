@@ -10,15 +10,19 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "core/base/status.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "core/io/dataset/packed_dataset.h"
+#include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/catalogue.h"
-#include "jobs/client/testing/tiny_model.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/convert/gamma_sweep.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/spec/expand.h"
 #include "jobs/spec/validate.h"
+#include "tests/model/golden.h"
+#include "tests/model/golden_model.h"
 
 namespace caracal {
 namespace {
@@ -55,9 +59,8 @@ const PresetCase kCases[] = {
 class PresetRunsTest : public ::testing::TestWithParam<PresetCase> {
  protected:
   void SetUp() override {
-    ASSERT_OK(WriteTinyModel(folder_.File("model")));
-    ASSERT_OK(WriteTinyData(folder_.File("train.h5"), 14, 48));
-    ASSERT_OK(WriteTinyData(folder_.File("heldout.h5"), 4, 48));
+    ASSERT_OK(WriteRows("train.h5", 0, 30));
+    ASSERT_OK(WriteRows("heldout.h5", 30, 4));
     using google::protobuf::TextFormat;
     proto::Job own;
     ASSERT_TRUE(TextFormat::ParseFromString(
@@ -74,13 +77,38 @@ class PresetRunsTest : public ::testing::TestWithParam<PresetCase> {
       job_.mutable_budget()->set_finetune_steps(6);
     }
     job_.MergeFrom(own);
-    job_.mutable_model()->set_path(folder_.File("model"));
+    job_.mutable_model()->set_path(golden::ModelFolder("tiny_gqa"));
     job_.mutable_data()->set_path(folder_.File("train.h5"));
     job_.mutable_data()->set_validation(folder_.File("heldout.h5"));
     job_ = ExpandJob(job_);
     std::vector<Problem> problems;
     ValidateJob(job_, &problems);
     ASSERT_TRUE(problems.empty()) << problems[0].ToString();
+  }
+
+  // `count` golden rows from `first` on, with their documents.
+  absl::Status WriteRows(const std::string& name, int64_t first,
+                         int64_t count) {
+    ASSIGN_OR_RETURN(const golden::GoldenTensors rows,
+                     golden::ReadGoldenTensors(golden::ModelFolder("tiny_gqa") +
+                                               "/rows.safetensors"));
+    const int64_t length = rows.at("tokens").shape[1];
+    const uint64_t shape[] = {static_cast<uint64_t>(count),
+                              static_cast<uint64_t>(length)};
+    const std::vector<int32_t> document =
+        golden::GoldenRows(rows, "document", first, count, length);
+    // They grow over the whole file.
+    std::vector<int64_t> documents;
+    for (size_t i = 0; i < document.size(); ++i) {
+      documents.push_back(document[i] +
+                          1000 * static_cast<int64_t>(i / length));
+    }
+    ASSIGN_OR_RETURN(hdf5::File file, hdf5::File::Create(folder_.File(name)));
+    RETURN_IF_ERROR(file.Write<int32_t>(
+        kTokensDataset, shape,
+        golden::GoldenRows(rows, "tokens", first, count, length)));
+    RETURN_IF_ERROR(file.Write<int64_t>(kDocumentDataset, shape, documents));
+    return file.Close();
   }
 
   absl::Status Run(const std::string& path, bool resume) {
@@ -148,6 +176,15 @@ INSTANTIATE_TEST_SUITE_P(Presets, PresetRunsTest, testing::ValuesIn(kCases),
                            return std::string(info.param.name);
                          });
 
+// The losses fall, so that bits that agree say something.
+TEST_P(PresetRunsTest, Learns) {
+  ASSERT_OK(Run(folder_.File("run"), /*resume=*/false));
+  const std::vector<Json> lines = Metrics(folder_.File("run"));
+  EXPECT_GT(lines.front()["loss"].get<double>(), 1e-4);
+  EXPECT_GT(lines.front()["grad_norm"].get<double>(), 1e-4);
+  EXPECT_NE(lines.front()["loss"], lines.back()["loss"]);
+}
+
 class PresetTraceTest : public PresetRunsTest {};
 
 // What each remedy leaves in the metrics.
@@ -189,6 +226,47 @@ TEST_P(PresetTraceTest, IsWritten) {
     EXPECT_EQ(sweep.chosen, best->gamma);
   }
 }
+
+class BestCheckpointTest : public PresetRunsTest {};
+
+// The best state of a stage may be its last.
+TEST_P(BestCheckpointTest, MayBeTheLast) {
+  job_.mutable_validation()->set_every_steps(1);
+  job_.mutable_checkpoint()->set_every_steps(0);
+  const std::string path = folder_.File("run");
+  ASSERT_OK(Run(path, /*resume=*/false));
+  // Of the last stage.
+  const std::vector<Json> lines = Metrics(path);
+  int64_t at = -1;
+  for (const Json& line : lines) {
+    if (line["stage_index"] != lines.back()["stage_index"]) continue;
+    if (at < 0 || line["validation_loss"] < lines[at]["validation_loss"]) {
+      at = &line - lines.data();
+    }
+  }
+  ASSERT_EQ(at + 1, static_cast<int64_t>(lines.size())) << "choose other steps";
+  ASSERT_OK_AND_ASSIGN(const std::optional<BestCheckpoint> best,
+                       ReadBestCheckpoint(FileSystem::Posix(), path));
+  ASSERT_TRUE(best.has_value());
+  EXPECT_EQ(best->step, lines.size());
+  EXPECT_EQ(best->score, lines.back()["validation_loss"].get<double>());
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, BestCheckpointTest,
+                         testing::Values(kCases[0]));
+
+class WideWindowTest : public PresetRunsTest {};
+
+// A window as wide as a job may ask for, in the report's continuation too.
+TEST_P(WideWindowTest, TakesNoMemory) {
+  job_.mutable_attention()->set_window(1 << 20);
+  job_.mutable_attention()->set_sinks(1 << 16);
+  job_.mutable_evaluation()->set_prompt("The quick brown fox");
+  job_.mutable_evaluation()->set_max_new_tokens(3);
+  EXPECT_OK(Run(folder_.File("run"), /*resume=*/false));
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, WideWindowTest, testing::Values(kCases[0]));
 
 INSTANTIATE_TEST_SUITE_P(Presets, PresetTraceTest, testing::ValuesIn(kCases),
                          [](const auto& info) {
