@@ -14,6 +14,8 @@
 #include "eval/attribution/result_intervals.h"
 #include "eval/report/chart_gamma.h"
 #include "eval/report/chart_heat_map.h"
+#include "eval/report/chart_key_classes.h"
+#include "eval/report/chart_layers.h"
 #include "eval/report/chart_loss_curve.h"
 #include "eval/report/chart_modes.h"
 #include "eval/report/chart_position.h"
@@ -188,6 +190,21 @@ std::string AboutMasses(const AttentionMasses& masses) {
                       "the losses above show that it does.")))));
 }
 
+// Mean, smallest and largest of each layer's heads.
+std::vector<Interval> RangesOf(const HeadGrid& grid) {
+  std::vector<Interval> ranges;
+  for (const std::vector<double>& layer : grid) {
+    Interval range;
+    range.mean = GridMean({layer});
+    for (const double value : layer) {
+      range.low = std::fmin(range.low, value);
+      range.high = std::fmax(range.high, value);
+    }
+    ranges.push_back(range);
+  }
+  return ranges;
+}
+
 std::string MassSection(const AttributionResult& result) {
   const AttentionMasses& masses = result.masses;
   if (masses.empty() || masses.la_mass[0].empty()) return "";
@@ -207,6 +224,18 @@ std::string MassSection(const AttributionResult& result) {
       Figure("By position",
              "The farther into a row, the more past lies outside the window.",
              PositionChart(result.by_position));
+  const std::string classes = Figure(
+      "By class of key",
+      result.settings.sinks > 0
+          ? "The sinks that left the window stand apart; the linear part has "
+            "the other past."
+          : "Sink positions: the first 4 tokens, once they left the window. "
+            "The linear part has them, and the other past.",
+      KeyClassChart(TeacherClasses(result), StudentClasses(result)));
+  const std::string gamma = Figure(
+      "\u03b3 by layer",
+      "The softmax part's weight: mean over heads, smallest and largest.",
+      LayerChart("\u03b3", RangesOf(result.gamma), 0, 0));
   const std::string tables = Element(
       "details", "",
       absl::StrCat(
@@ -219,8 +248,37 @@ std::string MassSection(const AttributionResult& result) {
   return Section(
       "Where the linear part carries attention",
       absl::StrCat(Element("div", "charts three aligned", maps),
-                   Element("div", "charts two", position + AboutMasses(masses)),
+                   Element("div", "charts two aligned", position + classes),
+                   Element("div", "charts two", gamma + AboutMasses(masses)),
                    tables));
+}
+
+// What the linear part of each layer, or of each head, is worth.
+std::string AblationSection(const AttributionResult& result) {
+  std::vector<Interval> layers(result.settings.layers);
+  HeadGrid heads(result.settings.layers,
+                 std::vector<double>(result.settings.heads, NAN));
+  bool by_head = false;
+  for (const LinearAblation& a : result.ablation) {
+    if (a.layer < 0 || a.layer >= result.settings.layers) continue;
+    if (a.head < 0) {
+      layers[a.layer] = a.cost;
+    } else if (a.head < result.settings.heads) {
+      heads[a.layer][a.head] = a.cost.mean;
+      by_head = true;
+    }
+  }
+  std::string charts = Figure(
+      "By layer", "Loss without this layer's linear part, minus hybrid's.",
+      LayerChart("nats per token", layers, 0, 0));
+  if (by_head) {
+    charts += Figure(
+        "By head", "The same of one head at a time. Blue: it helps.",
+        HeatMapChart({"cost of removing", &heads, HeatMapLimit(heads), true}));
+  }
+  if (charts.empty()) return "";
+  return Section("Linear parts removed one at a time",
+                 Element("div", "charts two", charts));
 }
 
 std::string AboutStage(const std::vector<StepMetrics>& steps) {
@@ -357,8 +415,8 @@ std::string HtmlReport(const ReportInput& input) {
                            ": attribution report")),
       Element("style", "", HtmlReportStyle()), "</head>\n<body>\n<main>\n",
       Header(input, verdict), Tiles(result), ModeSection(result),
-      MassSection(result), TrainingSection(input), GammaSection(input),
-      TextSection(input.run), RunSection(input),
+      MassSection(result), AblationSection(result), TrainingSection(input),
+      GammaSection(input), TextSection(input.run), RunSection(input),
       Element("footer", "", "Made by Caracal."), "</main>\n</body>\n</html>\n");
 }
 

@@ -21,7 +21,7 @@ TEST(HtmlReportTest, IsWellFormedAndHasEveryPart) {
   EXPECT_EQ(counts["html"], 1);
   EXPECT_EQ(counts["h1"], 1);
   EXPECT_EQ(counts["h2"], 5);
-  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 2);
+  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 1 + 2);
   EXPECT_EQ(counts["table"], 2 + 4);
   EXPECT_EQ(counts["caption"], counts["table"]);
   EXPECT_EQ(counts["mark"], 2);
@@ -30,10 +30,11 @@ TEST(HtmlReportTest, IsWellFormedAndHasEveryPart) {
 TEST(HtmlReportTest, SteeredRunsShowWhatSteeredThem) {
   const std::string html = HtmlReport(SampleSteeredReport());
   ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
-  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 2 + 6 + 1);
+  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 1 + 1 + 2 + 2 + 6 + 1);
   for (const char* text :
-       {"Window dropout", "Closed loop: what it measures", "Early stop",
-        "Choosing \u03b3", "Of 11 values tried", "W(t)"}) {
+       {"Window dropout", "By class of key", "\u03b3 by layer",
+        "Linear parts removed one at a time", "Closed loop: what it measures",
+        "Early stop", "Choosing \u03b3", "Of 11 values tried", "W(t)"}) {
     EXPECT_THAT(html, HasSubstr(text));
   }
 }

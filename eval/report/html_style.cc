@@ -99,6 +99,9 @@ font:12.5px var(--sans);font-variant-numeric:tabular-nums}
 .bar.student,.dot.student{fill:var(--student)}
 .bar.component,.dot.component{fill:var(--component)}
 .bar.baseline,.dot.baseline{fill:var(--baseline)}
+.bar.window{fill:var(--rule)}
+.chart .on-window,.chart .on-baseline{fill:var(--ink)}
+.chart .on-student,.chart .on-baseline{fill:var(--page)}
 .dot{stroke:var(--page);stroke-width:1.5}
 .hollow{fill:none;stroke:var(--rule)}
 .legend{display:flex;flex-wrap:wrap;gap:6px 22px;list-style:none;

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/utf8.h"
 #include "eval/report/chart_gamma.h"
+#include "eval/report/chart_key_classes.h"
 #include "eval/report/component_rows.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
@@ -164,6 +166,71 @@ double LargestLayer(const HeadGrid& grid) {
   return largest;
 }
 
+void WriteKeyClasses(Writer& out, const AttributionResult& result) {
+  const KeyClasses teacher = TeacherClasses(result);
+  const KeyClasses student = StudentClasses(result);
+  if (!std::isfinite(teacher.sinks) || !std::isfinite(student.sinks)) return;
+  const auto cells = [](const std::string& window, const std::string& sinks,
+                        const std::string& past) {
+    return absl::StrCat(Right(window, 6), Right(sinks, 17), Right(past, 13));
+  };
+  out.Line(out.Style(
+      kDim, absl::StrCat("  ", Left("attention by class of key", 28),
+                         cells("window", "sink positions", "other past"))));
+  for (const auto& [name, classes] :
+       {std::pair("student", student), std::pair("teacher", teacher)}) {
+    out.Line(absl::StrCat("  ", Left(name, 28),
+                          cells(Percent(classes.window), Percent(classes.sinks),
+                                Percent(classes.past))));
+  }
+  out.Line();
+}
+
+void WriteGamma(Writer& out, const AttributionResult& result) {
+  const double mean = GridMean(result.gamma);
+  if (!std::isfinite(mean)) return;
+  double low = HUGE_VAL, high = -HUGE_VAL;
+  for (const auto& layer : result.gamma) {
+    for (const double gamma : layer) {
+      low = std::fmin(low, gamma);
+      high = std::fmax(high, gamma);
+    }
+  }
+  out.Line(absl::StrCat("  ", Left("gamma, of the softmax part", 28),
+                        Right(Fixed(mean, 2), 6), "   ",
+                        Spark(result.gamma, LargestLayer(result.gamma)), "  ",
+                        Fixed(low, 2), " to ", Fixed(high, 2)));
+}
+
+// Those that cost most.
+void WriteAblation(Writer& out, const AttributionResult& result) {
+  std::vector<const LinearAblation*> largest;
+  for (const LinearAblation& a : result.ablation) largest.push_back(&a);
+  std::stable_sort(largest.begin(), largest.end(),
+                   [](const LinearAblation* a, const LinearAblation* b) {
+                     return std::abs(a->cost.mean) > std::abs(b->cost.mean);
+                   });
+  constexpr size_t kShown = 8;
+  if (largest.empty()) return;
+  out.Line(out.Style(
+      kDim,
+      absl::StrCat("  linear part removed from one ",
+                   largest[0]->head < 0 ? "layer" : "head",
+                   largest.size() > kShown ? ", the largest effects" : "")));
+  for (size_t i = 0; i < std::min(kShown, largest.size()); ++i) {
+    const Interval& cost = largest[i]->cost;
+    const int decimals = std::max(4, DecimalsFor(cost));
+    std::string name = absl::StrCat("layer ", largest[i]->layer);
+    if (largest[i]->head >= 0) {
+      absl::StrAppend(&name, " head ", largest[i]->head);
+    }
+    out.Line(absl::StrCat("  ", Left(name, kLabel),
+                          Right(Signed(cost.mean, decimals), kNumber), "  ",
+                          out.Style(kDim, SignedRange(cost, decimals))));
+  }
+  out.Line();
+}
+
 void WriteMasses(Writer& out, const AttributionResult& result) {
   const AttentionMasses& masses = result.masses;
   const double la = GridMean(masses.la_mass);
@@ -189,7 +256,9 @@ void WriteMasses(Writer& out, const AttributionResult& result) {
     out.Line(absl::StrCat("  ", Left("reach, of scored tokens", 28),
                           Right(Percent(result.reach), 6)));
   }
+  WriteGamma(out, result);
   if (std::isfinite(la) || std::isfinite(result.reach)) out.Line();
+  WriteKeyClasses(out, result);
 }
 
 void WriteVerdict(Writer& out, const Verdict& verdict) {
@@ -260,6 +329,7 @@ std::string TerminalReport(const ReportInput& input,
   out.Line();
   WriteTable(out, result);
   WriteMasses(out, result);
+  WriteAblation(out, result);
   WriteVerdict(out, JudgeAttribution(result));
   const std::string gamma =
       GammaSentence(input.gamma_sweep, input.chosen_gamma);

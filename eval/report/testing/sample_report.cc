@@ -49,6 +49,10 @@ AttentionMasses SampleMasses(std::mt19937_64& generator) {
       la.push_back(used);
       share.push_back(0.7 * used);
     }
+    masses.sink_mass.push_back(la);
+    for (double& mass : masses.sink_mass.back()) mass *= 0.4;
+    masses.teacher_sink_mass.push_back(teacher);
+    for (double& mass : masses.teacher_sink_mass.back()) mass *= 0.7;
     masses.la_mass.push_back(la);
     masses.la_output_share.push_back(share);
     masses.teacher_out_mass.push_back(teacher);
@@ -175,6 +179,20 @@ ReportInput SampleReport(const SampleLosses& losses) {
 ReportInput SampleSteeredReport() {
   ReportInput input = SampleReport();
   std::mt19937_64 generator(13);
+  AttributionResult& result = input.attribution;
+  for (int layer = 0; layer < 30; ++layer) {
+    result.gamma.emplace_back();
+    for (int head = 0; head < 9; ++head) {
+      const double odds = -2.2 + 0.05 * layer + 0.5 * Normal(generator);
+      result.gamma.back().push_back(1 / (1 + std::exp(-odds)));
+      result.ablation.push_back(
+          {layer, head, {0.0004 * Normal(generator), -0.001, 0.001}});
+    }
+    const double cost =
+        0.002 * std::exp(-layer / 9.0) + 0.0003 * Normal(generator);
+    result.ablation.push_back(
+        {layer, -1, {cost, cost - 0.0006, cost + 0.0006}});
+  }
   double p = 0.5;
   for (StepMetrics& m : input.metrics) {
     if (m.stage != "finetune") continue;
