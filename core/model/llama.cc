@@ -73,7 +73,7 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
 
 void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
                          const ModePlan& plan, ConstTensorView row_weight,
-                         TensorView nll) const {
+                         TensorView nll, const LogitKl* logit_kl) const {
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   Variable* x = Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
@@ -88,7 +88,8 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
          {.targets = batch.targets,
           .row_weight = row_weight,
           .nll = nll,
-          .argmax = TensorView()},
+          .argmax = TensorView(),
+          .logit_kl = logit_kl},
          x);
   exec.tape->Backward(exec);
 }

@@ -12,6 +12,7 @@
 #include "core/model/mode_plan.h"
 #include "core/model/ops/attention.h"
 #include "core/model/ops/layer.h"
+#include "core/model/ops/lm_loss.h"
 #include "core/model/token_batch.h"
 #include "core/tape/tape.h"
 
@@ -54,11 +55,12 @@ class Llama {
                     TransferSums* sums) const;
 
   // One micro-batch of fine-tuning: gradients of sum_r row_weight[r] nll[r]
-  // are added to those of the trained parameters. exec.tape must be set;
-  // `plan` must outlive the call. nll [rows] out.
+  // are added to those of the trained parameters; with `logit_kl` also those
+  // of its divergence from the teacher. exec.tape must be set; `plan` must
+  // outlive the call. nll [rows] out.
   void FinetuneStep(Execution& exec, const TokenBatch& batch,
                     const ModePlan& plan, ConstTensorView row_weight,
-                    TensorView nll) const;
+                    TensorView nll, const LogitKl* logit_kl = nullptr) const;
 
  private:
   const std::vector<bool>* SoftmaxLayers() const;

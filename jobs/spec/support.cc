@@ -30,7 +30,6 @@ constexpr Unsupported kUnsupported[] = {
     {"Parallel.tensor", "1", "tensor parallelism"},
     {"Parallel.layer", "1", "layer parallelism"},
     {"Attention.compat", "compat_none", "compatibility with LoLCATs' code"},
-    {"FinetuneLoss.logit_kl", "0", "the logit_kl fine-tuning loss"},
 };
 
 struct Hit {

@@ -48,6 +48,8 @@ absl::Status MetricsWriter::Write(const StepRecord& m) {
   put("mse", m.parts.mse);
   put("xent", m.parts.xent);
   put("kl", m.parts.kl);
+  put("lm", m.parts.lm);
+  put("logit_kl", m.parts.logit_kl);
   put("drop_probability", m.curriculum.drop_probability);
   put("dropped_share", m.curriculum.dropped_share);
   put("window", m.curriculum.window);

@@ -17,6 +17,7 @@ inline constexpr double kNotMeasured = std::numeric_limits<double>::quiet_NaN();
 // Losses of a stage, not scaled by their weights.
 struct LossParts {
   double mse = kNotMeasured, xent = kNotMeasured, kl = kNotMeasured;
+  double lm = kNotMeasured, logit_kl = kNotMeasured;
 };
 
 // What a curriculum set for a step.

@@ -124,7 +124,7 @@ class FinetuneRunner final : public StageRunner {
 
   absl::Status Validate(BatchBuffer& batch, double* sum,
                         double* weight) override {
-    *sum += Run(batch, nullptr, nullptr);
+    *sum += Run(batch, nullptr).nll;
     *weight += static_cast<double>(batch.unmasked());
     return exec().status;
   }
@@ -137,23 +137,41 @@ class FinetuneRunner final : public StageRunner {
     kernels::HybridAttentionConfig scheduled = own;
     if (in.window > 0) scheduled.window = in.window;
     adapters.set_attention(scheduled);
-    int64_t dropped = 0;
-    result->loss = Run(batch, &in, &dropped) /
-                   static_cast<double>(std::max<int64_t>(batch.unmasked(), 1));
+    const Sums sums = Run(batch, &in);
     adapters.set_attention(own);
+    const double targets =
+        static_cast<double>(std::max<int64_t>(batch.unmasked(), 1));
+    if (stage_.loss().logit_kl() > 0) {
+      result->parts.lm = sums.nll / targets;
+      result->parts.logit_kl = sums.kl / targets;
+    }
+    result->loss = StageLoss({{stage_.loss().lm(), sums.nll / targets},
+                              {stage_.loss().logit_kl(), sums.kl / targets}});
     result->dropped_share =
-        static_cast<double>(dropped) /
+        static_cast<double>(sums.dropped) /
         static_cast<double>(batch.count() * model().layers() * model().heads());
   }
 
  private:
-  // Sum of nats over unmasked targets; with gradients when `in` says for which
-  // step.
-  double Run(BatchBuffer& batch, const StepInputs* in, int64_t* dropped) {
-    const float weight = static_cast<float>(
-        stage_.loss().lm() /
-        static_cast<double>(std::max<int64_t>(batch.unmasked(), 1)));
-    double total = 0;
+  // Over unmasked targets, nats; and (sample, layer, head) units dropped.
+  struct Sums {
+    double nll = 0, kl = 0;
+    int64_t dropped = 0;
+  };
+
+  // fp32 [rows]: `weight` over the step's targets where the mask is set.
+  TensorView RowWeights(const uint8_t* mask, int64_t rows, double weight,
+                        int64_t targets) {
+    const TensorView out = exec().arena->AllocateF32({rows});
+    const float each = static_cast<float>(
+        weight / static_cast<double>(std::max<int64_t>(targets, 1)));
+    for (int64_t r = 0; r < rows; ++r) out.f32()[r] = mask[r] ? each : 0.0f;
+    return out;
+  }
+
+  // With gradients when `in` says for which step.
+  Sums Run(BatchBuffer& batch, const StepInputs* in) {
+    Sums sums;
     for (int64_t begin = 0; begin < batch.count(); begin += micro_batch()) {
       const int64_t n = std::min(micro_batch(), batch.count() - begin);
       const int64_t rows = n * batch.seq_len();
@@ -163,33 +181,51 @@ class FinetuneRunner final : public StageRunner {
       arena.Reset();
       model().Plan(tokens, mode_, &plan_);
       const TensorView nll = arena.AllocateF32({rows});
-      if (in != nullptr) {
-        if (in->drop_probability > 0) {
-          *dropped += ApplyDrops(drops_, in->drop_probability, in->global_step,
-                                 begin, tokens, &plan_);
-        }
-        const TensorView row_weight = arena.AllocateF32({rows});
-        for (int64_t r = 0; r < rows; ++r) {
-          row_weight.f32()[r] = mask[r] ? weight : 0.0f;
-        }
-        Tape tape(&arena);
-        exec().tape = &tape;
-        model().FinetuneStep(exec(), tokens, plan_, row_weight, nll);
-        exec().tape = nullptr;
-      } else {
+      if (in == nullptr) {
         model().Evaluate(exec(), tokens, plan_, nll, TensorView(), nullptr);
+      } else {
+        if (in->drop_probability > 0) {
+          sums.dropped += ApplyDrops(drops_, in->drop_probability,
+                                     in->global_step, begin, tokens, &plan_);
+        }
+        Train(batch, tokens, mask, nll, &sums);
       }
       for (int64_t r = 0; r < rows; ++r) {
-        if (mask[r]) total += nll.f32()[r];
+        if (mask[r]) sums.nll += nll.f32()[r];
       }
     }
-    return total;
+    return sums;
+  }
+
+  void Train(const BatchBuffer& batch, const TokenBatch& tokens,
+             const uint8_t* mask, TensorView nll, Sums* sums) {
+    const int64_t rows = nll.shape[0], targets = batch.unmasked();
+    const proto::FinetuneLoss& loss = stage_.loss();
+    LogitKl kl;
+    if (loss.logit_kl() > 0) {
+      if (loss.logit_kl_direction() == proto::FinetuneLoss::REVERSE) {
+        kl.direction = kernels::KlDirection::kReverse;
+      }
+      model().Plan(tokens, ComponentMode::kTeacher, &teacher_plan_);
+      kl.teacher_x = model().Hidden(exec(), tokens, teacher_plan_, nullptr);
+      kl.row_weight = RowWeights(mask, rows, loss.logit_kl(), targets);
+      kl.kl = exec().arena->AllocateF32({rows});
+    }
+    const TensorView row_weight = RowWeights(mask, rows, loss.lm(), targets);
+    Tape tape(exec().arena);
+    exec().tape = &tape;
+    model().FinetuneStep(exec(), tokens, plan_, row_weight, nll,
+                         kl.kl.defined() ? &kl : nullptr);
+    exec().tape = nullptr;
+    for (int64_t r = 0; kl.kl.defined() && r < rows; ++r) {
+      if (mask[r]) sums->kl += kl.kl.f32()[r];
+    }
   }
 
   proto::FinetuneStage stage_;
   ComponentMode mode_;
   DropRule drops_;
-  ModePlan plan_;
+  ModePlan plan_, teacher_plan_;
 };
 
 AdamWSettings OptimizerSettings(const proto::Optimizer& o) {

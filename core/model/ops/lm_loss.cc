@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
@@ -41,12 +42,90 @@ int64_t ActiveRows(const LmLossRequest& request, int64_t rows,
                    int32_t* active) {
   int64_t count = 0;
   for (int64_t r = 0; r < rows; ++r) {
-    if (request.row_weight.defined() && request.row_weight.f32()[r] == 0) {
+    if (request.row_weight.defined() && request.row_weight.f32()[r] == 0 &&
+        (request.logit_kl == nullptr ||
+         request.logit_kl->row_weight.f32()[r] == 0)) {
       continue;
     }
     active[count++] = static_cast<int32_t>(r);
   }
   return count;
+}
+
+TensorView FirstRows(TensorView view, int64_t n) {
+  view.shape[0] = n;
+  return view;
+}
+
+// The teacher's side of a chunk of rows.
+class TeacherChunk {
+ public:
+  TeacherChunk(Execution& exec, const LlamaWeights& weights,
+               const LogitKl& request, int64_t chunk)
+      : exec_(exec), weights_(weights), request_(request) {
+    const int64_t width = request.teacher_x.shape[1];
+    gathered_ = exec.arena->AllocateF32({chunk, width});
+    normed_ = exec.arena->AllocateF32({chunk, width});
+    logits_ = exec.arena->AllocateF32({chunk, weights.lm_head.out_features()});
+    for (TensorView* v : {&all_.row_max, &all_.sum_exp, &all_.target_logit,
+                          &lse_, &kl_, &weight_}) {
+      *v = exec.arena->AllocateF32({chunk});
+    }
+  }
+
+  // Divergences of the rows, and their gradient by the student's logits [n, V].
+  TensorView Gradient(const int32_t* active, int64_t n, TensorView logits,
+                      ConstTensorView targets, ConstTensorView lse) {
+    const int64_t width = request_.teacher_x.shape[1];
+    const TensorView xs = FirstRows(gathered_, n), ys = FirstRows(normed_, n);
+    const TensorView ls = FirstRows(logits_, n), ts = FirstRows(lse_, n);
+    const TensorView kl = FirstRows(kl_, n), weight = FirstRows(weight_, n);
+    const RowStatistics s = {FirstRows(all_.row_max, n),
+                             FirstRows(all_.sum_exp, n),
+                             FirstRows(all_.target_logit, n)};
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(xs.f32() + i * width,
+                  request_.teacher_x.f32() + active[i] * width,
+                  width * sizeof(float));
+      weight.f32()[i] = request_.row_weight.f32()[active[i]];
+    }
+    kernels::RmsNormForward(exec_.ctx, xs, weights_.final_norm,
+                            weights_.config.rms_norm_eps, ys, TensorView());
+    weights_.lm_head.MultiplyTransposed(exec_, ys, 0.0f, ls);
+    kernels::CrossEntropyStatistics(exec_.ctx, ls, targets,
+                                    weights_.vocabulary.begin, s.row_max,
+                                    s.sum_exp, s.target_logit, TensorView());
+    CombineShards(exec_, s);
+    for (int64_t i = 0; i < n; ++i) {
+      ts.f32()[i] = s.row_max.f32()[i] + std::log(s.sum_exp.f32()[i]);
+    }
+    kernels::KlDivergence(exec_.ctx, request_.direction, logits, ls, lse, ts,
+                          kl);
+    exec_.Fail(exec_.collective->AllReduceSum(kl));
+    for (int64_t i = 0; i < n; ++i) {
+      request_.kl.f32()[active[i]] = kl.f32()[i];
+    }
+    kernels::KlGradient(exec_.ctx, request_.direction, logits, ls, lse, ts, kl,
+                        weight);
+    return ls;
+  }
+
+ private:
+  Execution& exec_;
+  const LlamaWeights& weights_;
+  const LogitKl& request_;
+  TensorView gathered_, normed_, logits_, lse_, kl_, weight_;
+  RowStatistics all_;
+};
+
+// to [rows, V] += from.
+void AddRows(Execution& exec, TensorView from, TensorView to) {
+  const int64_t columns = to.shape[1];
+  exec.ctx.pool->ParallelFor(to.shape[0], [&](int64_t r, int) {
+    const float* in = from.f32() + r * columns;
+    float* out = to.f32() + r * columns;
+    for (int64_t j = 0; j < columns; ++j) out[j] += in[j];
+  });
 }
 
 }  // namespace
@@ -104,10 +183,13 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
                              exec.arena->AllocateF32({chunk}),
                              exec.arena->AllocateF32({chunk})};
 
-  const auto first = [](TensorView view, int64_t n) {
-    view.shape[0] = n;
-    return view;
-  };
+  std::optional<TeacherChunk> teacher;
+  if (request.logit_kl != nullptr) {
+    CARACAL_CHECK(gradient) << "distillation is for training";
+    std::memset(request.logit_kl->kl.data, 0, rows * sizeof(float));
+    teacher.emplace(exec, weights, *request.logit_kl, chunk);
+  }
+  const auto first = FirstRows;
   for (int64_t begin = 0; begin < count; begin += chunk) {
     const int64_t n = std::min(chunk, count - begin);
     for (int64_t i = 0; i < n; ++i) {
@@ -138,8 +220,13 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
       }
     }
     if (!gradient) continue;
+    TensorView distilled;
+    if (teacher.has_value()) {
+      distilled = teacher->Gradient(active + begin, n, ls, ts, first(lse, n));
+    }
     kernels::CrossEntropyGradient(exec.ctx, ls, ts, weights.vocabulary.begin,
                                   first(lse, n), first(weight, n));
+    if (teacher.has_value()) AddRows(exec, distilled, ls);
     const TensorView dn = first(dnormed, n), dx = first(dgathered, n);
     kernels::MatMul(exec.ctx, kernels::Transpose::kNo, kernels::Transpose::kNo,
                     1.0f, ls, weights.lm_head.dense(), 0.0f, dn);

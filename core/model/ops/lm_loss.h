@@ -5,17 +5,28 @@
 
 #include "core/model/llama_weights.h"
 #include "core/tape/tape.h"
+#include "kernels/cross_entropy/kl_divergence.h"
 
 namespace caracal {
+
+// Distillation beside the next-token loss.
+struct LogitKl {
+  kernels::KlDirection direction = kernels::KlDirection::kForward;
+  ConstTensorView teacher_x;  // [rows, C]: the teacher's residual stream
+  // fp32 [rows]: the gradient is also that of sum_r row_weight[r] * kl[r].
+  ConstTensorView row_weight;
+  TensorView kl;  // out: fp32 [rows], nats
+};
 
 struct LmLossRequest {
   ConstTensorView targets;  // int32 [rows], global token ids
   // fp32 [rows]: the gradient is that of sum_r row_weight[r] * nll[r]; rows of
-  // weight 0 are not computed, and get nll 0. Undefined: every row, and no
-  // gradient.
+  // weight 0 (in logit_kl too) are not computed, and get nll 0. Undefined:
+  // every row, and no gradient.
   ConstTensorView row_weight;
   TensorView nll;     // out: fp32 [rows], -log p(target)
   TensorView argmax;  // out: int32 [rows], the likeliest token; or undefined
+  const LogitKl* logit_kl = nullptr;  // with row_weight only
 };
 
 // x [rows, C]: the residual stream after the last layer. With row weights,
