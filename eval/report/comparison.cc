@@ -12,6 +12,7 @@
 #include "eval/report/la_status.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
+#include "eval/report/settings_text.h"
 #include "nlohmann/json.hpp"
 
 namespace caracal {
@@ -134,6 +135,8 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
     RETURN_IF_ERROR(CheckComparable(runs[0], run));
   }
   Comparison comparison;
+  const AttributionSettings& shared = runs[0].result.settings;
+  comparison.about = absl::StrCat(shared.model, ", ", DescribeRows(shared));
   for (const ComparedRun& run : runs) {
     const LaJudgement judgement = JudgeLinearPart(run.result);
     comparison.names.push_back(run.name);
@@ -183,6 +186,7 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
 
 std::string ComparisonToJson(const Comparison& comparison) {
   Json json;
+  json["about"] = comparison.about;
   json["runs"] = Json::array();
   for (size_t i = 0; i < comparison.names.size(); ++i) {
     json["runs"].push_back(

@@ -30,6 +30,7 @@ struct ComparisonLine {
 };
 
 struct Comparison {
+  std::string about;  // the model and the rows, which all runs share
   std::vector<std::string> names;     // (runs)
   std::vector<std::string> verdicts;  // (runs), the word and its rule
   std::vector<ComparisonLine> lines;
@@ -41,8 +42,8 @@ struct Comparison {
 // what its teacher loses.
 absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs);
 
-// {"runs": [...], "lines": [{group, label, values: [{mean, low, high} or a
-// text]}]}, ends with a new line.
+// {"about", "runs": [{name, verdict}], "lines": [{group, label, values: [{mean,
+// low, high} or a text]}]}, ends with a new line.
 std::string ComparisonToJson(const Comparison& comparison);
 
 // A table for a terminal of `width` columns, runs beside one another as far as

@@ -45,6 +45,8 @@ const ComparisonLine* Find(const Comparison& comparison,
 
 TEST(CompareRunsTest, HasEveryQuantityOfEveryRun) {
   ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
+  EXPECT_EQ(c.about,
+            "SmolLM2-135M-Instruct, 32 rows of 512 tokens, heldout.h5");
   EXPECT_THAT(c.names, testing::ElementsAre("runs/lolcats", "runs/ssd",
                                             "runs/bypassed"));
   const auto mean = [&](const char* group, const char* label, size_t run) {

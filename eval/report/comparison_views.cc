@@ -164,6 +164,11 @@ std::string ComparisonText(const Comparison& comparison, size_t width) {
   const size_t fit =
       std::max<size_t>(1, width > kLabel ? (width - kLabel) / kCell : 1);
   std::string out;
+  for (const std::string& line :
+       WrapText(Printable(comparison.about), std::max<size_t>(width, 20))) {
+    absl::StrAppend(&out, line, "\n");
+  }
+  out += "\n";
   for (size_t first = 0; first < runs; first += fit) {
     WriteColumns(comparison, first, std::min(first + fit, runs), &out);
     out += "\n";
@@ -196,7 +201,8 @@ std::string ComparisonHtml(const Comparison& comparison) {
       Element("style", "", HtmlReportStyle()), "</head>\n<body>\n<main>\n",
       Element("header", "",
               absl::StrCat(Element("p", "eyebrow", "Attribution report"),
-                           Element("h1", "", "Runs compared"))),
+                           Element("h1", "", "Runs compared"),
+                           Element("p", "sub", EscapeHtml(comparison.about)))),
       Section("Is the linear part used?", Element("dl", "facts", verdicts)),
       Section("Losses and use",
               absl::StrCat(RunTable(comparison),

@@ -271,14 +271,14 @@ std::string AblationSection(const AttributionResult& result) {
   std::string charts = Figure(
       "By layer", "Loss without this layer's linear part, minus hybrid's.",
       LayerChart("nats per token", layers, 0, 0));
+  if (!charts.empty()) charts = Element("div", "charts two", charts);
   if (by_head) {
-    charts += Figure(
+    const std::string map = Figure(
         "By head", "The same of one head at a time. Blue: it helps.",
         HeatMapChart({"cost of removing", &heads, HeatMapLimit(heads), true}));
+    charts += Element("div", "charts three", map);
   }
-  if (charts.empty()) return "";
-  return Section("Linear parts removed one at a time",
-                 Element("div", "charts two", charts));
+  return Section("Linear parts removed one at a time", charts);
 }
 
 std::string AboutStage(const std::vector<StepMetrics>& steps) {

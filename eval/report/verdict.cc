@@ -208,7 +208,7 @@ std::optional<Finding> SinksInPlace(const AttributionResult& result) {
     return Finding{
         Tone::kPlain,
         absl::StrCat("4 untrained sinks in the linear part's place replace "
-                     "none of it: they take ",
+                     "nothing of it that can be measured: they take ",
                      Signed(gain.mean, DecimalsFor(gain)), " ",
                      SignedRange(gain, DecimalsFor(gain)),
                      " off the loss of the window alone.")};

@@ -101,7 +101,7 @@ TEST(VerdictTest, TheShareThatSinksWouldReplace) {
   EXPECT_THAT(most, AllOf(HasSubstr("! 4 untrained sinks"),
                           HasSubstr("81% of what the linear part does")));
   EXPECT_THAT(Text(JudgeAttribution(WithSinksInstead(4.0))),
-              HasSubstr("replace none of it"));
+              HasSubstr("replace nothing of it"));
 }
 
 TEST(VerdictTest, WordsAndRules) {
