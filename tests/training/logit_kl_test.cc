@@ -65,6 +65,7 @@ TEST_P(LogitKlTest, GradientMatchesCentralDifferences) {
   loss();
   for (const Parameter* p : store().trained()) {
     if (p->group != ParameterGroup::kLora) continue;
+    loss();  // where all parameters are as they were
     // Along the gradient itself, where the difference is largest.
     const std::vector<float> gradient(p->grad.f32(),
                                       p->grad.f32() + p->grad.size());
@@ -87,11 +88,11 @@ TEST_P(LogitKlTest, GradientMatchesCentralDifferences) {
       return (at[1] - at[0]) / (2 * step);
     };
     // Richardson's extrapolation leaves the fifth derivative; what stays is
-    // the rounding of fp32 losses, some 1e-7, over the smaller step.
+    // the rounding of fp32 losses, some 2e-6, over the smaller step.
     constexpr double kStep = 0.008;
     const double extrapolated = (4 * slope(kStep / 2) - slope(kStep)) / 3;
     std::copy(before.begin(), before.end(), p->value.f32());
-    EXPECT_NEAR(extrapolated, norm, 2e-4 + 2e-3 * norm) << p->name;
+    EXPECT_NEAR(extrapolated, norm, 1e-3 + 4e-3 * norm) << p->name;
   }
 }
 
