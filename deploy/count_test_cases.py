@@ -7,8 +7,9 @@ BUILD_EVENTS.json is what --build_event_json_file wrote: it names the test.xml
 of every test that belongs to the run, also of those answered from the cache,
 and no stale one. Of a flaky test's attempts the last one counts; the shards of
 a test add up. A test program that died without naming a failed case counts as
-one failed case, and so does a test that could not be built. Exit status 0 only
-when cases ran and none failed.
+one failed case, and so does a test that could not be built. Tests that are not
+for this build (those of the GPU, without --config=cuda) are named and count
+nowhere. Exit status 0 only when cases ran and none failed.
 """
 import json
 import sys
@@ -40,9 +41,9 @@ def case_counts(xml_path):
 
 
 def summarise(events):
-    """-> (passed, failed, lines that say what failed)"""
+    """-> (passed, failed, lines that say what failed or was left out)"""
     last_attempt = {}  # (label, run, shard) -> (attempt, result)
-    tests, unbuilt = set(), []
+    tests, unbuilt, incompatible = set(), [], []
     finished = None
     for event in events:
         id_ = event['id']
@@ -56,7 +57,9 @@ def summarise(events):
             if 'testSize' in event.get('configured', {}):
                 tests.add(id_['targetConfigured']['label'])
         elif 'targetCompleted' in id_:
-            if not event.get('completed', {}).get('success'):
+            if event.get('aborted', {}).get('reason') == 'SKIPPED':
+                incompatible.append(id_['targetCompleted']['label'])
+            elif not event.get('completed', {}).get('success'):
                 unbuilt.append(id_['targetCompleted']['label'])
         elif 'buildFinished' in id_:
             finished = event.get('finished', {}).get('exitCode', {})
@@ -72,23 +75,27 @@ def summarise(events):
             bad = 1
         passed, failed = passed + good, failed + bad
         if bad:
-            lines.append(f'{label}: {status}, {bad} of {good + bad} cases failed')
+            lines.append(
+                f'FAILED {label}: {status}, {bad} of {good + bad} cases failed')
     ran = {label for label, _, _ in last_attempt}
     for label in sorted(set(unbuilt) - ran):
-        lines.append(f'{label}: not built')
+        lines.append(f'FAILED {label}: not built')
         failed += label in tests
     code = 'no end of the build was recorded' if finished is None else (
         finished.get('name', 'SUCCESS'))
     if code != 'SUCCESS' and not failed:
         failed = 1  # e.g. a BUILD file that does not parse
-        lines.append(f'bazel: {code}')
+        lines.append(f'FAILED bazel: {code}')
+    left_out = sorted(tests.intersection(incompatible))
+    if left_out:
+        lines.append('not for this build: ' + ' '.join(left_out))
     return passed, failed, lines
 
 
 def main():
     passed, failed, lines = summarise(read_events(sys.argv[1]))
     for line in lines:
-        print('FAILED', line)
+        print(line)
     if passed + failed == 0:
         print('no test case ran')
     print(f'{passed} passed, {failed} failed')

@@ -31,6 +31,10 @@ configured() {
 built() {
   echo '{"id":{"targetCompleted":{"label":"'"$1"'"}},"completed":{'"$2"'}}'
 }
+skipped() {
+  echo '{"id":{"targetCompleted":{"label":"'"$1"\
+'"}},"aborted":{"reason":"SKIPPED"}}'
+}
 finished() {
   echo '{"id":{"buildFinished":{}},"finished":{"exitCode":{"name":"'"$1"'"}}}'
 }
@@ -74,6 +78,9 @@ echo "not XML" >"$work/broken.xml"
   check "a library not built" 1 "4 passed, 1 failed"
 { result //b:t 1 1 PASSED more; } |
   check "Bazel died" 1 "4 passed, 1 failed"
+{ configured //a:gpu; skipped //a:gpu; skipped //a:lib
+  result //b:t 1 1 PASSED more; finished SUCCESS; } |
+  check "what is not for this build" 0 "4 passed, 0 failed"
 { finished SUCCESS; } | check "nothing ran" 1 "0 passed, 0 failed"
 
 [ "$failures" -eq 0 ]
