@@ -46,6 +46,15 @@ std::string AmountAroundZero(const Interval& interval) {
                       Signed(interval.high, decimals), ", includes zero");
 }
 
+// "0.027 nats per token higher" of a difference without an interval.
+std::string Compared(double difference) {
+  return absl::StrCat(Fixed(std::abs(difference), 3), " nats per token ",
+                      difference < 0 ? "lower" : "higher");
+}
+
+// What is said of a single row: a figure, and that it is one row's.
+constexpr char kOneRow[] = " One row gives no interval: it may be chance.";
+
 std::string Short(const Interval& interval) {
   return Fixed(std::abs(interval.mean), DecimalsFor(interval));
 }
@@ -132,9 +141,15 @@ Finding Headline(LaStatus status, const AttributionResult& result) {
     case LaStatus::kNotMeasured:
       break;
   }
+  if (u.measured()) {
+    return {Tone::kWarning,
+            absl::StrCat("On the one row that was scored the loss without the "
+                         "linear part is ",
+                         Compared(u.mean), ".", kOneRow)};
+  }
   return {Tone::kWarning,
           "What the linear part brings was not measured: that takes the modes "
-          "hybrid and swa_only over at least two rows."};
+          "hybrid and swa_only."};
 }
 
 std::optional<Finding> ReachWarning(const AttributionResult& result) {
@@ -158,7 +173,8 @@ std::optional<Finding> FewRowsWarning(const AttributionResult& result) {
   return Finding{
       Tone::kWarning,
       absl::StrCat("Only ", rows, rows == 1 ? " row was" : " rows were",
-                   " scored: the intervals are rough.")};
+                   rows == 1 ? " scored: no figure has an interval."
+                             : " scored: the intervals are rough.")};
 }
 
 // The share of u in u*, and in what is left of u* once four sinks are kept.
@@ -277,11 +293,16 @@ std::optional<Finding> AgainstBaseline(const AttributionResult& result,
   const ModeResult* other =
       result.Find(absl::StrCat("teacher_swa_s", sinks == 0 ? 4 : 0));
   const Interval lead = LossDifference(baseline, result.Find("hybrid"));
-  if (!lead.bounded()) return std::nullopt;
+  if (!lead.measured()) return std::nullopt;
   const std::string name =
       absl::StrCat("the training-free baseline with ",
                    sinks == 0 ? std::string("a bare window")
                               : absl::StrCat(sinks, " sinks"));
+  if (!lead.bounded()) {
+    return Finding{lead.mean < 0 ? Tone::kWarning : Tone::kPlain,
+                   absl::StrCat("The hybrid's loss is ", Compared(-lead.mean),
+                                " than that of ", name, ".", kOneRow)};
+  }
   if (lead.below_zero()) {
     return Finding{
         Tone::kWarning,

@@ -226,6 +226,18 @@ TEST(VerdictTest, OneRowIsNotEnough) {
   const Verdict verdict = Judge({.rows = 1});
   EXPECT_EQ(verdict.status, LaStatus::kNotMeasured);
   EXPECT_THAT(Text(verdict), HasSubstr("! Only 1 row was scored"));
+  // Figures are given, and called one row's.
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("On the one row that was scored the loss without "
+                              "the linear part is 0.0"),
+                    HasSubstr("nats per token higher"),
+                    HasSubstr("One row gives no interval")));
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("lower than that of the training-free baseline "
+                              "with a bare window"),
+                    HasSubstr("than that of the training-free baseline with 4 "
+                              "sinks"),
+                    Not(HasSubstr("nan"))));
   EXPECT_THAT(Text(Judge({.rows = 6})), HasSubstr("Only 6 rows were scored"));
   EXPECT_THAT(Text(Judge({.rows = 10})), Not(HasSubstr("were scored")));
 }

@@ -1,6 +1,7 @@
 #include "jobs/client/run.h"
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -73,9 +74,13 @@ absl::Status Run(const RunOptions& o, Console& console) {
   measuring.reset();
   progress.Finish();
   RETURN_IF_ERROR(report.status());
-  if (o.json) {
+  const bool measured = options.job.evaluation().rows() > 0;
+  if (o.json && !measured) {
+    console.out << nlohmann::ordered_json{{"run", options.run_folder}}.dump()
+                << "\n";
+  } else if (o.json) {
     console.out << AttributionToJson(report->attribution);
-  } else if (options.job.evaluation().rows() > 0) {
+  } else if (measured) {
     console.out << TerminalReport(
         *report, {.width = static_cast<size_t>(console.columns()),
                   .color = console.StyledOut()});
@@ -95,7 +100,9 @@ CommandBody DeclareRun(CLI::App& app) {
                  "runs/NAME)");
   app.add_flag("--resume", o->resume,
                "go on from the folder's newest checkpoint");
-  app.add_flag("--json", o->json, "print the attribution as one JSON object");
+  app.add_flag("--json", o->json,
+               "print the attribution as one JSON object; without one, where "
+               "the run is");
   return [o](Console& console) { return Run(*o, console); };
 }
 

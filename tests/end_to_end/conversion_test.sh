@@ -22,6 +22,11 @@ grep -qE 'https?://' "$work/run/report.html" &&
 diff <(losses "$work/run") <(losses "$work/again") ||
   fail "two runs of a job differ"
 
+# Without a measurement --json says where the run is.
+"$caracal" run "$work/job.textproto" --out "$work/bare" --json \
+  --set evaluation.rows=0 2>/dev/null | grep -qxF "{\"run\":\"$work/bare\"}" ||
+  fail "run --json without a measurement"
+
 # What the run measured is what its folder measures.
 measure() {
   "$caracal" attribute "$1" --data "$work/heldout.h5" --rows 8 \
