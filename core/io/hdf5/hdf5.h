@@ -30,9 +30,9 @@
 // finds in their heap, and a flipped bit there hangs or crashes it. For the
 // same reason attributes can't be listed. Metadata of the oldest format
 // (h5py's default) has no checksums: damage there is found only where it makes
-// no sense. Attributes and chunks whose lengths would have the library read past
-// its buffers are found here; a file of that format that was made to attack the
-// library may still find other ways.
+// no sense. Attributes and chunks whose lengths would have the library read
+// past its buffers are found here; a file of that format that was made to
+// attack the library may still find other ways.
 #ifndef CARACAL_CORE_IO_HDF5_HDF5_H_
 #define CARACAL_CORE_IO_HDF5_HDF5_H_
 
