@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
 #include "xxhash.h"
@@ -127,6 +128,11 @@ absl::StatusOr<ModeResult> Measurement::Run(const Pass& pass,
   if (std::adjacent_find(result.row_tokens.begin(), result.row_tokens.end(),
                          std::not_equal_to<>()) == result.row_tokens.end()) {
     result.row_tokens.clear();
+  }
+  if (all.count == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        data_.path(), ": ", kLossMaskDataset, " leaves no target of rows ",
+        options_.skip, " to ", options_.skip + rows_ - 1, " to be scored"));
   }
   result.loss = all.sum / all.count;
   result.second_half = all.late_sum / all.late_count;

@@ -225,6 +225,17 @@ absl::Status Conversion::OpenData() {
   if (!job_.data().validation().empty()) {
     ASSIGN_OR_RETURN(validation_, open(job_.data().validation()));
   }
+  // Rows that are validated and reported: the first of their file.
+  const auto check = [&](const PackedDataset& data, int64_t rows) {
+    return CheckScoredTargets(data, rows, job_.data().seq_len());
+  };
+  if (validation_ != nullptr) {
+    RETURN_IF_ERROR(check(*validation_, job_.validation().rows()));
+  }
+  if (job_.evaluation().rows() > 0) {
+    RETURN_IF_ERROR(check(validation_ != nullptr ? *validation_ : *data_,
+                          job_.evaluation().rows()));
+  }
   return absl::OkStatus();
 }
 

@@ -310,6 +310,25 @@ TEST_F(ConversionTest, DataWithoutAScoredTargetIsRefused) {
   EXPECT_THAT(Run(),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        AllOf(HasSubstr("masked.h5"), HasSubstr("loss_mask"))));
+
+  // The rows that are validated and reported are the first of theirs.
+  const std::string late = folder_.File("late.h5");
+  mask.back() = 1;
+  {
+    ASSERT_OK_AND_ASSIGN(hdf5::File file, hdf5::File::Create(late));
+    ASSERT_OK(file.Write<int32_t>(kTokensDataset, {4, 49}, tokens));
+    ASSERT_OK(file.Write<uint8_t>(kLossMaskDataset, {4, 49}, mask));
+    ASSERT_OK(file.Close());
+  }
+  job_.mutable_data()->set_path(folder_.File("train.h5"));
+  job_.mutable_data()->set_validation(late);
+  for (const auto& [validated, reported] : {std::pair(3, 4), {4, 3}}) {
+    job_.mutable_validation()->set_rows(validated);
+    job_.mutable_evaluation()->set_rows(reported);
+    EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                AllOf(HasSubstr("late.h5"),
+                                      HasSubstr("its first 3 rows"))));
+  }
 }
 
 }  // namespace

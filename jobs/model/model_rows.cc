@@ -6,25 +6,25 @@
 #include "core/base/status.h"
 
 namespace caracal {
-namespace {
-
-// That some target of the rows counts towards a loss.
-absl::Status CheckScoredTarget(const PackedDataset& data, int64_t length) {
+absl::Status CheckScoredTargets(const PackedDataset& data, int64_t rows,
+                                int64_t seq_len) {
   if (!data.has_loss_mask()) return absl::OkStatus();
+  const int64_t length = seq_len > 0 ? seq_len : data.seq_len();
+  rows = std::min(rows, data.rows());
   std::vector<uint8_t> mask(data.row_tokens());
-  for (int64_t r = 0; r < data.rows(); ++r) {
+  for (int64_t r = 0; r < rows; ++r) {
     RETURN_IF_ERROR(data.ReadRow(r, {}, absl::MakeSpan(mask), {}));
     const auto first = mask.begin() + 1;
     if (std::find(first, first + length, 1) != first + length) {
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(data.path(), ": ", kLossMaskDataset,
-                   " leaves no target of any row to be scored"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      data.path(), ": ", kLossMaskDataset, " leaves no target of ",
+      rows == data.rows() ? std::string("any row")
+                          : absl::StrCat("its first ", rows, " rows"),
+      " to be scored"));
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
     const std::string& path, const ModelConfig& model,
@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
                      " tokens are longer than the model's context of ",
                      model.max_positions));
   }
-  RETURN_IF_ERROR(CheckScoredTarget(*data, length));
+  RETURN_IF_ERROR(CheckScoredTargets(*data, data->rows(), length));
   return data;
 }
 

@@ -23,6 +23,11 @@ absl::StatusOr<std::unique_ptr<PackedDataset>> OpenModelRows(
     const std::string& path, const ModelConfig& model,
     const Tokenizer* tokenizer, int64_t seq_len);
 
+// That some target of the first `rows` rows, cut to `seq_len` targets (0: all),
+// counts towards a loss. kInvalidArgument naming the file.
+absl::Status CheckScoredTargets(const PackedDataset& data, int64_t rows,
+                                int64_t seq_len);
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_MODEL_MODEL_ROWS_H_
