@@ -53,6 +53,10 @@ Args BindInputs(const HybridAttentionConfig& config,
   a.sinks = static_cast<int>(std::min(config.sinks, a.rows));
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
+  // The kernels know these two maps; another would be taken for hedgehog.
+  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
+                config.feature_map == FeatureMapKind::kIdentity)
+      << "feature map " << static_cast<int>(config.feature_map);
   a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1];
   a.D = in.q.shape[2];
