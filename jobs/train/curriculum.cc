@@ -36,6 +36,18 @@ double ValueAt(const proto::ValueSchedule& schedule, int64_t step,
   return schedule.constant();
 }
 
+ScheduledValues ScheduledValuesAt(const proto::Curriculum& curriculum,
+                                  int64_t step, int64_t steps) {
+  ScheduledValues values;
+  if (curriculum.has_drop()) {
+    values.drop_probability = ValueAt(curriculum.drop(), step, steps);
+  }
+  if (curriculum.has_window()) {
+    values.window = std::llround(ValueAt(curriculum.window(), step, steps));
+  }
+  return values;
+}
+
 DropRule DropRuleOf(const proto::Curriculum& curriculum, uint64_t seed) {
   DropRule rule;
   rule.seed = seed;

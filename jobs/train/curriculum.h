@@ -21,6 +21,14 @@ namespace caracal {
 double ValueAt(const proto::ValueSchedule& schedule, int64_t step,
                int64_t steps);
 
+// What the schedules alone say of a step; 0 where there is none.
+struct ScheduledValues {
+  double drop_probability = 0;
+  int64_t window = 0;  // tokens, rounded to the nearest
+};
+ScheduledValues ScheduledValuesAt(const proto::Curriculum& curriculum,
+                                  int64_t step, int64_t steps);
+
 // What is dropped together, and what a dropped unit computes.
 struct DropRule {
   uint64_t seed = 0;

@@ -63,18 +63,14 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
         state_.best_step == state_.step) {
       best = state_.best_validation;
     }
-    ++state_.stage_index;
-    state_.step = 0;
-    state_.optimizer_steps = 0;
-    const TrainState fresh;
-    state_.plateau = fresh.plateau;
-    state_.best_validation = fresh.best_validation;
-    state_.best_step = fresh.best_step;
-    state_.early_stop = fresh.early_stop;
-    state_.closed_loop = fresh.closed_loop;
-    state_.probe_teacher = fresh.probe_teacher;
-    state_.probe_teacher_swa = fresh.probe_teacher_swa;
-    if (job_->data().restart_each_stage()) state_.next_sample = 0;
+    // All but the cursors of the whole run starts afresh.
+    TrainState next;
+    next.stage_index = state_.stage_index + 1;
+    next.global_step = state_.global_step;
+    if (!job_->data().restart_each_stage()) {
+      next.next_sample = state_.next_sample;
+    }
+    state_ = next;
     runner_ = nullptr;
     const bool last = state_.stage_index == job_->stages_size();
     if (last && options_.finish) RETURN_IF_ERROR(options_.finish());
@@ -195,17 +191,16 @@ absl::Status Trainer::FinishStage() {
 void Trainer::SetCurriculum(StepInputs* in, StepRecord* record) {
   if (curriculum_ == nullptr) return;
   const int64_t steps = StepsOf(job_->stages(state_.stage_index));
-  if (curriculum_->has_closed_loop()) {
-    in->drop_probability = state_.closed_loop.drop_probability;
-  } else if (curriculum_->has_drop()) {
-    in->drop_probability = ValueAt(curriculum_->drop(), state_.step, steps);
-  }
+  const ScheduledValues values =
+      ScheduledValuesAt(*curriculum_, state_.step, steps);
+  in->drop_probability = curriculum_->has_closed_loop()
+                             ? state_.closed_loop.drop_probability
+                             : values.drop_probability;
+  in->window = values.window;
   if (curriculum_->has_drop() || curriculum_->has_closed_loop()) {
     record->curriculum.drop_probability = in->drop_probability;
   }
   if (curriculum_->has_window()) {
-    in->window =
-        std::llround(ValueAt(curriculum_->window(), state_.step, steps));
     record->curriculum.window = static_cast<double>(in->window);
   }
 }

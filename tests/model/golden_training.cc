@@ -1,7 +1,5 @@
 #include "tests/model/golden_training.h"
 
-#include <cmath>
-
 #include "core/base/status.h"
 #include "core/io/hdf5/hdf5.h"
 #include "core/model/batch_buffer.h"
@@ -69,15 +67,13 @@ absl::StatusOr<std::vector<double>> GoldenTraining::RunStage(
     RETURN_IF_ERROR(
         buffer.Fill(*data_, batch, [&](int64_t i) { return next_row_ + i; }));
     next_row_ += batch;
-    StepInputs in = {.learning_rate = learning_rate,
-                     .global_step = global_step_++};
-    if (curriculum.has_drop()) {
-      in.drop_probability = ValueAt(curriculum.drop(), step, steps);
-    }
-    if (curriculum.has_window()) {
-      in.window = std::llround(ValueAt(curriculum.window(), step, steps));
-    }
-    ASSIGN_OR_RETURN(const StepResult result, runner->Step(buffer, in));
+    const ScheduledValues values = ScheduledValuesAt(curriculum, step, steps);
+    ASSIGN_OR_RETURN(
+        const StepResult result,
+        runner->Step(buffer, {.learning_rate = learning_rate,
+                              .global_step = global_step_++,
+                              .drop_probability = values.drop_probability,
+                              .window = values.window}));
     losses.push_back(result.loss);
   }
   return losses;
