@@ -5,23 +5,14 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "core/io/dataset/packed_dataset.h"
 #include "core/io/weight_source.h"
 #include "jobs/client/model_words.h"
+#include "jobs/model/job_surroundings.h"
 #include "jobs/spec/warnings.h"
-#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
-
-absl::StatusOr<std::unique_ptr<PackedDataset>> OpenData(const std::string& path,
-                                                        FileSystem* files) {
-  PackedDatasetOptions options;
-  options.max_memory_bytes = 0;  // only its sizes are wanted
-  return PackedDataset::Open(path, options, files);
-}
 
 // In and out features of a projection.
 std::pair<int64_t, int64_t> ProjectionShape(const std::string& name,
@@ -49,7 +40,14 @@ int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
                                ? job.attention().features()
                                : model.head_dim;
   int64_t layer = 0;
-  if (maps) layer += 2 * model.heads * model.head_dim * features;
+  if (maps) {
+    const proto::Attention& a = job.attention();
+    // hedgehog_fla has one map for all heads.
+    const int64_t each = (a.feature_map() == "hedgehog_fla" ? 1 : model.heads) *
+                         features *
+                         (model.head_dim + (a.feature_bias() ? 1 : 0));
+    layer += (a.tied_feature_maps() ? 1 : 2) * each;
+  }
   if (factors) layer += model.heads;
   if (!transfer && stage.finetune().train_lora()) {
     for (const std::string& name : job.lora().projections()) {
@@ -69,27 +67,12 @@ absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,
   facts.model_parameters = ModelParameters(facts.model);
   facts.weight_bytes = 4 * facts.model_parameters;
 
-  ASSIGN_OR_RETURN(const auto train, OpenData(job.data().path(), files));
-  facts.rows = train->rows();
-  facts.row_tokens = train->seq_len();
-  if (job.data().has_seq_len()) {
-    if (job.data().seq_len() > facts.row_tokens) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "data.seq_len: is ", job.data().seq_len(), ", but the rows of ",
-          job.data().path(), " have ", facts.row_tokens, " tokens"));
-    }
-    facts.row_tokens = job.data().seq_len();
-  }
-  if (facts.row_tokens > facts.model.max_positions) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(job.data().path(), ": its rows have ", facts.row_tokens,
-                     " tokens, more than the model's context of ",
-                     facts.model.max_positions));
-  }
-  if (!job.data().validation().empty()) {
-    ASSIGN_OR_RETURN(const auto held_out,
-                     OpenData(job.data().validation(), files));
-    facts.validation_rows = held_out->rows();
+  ASSIGN_OR_RETURN(const JobSurroundings around,
+                   ReadSurroundings(job, facts.model, files));
+  facts.rows = around.train.rows;
+  facts.row_tokens = TrainedTokens(job, around);
+  if (around.held_out.has_value()) {
+    facts.validation_rows = around.held_out->rows;
   }
 
   const int64_t batch = job.budget().batch();
@@ -107,9 +90,7 @@ absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,
     facts.tokens += one.tokens;
     facts.stages.push_back(one);
   }
-  facts.warnings = JobWarnings(job, {.rows = facts.rows,
-                                     .seq_len = facts.row_tokens,
-                                     .cores = AvailableCores()});
+  facts.warnings = JobWarnings(job, around);
   return facts;
 }
 

@@ -41,8 +41,8 @@ struct JobFacts {
 int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
                           const ModelConfig& model);
 
-// Reads the headers of the job's files. The job is expanded and valid. Errors
-// name the file and what is wrong with it.
+// Reads the headers of the job's files. The job is one that JobOption gave.
+// Errors name the file and what is wrong with it.
 absl::StatusOr<JobFacts> GatherJobFacts(
     const proto::Job& job, FileSystem* files = FileSystem::Posix());
 

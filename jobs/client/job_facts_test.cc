@@ -69,19 +69,21 @@ TEST_F(JobFactsTest, FollowsFeaturesProjectionsAndSeqLen) {
   EXPECT_EQ(facts.stages[1].trained_parameters, 2 * 2 * 2 * (64 + 96));
 }
 
+TEST_F(JobFactsTest, CountsSharedMapsAndBiases) {
+  proto::Attention* attention = job_.mutable_attention();
+  attention->set_feature_bias(true);
+  ASSERT_OK_AND_ASSIGN(JobFacts facts, GatherJobFacts(job_));
+  EXPECT_EQ(facts.stages[0].trained_parameters,
+            2 * (2 * 4 * (16 * 16 + 16) + 4));
+  attention->set_tied_feature_maps(true);
+  ASSERT_OK_AND_ASSIGN(facts, GatherJobFacts(job_));
+  EXPECT_EQ(facts.stages[0].trained_parameters, 2 * (4 * (16 * 16 + 16) + 4));
+  attention->set_feature_map("hedgehog_fla");
+  ASSERT_OK_AND_ASSIGN(facts, GatherJobFacts(job_));
+  EXPECT_EQ(facts.stages[0].trained_parameters, 2 * (16 * 16 + 16 + 4));
+}
+
 TEST_F(JobFactsTest, NamesFilesThatDoNotFit) {
-  proto::Job longer = job_;
-  longer.mutable_data()->set_seq_len(65);
-  EXPECT_THAT(GatherJobFacts(longer),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("data.seq_len: is 65, but the rows of")));
-  ASSERT_OK(WriteTinyData(folder_.File("long.h5"), 1, 129));
-  proto::Job context = job_;
-  context.mutable_data()->set_path(folder_.File("long.h5"));
-  EXPECT_THAT(GatherJobFacts(context),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("long.h5: its rows have 129 tokens, more than "
-                                 "the model's context of 128")));
   proto::Job empty = job_;
   ASSERT_OK(WriteTinyData(folder_.File("empty.h5"), 0, 64));
   empty.mutable_data()->set_path(folder_.File("empty.h5"));

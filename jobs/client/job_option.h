@@ -17,7 +17,8 @@ struct JobOption {
   std::vector<std::string> overrides;
 
   void Declare(CLI::App& app);
-  // The expanded, checked job.
+  // The expanded job, checked by itself and against the headers of its model
+  // and data.
   absl::StatusOr<proto::Job> Load() const;
 };
 

@@ -25,6 +25,7 @@
 #include "jobs/convert/gamma_sweep.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
+#include "jobs/model/job_surroundings.h"
 #include "jobs/model/loaded_model.h"
 #include "jobs/model/model_rows.h"
 #include "jobs/spec/fingerprint.h"
@@ -34,7 +35,6 @@
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/student_config.h"
 #include "jobs/train/trainer.h"
-#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
@@ -87,7 +87,7 @@ class Conversion {
   absl::Status LoadModel();
   absl::Status ReadPrompt();
   absl::Status OpenData();
-  void WarnAboutJob();
+  absl::Status WarnAboutJob();
   absl::Status Train();
   absl::Status ChooseGamma();
   absl::Status Measure();
@@ -224,6 +224,14 @@ absl::Status Conversion::OpenData() {
   ASSIGN_OR_RETURN(data_, open(job_.data().path()));
   if (!job_.data().validation().empty()) {
     ASSIGN_OR_RETURN(validation_, open(job_.data().validation()));
+    // Validations look at as many targets as training does.
+    if (job_.data().seq_len() == 0 &&
+        validation_->seq_len() < data_->seq_len()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(validation_->path(), ": rows have ",
+                       validation_->seq_len(), " targets, but those of ",
+                       data_->path(), " have ", data_->seq_len()));
+    }
   }
   // Rows that are validated and reported: the first of their file.
   const auto check = [&](const PackedDataset& data, int64_t rows) {
@@ -239,14 +247,13 @@ absl::Status Conversion::OpenData() {
   return absl::OkStatus();
 }
 
-void Conversion::WarnAboutJob() {
-  const int64_t wanted = job_.data().seq_len();
-  for (const std::string& warning :
-       JobWarnings(job_, {.rows = data_->rows(),
-                         .seq_len = wanted > 0 ? wanted : data_->seq_len(),
-                         .cores = AvailableCores()})) {
+absl::Status Conversion::WarnAboutJob() {
+  ASSIGN_OR_RETURN(const JobSurroundings around,
+                   ReadSurroundings(job_, weights_.config, files_));
+  for (const std::string& warning : JobWarnings(job_, around)) {
     Note(absl::StrCat("warning: ", warning));
   }
+  return absl::OkStatus();
 }
 
 absl::Status Conversion::Train() {
@@ -406,7 +413,7 @@ absl::Status Conversion::Prepare() {
   RETURN_IF_ERROR(LoadModel());
   RETURN_IF_ERROR(ReadPrompt());
   RETURN_IF_ERROR(OpenData());
-  WarnAboutJob();
+  RETURN_IF_ERROR(WarnAboutJob());
   RETURN_IF_ERROR(CheckStop());
   // Only now: what a start that failed leaves behind is no run.
   return WriteJobText(job_, folder_.job());

@@ -11,13 +11,25 @@ namespace {
 
 using proto::ComponentMode;
 
-void FillShape(proto::LearningRateSchedule* schedule) {
-  if (schedule->shape_case() == proto::LearningRateSchedule::SHAPE_NOT_SET) {
-    schedule->mutable_plateau();
+// Shorthands that some stage took.
+struct Used {
+  bool schedule = false, curriculum = false;
+};
+
+template <typename StageKind>
+void ExpandSchedule(const proto::Job& job, StageKind* stage, Used* used) {
+  if (!stage->has_schedule() && job.has_schedule()) {
+    *stage->mutable_schedule() = job.schedule();
+    used->schedule = true;
+  }
+  if (stage->schedule().shape_case() ==
+      proto::LearningRateSchedule::SHAPE_NOT_SET) {
+    stage->mutable_schedule()->mutable_plateau();
   }
 }
 
-void ExpandTransfer(const proto::Job& job, proto::TransferStage* stage) {
+void ExpandTransfer(const proto::Job& job, proto::TransferStage* stage,
+                    Used* used) {
   if (!stage->has_steps() && job.budget().has_transfer_steps()) {
     stage->set_steps(job.budget().transfer_steps());
   }
@@ -29,13 +41,11 @@ void ExpandTransfer(const proto::Job& job, proto::TransferStage* stage) {
   if (!stage->has_train_window_factors()) {
     stage->set_train_window_factors(stage->student_mode() == proto::HYBRID);
   }
-  if (!stage->has_schedule() && job.has_schedule()) {
-    *stage->mutable_schedule() = job.schedule();
-  }
-  FillShape(stage->mutable_schedule());
+  ExpandSchedule(job, stage, used);
 }
 
-void ExpandFinetune(const proto::Job& job, proto::FinetuneStage* stage) {
+void ExpandFinetune(const proto::Job& job, proto::FinetuneStage* stage,
+                    Used* used) {
   if (!stage->has_steps() && job.budget().has_finetune_steps()) {
     stage->set_steps(job.budget().finetune_steps());
   }
@@ -43,12 +53,10 @@ void ExpandFinetune(const proto::Job& job, proto::FinetuneStage* stage) {
   if (!loss.has_lm() && !loss.has_logit_kl()) {
     stage->mutable_loss()->set_lm(1);
   }
-  if (!stage->has_schedule() && job.has_schedule()) {
-    *stage->mutable_schedule() = job.schedule();
-  }
-  FillShape(stage->mutable_schedule());
+  ExpandSchedule(job, stage, used);
   if (!stage->has_curriculum() && job.has_curriculum()) {
     *stage->mutable_curriculum() = job.curriculum();
+    used->curriculum = true;
   }
 }
 
@@ -64,8 +72,8 @@ void FillEvaluationModes(proto::Job* job) {
 
 // A step count that a stage of its kind took, or that has no stage to go to
 // (swa_control has no transfer), is used up. One that stages contradict stays,
-// and ValidateJob asks about it.
-void ClearShorthands(proto::Job* job) {
+// and so does another shorthand that no stage took: ValidateJob asks about it.
+void ClearShorthands(const Used& used, proto::Job* job) {
   const proto::Budget& budget = job->budget();
   bool transfer = true, finetune = true;
   for (const proto::Stage& stage : job->stages()) {
@@ -77,8 +85,8 @@ void ClearShorthands(proto::Job* job) {
   }
   if (transfer) job->mutable_budget()->clear_transfer_steps();
   if (finetune) job->mutable_budget()->clear_finetune_steps();
-  job->clear_schedule();
-  job->clear_curriculum();
+  if (used.schedule) job->clear_schedule();
+  if (used.curriculum) job->clear_curriculum();
 }
 
 }  // namespace
@@ -86,14 +94,15 @@ void ClearShorthands(proto::Job* job) {
 proto::Job ExpandJob(const proto::Job& original) {
   proto::Job job = original;
   ExpandPreset(&job);
+  Used used;
   for (proto::Stage& stage : *job.mutable_stages()) {
     if (stage.has_transfer()) {
-      ExpandTransfer(job, stage.mutable_transfer());
+      ExpandTransfer(job, stage.mutable_transfer(), &used);
     } else if (stage.has_finetune()) {
-      ExpandFinetune(job, stage.mutable_finetune());
+      ExpandFinetune(job, stage.mutable_finetune(), &used);
     }
   }
-  if (job.stages_size() > 0) ClearShorthands(&job);
+  if (job.stages_size() > 0) ClearShorthands(used, &job);
   FillDefaults(&job);
   if (!job.attention().has_feature_bias()) {
     const std::string& map = job.attention().feature_map();

@@ -170,7 +170,7 @@ constexpr FieldRule kRules[] = {
 
     {"Evaluation.rows", "16", Within(0, 1e8)},
     {"Evaluation.modes"},
-    {"Evaluation.eval_mode"},
+    {"Evaluation.eval_mode", nullptr, kAny, kStudentModes},
     {"Evaluation.gamma_override", nullptr, Between(0, 1)},
     {"Evaluation.bootstrap_samples", "1000", Within(100, 1e6)},
     {"Evaluation.baseline_sinks", "0 4", Within(0, 65536)},

@@ -87,7 +87,7 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
 
 absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                                    const std::vector<std::string>& overrides,
-                                   FileSystem* files) {
+                                   FileSystem* files, const JobCheck& check) {
   if (files->IsFolder(path)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": is a folder, expected a job file"));
@@ -114,6 +114,7 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
   job = ExpandJob(job);
   ValidateJob(job, &problems);
   CheckJobFiles(job, files, &problems);
+  if (problems.empty() && check) RETURN_IF_ERROR(check(job, &problems));
   for (Problem& problem : problems) {
     problem.where = LocationOf(locations, problem.field);
   }

@@ -3,6 +3,7 @@
 #ifndef CARACAL_JOBS_SPEC_JOB_FILE_H_
 #define CARACAL_JOBS_SPEC_JOB_FILE_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,16 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
 // Reads the job file `path`, applies `overrides` ("attention.window=32", in
 // order), makes paths absolute (relative ones count from the file's folder;
 // from the working directory where an override gives them), expands and
-// validates, and checks that model and data are there. kInvalidArgument with
-// all problems, one a line; kNotFound and others when the file can't be read.
+// validates, and checks that model and data are there. A job that has passed
+// is given to `check`, if there is one, which appends what it finds; its
+// errors are returned as they are. kInvalidArgument with all problems, one a
+// line; kNotFound and others when the file can't be read.
+using JobCheck =
+    std::function<absl::Status(const proto::Job&, std::vector<Problem>*)>;
 absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                                    const std::vector<std::string>& overrides,
-                                   FileSystem* files = FileSystem::Posix());
+                                   FileSystem* files = FileSystem::Posix(),
+                                   const JobCheck& check = nullptr);
 
 // The job in text format, under a comment line. Parses back to an equal job.
 std::string JobText(const proto::Job& job);

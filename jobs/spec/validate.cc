@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "jobs/spec/bind.h"
+#include "jobs/spec/check_stages.h"
 #include "jobs/spec/field_rules.h"
 #include "jobs/spec/presets.h"
 #include "jobs/spec/support.h"
@@ -21,7 +22,7 @@ class Validator {
       : job_(job), problems_(*problems) {}
 
   void CheckAll() {
-    CheckStages();
+    CheckStageList();
     CheckPath("model.path", job_.model().path());
     CheckPath("data.path", job_.data().path());
     CheckAttention();
@@ -47,7 +48,7 @@ class Validator {
     if (path.empty()) Refuse(field, "is needed but not given");
   }
 
-  void CheckStages() {
+  void CheckStageList() {
     if (job_.has_preset()) {
       if (job_.stages_size() > 0) {
         Refuse("preset", "cannot stand beside stages; give one of the two");
@@ -56,26 +57,16 @@ class Validator {
       Refuse("stages", absl::StrCat("a job needs stages, or a preset: one of ",
                                     absl::StrJoin(PresetNames(), ", ")));
     }
-    for (int i = 0; i < job_.stages_size(); ++i) {
-      const proto::Stage& stage = job_.stages(i);
-      const std::string path = FieldAt("stages", i);
-      if (stage.has_transfer()) {
-        CheckTransfer(stage.transfer(), JoinField(path, "transfer"));
-      } else if (stage.has_finetune()) {
-        CheckFinetune(stage.finetune(), JoinField(path, "finetune"));
-      } else {
-        Refuse(path, "is empty; expected transfer {...} or finetune {...}");
-      }
-    }
-    CheckUnusedSteps();
+    CheckStages(job_, &problems_);
+    CheckUnusedShorthands();
   }
 
-  // After the expansion, a shorthand that is still there found every stage
-  // of its kind with steps of its own.
-  void CheckUnusedSteps() {
+  // After the expansion, a shorthand that is still there found no stage to go
+  // to, or every stage of its kind with a value of its own.
+  void CheckUnusedShorthands() {
+    if (job_.stages_size() == 0) return;
     const proto::Budget& budget = job_.budget();
     const auto refuse = [&](const char* field, const char* kind) {
-      if (job_.stages_size() == 0) return;
       Refuse(field, absl::StrCat("the ", kind, " stages give other steps; set ",
                                  "either this or their steps"));
     };
@@ -85,84 +76,11 @@ class Validator {
     if (budget.has_finetune_steps()) {
       refuse("budget.finetune_steps", "finetune");
     }
-  }
-
-  template <typename StageKind>
-  void CheckSteps(const StageKind& stage, const std::string& path,
-                  const char* shorthand) {
-    if (!stage.has_steps()) {
-      Refuse(JoinField(path, "steps"),
-             absl::StrCat("is needed: give it, or ", shorthand));
+    if (job_.has_curriculum()) {
+      Refuse("curriculum", "there is no finetune stage without its own");
     }
-    const proto::LearningRateSchedule& schedule = stage.schedule();
-    const std::string schedule_path = JoinField(path, "schedule");
-    if (stage.has_steps() && schedule.warmup_steps() > stage.steps()) {
-      Refuse(JoinField(schedule_path, "warmup_steps"),
-             absl::StrCat("is ", schedule.warmup_steps(),
-                          ", more than the stage's ", stage.steps(), " steps"));
-    }
-    const auto check_end = [&](const char* shape, double to) {
-      if (to > stage.lr()) {
-        Refuse(absl::StrCat(schedule_path, ".", shape, ".to"),
-               absl::StrCat("is ", to, ", above the stage's lr ", stage.lr()));
-      }
-    };
-    if (schedule.has_linear()) check_end("linear", schedule.linear().to());
-    if (schedule.has_cosine()) check_end("cosine", schedule.cosine().to());
-    if (stage.has_early_stop() && job_.data().validation().empty()) {
-      Refuse(JoinField(path, "early_stop"),
-             "needs data.validation, which is not given");
-    }
-    if (stage.has_early_stop() && !job_.checkpoint().keep_best()) {
-      Refuse("checkpoint.keep_best",
-             absl::StrCat("is false, but ", path,
-                          ".early_stop goes back to the best checkpoint"));
-    }
-  }
-
-  void CheckTransfer(const proto::TransferStage& stage,
-                     const std::string& path) {
-    CheckSteps(stage, path, "budget.transfer_steps");
-    if (stage.early_stop().rule() == proto::EarlyStop::COMPONENT_AWARE) {
-      Refuse(JoinField(path, "early_stop.rule"),
-             "component_aware looks at losses of the whole model, which "
-             "attention transfer leaves alone; expected validation_loss");
-    }
-    const proto::TransferLoss& loss = stage.loss();
-    if (loss.mse() == 0 && loss.xent() == 0 && loss.kl() == 0) {
-      Refuse(JoinField(path, "loss"), "mse, xent and kl are all 0");
-    }
-    if (stage.train_window_factors() && stage.student_mode() != proto::HYBRID) {
-      Refuse(JoinField(path, "train_window_factors"),
-             absl::StrCat("has no effect in student_mode ",
-                          proto::ComponentMode_Name(stage.student_mode()),
-                          ", which has no softmax part"));
-    }
-    if (!stage.train_feature_maps() && !stage.train_window_factors()) {
-      Refuse(path,
-             "trains nothing: train_feature_maps and "
-             "train_window_factors are both false");
-    }
-  }
-
-  void CheckFinetune(const proto::FinetuneStage& stage,
-                     const std::string& path) {
-    CheckSteps(stage, path, "budget.finetune_steps");
-    if (stage.loss().lm() == 0 && stage.loss().logit_kl() == 0) {
-      Refuse(JoinField(path, "loss"), "lm and logit_kl are both 0");
-    }
-    if (!stage.train_lora() && !stage.train_feature_maps() &&
-        !stage.train_window_factors()) {
-      Refuse(path,
-             "trains nothing: train_lora, train_feature_maps and "
-             "train_window_factors are all false");
-    }
-    if (stage.student_mode() == proto::SINKS_ONLY) {
-      NeedSinks(JoinField(path, "student_mode"));
-    }
-    if (stage.has_curriculum()) {
-      CheckCurriculum(stage.curriculum(), stage.student_mode(),
-                      JoinField(path, "curriculum"));
+    if (job_.has_schedule()) {
+      Refuse("schedule", "there is no stage without its own");
     }
   }
 
@@ -170,79 +88,6 @@ class Validator {
     if (job_.attention().sinks() < 1) {
       Refuse(field, "sinks_only needs attention.sinks of at least 1");
     }
-  }
-
-  void CheckCurriculum(const proto::Curriculum& curriculum,
-                       proto::ComponentMode stage_mode,
-                       const std::string& path) {
-    if (curriculum.has_drop()) {
-      CheckValueSchedule(curriculum.drop(), JoinField(path, "drop"), {0, 1});
-    }
-    if (curriculum.has_window()) {
-      CheckValueSchedule(curriculum.window(), JoinField(path, "window"),
-                         {1, 1 << 20});
-    }
-    if (curriculum.has_drop() && stage_mode != proto::HYBRID) {
-      Refuse(JoinField(path, "drop"),
-             absl::StrCat("drops the window of hybrid steps, but student_mode "
-                          "is ",
-                          proto::ComponentMode_Name(stage_mode)));
-    }
-    if (curriculum.drop_keeps_sinks() && job_.attention().sinks() < 1) {
-      Refuse(JoinField(path, "drop_keeps_sinks"),
-             "needs attention.sinks of at least 1");
-    }
-    if (curriculum.drop_keeps_sinks() &&
-        curriculum.drop_mode() != proto::LA_PAST) {
-      Refuse(JoinField(path, "drop_keeps_sinks"),
-             "only goes with drop_mode la_past");
-    }
-    if (curriculum.has_closed_loop()) {
-      const proto::ClosedLoop& loop = curriculum.closed_loop();
-      if (loop.p_max() < loop.p_min()) {
-        Refuse(
-            JoinField(path, "closed_loop.p_max"),
-            absl::StrCat("is ", loop.p_max(), ", below p_min ", loop.p_min()));
-      }
-      if (job_.data().validation().empty()) {
-        Refuse(JoinField(path, "closed_loop"),
-               "needs data.validation, which is not given");
-      }
-    }
-  }
-
-  void CheckValueSchedule(const proto::ValueSchedule& schedule,
-                          const std::string& path, const NumberRange& range) {
-    const int kinds = (schedule.step_size() > 0) + schedule.has_constant() +
-                      schedule.has_linear() + schedule.has_cosine();
-    if (kinds != 1) {
-      Refuse(path, "expected exactly one of step, constant, linear, cosine");
-    }
-    const auto check = [&](const std::string& field, double value) {
-      if (!range.Contains(value)) {
-        Refuse(JoinField(path, field),
-               absl::StrCat("is ", value, ", must be ", range.ToString()));
-      }
-    };
-    for (int i = 0; i < schedule.step_size(); ++i) {
-      check(FieldAt("step", i), schedule.step(i));
-    }
-    if (schedule.has_constant()) check("constant", schedule.constant());
-    const auto check_ramp = [&](const std::string& name,
-                                const proto::ValueSchedule::Ramp& ramp) {
-      for (const auto& [has, end, value] :
-           {std::tuple(ramp.has_from(), "from", ramp.from()),
-            std::tuple(ramp.has_to(), "to", ramp.to())}) {
-        const std::string field = JoinField(name, end);
-        if (has) {
-          check(field, value);
-        } else {
-          Refuse(JoinField(path, field), "is needed but not given");
-        }
-      }
-    };
-    if (schedule.has_linear()) check_ramp("linear", schedule.linear());
-    if (schedule.has_cosine()) check_ramp("cosine", schedule.cosine());
   }
 
   void CheckAttention() {
@@ -304,41 +149,69 @@ class Validator {
     }
   }
 
-  // The stages train feature maps at all, or LoRA alone.
-  bool TrainsFeatureMaps() const {
-    for (const proto::Stage& stage : job_.stages()) {
-      if (stage.transfer().train_feature_maps() ||
-          stage.finetune().train_feature_maps()) {
-        return true;
-      }
+  // What the finished model runs in; the job has stages.
+  proto::ComponentMode FinishedMode() const {
+    const proto::Evaluation& e = job_.evaluation();
+    return e.has_eval_mode()
+               ? e.eval_mode()
+               : StudentModeOf(job_.stages(job_.stages_size() - 1));
+  }
+
+  // Some stage that takes steps, with what `counts` says of it.
+  template <typename Fn>
+  bool AnyStage(Fn counts) const {
+    return std::any_of(job_.stages().begin(), job_.stages().end(),
+                       [&](const proto::Stage& stage) {
+                         return TakesSteps(stage) && counts(stage);
+                       });
+  }
+  static bool TrainsFeatureMaps(const proto::Stage& stage) {
+    return stage.transfer().train_feature_maps() ||
+           stage.finetune().train_feature_maps();
+  }
+
+  void CheckEvalMode() {
+    const proto::ComponentMode mode = job_.evaluation().eval_mode();
+    if (mode == proto::SINKS_ONLY) NeedSinks("evaluation.eval_mode");
+    if (HasLinearPart(mode) && !AnyStage([](const proto::Stage& stage) {
+          return TrainsFeatureMaps(stage) ||
+                 HasLinearPart(StudentModeOf(stage));
+        })) {
+      Refuse("evaluation.eval_mode",
+             absl::StrCat("is ", proto::ComponentMode_Name(mode),
+                          ", but no stage trains feature maps, or anything "
+                          "else with a linear part"));
     }
-    return false;
   }
 
   void CheckGamma() {
-    const proto::Evaluation& e = job_.evaluation();
-    if (e.gamma_override_size() == 0 || job_.stages_size() == 0) return;
-    proto::ComponentMode mode = e.eval_mode();
-    if (!e.has_eval_mode()) {
-      const proto::Stage& last = job_.stages(job_.stages_size() - 1);
-      mode = last.has_transfer() ? last.transfer().student_mode()
-                                 : last.finetune().student_mode();
-    }
-    if (mode != proto::HYBRID) {
-      Refuse("evaluation.gamma_override",
+    const std::string field = "evaluation.gamma_override";
+    const auto& gammas = job_.evaluation().gamma_override();
+    if (gammas.empty()) return;
+    if (FinishedMode() != proto::HYBRID) {
+      Refuse(field,
              absl::StrCat("weighs the two parts of hybrid attention, but the "
                           "finished model runs in ",
-                          proto::ComponentMode_Name(mode),
+                          proto::ComponentMode_Name(FinishedMode()),
                           "; set evaluation.eval_mode to HYBRID"));
     }
-    if (!TrainsFeatureMaps()) {
-      Refuse("evaluation.gamma_override",
+    if (!AnyStage(TrainsFeatureMaps)) {
+      Refuse(field,
              "no stage trains feature maps: there is no linear part to weigh");
+    }
+    const std::set<double> values(gammas.begin(), gammas.end());
+    if (values.size() > 1 && job_.data().validation().empty()) {
+      Refuse(field, absl::StrCat("has ", values.size(),
+                                 " values to choose from, which needs "
+                                 "data.validation; give that or one value"));
     }
   }
 
   void CheckEvaluation() {
-    CheckGamma();
+    if (job_.stages_size() > 0) {
+      CheckEvalMode();
+      CheckGamma();
+    }
     for (int i = 0; i < job_.evaluation().modes_size(); ++i) {
       if (job_.evaluation().modes(i) == proto::SINKS_ONLY) {
         NeedSinks(FieldAt("evaluation.modes", i));

@@ -72,6 +72,10 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
       {"lora { alpha: 0 }", "lora.alpha: is 0, must be above 0"},
       {"evaluation { modes: SINKS_ONLY }",
        "evaluation.modes[0]: sinks_only needs attention.sinks"},
+      {"evaluation { eval_mode: SINKS_ONLY }",
+       "evaluation.eval_mode: sinks_only needs attention.sinks"},
+      {"evaluation { eval_mode: TEACHER_SWA }",
+       "evaluation.eval_mode: there is no 'teacher_swa' here"},
   };
   for (const auto& c : kCases) {
     EXPECT_THAT(Lines(std::string(kGood) + c.text),
@@ -165,8 +169,42 @@ TEST(ValidateTest, ReportsStagesThatCannotWork) {
        "drop_keeps_sinks: true } }",
        "stages[0].finetune.curriculum.drop_keeps_sinks: needs "
        "attention.sinks"},
+      {"finetune { steps: 1 curriculum { closed_loop { every: 1 } } "
+       "student_mode: LA_ONLY }",
+       "stages[0].finetune.curriculum.closed_loop: drops the window of hybrid "
+       "steps, but student_mode is LA_ONLY"},
+      {"finetune { steps: 3 curriculum { closed_loop { every: 4 } } }",
+       "stages[0].finetune.curriculum.closed_loop.every: is 4, more than the "
+       "stage's 3 steps"},
       {"finetune { steps: 1 curriculum { window { constant: 0 } } }",
        "stages[0].finetune.curriculum.window.constant: is 0, must be 1"},
+      {"finetune { steps: 1 curriculum { window { step: [8, 0] } } }",
+       "stages[0].finetune.curriculum.window.step[1]: is 0, must be 1"},
+      {"finetune { steps: 1 curriculum { window { cosine { from: 8 to: 0 } } "
+       "} }",
+       "stages[0].finetune.curriculum.window.cosine.to: is 0, must be 1"},
+      {"finetune { steps: 1 curriculum { window { constant: 8 } } "
+       "student_mode: LA_ONLY }",
+       "stages[0].finetune.curriculum.window: has no effect in student_mode "
+       "LA_ONLY"},
+      {"finetune { steps: 1 curriculum { drop_mode: LA_PAST } }",
+       "stages[0].finetune.curriculum: changes nothing; expected drop, window "
+       "or closed_loop"},
+      {"finetune { steps: 1 loss { lm: 1 logit_kl_direction: REVERSE } }",
+       "stages[0].finetune.loss.logit_kl_direction: has no effect"},
+      {"finetune { steps: 1 student_mode: SWA_ONLY train_window_factors: true "
+       "}",
+       "stages[0].finetune.train_window_factors: has no effect in student_mode "
+       "SWA_ONLY"},
+      {"finetune { steps: 1 student_mode: LA_PAST train_window_factors: true }",
+       "stages[0].finetune.train_window_factors: has no effect in student_mode "
+       "LA_PAST"},
+      {"finetune { steps: 1 student_mode: SOFTMAX train_feature_maps: true }",
+       "stages[0].finetune.train_feature_maps: has no effect in student_mode "
+       "SOFTMAX"},
+      {"finetune { steps: 1 student_mode: SWA_ONLY "
+       "early_stop { rule: COMPONENT_AWARE } }",
+       "stages[0].finetune.early_stop.rule: component_aware looks at the use"},
       {"transfer { steps: 1 student_mode: LA_ONLY "
        "train_window_factors: true }",
        "stages[0].transfer.train_window_factors: has no effect in student_mode "
@@ -205,6 +243,68 @@ TEST(ValidateTest, EarlyStoppingKeepsTheBestCheckpoint) {
                     "checkpoint { keep_best: false }"),
               ElementsAre(HasSubstr("checkpoint.keep_best: is false, but "
                                     "stages[0].finetune.early_stop")));
+}
+
+TEST(ValidateTest, EarlyStoppingNeedsValidationsOnTheWay) {
+  const char* job =
+      "model { path: 'm' } data { path: 'd' validation: 'v' } "
+      "stages { finetune { steps: 9 early_stop {} } } ";
+  EXPECT_THAT(Lines(job), ElementsAre());
+  EXPECT_THAT(Lines(std::string(job) + "validation { every_steps: 0 }"),
+              ElementsAre(HasSubstr("stages[0].finetune.early_stop: needs "
+                                    "validation.every_steps of at least 1")));
+}
+
+// gamma weighs a linear part that must be there, and be trained.
+TEST(ValidateTest, InferenceHybridNeedsATrainedMap) {
+  const auto with = [](const char* text) {
+    return Lines(std::string("model { path: 'm' } data { path: 'd' "
+                             "validation: 'v' } ") +
+                 text);
+  };
+  EXPECT_THAT(with("preset: 'inference_hybrid' "
+                   "budget { transfer_steps: 3 finetune_steps: 2 }"),
+              ElementsAre());
+  EXPECT_THAT(with("preset: 'inference_hybrid' "
+                   "budget { transfer_steps: 0 finetune_steps: 2 }"),
+              ElementsAre(HasSubstr("evaluation.gamma_override: no stage "
+                                    "trains feature maps")));
+  EXPECT_THAT(with("preset: 'swa_control' budget { finetune_steps: 2 } "
+                   "evaluation { eval_mode: HYBRID }"),
+              ElementsAre(HasSubstr("evaluation.eval_mode: is HYBRID, but no "
+                                    "stage trains feature maps")));
+  EXPECT_THAT(with("preset: 'hedgehog' "
+                   "budget { transfer_steps: 3 finetune_steps: 2 } "
+                   "evaluation { gamma_override: 0.5 }"),
+              ElementsAre(HasSubstr("evaluation.gamma_override: weighs the two "
+                                    "parts of hybrid attention, but the "
+                                    "finished model runs in LA_ONLY")));
+  // One value needs no rows to choose by.
+  const std::string job =
+      "preset: 'inference_hybrid' model { path: 'm' } data { path: 'd' } "
+      "budget { transfer_steps: 3 finetune_steps: 2 } ";
+  EXPECT_THAT(Lines(job + "evaluation { gamma_override: [0.5, 0.5] }"),
+              ElementsAre());
+  EXPECT_THAT(Lines(job),
+              ElementsAre(HasSubstr("evaluation.gamma_override: has 6 values "
+                                    "to choose from, which needs "
+                                    "data.validation")));
+}
+
+TEST(ValidateTest, AsksAboutShorthandsThatNoStageTakes) {
+  const char* job =
+      "model { path: 'm' } data { path: 'd' } stages { transfer { steps: 3 "
+      "schedule { constant {} } } } ";
+  EXPECT_THAT(Lines(job), ElementsAre());
+  EXPECT_THAT(Lines(std::string(job) + "schedule { linear {} }"),
+              ElementsAre("schedule: there is no stage without its own"));
+  EXPECT_THAT(
+      Lines(std::string(job) + "curriculum { drop { constant: 0.5 } }"),
+      ElementsAre("curriculum: there is no finetune stage without its own"));
+  EXPECT_THAT(Lines(std::string(job) + "stages { finetune { steps: 1 } } "
+                                       "schedule { linear {} } "
+                                       "curriculum { drop { constant: 0.5 } }"),
+              ElementsAre());
 }
 
 TEST(ValidateTest, AsksAboutStepsThatContradict) {

@@ -9,18 +9,23 @@ std::vector<std::string> JobWarnings(const proto::Job& expanded,
   std::vector<std::string> warnings;
   const int64_t window = expanded.attention().window();
   const int64_t sinks = expanded.attention().sinks();
-  if (window + sinks >= around.seq_len) {
+  const int64_t tokens = TrainedTokens(expanded, around);
+  if (LinearPastEmpty(expanded.attention(), window, tokens)) {
     warnings.push_back(absl::StrCat(
         "attention.window: is ", window, ", which with ", sinks,
-        " sinks covers whole rows of ", around.seq_len,
+        " sinks covers whole rows of ", tokens,
         " tokens: the linear part gets no key, so it is neither trained nor "
         "measured"));
   }
-  if (expanded.budget().batch() > around.rows) {
+  if (expanded.budget().batch() > around.train.rows) {
     warnings.push_back(absl::StrCat(
         "budget.batch: is ", expanded.budget().batch(), ", but the data has ",
-        around.rows, around.rows == 1 ? " row" : " rows",
+        around.train.rows, around.train.rows == 1 ? " row" : " rows",
         ": every step sees rows more than once"));
+  }
+  if (expanded.data().validation() == expanded.data().path()) {
+    warnings.push_back(
+        "data.validation: is data.path again: what is held out is trained on");
   }
   // Twice the cores may be meant; more is a slip, and slow.
   if (expanded.threads() > 2 * around.cores) {

@@ -2,20 +2,13 @@
 #ifndef CARACAL_JOBS_SPEC_WARNINGS_H_
 #define CARACAL_JOBS_SPEC_WARNINGS_H_
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "jobs/spec/surroundings.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
-
-// What a job meets: its data and its machine.
-struct JobSurroundings {
-  int64_t rows = 0;     // of the training data
-  int64_t seq_len = 0;  // targets used of each
-  int cores = 0;        // that this process may use
-};
 
 // One sentence each, beginning with the field's path, for people to read
 // before they wait; nothing is refused. None for a job that looks right.

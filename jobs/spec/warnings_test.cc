@@ -12,6 +12,7 @@ using ::testing::IsEmpty;
 
 proto::Job Job() {
   proto::Job job;
+  job.mutable_data()->set_path("train.h5");
   job.mutable_attention()->set_window(60);
   job.mutable_attention()->set_sinks(4);
   job.mutable_budget()->set_batch(8);
@@ -19,27 +20,49 @@ proto::Job Job() {
   return job;
 }
 
+JobSurroundings Around(int64_t rows, int64_t tokens, int cores) {
+  JobSurroundings around;
+  around.train = {.rows = rows, .tokens = tokens};
+  around.cores = cores;
+  return around;
+}
+
 TEST(JobWarningsTest, NoneOnTheEdge) {
   // With 65 targets the last query has one key outside the window and sinks.
-  EXPECT_THAT(JobWarnings(Job(), {.rows = 8, .seq_len = 65, .cores = 2}),
-              IsEmpty());
+  EXPECT_THAT(JobWarnings(Job(), Around(8, 65, 2)), IsEmpty());
   proto::Job job = Job();
   job.set_threads(0);  // one a core
-  EXPECT_THAT(JobWarnings(job, {.rows = 8, .seq_len = 65, .cores = 1}),
-              IsEmpty());
+  EXPECT_THAT(JobWarnings(job, Around(8, 65, 1)), IsEmpty());
 }
 
 TEST(JobWarningsTest, OneForEachSlip) {
-  EXPECT_THAT(JobWarnings(Job(), {.rows = 8, .seq_len = 64, .cores = 2}),
+  EXPECT_THAT(JobWarnings(Job(), Around(8, 64, 2)),
               ElementsAre(HasSubstr("attention.window: is 60, which with 4 "
                                     "sinks covers whole rows of 64 tokens")));
   EXPECT_THAT(
-      JobWarnings(Job(), {.rows = 7, .seq_len = 65, .cores = 2}),
+      JobWarnings(Job(), Around(7, 65, 2)),
       ElementsAre(HasSubstr("budget.batch: is 8, but the data has 7 rows")));
-  EXPECT_THAT(JobWarnings(Job(), {.rows = 8, .seq_len = 65, .cores = 1}),
+  EXPECT_THAT(JobWarnings(Job(), Around(8, 65, 1)),
               ElementsAre(HasSubstr("threads: is 4, but there is 1 core")));
-  EXPECT_EQ(JobWarnings(Job(), {.rows = 1, .seq_len = 16, .cores = 1}).size(),
-            3u);
+  EXPECT_EQ(JobWarnings(Job(), Around(1, 16, 1)).size(), 3u);
+  proto::Job job = Job();
+  job.mutable_data()->set_validation("train.h5");
+  EXPECT_THAT(JobWarnings(job, Around(8, 65, 2)),
+              ElementsAre(HasSubstr("data.validation: is data.path again")));
+}
+
+// A terraced window sees the whole block before its own.
+TEST(JobWarningsTest, KnowsTheWindowKind) {
+  proto::Job job = Job();
+  job.mutable_attention()->set_window(20);
+  EXPECT_THAT(JobWarnings(job, Around(8, 40, 2)), IsEmpty());
+  job.mutable_attention()->set_window_kind("terraced");
+  EXPECT_THAT(JobWarnings(job, Around(8, 40, 2)),
+              ElementsAre(HasSubstr("attention.window: is 20")));
+  EXPECT_THAT(JobWarnings(job, Around(8, 41, 2)), IsEmpty());
+  job.mutable_data()->set_seq_len(40);
+  EXPECT_THAT(JobWarnings(job, Around(8, 64, 2)),
+              ElementsAre(HasSubstr("rows of 40 tokens")));
 }
 
 }  // namespace

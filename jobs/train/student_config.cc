@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 #include "core/model/feature_map_name.h"
-#include "kernels/common/check.h"
+#include "jobs/spec/problem.h"
+#include "jobs/spec/surroundings.h"
 
 namespace caracal {
 namespace {
@@ -95,19 +98,12 @@ absl::StatusOr<StudentConfig> StudentConfigOf(const proto::Job& job,
   config.attention.affine = a.affine();
   config.features = a.features() > 0 ? a.features() : model.head_dim;
   config.gamma_init = static_cast<float>(a.gamma_init());
-  for (int i = 0; i < a.softmax_layers_size(); ++i) {
-    if (a.softmax_layers(i) >= model.layers) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "attention.softmax_layers[", i, "]: is ", a.softmax_layers(i),
-          ", the model has layers 0 to ", model.layers - 1));
-    }
+  std::vector<Problem> problems;
+  CheckSoftmaxLayers(job, model.layers, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, absl::StrCat("job ", job.name())));
+  for (const int32_t layer : a.softmax_layers()) {
     config.softmax_layers.resize(model.layers);
-    config.softmax_layers[a.softmax_layers(i)] = true;
-  }
-  if (a.softmax_layers_size() == model.layers) {
-    return absl::InvalidArgumentError(
-        "attention.softmax_layers: names every layer; nothing is left to "
-        "convert");
+    config.softmax_layers[layer] = true;
   }
   config.lora.rank = job.lora().rank();
   config.lora.alpha = static_cast<float>(job.lora().alpha());

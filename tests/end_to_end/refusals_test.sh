@@ -21,6 +21,22 @@ must_fail "tokenizer" "$caracal" run "$work/job.textproto" --out "$work/run" \
 must_fail "tokenizer" "$caracal" attribute "$model" --data "$work/other.h5" \
   --rows 2
 
+# What only model and data can tell, by explain as by run, with its place.
+cp "$work/job.textproto" "$work/sinks.textproto"
+sed -i 's/sinks: 2/sinks: 48/' "$work/sinks.textproto"
+"$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
+  --seq-len 40 --out "$work/short.h5" >/dev/null
+for command in "explain" "run --out $work/run"; do
+  must_fail "sinks.textproto:4: attention.sinks: is 48, but rows have 48" \
+    "$caracal" $command "$work/sinks.textproto"
+  must_fail "attention.softmax_layers[0]: is 2, the model has layers 0 to 1" \
+    "$caracal" $command "$work/job.textproto" \
+    --set attention.softmax_layers=2
+  must_fail "data.validation: its rows have 40 tokens" \
+    "$caracal" $command "$work/job.textproto" \
+    --set "data.validation=$work/short.h5"
+done
+
 # A continuation that the model has no room for is refused before training.
 must_fail "context of 512" "$caracal" run "$work/job.textproto" \
   --out "$work/run" "${tiny[@]}" --set evaluation.max_new_tokens=600

@@ -1,0 +1,21 @@
+// Reads what a job meets from its files' headers.
+#ifndef CARACAL_JOBS_MODEL_JOB_SURROUNDINGS_H_
+#define CARACAL_JOBS_MODEL_JOB_SURROUNDINGS_H_
+
+#include "absl/status/statusor.h"
+#include "core/base/file_system.h"
+#include "core/io/model_config.h"
+#include "jobs/spec/surroundings.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// Opens the job's data and asks the machine for its cores. Errors name the
+// file: those of PackedDataset::Open.
+absl::StatusOr<JobSurroundings> ReadSurroundings(
+    const proto::Job& job, const ModelConfig& model,
+    FileSystem* files = FileSystem::Posix());
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_MODEL_JOB_SURROUNDINGS_H_
