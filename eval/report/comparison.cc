@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <functional>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -127,6 +128,48 @@ class Builder {
   std::vector<ComparisonLine> lines_;
 };
 
+absl::string_view LastComponent(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == absl::string_view::npos ? path : path.substr(slash + 1);
+}
+
+double LossOf(const AttributionResult& result, absl::string_view mode) {
+  const ModeResult* found = result.Find(mode);
+  return found == nullptr ? std::numeric_limits<double>::quiet_NaN()
+                          : found->loss;
+}
+
+// What does not depend on the run, from the first that has it.
+void AddReference(const std::vector<ComparedRun>& runs, const char* mode,
+                  const char* name, bool teacher, Comparison* comparison) {
+  for (const ComparedRun& run : runs) {
+    const double loss = LossOf(run.result, mode);
+    if (!std::isfinite(loss)) continue;
+    comparison->references.push_back({name, loss, teacher});
+    return;
+  }
+}
+
+void FillPicture(const std::vector<ComparedRun>& runs, Comparison* comparison) {
+  for (const ComparedRun& run : runs) {
+    comparison->dots.push_back({std::string(LastComponent(run.name)),
+                                LossOf(run.result, "hybrid"),
+                                LossOf(run.result, "swa_only")});
+  }
+  AddReference(runs, "teacher", "teacher", true, comparison);
+  // Four sinks are what is to be beaten; a bare window is far off and would
+  // squeeze the rest, so it is drawn only beside runs without sinks.
+  AddReference(runs, "teacher_swa_s4", "window and 4 sinks, untrained", false,
+               comparison);
+  const bool bare = std::any_of(
+      runs.begin(), runs.end(),
+      [](const ComparedRun& run) { return run.result.settings.sinks == 0; });
+  if (bare) {
+    AddReference(runs, "teacher_swa_s0", "bare window, untrained", false,
+                 comparison);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
@@ -181,6 +224,7 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
   });
   build.Modes("Untrained teacher", /*baselines=*/true);
   comparison.lines = build.Take();
+  FillPicture(runs, &comparison);
   return comparison;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "eval/attribution/result.h"
+#include "eval/report/chart_runs.h"
 #include "eval/statistics/interval.h"
 
 namespace caracal {
@@ -34,6 +35,9 @@ struct Comparison {
   std::vector<std::string> names;     // (runs)
   std::vector<std::string> verdicts;  // (runs), the word and its rule
   std::vector<ComparisonLine> lines;
+  // The picture of it (chart_runs.h).
+  std::vector<RunDots> dots;  // (runs)
+  std::vector<RunReference> references;
 };
 
 // Settings, losses by mode, differences of the hybrids to the first run's, u,

@@ -143,6 +143,21 @@ TEST(ComparisonTextTest, LongAndHostileNames) {
                           Not(HasSubstr("\x1b"))));
 }
 
+TEST(CompareRunsTest, ThePictureHasEveryRunAndWhatItIsSeenAgainst) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
+  ASSERT_EQ(c.dots.size(), 3);
+  EXPECT_EQ(c.dots[1].name, "ssd");
+  EXPECT_NEAR(c.dots[1].hybrid, 3.90, 1e-9);
+  EXPECT_NEAR(c.dots[1].swa_only, 3.98, 1e-9);
+  ASSERT_EQ(c.references.size(), 3);
+  EXPECT_TRUE(c.references[0].teacher);
+  EXPECT_NEAR(c.references[0].loss, 3.865, 1e-9);
+  EXPECT_NEAR(c.references[1].loss, 3.983, 1e-9);
+  std::vector<ComparedRun> with_sinks = {Runs()[1]};
+  ASSERT_OK_AND_ASSIGN(const Comparison near, CompareRuns(with_sinks));
+  EXPECT_EQ(near.references.size(), 2);
+}
+
 TEST(ComparisonHtmlTest, IsOneWholePage) {
   std::vector<ComparedRun> runs = Runs();
   runs[0].name = "<script>";
@@ -150,6 +165,8 @@ TEST(ComparisonHtmlTest, IsOneWholePage) {
   const std::string html = ComparisonHtml(c);
   ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
   EXPECT_EQ(counts["table"], 1);
+  EXPECT_EQ(counts["svg"], 1);
+  EXPECT_EQ(counts["circle"], 6);  // a dot and a ring of each
   EXPECT_EQ(counts["script"], 0);
   for (const char* reference : {"http:", "https:", "src=", "href=", "url("}) {
     EXPECT_THAT(html, Not(HasSubstr(reference)));

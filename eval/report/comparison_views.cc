@@ -106,6 +106,18 @@ void WriteColumns(const Comparison& comparison, size_t first, size_t last,
   }
 }
 
+std::string Picture(const Comparison& comparison) {
+  const std::string chart = RunsChart(comparison.dots, comparison.references);
+  if (chart.empty()) return "";
+  return Scrollable(
+      "Loss with and without the linear part",
+      Element("div", "runs-chart", chart) +
+          Element("p", "note",
+                  "Dot: the finished hybrid. Ring: the same without its linear "
+                  "part. u is the way between them, in nats per token; drawn "
+                  "warm where the linear part does harm."));
+}
+
 std::string RunTable(const Comparison& comparison) {
   std::string head = "<th scope=\"col\"></th>\n";
   for (const std::string& name : comparison.names) {
@@ -204,6 +216,7 @@ std::string ComparisonHtml(const Comparison& comparison) {
                            Element("h1", "", "Runs compared"),
                            Element("p", "sub", EscapeHtml(comparison.about)))),
       Section("Is the linear part used?", Element("dl", "facts", verdicts)),
+      Section("Loss with and without the linear part", Picture(comparison)),
       Section("Losses and use",
               absl::StrCat(RunTable(comparison),
                            Element("p", "note", HtmlText(kAbout)))),

@@ -84,6 +84,11 @@ font:12.5px var(--sans);font-variant-numeric:tabular-nums}
 .axis{stroke:var(--muted);stroke-width:1}
 .whisker{stroke:var(--ink);stroke-width:1.3}
 .reference{stroke:var(--teacher);stroke-width:1.3;stroke-dasharray:4 4}
+.reference.baseline{stroke:var(--baseline)}
+.runs-chart{max-width:860px;min-width:620px}
+.span{stroke:var(--student);stroke-width:3;opacity:.45}
+.span.harm{stroke:var(--warn)}
+.run-ring{fill:var(--page);stroke:var(--student);stroke-width:2}
 .raw{fill:var(--student);opacity:.38}
 .line{stroke:var(--student);stroke-width:2.2;stroke-linejoin:round}
 .line.teacher{stroke:var(--teacher);stroke-dasharray:5 5}
