@@ -127,7 +127,7 @@ run_one() {
 $(tail -n 3 "$out/$name.log")"
 }
 export -f run_one fail
-export out caracal threads budget rows
+export out caracal model threads budget rows
 # A run's arguments hold no blanks.
 plan_all | xargs -P "$parallel" -I{} bash -c 'set -euo pipefail; run_one {}' ||
   fail "not every run ended; the same command goes on from here"
@@ -136,6 +136,8 @@ names=()
 while read -r name _; do names+=("$out/$name"); done < <(plan_all)
 "$caracal" report "${names[@]}" --html "$out/study.html" \
   >"$out/study.txt"
+python3 deploy/study/tables.py "$out" --caracal "$caracal" >"$out/tables.md"
 cat "$out/study.txt"
 echo
-echo "Everything is in $out; the comparison as a page is $out/study.html."
+echo "Everything is in $out: the comparison as a page is $out/study.html, the" \
+  "tables are $out/tables.md, and each run's folder has its own report.html."

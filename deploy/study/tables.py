@@ -90,23 +90,26 @@ def print_table(head, lines):
     print()
 
 
-def verdicts_of(runs, caracal):
+def judge(runs, caracal):
+    """Verdict and r of each run's folder, as `caracal report` has them."""
     command = [caracal, "report", "--json"] + [str(r.folder) for r in runs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"tables.py: {' '.join(command)}: {done.stderr.strip()}")
-    named = json.loads(done.stdout)["runs"]
-    return {r.folder: n["verdict"] for r, n in zip(runs, named)}
+    report = json.loads(done.stdout)
+    ratios = next((line["values"] for line in report["lines"]
+                   if line["label"].startswith("r =")), [{}] * len(runs))
+    return {
+        run.folder: (named["verdict"].split(" (")[0], ratio.get("mean"))
+        for run, named, ratio in zip(runs, report["runs"], ratios)
+    }
 
 
-def presets_table(groups, verdicts):
+def presets_table(groups, judged):
     lines = []
     for name, runs in groups:
-        words = {verdicts[r.folder].split(" (")[0] for r in runs}
-        ratios = []
-        for r in runs:
-            u, star = r.interval("what_la_brings"), r.interval("ustar")
-            ratios.append(u["mean"] / star["mean"] if u and star else None)
+        words = {judged[r.folder][0] for r in runs}
+        ratios = [judged[r.folder][1] for r in runs]
         lines.append([
             f"`{name}`",
             over_seeds([r.loss("hybrid") for r in runs]),
@@ -165,7 +168,7 @@ def main():
             for f in sorted(options.folder.glob("*/attribution.json"))]
     if not runs:
         sys.exit(f"tables.py: {options.folder}: holds no finished run")
-    verdicts = verdicts_of(runs, options.caracal)
+    judged = judge(runs, options.caracal)
 
     first = runs[0]
     print("## Before any training")
@@ -180,7 +183,7 @@ def main():
                      if r.preset == preset and r.sinks == sinks]
             if group:
                 groups.append((name, group))
-        presets_table(groups, verdicts)
+        presets_table(groups, judged)
         masses_table(groups)
     for run in runs:
         if run.preset == "hedgecats":
