@@ -93,11 +93,11 @@ plan() {
   echo "hedgecats-s4-seed$seed preset=hedgecats validation.every_steps=4"
   echo "inference_hybrid-s4-seed$seed preset=inference_hybrid"
   echo "swa_control-s4-seed$seed preset=swa_control"
-  echo "hedgehog-s4-seed$seed preset=hedgehog"
   if $all_sinks; then
     echo "lolcats-s0-seed$seed preset=lolcats attention.sinks=0"
     echo "hedgehog-s0-seed$seed preset=hedgehog attention.sinks=0"
   fi
+  echo "hedgehog-s4-seed$seed preset=hedgehog"
 }
 plan_all() {
   local all_sinks=true seed
@@ -118,6 +118,15 @@ run_one() {
     "evaluation.rows=$rows"; do
     options+=(--set "$field")
   done
+  # inference_hybrid is trained as hedgehog is, and differs in what is measured.
+  local twin=$out/${name/#hedgehog-/inference_hybrid-}
+  if [ ! -e "$out/$name" ] && [ -e "$twin/report.html" ]; then
+    rm -rf "$out/$name.part"
+    mkdir "$out/$name.part"
+    cp -r "$twin/checkpoints" "$twin/job.textproto" "$twin/metrics.jsonl" \
+      "$out/$name.part"
+    mv "$out/$name.part" "$out/$name"
+  fi
   [ ! -e "$out/$name/job.textproto" ] || options+=(--resume)
   echo "$(date +%T) $name" >&2
   "$caracal" run "$out/study.textproto" --out "$out/$name" "${options[@]}" \
