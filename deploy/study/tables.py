@@ -25,6 +25,9 @@ PRESETS = [
     ("ssd_closed_loop", "ssd, closed loop"),
 ]
 
+# The mode that a preset's finished model runs in, where it is not hybrid.
+FINISHED = {"swa_control": "swa_only", "hedgehog": "la_only"}
+
 
 def read_json(path):
     try:
@@ -112,6 +115,8 @@ def presets_table(groups, judged):
         ratios = [judged[r.folder][1] for r in runs]
         lines.append([
             f"`{name}`",
+            over_seeds([r.loss(FINISHED.get(r.preset, "hybrid"))
+                        for r in runs]),
             over_seeds([r.loss("hybrid") for r in runs]),
             over_seeds([r.loss("swa_only") for r in runs]),
             over_seeds([r.loss("la_only") for r in runs]),
@@ -122,7 +127,7 @@ def presets_table(groups, judged):
             "; ".join(sorted(words)),
         ])
     print_table(
-        ["run", "hybrid", "swa_only", "la_only", "u", "95% of u", "r",
+        ["run", "as finished", "hybrid", "swa_only", "la_only", "u", "95% of u", "r",
          "verdict"], lines)
 
 

@@ -80,6 +80,10 @@ Scale FitScale(const std::vector<RunDots>& runs,
   return Scale::Linear(low - margin, high + margin, kLeft, kRight);
 }
 
+std::string Loss(double loss) {
+  return std::isfinite(loss) ? Fixed(loss, 3) : "not measured";
+}
+
 void DrawRun(Svg& svg, const RunDots& run, const Scale& x, double middle) {
   svg.Text(kLeft - 14, middle + 4, run.name, "label", Anchor::kEnd);
   const double difference = run.swa_only - run.hybrid;
@@ -90,9 +94,9 @@ void DrawRun(Svg& svg, const RunDots& run, const Scale& x, double middle) {
     svg.Line(at(run.hybrid), middle, at(run.swa_only), middle,
              harm ? "span harm" : "span");
   }
-  const std::string tooltip = absl::StrCat(
-      run.name, ": hybrid ", Fixed(run.hybrid, 3), ", without its linear part ",
-      std::isfinite(run.swa_only) ? Fixed(run.swa_only, 3) : "not measured");
+  const std::string tooltip =
+      absl::StrCat(run.name, ": hybrid ", Loss(run.hybrid),
+                   ", without its linear part ", Loss(run.swa_only));
   if (run.swa_only <= x.high()) {
     svg.Circle(x.At(run.swa_only), middle, 5, "run-ring", tooltip);
   }
@@ -100,9 +104,11 @@ void DrawRun(Svg& svg, const RunDots& run, const Scale& x, double middle) {
     svg.Circle(x.At(run.hybrid), middle, 5.5, "dot student", tooltip);
   }
   const bool beyond = run.hybrid > x.high();
-  svg.Text(kRight + 14, middle + 4,
-           absl::StrCat(Fixed(run.hybrid, 3), beyond ? " \u2192" : ""),
-           "value strong");
+  svg.Text(
+      kRight + 14, middle + 4,
+      absl::StrCat(std::isfinite(run.hybrid) ? Fixed(run.hybrid, 3) : "\u2013",
+                   beyond ? " \u2192" : ""),
+      "value strong");
   if (both) {
     svg.Text(kWidth, middle + 4, Signed(difference, 3),
              harm ? "value of-baseline" : "value", Anchor::kEnd);
@@ -115,7 +121,9 @@ std::string RunsChart(const std::vector<RunDots>& all,
                       const std::vector<RunReference>& all_references) {
   std::vector<RunDots> runs;
   for (const RunDots& run : all) {
-    if (std::isfinite(run.hybrid)) runs.push_back(run);
+    if (std::isfinite(run.hybrid) || std::isfinite(run.swa_only)) {
+      runs.push_back(run);
+    }
   }
   std::vector<RunReference> references;
   for (const RunReference& reference : all_references) {
@@ -131,13 +139,8 @@ std::string RunsChart(const std::vector<RunDots>& all,
 
   std::string description = "Loss of each run, in nats per token:";
   for (const RunDots& run : runs) {
-    absl::StrAppend(&description, " ", run.name, " hybrid ",
-                    Fixed(run.hybrid, 3));
-    if (std::isfinite(run.swa_only)) {
-      absl::StrAppend(&description, ", without its linear part ",
-                      Fixed(run.swa_only, 3));
-    }
-    description += ";";
+    absl::StrAppend(&description, " ", run.name, " hybrid ", Loss(run.hybrid),
+                    ", without its linear part ", Loss(run.swa_only), ";");
   }
   Svg svg(kWidth, bottom + kFooter, description);
   DrawVerticalGrid(svg, x, top, bottom, 6);

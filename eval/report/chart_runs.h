@@ -8,7 +8,7 @@
 
 namespace caracal {
 
-// Losses in nats per token; NaN where not measured.
+// Losses in nats per token; NaN where not measured or without meaning.
 struct RunDots {
   std::string name;
   double hybrid;

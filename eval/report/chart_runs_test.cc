@@ -47,6 +47,14 @@ TEST(RunsChartTest, ARunFarBeyondTheReferencesGetsAnArrow) {
   EXPECT_THAT(chart, HasSubstr(">9.500 \u2192</text>"));
 }
 
+TEST(RunsChartTest, AControlHasARingOnly) {
+  const std::string chart = RunsChart({{"control", NAN, 3.4}}, kReferences);
+  ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(chart));
+  EXPECT_EQ(counts["circle"], 1);
+  EXPECT_THAT(chart, Not(HasSubstr("nan")));
+  EXPECT_THAT(chart, Not(HasSubstr("span")));
+}
+
 TEST(RunsChartTest, LabelsThatWouldTouchStandOnTwoLines) {
   const auto height = [](const std::string& chart) {
     const size_t at = chart.find("viewBox=\"0 0 760 ") + 17;
@@ -64,7 +72,7 @@ TEST(RunsChartTest, WithoutReferencesOrWithoutSwaOnlyItIsStillDrawn) {
   ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(chart));
   EXPECT_EQ(counts["circle"], 1);
   EXPECT_THAT(chart, Not(HasSubstr("nan")));
-  EXPECT_EQ(RunsChart({{"a", NAN, 3.0}}, kReferences), "");
+  EXPECT_EQ(RunsChart({{"a", NAN, NAN}}, kReferences), "");
   EXPECT_EQ(RunsChart({}, kReferences), "");
 }
 

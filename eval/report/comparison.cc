@@ -152,8 +152,12 @@ void AddReference(const std::vector<ComparedRun>& runs, const char* mode,
 
 void FillPicture(const std::vector<ComparedRun>& runs, Comparison* comparison) {
   for (const ComparedRun& run : runs) {
+    // A control's linear part is untrained: its hybrid is nobody's model.
+    const bool control = JudgeLinearPart(run.result).word == "control";
     comparison->dots.push_back({std::string(LastComponent(run.name)),
-                                LossOf(run.result, "hybrid"),
+                                control
+                                    ? std::numeric_limits<double>::quiet_NaN()
+                                    : LossOf(run.result, "hybrid"),
                                 LossOf(run.result, "swa_only")});
   }
   AddReference(runs, "teacher", "teacher", true, comparison);

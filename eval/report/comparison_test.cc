@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -156,6 +157,10 @@ TEST(CompareRunsTest, ThePictureHasEveryRunAndWhatItIsSeenAgainst) {
   std::vector<ComparedRun> with_sinks = {Runs()[1]};
   ASSERT_OK_AND_ASSIGN(const Comparison near, CompareRuns(with_sinks));
   EXPECT_EQ(near.references.size(), 2);
+  with_sinks[0].result.settings.recipe = "swa_control";
+  ASSERT_OK_AND_ASSIGN(const Comparison control, CompareRuns(with_sinks));
+  EXPECT_TRUE(std::isnan(control.dots[0].hybrid));
+  EXPECT_NEAR(control.dots[0].swa_only, 3.98, 1e-9);
 }
 
 TEST(ComparisonHtmlTest, IsOneWholePage) {
