@@ -33,20 +33,20 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
   for (int64_t i = 0; i < shape.layers; ++i) {
     Layer& layer = layers_[i];
     const std::string prefix = absl::StrCat("layers.", i, ".");
-    constexpr ParameterGroup kMaps = ParameterGroup::kFeatureMap;
-    const auto add = [&](const char* name,
-                         std::initializer_list<int64_t> shape) {
-      return store_.Add(prefix + name, kMaps, shape);
+    const auto add_map = [&](const char* name) {
+      return store_.Add(prefix + name, ParameterGroup::kFeatureMap,
+                        {maps, d, f});
     };
-    layer.feature_map_q = add("feature_map_q", {maps, d, f});
-    layer.feature_map_k = config.tied_features
-                              ? layer.feature_map_q
-                              : add("feature_map_k", {maps, d, f});
+    const auto add_bias = [&](const char* name) {
+      return store_.Add(prefix + name, ParameterGroup::kFeatureBias, {maps, f});
+    };
+    layer.feature_map_q = add_map("feature_map_q");
+    layer.feature_map_k =
+        config.tied_features ? layer.feature_map_q : add_map("feature_map_k");
     if (config.feature_bias) {
-      layer.bias_q = add("feature_map_q_bias", {maps, f});
-      layer.bias_k = config.tied_features
-                         ? layer.bias_q
-                         : add("feature_map_k_bias", {maps, f});
+      layer.bias_q = add_bias("feature_map_q_bias");
+      layer.bias_k =
+          config.tied_features ? layer.bias_q : add_bias("feature_map_k_bias");
     }
     layer.window_factor = store_.Add(prefix + "window_factor",
                                      ParameterGroup::kWindowFactor, {h});

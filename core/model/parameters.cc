@@ -6,9 +6,9 @@
 namespace caracal {
 namespace {
 
-constexpr ParameterGroup kGroups[] = {ParameterGroup::kFeatureMap,
-                                      ParameterGroup::kWindowFactor,
-                                      ParameterGroup::kLora};
+constexpr ParameterGroup kGroups[kParameterGroups] = {
+    ParameterGroup::kFeatureMap, ParameterGroup::kFeatureBias,
+    ParameterGroup::kWindowFactor, ParameterGroup::kLora};
 
 }  // namespace
 
@@ -16,6 +16,8 @@ absl::string_view NameOf(ParameterGroup group) {
   switch (group) {
     case ParameterGroup::kFeatureMap:
       return "feature_map";
+    case ParameterGroup::kFeatureBias:
+      return "feature_bias";
     case ParameterGroup::kWindowFactor:
       return "window_factor";
     case ParameterGroup::kLora:
@@ -70,7 +72,7 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
       size += p.value.size();
     }
     if (size > 0) {
-      runs_.push_back({TensorView(values_.f32() + begin, {size}),
+      runs_.push_back({group, TensorView(values_.f32() + begin, {size}),
                        TensorView(grads_.f32() + used, {size})});
       used += size;
     }

@@ -11,9 +11,15 @@
 
 namespace caracal {
 
-enum class ParameterGroup : uint8_t { kFeatureMap, kWindowFactor, kLora };
+enum class ParameterGroup : uint8_t {
+  kFeatureMap,
+  kFeatureBias,
+  kWindowFactor,
+  kLora
+};
+inline constexpr int kParameterGroups = 4;
 
-// "feature_map", "window_factor", "lora".
+// "feature_map", "feature_bias", "window_factor", "lora".
 absl::string_view NameOf(ParameterGroup group);
 
 // One trained tensor, fp32. `grad` is defined while the tensor is trained.
@@ -45,8 +51,9 @@ class ParameterStore {
   // Null when there is none of that name.
   const Parameter* Find(absl::string_view name) const;
 
-  // The trained part as contiguous runs of the flat buffers.
+  // The trained part as contiguous runs of the flat buffers, one a group.
   struct Run {
+    ParameterGroup group;
     TensorView value;  // [n]
     TensorView grad;   // [n]
   };

@@ -41,12 +41,12 @@ double AdamW::Step(const Context& ctx, float learning_rate) {
   config.beta1 = settings_.beta1;
   config.beta2 = settings_.beta2;
   config.epsilon = settings_.epsilon;
-  config.weight_decay = settings_.weight_decay;
   config.step = ++steps_;
   config.grad_scale = static_cast<float>(scale);
   int64_t offset = 0;
   for (const auto& run : store_->trained_runs()) {
     const int64_t n = run.value.size();
+    config.weight_decay = settings_.weight_decay[static_cast<int>(run.group)];
     kernels::AdamWStep(ctx, config, run.value, run.grad,
                        TensorView(first_.f32() + offset, {n}),
                        TensorView(second_.f32() + offset, {n}));

@@ -2,6 +2,7 @@
 #ifndef CARACAL_CORE_OPTIM_ADAMW_H_
 #define CARACAL_CORE_OPTIM_ADAMW_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ struct AdamWSettings {
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float epsilon = 1e-8f;
-  float weight_decay = 0.0f;
+  // Decoupled, of each ParameterGroup's tensors.
+  std::array<float, kParameterGroups> weight_decay = {};
   float grad_clip = 1.0f;  // global norm; 0: never
 };
 

@@ -232,6 +232,7 @@ absl::Status Bench::RunTraining(BenchResult* result) {
   adapters_->lora_active = !transfer;
   adapters_->parameters().SetTrained(
       transfer ? std::vector<ParameterGroup>{ParameterGroup::kFeatureMap,
+                                             ParameterGroup::kFeatureBias,
                                              ParameterGroup::kWindowFactor}
                : std::vector<ParameterGroup>{ParameterGroup::kLora});
   AdamW optimizer(&adapters_->parameters(), AdamWSettings());

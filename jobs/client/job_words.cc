@@ -54,6 +54,21 @@ const proto::LearningRateSchedule& ScheduleOf(const proto::Stage& stage) {
                               : stage.finetune().schedule();
 }
 
+std::string WeightDecayWords(const proto::Optimizer& o) {
+  const proto::GroupWeightDecay& g = o.group_weight_decay();
+  std::string words = absl::StrCat("weight decay ", o.weight_decay());
+  std::vector<std::string> others;
+  for (const auto& [name, value] : {std::pair("feature maps", g.feature_maps()),
+                                    {"feature biases", g.feature_biases()},
+                                    {"window factors", g.window_factors()},
+                                    {"LoRA", g.lora()}}) {
+    if (value == o.weight_decay()) continue;
+    others.push_back(absl::StrCat(name, " ", value));
+  }
+  if (others.empty()) return words;
+  return absl::StrCat(words, " (", absl::StrJoin(others, ", "), ")");
+}
+
 }  // namespace
 
 std::string ModeName(proto::ComponentMode mode) {
@@ -186,8 +201,8 @@ std::string AttentionWords(const proto::Job& job, int features) {
 std::string OptimizerWords(const proto::Job& job) {
   const proto::Optimizer& o = job.optimizer();
   return absl::StrCat(
-      "AdamW, betas ", o.beta1(), " and ", o.beta2(), ", eps ", o.eps(),
-      ", weight decay ", o.weight_decay(), ", ",
+      "AdamW, betas ", o.beta1(), " and ", o.beta2(), ", eps ", o.eps(), ", ",
+      WeightDecayWords(o), ", ",
       o.grad_clip() > 0
           ? absl::StrCat("gradients clipped to norm ", o.grad_clip())
           : "no gradient clipping");

@@ -73,6 +73,11 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
   EXPECT_EQ(AttentionWords(job, 32),
             "sliding window of 64 tokens, 1 sink, hedgehog feature maps with "
             "32 columns, affine");
+  EXPECT_EQ(OptimizerWords(Expand("optimizer { weight_decay: 0.1 "
+                                  "group_weight_decay { window_factors: 0 "
+                                  "lora: 0.01 feature_maps: 0.1 } }")),
+            "AdamW, betas 0.9 and 0.999, eps 1e-08, weight decay 0.1 (window "
+            "factors 0, LoRA 0.01), gradients clipped to norm 1");
   EXPECT_EQ(DeviceWords(job),
             "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
 }

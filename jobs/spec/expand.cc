@@ -60,6 +60,15 @@ void ExpandFinetune(const proto::Job& job, proto::FinetuneStage* stage,
   }
 }
 
+void FillWeightDecay(proto::Optimizer* optimizer) {
+  const double all = optimizer->weight_decay();
+  proto::GroupWeightDecay* group = optimizer->mutable_group_weight_decay();
+  if (!group->has_feature_maps()) group->set_feature_maps(all);
+  if (!group->has_feature_biases()) group->set_feature_biases(all);
+  if (!group->has_window_factors()) group->set_window_factors(all);
+  if (!group->has_lora()) group->set_lora(all);
+}
+
 void FillEvaluationModes(proto::Job* job) {
   if (job->evaluation().modes_size() > 0) return;
   for (const ComponentMode mode :
@@ -104,6 +113,7 @@ proto::Job ExpandJob(const proto::Job& original) {
   }
   if (job.stages_size() > 0) ClearShorthands(used, &job);
   FillDefaults(&job);
+  FillWeightDecay(job.mutable_optimizer());
   if (!job.attention().has_feature_bias()) {
     const std::string& map = job.attention().feature_map();
     job.mutable_attention()->set_feature_bias(map == "t2r" ||

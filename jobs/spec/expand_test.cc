@@ -72,6 +72,21 @@ TEST(ExpandTest, ShorthandsFillOnlyWhatIsUnset) {
   EXPECT_FALSE(job.has_curriculum());
 }
 
+TEST(ExpandTest, GroupsDecayAsAllUnlessTheySay) {
+  const proto::GroupWeightDecay decay =
+      Expand(
+          "optimizer { weight_decay: 0.1 "
+          "group_weight_decay { window_factors: 0 } }")
+          .optimizer()
+          .group_weight_decay();
+  EXPECT_EQ(decay.feature_maps(), 0.1);
+  EXPECT_EQ(decay.feature_biases(), 0.1);
+  EXPECT_EQ(decay.lora(), 0.1);
+  EXPECT_TRUE(decay.has_window_factors());
+  EXPECT_EQ(decay.window_factors(), 0);
+  EXPECT_TRUE(Expand("").optimizer().group_weight_decay().has_lora());
+}
+
 TEST(ExpandTest, WindowFactorsOnlyLearnWhereTheyMatter) {
   EXPECT_FALSE(Expand("stages { transfer { student_mode: LA_ONLY } }")
                    .stages(0)

@@ -123,6 +123,12 @@ constexpr FieldRule kRules[] = {
     {"Optimizer.eps", "1e-8", AboveUpTo(0, 1)},
     {"Optimizer.weight_decay", "0", Within(0, 1)},
     {"Optimizer.grad_clip", "1", AtLeast(0)},
+    {"Optimizer.group_weight_decay"},
+
+    {"GroupWeightDecay.feature_maps", nullptr, Within(0, 1)},
+    {"GroupWeightDecay.feature_biases", nullptr, Within(0, 1)},
+    {"GroupWeightDecay.window_factors", nullptr, Within(0, 1)},
+    {"GroupWeightDecay.lora", nullptr, Within(0, 1)},
 
     {"LearningRateSchedule.warmup_steps", "0", Within(0, kMaxSteps)},
     {"LearningRateSchedule.constant"},

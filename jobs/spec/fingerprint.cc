@@ -21,6 +21,14 @@ using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
 using ::google::protobuf::Reflection;
 
+// Clears what is as without the message, which older jobs do not have.
+void ClearDefaultDecay(double all, proto::GroupWeightDecay* group) {
+  if (group->feature_maps() == all) group->clear_feature_maps();
+  if (group->feature_biases() == all) group->clear_feature_biases();
+  if (group->window_factors() == all) group->clear_window_factors();
+  if (group->lora() == all) group->clear_lora();
+}
+
 // The part of the job that the fingerprint is of.
 proto::Job Identity(const proto::Job& expanded) {
   proto::Job job = expanded;
@@ -35,6 +43,8 @@ proto::Job Identity(const proto::Job& expanded) {
   job.clear_model();
   job.mutable_data()->clear_path();
   job.mutable_data()->clear_validation();
+  ClearDefaultDecay(job.optimizer().weight_decay(),
+                    job.mutable_optimizer()->mutable_group_weight_decay());
   ClearDefaults(&job);
   return job;
 }

@@ -41,6 +41,24 @@ TEST(FingerprintTest, IgnoresWhatMayChangeOnResume) {
   EXPECT_THAT(JobDifferences(Base(), job), ElementsAre());
 }
 
+// A job of before there were groups goes on as it was.
+TEST(FingerprintTest, GroupsThatDecayAsAllSayNothing) {
+  proto::Job job = Base();
+  job.mutable_optimizer()->clear_group_weight_decay();
+  EXPECT_EQ(JobFingerprint(job), JobFingerprint(Base()));
+  proto::Job decay;
+  decay.mutable_optimizer()->set_weight_decay(0.1);
+  decay = ExpandJob(decay);
+  job = decay;
+  job.mutable_optimizer()->clear_group_weight_decay();
+  EXPECT_EQ(JobFingerprint(job), JobFingerprint(decay));
+  job = decay;
+  job.mutable_optimizer()->mutable_group_weight_decay()->set_lora(0);
+  EXPECT_THAT(JobDifferences(decay, job),
+              ElementsAre("optimizer.group_weight_decay.lora: was the default "
+                          "or unset, is 0"));
+}
+
 TEST(FingerprintTest, SeesWhatDecidesTheResult) {
   proto::Job job = Base();
   job.mutable_attention()->set_window(32);

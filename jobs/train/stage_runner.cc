@@ -229,11 +229,19 @@ class FinetuneRunner final : public StageRunner {
 };
 
 AdamWSettings OptimizerSettings(const proto::Optimizer& o) {
-  return {.beta1 = static_cast<float>(o.beta1()),
-          .beta2 = static_cast<float>(o.beta2()),
-          .epsilon = static_cast<float>(o.eps()),
-          .weight_decay = static_cast<float>(o.weight_decay()),
-          .grad_clip = static_cast<float>(o.grad_clip())};
+  const proto::GroupWeightDecay& decay = o.group_weight_decay();
+  AdamWSettings settings = {.beta1 = static_cast<float>(o.beta1()),
+                            .beta2 = static_cast<float>(o.beta2()),
+                            .epsilon = static_cast<float>(o.eps()),
+                            .grad_clip = static_cast<float>(o.grad_clip())};
+  for (const auto& [group, value] :
+       {std::pair(ParameterGroup::kFeatureMap, decay.feature_maps()),
+        {ParameterGroup::kFeatureBias, decay.feature_biases()},
+        {ParameterGroup::kWindowFactor, decay.window_factors()},
+        {ParameterGroup::kLora, decay.lora()}}) {
+    settings.weight_decay[static_cast<int>(group)] = static_cast<float>(value);
+  }
+  return settings;
 }
 
 }  // namespace
@@ -302,6 +310,7 @@ std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
   if (stage.has_transfer()) {
     const proto::TransferStage& s = stage.transfer();
     add(s.train_feature_maps(), ParameterGroup::kFeatureMap);
+    add(s.train_feature_maps(), ParameterGroup::kFeatureBias);
     add(s.train_window_factors(), ParameterGroup::kWindowFactor);
     store.SetTrained(groups);
     return std::make_unique<TransferRunner>(s, model, exec, micro_batch,
@@ -309,6 +318,7 @@ std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
   }
   const proto::FinetuneStage& s = stage.finetune();
   add(s.train_feature_maps(), ParameterGroup::kFeatureMap);
+  add(s.train_feature_maps(), ParameterGroup::kFeatureBias);
   add(s.train_window_factors(), ParameterGroup::kWindowFactor);
   add(s.train_lora(), ParameterGroup::kLora);
   store.SetTrained(groups);

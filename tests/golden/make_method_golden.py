@@ -270,7 +270,8 @@ def make_curves(model, rows, documents, lora):
     preset('ssd', {}, dict(groups=lm, curriculum=training.Curriculum(
         drop={'step': [0.9, 0.75, 0.5]}, seed=7)), seed=7)
 
-    def short(name, student, stage, text, lr, micro_batch=2, seed=0, **run):
+    def short(name, student, stage, text, lr, micro_batch=2, seed=0,
+              optimizer='', **run):
         student.put_in(model)
         docs = documents if student.reset_at_document else None
         losses = training.Training(
@@ -280,7 +281,8 @@ def make_curves(model, rows, documents, lora):
             'name': name, 'student': 'hashed',
             'job': f'seed: {seed} attention {{ {student.text()} }} '
                    f'budget {{ micro_batch: {micro_batch} }} '
-                   f'stages {{ {stage} {{ {text} }} }}',
+                   f'stages {{ {stage} {{ {text} }} }}'
+                   + (f' optimizer {{ {optimizer} }}' if optimizer else ''),
             'steps': 3, 'lr': [lr], 'losses': [losses]})
 
     def curriculum(name, c, student=plain, text='', micro_batch=2, **run):
@@ -308,6 +310,19 @@ def make_curves(model, rows, documents, lora):
                Student.of('exp', window_kind='terraced', affine=True),
                'train_feature_maps: true train_window_factors: true',
                groups=('feature_map', *lm))
+    # Decays that take more than the gradients do.
+    decay = {'feature_maps': 0.5, 'feature_biases': 1.0, 'window_factors': 0.25,
+             'lora': 0.75}
+    groups = ' '.join(f'{n}: {d}' for n, d in decay.items())
+    for stage, text, run in (
+            ('transfer', '', {}),
+            ('finetune', 'train_feature_maps: true train_window_factors: true',
+             {'groups': ('feature_map', *lm)})):
+        short(f'decay_{stage}', Student.of('t2r'), stage, text, 1e-2,
+              optimizer=f'weight_decay: 0.125 group_weight_decay {{ {groups} }}',
+              decay=decay, **run)
+        curves[-1]['norms'] = {n: t.norm().item()
+                               for n, t in model.student.items()}
     for name, student, mode, weights in (
             ('transfer_mix', plain, 'hybrid', {'mse': 100, 'xent': 0.5}),
             ('transfer_kl', Student.of('t2r'), 'la_only', {'kl': 1}),

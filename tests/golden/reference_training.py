@@ -95,6 +95,13 @@ def hashed_student(model, rank, features=None, maps=None, bias=False,
     return tensors
 
 
+def group_of(name):
+    """A tensor's group, as optimizer.group_weight_decay names it."""
+    return ('lora' if '.lora.' in name else
+            'window_factors' if name.endswith('window_factor') else
+            'feature_biases' if name.endswith('_bias') else 'feature_maps')
+
+
 @dataclasses.dataclass
 class Curriculum:
     """Schedules over a stage's steps, as reference_curriculum.value_at."""
@@ -107,8 +114,8 @@ class Curriculum:
 
 
 class Training:
-    """Stages of optimiser steps: AdamW without decay, clip of the global norm
-    at 1, constant learning rate, rows taken in order. documents [n, T + 1]:
+    """Stages of optimiser steps: AdamW, clip of the global norm at 1,
+    constant learning rate, rows taken in order. documents [n, T + 1]:
     attention starts afresh where they change."""
 
     def __init__(self, model, attention, batch, micro_batch=None,
@@ -119,12 +126,15 @@ class Training:
         self.next_row, self.global_step = 0, 0
 
     def run(self, stage, rows, steps, lr, mode='hybrid', log=None,
-            weights=None, groups=None, curriculum=None):
+            weights=None, groups=None, curriculum=None, decay=None):
         """rows [n, T + 1] -> losses of `steps` steps (as reported: a stage's
-        only loss is not scaled by its weight)."""
+        only loss is not scaled by its weight). decay: {group_of(): weight
+        decay}; default: none."""
         names = trained_names(self.model, stage, groups)
         parameters = [self.model.student[n].requires_grad_() for n in names]
-        optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0)
+        optimizer = torch.optim.AdamW(
+            [{'params': [p], 'weight_decay': (decay or {}).get(group_of(n), 0)}
+             for n, p in zip(names, parameters)], lr=lr)
         if stage == 'transfer':
             weights = weights or MSE
         scale = stage_scale(weights)

@@ -15,8 +15,8 @@ constexpr double kZeroTolerance = 1e-6;
 
 void TrainEverything(GoldenModel* model) {
   ParameterStore& store = model->adapters().parameters();
-  store.SetTrained({ParameterGroup::kFeatureMap, ParameterGroup::kWindowFactor,
-                    ParameterGroup::kLora});
+  store.SetTrained({ParameterGroup::kFeatureMap, ParameterGroup::kFeatureBias,
+                    ParameterGroup::kWindowFactor, ParameterGroup::kLora});
   store.ZeroGradients();
 }
 

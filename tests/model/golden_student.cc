@@ -28,6 +28,7 @@ uint32_t HashOfName(const std::string& name) {
 double ScaleOf(ParameterGroup group) {
   switch (group) {
     case ParameterGroup::kFeatureMap:
+    case ParameterGroup::kFeatureBias:
       return 0.5;
     case ParameterGroup::kWindowFactor:
       return 1;
@@ -65,8 +66,7 @@ absl::Status SetHashedStudent(GoldenModel* model, const proto::Job& job) {
   for (const Parameter& p : adapters.parameters().parameters()) {
     const uint64_t first = uint64_t{HashOfName(p.name)} << 32;
     const double scale = ScaleOf(p.group);
-    const bool is_map =
-        p.group == ParameterGroup::kFeatureMap && p.value.rank == 3;
+    const bool is_map = p.group == ParameterGroup::kFeatureMap;
     for (int64_t e = 0; e < p.value.size(); ++e) {
       const double u =
           static_cast<double>(SplitMix64(first + e) >> 40) / (1 << 24);

@@ -20,6 +20,8 @@ namespace {
 
 // Relative, of losses, as in training_curves_test.cc.
 constexpr double kFirstSteps = 1e-5, kLaterSteps = 1e-4;
+// Of a tensor, relative; the least of the golden's decays takes 2.5e-3 a step.
+constexpr double kNorm = 1e-4;
 // A trained w_h, of the way it went.
 constexpr double kWindowFactor = 1e-3;
 
@@ -80,6 +82,17 @@ class MethodCurvesTest : public testing::Test {
     }
   }
 
+  void CompareNorms(const nlohmann::json& golden) {
+    const auto& parameters = model_->adapters().parameters().parameters();
+    ASSERT_EQ(golden.size(), parameters.size());
+    for (const Parameter& p : parameters) {
+      const double norm = Norm(
+          std::vector<float>(p.value.f32(), p.value.f32() + p.value.size()));
+      const double end = golden[p.name];
+      EXPECT_NEAR(norm, end, kNorm * end) << p.name;
+    }
+  }
+
   nlohmann::json expected_;
   GoldenTensors rows_, initial_;
   std::unique_ptr<GoldenModel> model_;
@@ -99,6 +112,7 @@ TEST_F(MethodCurvesTest, MatchTheReference) {
       ASSERT_OK(SetHashedStudent(model_.get(), job));
     }
     CompareLosses(run, job);
+    if (run.contains("norms")) CompareNorms(run["norms"]);
     if (run.contains("window_factors")) {
       CompareWindowFactors(run["window_factors"], job);
     }

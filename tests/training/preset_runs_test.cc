@@ -53,7 +53,9 @@ const PresetCase kCases[] = {
     {"mixed_losses",
      "stages { transfer { steps: 3 loss { mse: 1000 xent: 0.5 kl: 0.1 } } } "
      "attention { feature_map: 't2r' window_kind: 'terraced' affine: true "
-     "reset_at_document: true softmax_layers: 1 }"},
+     "reset_at_document: true softmax_layers: 1 } "
+     "optimizer { weight_decay: 0.1 group_weight_decay { feature_biases: 0 "
+     "window_factors: 0.02 } }"},
 };
 
 class PresetRunsTest : public ::testing::TestWithParam<PresetCase> {

@@ -22,8 +22,8 @@ size_t PeakOf(int64_t tokens, const Pass& pass) {
   }
   const golden::GoldenBatch batch(row, tokens);
   ParameterStore& store = (*training)->llama().adapters().parameters();
-  store.SetTrained({ParameterGroup::kFeatureMap, ParameterGroup::kWindowFactor,
-                    ParameterGroup::kLora});
+  store.SetTrained({ParameterGroup::kFeatureMap, ParameterGroup::kFeatureBias,
+                    ParameterGroup::kWindowFactor, ParameterGroup::kLora});
   pass(**training, batch.batch());
   return (*training)->exec().arena->peak_bytes();
 }
