@@ -94,6 +94,40 @@ __device__ __forceinline__ void Wgmma(float (&d)[4], uint64_t a, uint64_t b,
       : "l"(a), "l"(b), "r"(accumulate), "n"(kTransposedA), "n"(kTransposedB));
 }
 
+// The same with A [64, 16] from registers.
+template <int kTransposedB>
+__device__ __forceinline__ void Wgmma(float (&d)[4], const uint32_t (&a)[4],
+                                      uint64_t b, int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %9, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3}, "
+      "{%4, %5, %6, %7}, %8, p, 1, 1, %10;\n"
+      "}\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate),
+        "n"(kTransposedB));
+}
+
+// d [64, 16] (+)= A B, both from shared memory; 16 terms of the sum.
+template <int kTransposedA, int kTransposedB>
+__device__ __forceinline__ void Wgmma(float (&d)[8], uint64_t a, uint64_t b,
+                                      int accumulate) {
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "setp.ne.b32 p, %10, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 "
+      "{%0, %1, %2, %3, %4, %5, %6, %7}, "
+      "%8, %9, p, 1, 1, %11, %12;\n"
+      "}\n"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]),
+        "+f"(d[6]), "+f"(d[7])
+      : "l"(a), "l"(b), "r"(accumulate), "n"(kTransposedA), "n"(kTransposedB));
+}
+
 // d [64, 64] (+)= A B, both from shared memory; 16 terms of the sum.
 template <int kTransposedA, int kTransposedB>
 __device__ __forceinline__ void Wgmma(float (&d)[32], uint64_t a, uint64_t b,
@@ -212,10 +246,19 @@ __device__ __forceinline__ void Wgmma(float (&d)[64], const uint32_t (&a)[4],
         "n"(kTransposedB));
 }
 
+// What a product that does not accumulate reads of d: nothing. Says so, or the
+// registers would count as used from the last time around a loop on.
+template <int n>
+__device__ __forceinline__ void Forget(float (&d)[n], bool accumulate) {
+#pragma unroll
+  for (int i = 0; i < n; ++i) d[i] = accumulate ? d[i] : 0.0f;
+}
+
 // d (+)= A B over kTerms; asynchronous until WgmmaWait.
 template <int kTerms, int n, typename A, typename B>
 __device__ __forceinline__ void Multiply(float (&d)[n], const A& a, const B& b,
                                          bool accumulate) {
+  Forget(d, accumulate);
 #pragma unroll
   for (int k = 0; k < kTerms; k += 16) {
     Wgmma<A::kTransposed, B::kTransposed>(d, a.Descriptor(k), b.Descriptor(k),
@@ -228,6 +271,7 @@ template <int kTerms, int n, typename B>
 __device__ __forceinline__ void Multiply(float (&d)[n],
                                          const uint32_t (&a)[kTerms / 16][4],
                                          const B& b, bool accumulate) {
+  Forget(d, accumulate);
 #pragma unroll
   for (int k = 0; k < kTerms; k += 16) {
     Wgmma<B::kTransposed>(d, a[k / 16], b.Descriptor(k), accumulate || k > 0);

@@ -1,6 +1,7 @@
 // Warpgroup products in all the ways kernels use them, against sums in fp64.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -87,7 +88,7 @@ void Check() {
   const DeviceArray<uint16_t> device_a(a_bits), device_b(b_bits);
   const DeviceArray<float> c(64 * N);
   const auto kernel = Product<N, K, a_kind, b_mn>;
-  const size_t bytes = (64 + N) * K * 2;
+  const size_t bytes = (64 + std::max(N, 64)) * K * 2;  // whole panels
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<1, 128, bytes>>>(
@@ -125,6 +126,9 @@ TEST(CudaWgmma, ProductsOfAllKinds) {
   Check<128, 64, A::kRegisters, true>();
   Check<128, 128, A::kRegisters, true>();
   Check<64, 64, A::kRegisters, true>();
+  Check<8, 128, A::kRegisters, false>();
+  Check<16, 128, A::kKMajor, false>();
+  Check<16, 64, A::kMnMajor, true>();
 }
 
 }  // namespace

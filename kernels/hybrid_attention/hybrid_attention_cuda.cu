@@ -185,9 +185,17 @@ void HybridAttentionBackwardCuda(const Context& ctx,
                                  const HybridAttentionInputs& in,
                                  const HybridAttentionCotangent& cotangent,
                                  const HybridAttentionGradients& grads,
-                                 Workspace workspace, CudaVersion version) {
+                                 Workspace workspace, CudaVersion version,
+                                 const HybridAttentionSaved* saved) {
   Args a = BindInputs(config, in);
   BindBackward(cotangent, grads, a);
+  if (saved != nullptr) {
+    a.saved_y = BindBf16<const bf16>(saved->y, a.rows, a.H, a.D);
+    a.saved_softmax_den = BindF32(saved->softmax_den, a.H * a.rows);
+    a.saved_linear_den = BindF32(saved->linear_den, a.H * a.rows);
+    CARACAL_CHECK(a.saved_y.data != nullptr && a.saved_softmax_den != nullptr &&
+                  a.saved_linear_den != nullptr);
+  }
   const size_t bytes = HybridAttentionBackwardCudaWorkspaceBytes(
       config, in, cotangent, grads, version);
   CARACAL_CHECK(workspace.bytes >= bytes) << workspace.bytes << " of " << bytes;

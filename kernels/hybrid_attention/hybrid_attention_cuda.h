@@ -13,8 +13,8 @@
 //  - Gradients do not depend on scheduling: no atomics, fixed order of sums.
 //
 // Versions, chosen by shape: on Hopper's tensor cores for D <= 128 and F <= 64
-// (hedgehog, no bias), fastest for windows of a tile of 64 without sinks; and a
-// plain one for everything else.
+// (hedgehog, no bias), fastest for F = 64, windows of a tile of 64 and at most
+// 16 sinks; and a plain one for everything else.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 
@@ -45,13 +45,23 @@ size_t HybridAttentionBackwardCudaWorkspaceBytes(
     const HybridAttentionGradients& grads,
     CudaVersion version = CudaVersion::kBest);
 
+// What a forward of the same inputs left: its y, and of its statistics these.
+// Spares a backward from a dy the pass that would make them again (the results
+// then carry y's rounding); of no use with a target. Some versions do not look.
+struct HybridAttentionSaved {
+  ConstTensorView y;                        // [rows, H, D]
+  ConstTensorView softmax_den, linear_den;  // [H, rows]
+};
+
+// `saved` may be null.
 void HybridAttentionBackwardCuda(const Context& ctx,
                                  const HybridAttentionConfig& config,
                                  const HybridAttentionInputs& in,
                                  const HybridAttentionCotangent& cotangent,
                                  const HybridAttentionGradients& grads,
                                  Workspace workspace,
-                                 CudaVersion version = CudaVersion::kBest);
+                                 CudaVersion version = CudaVersion::kBest,
+                                 const HybridAttentionSaved* saved = nullptr);
 
 }  // namespace caracal::kernels
 

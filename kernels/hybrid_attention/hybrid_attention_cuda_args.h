@@ -42,6 +42,9 @@ struct Args {
   HeadRows<const bf16> dy, target;  // one of them
   float scale = 0;
   double* squared_error = nullptr;
+  HeadRows<const bf16> saved_y;  // what the forward left; all three or none
+  const float* saved_softmax_den = nullptr;  // [H, rows]
+  const float* saved_linear_den = nullptr;   // [H, rows]
   HeadRows<bf16> dq, dk, dv;
   float* dweight_q = nullptr;
   float* dweight_k = nullptr;

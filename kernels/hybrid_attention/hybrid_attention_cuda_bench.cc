@@ -64,6 +64,8 @@ struct Layer {
         dweight_q(std::vector<float>(s.H * s.D * s.F)),
         dweight_k(std::vector<float>(s.H * s.D * s.F)),
         dfactor(std::vector<float>(s.H)),
+        softmax_den(s.H * s.rows),
+        linear_den(s.H * s.rows),
         error(std::vector<double>(1)) {
     config.window = s.window;
     config.sinks = s.sinks;
@@ -80,6 +82,9 @@ struct Layer {
     in.sequences = static_cast<int64_t>(offsets.size()) - 1;
     in.terms = terms.data();
     out.y = Rows(y, s.H);
+    out.softmax_den = TensorView(softmax_den.data(), {s.H, s.rows});
+    out.linear_den = TensorView(linear_den.data(), {s.H, s.rows});
+    saved = {out.y, out.softmax_den, out.linear_den};
     all.dq = Rows(dq, s.H);
     all.dk = Rows(dk, s.Hkv);
     all.dv = Rows(dv, s.Hkv);
@@ -104,16 +109,16 @@ struct Layer {
   }
   void Backward(Workspace workspace, CudaVersion version) {
     HybridAttentionBackwardCuda({}, config, in, from_dy, all, workspace,
-                                version);
+                                version, &saved);
   }
   void Transfer(Workspace workspace, CudaVersion version) {
     HybridAttentionBackwardCuda({}, config, in, from_target, transfer,
                                 workspace, version);
   }
-  // From a given dy, as when the forward is timed apart.
+  // From a given dy and what the forward left, as when that is timed apart.
   void TransferFromGradient(Workspace workspace, CudaVersion version) {
     HybridAttentionBackwardCuda({}, config, in, from_dy, transfer, workspace,
-                                version);
+                                version, &saved);
   }
   size_t WorkspaceBytes(CudaVersion version) {
     return std::max(
@@ -128,12 +133,14 @@ struct Layer {
   DeviceArray<uint16_t> q, k, v, dy, y, dq, dk, dv;
   DeviceArray<float> weight_q, weight_k, factor;
   DeviceArray<float> dweight_q, dweight_k, dfactor;
+  DeviceArray<float> softmax_den, linear_den;
   DeviceArray<double> error;
   std::vector<int64_t> offsets;
   std::vector<uint8_t> terms;
   HybridAttentionConfig config;
   HybridAttentionInputs in;
   HybridAttentionOutputs out;
+  HybridAttentionSaved saved;
   HybridAttentionGradients all, transfer;
   HybridAttentionCotangent from_dy, from_target;
 };

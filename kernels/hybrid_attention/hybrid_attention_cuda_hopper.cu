@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_tensor_map.h"
 #include "kernels/common/cuda_upload.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
@@ -107,6 +108,10 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
   if (a.dweight_q != nullptr) cut.Take(s.dweight_q, weights);
   if (a.dweight_k != nullptr) cut.Take(s.dweight_k, weights);
   cut.Take(s.dfactor, parts);
+  if (a.dweight_q != nullptr) cut.Take(s.dz_q, all * kFeatures);
+  if (a.sinks > 0 && a.sinks <= kPairSinks) {
+    cut.Take(s.sinks, parts * 4 * kPairSinks * PaddedD(a));
+  }
   if (a.H != a.Hkv) {
     if (a.dk.data != nullptr) cut.Take(s.dk, all * a.D);
     if (a.dv.data != nullptr) cut.Take(s.dv, all * a.D);
@@ -117,11 +122,24 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
 void FindPairs(const Args& a, const uint8_t* terms, HopperScratch& s) {
   for (int i = 0; i < a.sequences * a.H; ++i) {
     (OnePair(a, terms[i]) ? s.pairs : s.others) = true;
+    (OneKeyPair(a, terms[i]) ? s.key_pairs : s.key_others) = true;
   }
 }
 
+PairMaps Maps(const Args& a) {
+  const auto map = [&](const HeadRows<const bf16>& x, int heads) {
+    return CudaRowsMap(x.data, a.rows, x.row, heads, x.head, a.D);
+  };
+  PairMaps maps;
+  maps.q = map(a.q, a.H);
+  maps.k = map(a.k, a.Hkv);
+  maps.v = map(a.v, a.Hkv);
+  maps.dy = a.dy.data == nullptr ? maps.q : map(a.dy, a.H);
+  return maps;
+}
+
 void ForwardRows(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (s.pairs) HopperForwardPairs(a, s, stream);
+  if (s.pairs) HopperForwardPairs(a, s, Maps(a), stream);
   if (s.others) HopperForwardOthers(a, s, stream);
 }
 
@@ -176,15 +194,30 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   if (a.target.data != nullptr) {
     ForwardRows(a, s, stream);
     a.dy = {s.dy.data, s.dy.row, s.dy.head};
+    a.target = {};
+  } else if (s.key_pairs) {
+    if (a.saved_y.data != nullptr) {
+      HopperStatistics(a, s, stream);
+    } else {
+      HopperForwardPairs(a, s, Maps(a), stream);
+    }
   }
-  HopperBackwardRows(a, s, stream);
   const bool keys =
       a.dk.data != nullptr || a.dv.data != nullptr || a.dweight_k != nullptr;
+  if (s.key_pairs) {
+    HopperBackwardRowPairs(a, s, Maps(a), stream);
+    if (a.dweight_q != nullptr) HopperMapGradients(a, s, stream);
+  }
+  if (s.key_others) HopperBackwardRowOthers(a, s, stream);
   if (keys) {
     HopperSuffixes(a, s, stream);
     HopperBackwardKeys(a, s, stream);
   }
-  HopperReduce(a, s, stream);
+  const bool sinks = s.key_pairs && a.sinks > 0 &&
+                     (a.dk.data != nullptr || a.dv.data != nullptr);
+  if (sinks) HopperSinkParts(a, s, stream);
+  HopperReduce(args, s, stream);
+  if (sinks) HopperAddSinks(a, s, stream);
 }
 
 }  // namespace caracal::kernels::cuda

@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (OnePair(a, terms) != kPair) return;
+  if (OneKeyPair(a, terms) != kPair) return;
   const bool linear = AnyLinear(terms);
   const bool wants_dk = a.dk.data != nullptr, wants_dv = a.dv.data != nullptr;
   const bool softmax = (kPair || AnySoftmax(terms)) && (wants_dk || wants_dv);
@@ -80,11 +80,13 @@ __global__ void __launch_bounds__(kBlock, 1)
       const bool valid = i < count;
       const int64_t from = head * a.rows + at + i;
       RowStatistics& rows = shared.rows[stage];
-      rows.row_max[i] = valid ? scratch.row_max[from] : 0;
       rows.inv_den[i] = valid ? scratch.inv_den[from] : 0;
       rows.delta[i] = valid ? scratch.delta[from] : 0;
-      rows.dmax[i] = valid ? scratch.dmax[from] : 0;
-      rows.argmax[i] = valid ? scratch.argmax[from] : -1;
+      if (softmax) {
+        rows.row_max[i] = valid ? scratch.row_max[from] : 0;
+        rows.dmax[i] = valid ? scratch.dmax[from] : 0;
+        rows.argmax[i] = valid ? scratch.argmax[from] : -1;
+      }
     }
   };
   const auto stage_of = [&](int chunk) {
@@ -545,8 +547,8 @@ void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
 
 template <int DP>
 void LaunchBoth(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (s.pairs) Launch<DP, true>(a, s, stream);
-  if (s.others) Launch<DP, false>(a, s, stream);
+  if (s.key_pairs) Launch<DP, true>(a, s, stream);
+  if (s.key_others) Launch<DP, false>(a, s, stream);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Hopper version, backward by rows: each row's statistics (c_n, 1 / den,
-// dy . y, the gradient of c_n), dq, and the gradient of the query's feature
-// map. y itself is never needed: with dP = dy V^T,
+// Hopper version, backward by rows, any window: each row's statistics (c_n, 1 /
+// den, dy . y, the gradient of c_n), dq, and the gradient of the query's
+// feature map. y itself is never needed: with dP = dy V^T,
 //     dy . y = (gamma sum e dP + alpha sum l dP + alpha phi_q . S dy) / den.
 // Gradients of features from the window's tiles (warpgroup 0) and from the
 // state (warpgroup 1) are linear in dphi, so each goes through the feature map
@@ -42,8 +42,7 @@ struct Shared {
   float norm[kOutputs];
 };
 
-// kPair: takes the heads that are OnePair, otherwise the others.
-template <int DP, bool kPair>
+template <int DP>
 __global__ void __launch_bounds__(kBlock, 1)
     BackwardRows(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch) {
@@ -54,7 +53,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (OnePair(a, terms) != kPair) return;
+  if (OneKeyPair(a, terms)) return;  // ..._pair_rows.cu
   const bool linear = AnyLinear(terms), softmax = AnySoftmax(terms);
   const bool wants_dq = a.dq.data != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
@@ -79,9 +78,6 @@ __global__ void __launch_bounds__(kBlock, 1)
     const int64_t at = segment.begin + tile * kTile;
     LoadRows<DP>(k0 + stage * kStage, a.k, at, count, kv, D);
     LoadRows<DP>(v0 + stage * kStage, a.v, at, count, kv, D);
-  };
-  const auto stage_of = [&](int tile) {
-    return kPair ? tile % 2 : stages.Find(tile);
   };
   // Brings the tiles (-1: none) to shared memory, unless they are there.
   const auto ensure = [&](int x, int y) {
@@ -112,12 +108,6 @@ __global__ void __launch_bounds__(kBlock, 1)
   float dfactor = 0;
   load_queries(segment.first);
   load_dy(segment.first);
-  if constexpr (kPair) {
-    const int tile = segment.first / kTile;
-    load_keys(tile, tile % 2);
-    if (tile > 0) load_keys(tile - 1, (tile - 1) % 2);
-    CopyCommit();
-  }
   if (linear) {
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
@@ -139,7 +129,6 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
   int phi_tile = -1;
   const auto need_phi_k = [&](int tile) {
-    if constexpr (kPair) return;  // it does already
     ensure(tile, -1);
     if (tile == phi_tile) return;
     __syncthreads();
@@ -147,7 +136,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       float z[32], up[32], down[32];
       Pin(z);
       WgmmaFence();
-      Multiply<DP>(z, KMajor{k0 + stage_of(tile) * kStage, kPanel}, weight_k,
+      Multiply<DP>(z, KMajor{k0 + stages.Find(tile) * kStage, kPanel}, weight_k,
                    false);
       WgmmaCommit();
       WgmmaWait();
@@ -162,25 +151,18 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
 
   for (int n0 = segment.first; n0 < segment.last; n0 += kTile) {
-    const TileList tiles =
-        kPair ? TileList::OfPair(n0) : TileList(a, terms, n0);
+    const TileList tiles(a, terms, n0);
     const bool past = linear && tiles.first > 0;
     const int newest = tiles.count - 1;
-    const int rounds = kPair ? 1 : softmax ? (tiles.count + 1) / 2 : 0;
+    const int rounds = softmax ? (tiles.count + 1) / 2 : 0;
     const int linear_tiles = linear ? tiles.linear_end - tiles.first : 0;
     // Nothing has to be computed twice if each warpgroup has one tile and the
     // linear one is warpgroup 0's.
     const bool once =
-        kPair ||
-        (rounds == 1 && linear_tiles <= 1 &&
-         (linear_tiles == 0 || (newest == 1 && tiles.Tile(0) == tiles.first)));
+        rounds == 1 && linear_tiles <= 1 &&
+        (linear_tiles == 0 || (newest == 1 && tiles.Tile(0) == tiles.first));
     phi_tile = linear_tiles > 0 ? tiles.linear_end - 1 : -1;
-    if constexpr (kPair) {
-      // The older tile also joins the state after these rows.
-      phi_tile = newest > 0 ? tiles.first : -1;
-    } else if (phi_tile >= 0) {
-      ensure(phi_tile, -1);
-    }
+    if (phi_tile >= 0) ensure(phi_tile, -1);
     CopyWait();
     FenceShared();
     __syncthreads();
@@ -191,7 +173,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       if (group == 0 || phi_tile >= 0) {
         float z[32], up[32], down[32];
         const uint32_t x =
-            group == 0 ? q.base : k0 + stage_of(phi_tile) * kStage;
+            group == 0 ? q.base : k0 + stages.Find(phi_tile) * kStage;
         const MnMajor weight = group == 0 ? weight_q : weight_k;
         Pin(z);
         WgmmaFence();
@@ -232,7 +214,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     int argmax[2] = {kNone, kNone};
     // s = scores of a tile, -inf outside the softmax set; dp = dy V^T.
     const auto products = [&](int tile) {
-      const int stage = stage_of(tile);
+      const int stage = stages.Find(tile);
       Pin(s);
       Pin(dp);
       WgmmaFence();
@@ -262,7 +244,8 @@ __global__ void __launch_bounds__(kBlock, 1)
     const auto value_products = [&](int tile) {
       Pin(dp);
       WgmmaFence();
-      Multiply<DP>(dp, dy, KMajor{v0 + stage_of(tile) * kStage, kPanel}, false);
+      Multiply<DP>(dp, dy, KMajor{v0 + stages.Find(tile) * kStage, kPanel},
+                   false);
       WgmmaCommit();
       WgmmaWait();
       Pin(dp);
@@ -273,7 +256,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
     for (int round = 0; round < rounds; ++round) {
       const int u1 = newest - 2 * round, u0 = u1 - 1;
-      if (!kPair) ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
+      ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
       const int u = group == 0 ? u0 : u1;
       if (u < 0) continue;
       const int tile = tiles.Tile(u);
@@ -314,7 +297,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 #pragma unroll 1
-    for (int i = 0; i < (kPair ? min(linear_tiles, 1) : linear_tiles); ++i) {
+    for (int i = 0; i < linear_tiles; ++i) {
       const int tile = tiles.linear_end - 1 - i;
       need_phi_k(tile);
       if (group == 1) continue;
@@ -383,15 +366,10 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
 
-    __syncthreads();  // RowParts have been read; in a pair, dy has been used
-    if (kPair && n0 + kTile < segment.last) load_dy(n0 + kTile);
+    __syncthreads();  // RowParts have been read
 
-    // ds of the softmax terms, and g of the linear ones, as operands: in
-    // registers, or, if these would not do, where the state has been read.
+    // ds of the softmax terms, and g of the linear ones, as operands.
     uint32_t ds[4][4], g[4][4];
-    constexpr bool kStored = kPair && DP == 128;
-    const KMajor ds_rows{state_tile + group * kPanel, kPanel};
-    const KMajor g_rows{state_tile + 2 * kPanel, kPanel};
     const auto softmax_gradients = [&](int tile) {
       const int first = tile * kTile + column;
       float x[32];
@@ -401,11 +379,7 @@ __global__ void __launch_bounds__(kBlock, 1)
         x[i] = s[i] * (gamma * inv[r] * factor[r]) * (dp[i] - delta[r]);
         if (argmax[r] - first == i / 4 * 8 + i % 2) x[i] += dmax[r];
       }
-      if constexpr (kStored) {
-        StorePanel(ds_rows.base, x);
-      } else {
-        ToOperand(x, ds);
-      }
+      ToOperand(x, ds);
     };
     const auto linear_gradients = [&](int tile) {
       const TermBits bits = TermBits::OfRows(a, terms, n0, tile * kTile);
@@ -415,21 +389,13 @@ __global__ void __launch_bounds__(kBlock, 1)
         const int r = i % 4 / 2;
         x[i] = Has(bits.linear, i) ? alpha * inv[r] * (dp[i] - delta[r]) : 0.0f;
       }
-      if constexpr (kStored) {
-        StorePanel(g_rows.base, x);
-      } else {
-        ToOperand(x, g);
-      }
+      ToOperand(x, g);
     };
     if (once) {
       if (wants_dq && (group == 1 || newest > 0)) {
         softmax_gradients(tiles.Tile(newest - 1 + group));
       }
       if (group == 0 && linear_tiles > 0) linear_gradients(tiles.first);
-      if constexpr (kStored) {
-        FenceShared();
-        SyncWarpgroup(group);
-      }
     }
 
     if (linear) {
@@ -446,11 +412,7 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(dphi);
         WgmmaFence();
-        if constexpr (kStored) {
-          Multiply<kTile>(dphi, g_rows, MnMajor{phi_k.base, kPanel}, true);
-        } else {
-          Multiply<kTile>(dphi, g, MnMajor{phi_k.base, kPanel}, true);
-        }
+        Multiply<kTile>(dphi, g, MnMajor{phi_k.base, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dphi);
@@ -501,7 +463,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
       for (int round = 0; round < rounds; ++round) {
         const int u1 = newest - 2 * round, u0 = u1 - 1;
-        if (!kPair) ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
+        ensure(u0 < 0 ? -1 : tiles.Tile(u0), tiles.Tile(u1));
         const int u = group == 0 ? u0 : u1;
         if (u < 0) continue;
         const int tile = tiles.Tile(u);
@@ -511,12 +473,8 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(dq);
         WgmmaFence();
-        const MnMajor key_rows{k0 + stage_of(tile) * kStage, kPanel};
-        if constexpr (kStored) {
-          Multiply<kTile>(dq, ds_rows, key_rows, true);
-        } else {
-          Multiply<kTile>(dq, ds, key_rows, true);
-        }
+        const MnMajor key_rows{k0 + stages.Find(tile) * kStage, kPanel};
+        Multiply<kTile>(dq, ds, key_rows, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(dq);
@@ -539,13 +497,13 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Queries and dy have been used.
     if (n0 + kTile < segment.last) {
       load_queries(n0 + kTile);
-      if constexpr (!kPair) load_dy(n0 + kTile);
+      load_dy(n0 + kTile);
     }
 
     // Keys that the next rows no longer look at one by one join the state.
-    const int next_first = !linear || n0 + kTile >= segment.last ? tiles.first
-                           : kPair                               ? n0 / kTile
-                                   : StateEnd(a, n0 + kTile) / kTile;
+    const int next_first = linear && n0 + kTile < segment.last
+                               ? StateEnd(a, n0 + kTile) / kTile
+                               : tiles.first;
     bool changed = false;
 #pragma unroll 1
     for (int tile = tiles.first; tile < next_first; ++tile) {
@@ -564,30 +522,19 @@ __global__ void __launch_bounds__(kBlock, 1)
       Pin(state);
       Pin(norm);
       WgmmaFence();
-      Multiply<kTile>(state, phi, MnMajor{v0 + stage_of(tile) * kStage, kPanel},
-                      true);
+      Multiply<kTile>(state, phi,
+                      MnMajor{v0 + stages.Find(tile) * kStage, kPanel}, true);
       Multiply<kTile>(norm, phi, Ones{SharedAddress(shared.ones)}, true);
       WgmmaCommit();
       WgmmaWait();
       Pin(state);
       Pin(norm);
     }
-    // The older tile of a pair has been used, once all warps are here.
-    const auto load_next = [&] {
-      if (kPair && n0 + kTile < segment.last) {
-        load_keys(n0 / kTile + 1, (n0 / kTile + 1) % 2);
-        CopyCommit();
-      }
-    };
     if (wants_dq) {
       float half[DP / 4];
       AddHalves(group, dq, shared.exchange0, shared.exchange1, half);
-      load_next();
       StoreRows(a.dq, segment.begin + n0, min(segment.length - n0, kTile), head,
                 D, group * DP / 2, half);
-    } else if constexpr (kPair) {
-      __syncthreads();
-      load_next();
     }
     if (changed) {
       StoreState<DP>(state_tile, group, state);
@@ -603,27 +550,20 @@ __global__ void __launch_bounds__(kBlock, 1)
   if (threadIdx.x == 0) scratch.dfactor[part] = dfactor * gamma * (1 - gamma);
 }
 
-template <int DP, bool kPair>
+template <int DP>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      BackwardRows<DP, kPair>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+      BackwardRows<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  BackwardRows<DP, kPair>
-      <<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  BackwardRows<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
-}
-
-template <int DP>
-void LaunchBoth(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (s.pairs) Launch<DP, true>(a, s, stream);
-  if (s.others) Launch<DP, false>(a, s, stream);
 }
 
 }  // namespace
 
-void HopperBackwardRows(const Args& a, const HopperScratch& s,
-                        cudaStream_t stream) {
-  a.D <= 64 ? LaunchBoth<64>(a, s, stream) : LaunchBoth<128>(a, s, stream);
+void HopperBackwardRowOthers(const Args& a, const HopperScratch& s,
+                             cudaStream_t stream) {
+  a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
 }
 
 }  // namespace caracal::kernels::cuda

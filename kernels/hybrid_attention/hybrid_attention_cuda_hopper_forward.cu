@@ -343,9 +343,27 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Each warpgroup finishes half of the columns.
     float half[DP / 4];
     AddHalves(group, out, shared.exchange, shared.phi_q, half);
-    squared_error += FinishRows<DP>(
-        a, scratch, segment, n0, head, group, top, shared.softmax_den[0],
-        shared.softmax_den[1], shared.linear_den, half);
+    const int count = min(segment.length - n0, kTile);
+    float softmax_den[2], linear_den[2], inv[2], unused[2] = {0, 0};
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int at = row + 8 * r;
+      softmax_den[r] = shared.softmax_den[0][at] + shared.softmax_den[1][at];
+      linear_den[r] = shared.linear_den[at];
+      const float den = softmax_den[r] + linear_den[r];
+      inv[r] = den > 0 ? 1.0f / den : 0.0f;
+    }
+    if (group == 0) {
+      StoreStatistics(a, segment.begin + n0, count, head, top, softmax_den,
+                      linear_den);
+    }
+    if (a.target.data == nullptr) {
+      StoreOutput(a, segment.begin + n0, count, head, group * DP / 2, inv,
+                  half);
+    } else {
+      squared_error += FinishRows(a, scratch, segment.begin + n0, count, head,
+                                  group * DP / 2, inv, half, unused);
+    }
     if (changed) {
       StoreState<DP>(state_tile, group, state);
       StoreNorm(shared.norm, group, norm);

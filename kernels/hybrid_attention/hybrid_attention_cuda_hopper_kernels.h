@@ -3,6 +3,7 @@
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_KERNELS_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_KERNELS_H_
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include "kernels/hybrid_attention/hybrid_attention_cuda_args.h"
@@ -17,18 +18,39 @@ struct Segment {
   int sequence;
 };
 
-// Whether every row looks only at keys of its own and the previous tile, and
-// the linear terms among them all belong to the previous one: then a backward
-// kernel keeps all it needs in registers. Otherwise its general form runs.
+// Most sinks that the kernels for OnePair hold as a tile of their own.
+inline constexpr int kPairSinks = 16;
+
+// Whether every row looks one by one only at keys of its own and the previous
+// tile, and at a few far sinks; every key left of those has the linear terms of
+// the past; and F is 64. These rows have kernels of their own.
 #ifdef __CUDACC__
 __host__ __device__
 #endif
     inline bool
     OnePair(const Args& a, int terms) {
-  if (a.sinks > 0 || (terms & kLinearNearTerms)) return false;
+  if (a.sinks > kPairSinks || (a.F != 0 && a.F != 64)) return false;
+  if ((terms & kLinearNearTerms) && !(terms & kLinearPastTerms)) return false;
+  if (a.terraced) return a.window == kTile || a.window <= kTile / 2;
+  return a.window >= 2 && a.window <= kTile + 1;
+}
+
+// The same for the backward by keys, where moreover the linear terms inside a
+// pair of tiles all belong to the older one.
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    inline bool
+    OneKeyPair(const Args& a, int terms) {
+  if (a.sinks > kPairSinks || (terms & kLinearNearTerms)) return false;
   if (a.terraced) return a.window == kTile || a.window == kTile / 2;
   return a.window == kTile || a.window == kTile + 1;
 }
+
+// How the copy engine reads the operands, for the kernels of OnePair.
+struct PairMaps {
+  CUtensorMap q, k, v, dy;  // dy: of a backward
+};
 
 // Pieces of a segment whose sums are formed in parallel.
 inline constexpr int kPieces = 4;
@@ -40,6 +62,7 @@ struct HopperScratch {
   int count = 0;
   bool split = false;                  // some sequence has several segments
   bool pairs = false, others = false;  // some (sequence, head) is OnePair, not
+  bool key_pairs = false, key_others = false;  // the same of OneKeyPair
   bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
   bf16* weight_k = nullptr;
   float* state = nullptr;  // [count, H, 128, DP]; null if nothing is split
@@ -64,6 +87,10 @@ struct HopperScratch {
   float* dweight_q = nullptr;  // [count, H, DP, 64]
   float* dweight_k = nullptr;
   float* dfactor = nullptr;  // [count, H]
+  // Of the heads that are OneKeyPair: gradients of the queries' z, and what
+  // far sinks' keys and values get, from either half of the rows.
+  bf16* dz_q = nullptr;    // [rows, H, 64]
+  float* sinks = nullptr;  // [count, H, 2, 2, kPairSinks, DP]
   // Parts of dk and dv, a query head each; null unless heads share keys.
   bf16* dk = nullptr;  // [rows, H, D]
   bf16* dv = nullptr;
@@ -76,15 +103,26 @@ void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream);
 void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
 // y and statistics; with a target, s.dy and s.error instead of y. For the
-// heads that are OnePair, and for the others.
+// heads that are OnePair, and for the others. In a backward (s.delta set), also
+// with a dy, the former fill s.row_max, s.inv_den, s.delta and s.argmax.
 void HopperForwardPairs(const Args& a, const HopperScratch& s,
-                        cudaStream_t stream);
+                        const PairMaps& maps, cudaStream_t stream);
 void HopperForwardOthers(const Args& a, const HopperScratch& s,
                          cudaStream_t stream);
 
-// Statistics, dq, parts of dweight_q and dfactor. Reads a.dy.
-void HopperBackwardRows(const Args& a, const HopperScratch& s,
+// s.inv_den and s.delta of all rows, from a.dy and what the forward left.
+void HopperStatistics(const Args& a, const HopperScratch& s,
+                      cudaStream_t stream);
+
+// Statistics, dq, dfactor. Reads a.dy. For the heads that are OneKeyPair: reads
+// s.inv_den and s.delta and leaves s.dz_q, of which HopperMapGradients makes
+// parts of dweight_q. For the others: those parts too.
+void HopperBackwardRowPairs(const Args& a, const HopperScratch& s,
+                            const PairMaps& maps, cudaStream_t stream);
+void HopperMapGradients(const Args& a, const HopperScratch& s,
                         cudaStream_t stream);
+void HopperBackwardRowOthers(const Args& a, const HopperScratch& s,
+                             cudaStream_t stream);
 
 // Fills suffix and suffix_norm of all segments.
 void HopperSuffixes(const Args& a, const HopperScratch& s, cudaStream_t stream);
@@ -92,6 +130,12 @@ void HopperSuffixes(const Args& a, const HopperScratch& s, cudaStream_t stream);
 // dk, dv (or their parts), parts of dweight_k.
 void HopperBackwardKeys(const Args& a, const HopperScratch& s,
                         cudaStream_t stream);
+
+// s.sinks, of the heads that are OneKeyPair; and, once dk and dv are there,
+// their sum.
+void HopperSinkParts(const Args& a, const HopperScratch& s,
+                     cudaStream_t stream);
+void HopperAddSinks(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
 // Adds up the parts.
 void HopperReduce(const Args& a, const HopperScratch& s, cudaStream_t stream);

@@ -307,7 +307,8 @@ struct Backward {
   bool rows = true, weights = true;  // dq, dk, dv; the parameters
   bool regress = false;              // dy is a target
   float scale = 0;
-  float initial = 0;  // parameters' gradients before the call
+  float initial = 0;   // parameters' gradients before the call
+  bool saved = false;  // with what a forward left
 
   std::vector<float> dq, dk, dv;
   std::vector<float> dweight_q, dweight_k, dbias_q, dbias_k, dfactor;
@@ -347,11 +348,28 @@ struct Backward {
     (regress ? cotangent.target : cotangent.dy) = device.dy.View();
     cotangent.scale = scale;
     cotangent.squared_error = regress ? error.data() : nullptr;
+    Bf16Rows y;
+    DeviceArray<float> dens[2];
+    HybridAttentionSaved left;
+    if (saved) {
+      y = Bf16Rows(p.rows, s.heads, s.D);
+      HybridAttentionOutputs out;
+      for (DeviceArray<float>& den : dens) den = DeviceArray<float>(H * p.rows);
+      out.y = y.View();
+      out.softmax_den = TensorView(dens[0].data(), {H, p.rows});
+      out.linear_den = TensorView(dens[1].data(), {H, p.rows});
+      DeviceArray<char> memory(HybridAttentionForwardCudaWorkspaceBytes(
+          s.config, device.in, version));
+      HybridAttentionForwardCuda(DeviceContext(), s.config, device.in, nullptr,
+                                 out, {memory.data(), memory.size()}, version);
+      Synchronize();
+      left = {out.y, out.softmax_den, out.linear_den};
+    }
     DeviceArray<char> workspace(HybridAttentionBackwardCudaWorkspaceBytes(
         s.config, device.in, cotangent, grads, version));
     HybridAttentionBackwardCuda(DeviceContext(), s.config, device.in, cotangent,
                                 grads, {workspace.data(), workspace.size()},
-                                version);
+                                version, saved ? &left : nullptr);
     Synchronize();
     if (rows) {
       dq = q_rows.Dense();
@@ -408,10 +426,14 @@ TEST(HybridAttentionCuda, BackwardMatchesTheReference) {
   for (const auto& c : Cases()) {
     DeviceProblem device(c->problem);
     for (const Versions& v : kVersions) {
-      SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name);
-      Backward got;
-      got.Call(c->problem, device, v.version);
-      ExpectGradients(c->problem, got, *c->gradients);
+      for (bool saved : {false, true}) {
+        SCOPED_TRACE(Describe(c->problem.shape) + " " + v.name +
+                     (saved ? ", saved" : ""));
+        Backward got;
+        got.saved = saved;
+        got.Call(c->problem, device, v.version);
+        ExpectGradients(c->problem, got, *c->gradients);
+      }
     }
   }
 }

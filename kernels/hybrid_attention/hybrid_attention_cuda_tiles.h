@@ -71,13 +71,16 @@ __device__ __forceinline__ void LoadRows(uint32_t tile,
 // A head's weights, which already lie as they do here; asynchronous.
 template <int DP>
 __device__ __forceinline__ void LoadWeight(uint32_t tile, const bf16* weights,
-                                           int head) {
-  const bf16* from = weights + head * DP * kFeatures + threadIdx.x * 8;
-#pragma unroll
-  for (int i = 0; i < kWeightBytes<DP> / 16 / kBlock; ++i) {
-    CopyAsync(tile + (threadIdx.x + i * kBlock) * 16, from + i * kBlock * 8,
-              true);
+                                           int head, int threads = kBlock) {
+  const bf16* from = weights + head * DP * kFeatures;
+  for (int i = threadIdx.x; i < kWeightBytes<DP> / 16; i += threads) {
+    CopyAsync(tile + i * 16, from + i * 8, true);
   }
+}
+
+__device__ __forceinline__ float WarpSum(float x) {
+  for (int m = 16; m > 0; m /= 2) x += __shfl_xor_sync(~0u, x, m);
+  return x;
 }
 
 __device__ __forceinline__ float QuadMax(float x) {
@@ -117,79 +120,86 @@ __device__ __forceinline__ uint32_t ThreadPlace(uint32_t tile) {
   return place;
 }
 
+// Which of a thread's 16 elements of its row r: element i of accumulators.
+__device__ __forceinline__ int OfRow(int r, int i) {
+  return i / 2 * 4 + 2 * r + i % 2;
+}
+
+// Four chains instead of one: the unit is a few cycles deep.
+template <int n, typename Value>
+__device__ __forceinline__ float MaxOf(const Value& value) {
+  float most[4] = {value(0), value(1), value(2), value(3)};
+#pragma unroll
+  for (int i = 4; i < n; ++i) most[i % 4] = fmaxf(most[i % 4], value(i));
+  return fmaxf(fmaxf(most[0], most[1]), fmaxf(most[2], most[3]));
+}
+template <int n, typename Value>
+__device__ __forceinline__ float SumOf(const Value& value) {
+  float sum[4] = {value(0), value(1), value(2), value(3)};
+#pragma unroll
+  for (int i = 4; i < n; ++i) sum[i % 4] += value(i);
+  return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
 // up = softmax(z), down = softmax(-z) of each row, clamped, times a factor a
-// row; columns from F on are zero.
+// row; columns from F on are zero. kAll: F is 64.
+template <bool kAll = false>
 __device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
                                          float factor0, float factor1,
                                          float (&up)[32], float (&down)[32]) {
+  const bool all = kAll || F == kFeatures;
   const int left = F - ThreadColumn();  // columns 8 b + c < left are in
+  const auto in = [&](int i) { return i / 4 * 8 + i % 2 < left; };
+  float top[2], bottom[2];
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    float top = -INFINITY, bottom = INFINITY;
-    if (F == kFeatures) {
-#pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        top = fmaxf(top, z[i / 2 * 4 + 2 * r + i % 2]);
-        bottom = fminf(bottom, z[i / 2 * 4 + 2 * r + i % 2]);
-      }
+    if (all) {
+      top[r] = MaxOf<16>([&](int i) { return z[OfRow(r, i)]; });
+      bottom[r] = MaxOf<16>([&](int i) { return -z[OfRow(r, i)]; });
     } else {
-#pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        const bool in = i / 2 * 8 + i % 2 < left;
-        top = fmaxf(top, in ? z[i / 2 * 4 + 2 * r + i % 2] : -INFINITY);
-        bottom = fminf(bottom, in ? z[i / 2 * 4 + 2 * r + i % 2] : INFINITY);
-      }
+      top[r] = MaxOf<16>(
+          [&](int i) { return in(OfRow(r, i)) ? z[OfRow(r, i)] : -INFINITY; });
+      bottom[r] = MaxOf<16>(
+          [&](int i) { return in(OfRow(r, i)) ? -z[OfRow(r, i)] : -INFINITY; });
     }
-    top = QuadMax(top) * kLog2e;
-    bottom = -QuadMax(-bottom) * kLog2e;
-    float up_sum = 0, down_sum = 0;
+    top[r] = QuadMax(top[r]) * kLog2e;
+    bottom[r] = QuadMax(bottom[r]) * kLog2e;
+  }
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int at = i / 2 * 4 + 2 * r + i % 2;
-      up[at] = Exp2(fmaf(z[at], kLog2e, -top));
-      down[at] = Exp2(fmaf(z[at], -kLog2e, bottom));
+  for (int i = 0; i < 32; ++i) {
+    const int r = i % 4 / 2;
+    up[i] = Exp2(fmaf(z[i], kLog2e, -top[r]));
+    down[i] = Exp2(fmaf(z[i], -kLog2e, -bottom[r]));
+  }
+  if (!all) {
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      up[i] = in(i) ? up[i] : 0.0f;
+      down[i] = in(i) ? down[i] : 0.0f;
     }
-    if (F != kFeatures) {
+  }
+  const float factor[2] = {factor0, factor1};
+  float up_scale[2], down_scale[2];
 #pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        const int at = i / 2 * 4 + 2 * r + i % 2;
-        const bool in = i / 2 * 8 + i % 2 < left;
-        up[at] = in ? up[at] : 0.0f;
-        down[at] = in ? down[at] : 0.0f;
-      }
-    }
+  for (int r = 0; r < 2; ++r) {
+    up_scale[r] = QuadSum(SumOf<16>([&](int i) { return up[OfRow(r, i)]; }));
+    down_scale[r] =
+        QuadSum(SumOf<16>([&](int i) { return down[OfRow(r, i)]; }));
+    up_scale[r] = __fdividef(factor[r], up_scale[r]);
+    down_scale[r] = __fdividef(factor[r], down_scale[r]);
+  }
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      up_sum += up[i / 2 * 4 + 2 * r + i % 2];
-      down_sum += down[i / 2 * 4 + 2 * r + i % 2];
-    }
-    const float factor = r == 0 ? factor0 : factor1;
-    const float up_scale = __fdividef(factor, QuadSum(up_sum));
-    const float down_scale = __fdividef(factor, QuadSum(down_sum));
-    const float floor = kFeatureFloor * factor;
+  for (int i = 0; i < 32; ++i) {
+    up[i] *= up_scale[i % 4 / 2];
+    down[i] *= down_scale[i % 4 / 2];
+  }
+  // The smallest of both is exp(-bottom - top) over a sum of at most 64.
+  if (top[0] + bottom[0] > 32.0f || top[1] + bottom[1] > 32.0f) {
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      const int at = i / 2 * 4 + 2 * r + i % 2;
-      up[at] *= up_scale;
-      down[at] *= down_scale;
-    }
-    // The smallest of both is exp(bottom - top) over a sum of at most 64.
-    if (bottom - top < -32.0f) {
-#pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        const int at = i / 2 * 4 + 2 * r + i % 2;
-        up[at] = fmaxf(up[at], floor);
-        down[at] = fmaxf(down[at], floor);
-      }
-    }
-    if (F != kFeatures) {
-#pragma unroll
-      for (int i = 0; i < 16; ++i) {
-        const int at = i / 2 * 4 + 2 * r + i % 2;
-        const bool in = i / 2 * 8 + i % 2 < left;
-        up[at] = in ? up[at] : 0.0f;
-        down[at] = in ? down[at] : 0.0f;
-      }
+    for (int i = 0; i < 32; ++i) {
+      const float floor = kFeatureFloor * factor[i % 4 / 2];
+      up[i] = all || in(i) ? fmaxf(up[i], floor) : 0.0f;
+      down[i] = all || in(i) ? fmaxf(down[i], floor) : 0.0f;
     }
   }
 }
@@ -479,7 +489,7 @@ __device__ __forceinline__ void StoreWeightPart(float* to, int group,
 // Sum over the block, for thread 0. Starts with a barrier; `memory` holds 8
 // floats.
 __device__ __forceinline__ float BlockSum(float x, float* memory) {
-  for (int m = 16; m > 0; m /= 2) x += __shfl_xor_sync(~0u, x, m);
+  x = WarpSum(x);
   __syncthreads();
   if (threadIdx.x % 32 == 0) memory[threadIdx.x / 32] = x;
   __syncthreads();
