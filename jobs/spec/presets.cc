@@ -23,7 +23,7 @@ constexpr Preset kPresets[] = {
         stages { finetune { student_mode: LA_ONLY } }
         evaluation {
           eval_mode: HYBRID
-          gamma_override: [ 0.02, 0.05, 0.1, 0.2, 0.5, 0.8 ]
+          gamma_override: [ 0.02, 0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99 ]
         })"},
 
     {"hedgecats", "linear transfer, then a short hybrid LoRA stage", R"(

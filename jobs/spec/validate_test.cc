@@ -286,7 +286,7 @@ TEST(ValidateTest, InferenceHybridNeedsATrainedMap) {
   EXPECT_THAT(Lines(job + "evaluation { gamma_override: [0.5, 0.5] }"),
               ElementsAre());
   EXPECT_THAT(Lines(job),
-              ElementsAre(HasSubstr("evaluation.gamma_override: has 6 values "
+              ElementsAre(HasSubstr("evaluation.gamma_override: has 9 values "
                                     "to choose from, which needs "
                                     "data.validation")));
 }
