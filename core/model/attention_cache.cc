@@ -33,8 +33,8 @@ TensorView RowsOf(const Tensor& tensor, int64_t begin, int64_t end) {
 
 }  // namespace
 
-HybridCache::HybridCache(const LayerContext& layer, uint8_t terms)
-    : terms_(terms) {
+HybridCache::HybridCache(const LayerContext& layer, const uint8_t* terms)
+    : terms_(terms, terms + layer.heads()) {
   const StudentConfig& config = layer.adapters->config();
   const int64_t window = layer.attention().window;
   past_rows_ = config.attention.window_kind == kernels::WindowKind::kSliding
@@ -113,8 +113,6 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   const kernels::HybridAttentionConfig config = layer.attention();
   const int64_t heads = layer.heads(), count = qkv.shape[0];
   ArenaScope scratch(exec.arena);
-  auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(heads));
-  std::memset(terms, terms_, heads);
   const int64_t offsets[2] = {0, count};
   kernels::HybridAttentionInputs in;
   in.q = rows.q;
@@ -123,7 +121,7 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   BindFeatureMaps(layer, &in);
   in.offsets = offsets;
   in.sequences = 1;
-  in.terms = terms;
+  in.terms = terms_.data();
   kernels::HybridAttentionPast past;
   past.length = &length_;
   const int64_t held_sinks = std::min(sinks_, length_);

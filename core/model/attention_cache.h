@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "core/model/ops/layer.h"
 #include "core/tensor/tensor.h"
@@ -25,11 +26,11 @@ class AttentionCache {
 };
 
 // The window's and the sinks' keys and values, and the linear state: grows
-// with the text until the window is full, then stays. `terms`: the component
-// mode of all heads.
+// with the text until the window is full, then stays.
 class HybridCache final : public AttentionCache {
  public:
-  HybridCache(const LayerContext& layer, uint8_t terms);
+  // `terms`: kernels::Terms of each head, [H]; copied.
+  HybridCache(const LayerContext& layer, const uint8_t* terms);
   void Attend(Execution& exec, const LayerContext& layer, TensorView qkv,
               TensorView y) override;
   int64_t length() const override { return length_; }
@@ -47,7 +48,7 @@ class HybridCache final : public AttentionCache {
   int64_t sinks_;
   int64_t end_ = 0;  // rows used of keys_ and values_
   int64_t length_ = 0;
-  uint8_t terms_;
+  std::vector<uint8_t> terms_;      // [H]
   Tensor keys_, values_;            // [capacity, Hkv, D]
   Tensor sink_keys_, sink_values_;  // [capacity, Hkv, D]
   Tensor state_, state_norm_;       // [1, H, Fout, D], [1, H, Fout]

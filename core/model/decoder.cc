@@ -12,17 +12,32 @@ namespace {
 // Tokens of one pass: enough for full-rate matrix products.
 constexpr int64_t kChunk = 512;
 
+ModePlan PlanOf(const Llama& model, ComponentMode mode) {
+  TokenBatch batch;
+  batch.sequences = 1;
+  ModePlan plan;
+  model.Plan(batch, mode, &plan);
+  return plan;
+}
+
 }  // namespace
 
 Decoder::Decoder(const Llama* model, Execution exec, ComponentMode mode)
-    : model_(model), exec_(exec), lora_(AdaptersOn(mode)) {
+    : Decoder(model, exec, PlanOf(*model, mode)) {}
+
+Decoder::Decoder(const Llama* model, Execution exec, const ModePlan& plan)
+    : model_(model), exec_(exec), lora_(plan.adapters_on()) {
+  CARACAL_CHECK(plan.layers() == model->layers() && plan.sequences() == 1 &&
+                plan.heads() == model->heads())
+      << plan.layers() << " layers, " << plan.sequences() << " sequences, "
+      << plan.heads() << " heads";
   for (int i = 0; i < model->layers(); ++i) {
-    if (IsFullSoftmax(mode)) {
+    if (plan.full_softmax(i)) {
       caches_.push_back(std::make_unique<FullCache>());
       continue;
     }
     const LayerContext layer{&model->weights(), &model->adapters(), i, lora_};
-    caches_.push_back(std::make_unique<HybridCache>(layer, TermsOf(mode)));
+    caches_.push_back(std::make_unique<HybridCache>(layer, plan.terms(i)));
   }
   positions_.resize(kChunk);
   logits_.resize(model->weights().lm_head.out_features());

@@ -19,9 +19,12 @@ namespace caracal {
 // After the second single-token call of a length class nothing is allocated.
 class Decoder {
  public:
-  // Every layer in `mode`. Borrows model and exec's parts. exec.arena is used
-  // by this decoder alone.
+  // Every layer in `mode`, but those kept as softmax. Borrows model and exec's
+  // parts. exec.arena is used by this decoder alone.
   Decoder(const Llama* model, Execution exec, ComponentMode mode);
+  // Layers and heads as in a plan of one sequence, which need not outlive the
+  // call.
+  Decoder(const Llama* model, Execution exec, const ModePlan& plan);
 
   // Feeds tokens and returns the logits of the last one: fp32 [V of this
   // shard], valid until the next call. kOutOfRange beyond the model's

@@ -68,8 +68,9 @@ HeadGrid GammaOf(const Llama& model) {
 }
 
 bool HasMode(const std::vector<Pass>& passes, ComponentMode mode) {
-  return std::any_of(passes.begin(), passes.end(),
-                     [&](const Pass& pass) { return pass.mode == mode; });
+  return std::any_of(passes.begin(), passes.end(), [&](const Pass& pass) {
+    return pass.mode == mode && pass.overrides.empty();
+  });
 }
 
 std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
@@ -86,6 +87,11 @@ std::vector<Pass> PassesOf(const MeasureOptions& options, int64_t sinks) {
                       .mode = mode,
                       .sinks = sinks,
                       .statistics = mode == ComponentMode::kHybrid});
+  }
+  if (!options.mode_at.empty()) {
+    passes.push_back({.name = ModeAtName(options.mode_at),
+                      .sinks = sinks,
+                      .overrides = options.mode_at});
   }
   return passes;
 }
@@ -312,6 +318,14 @@ absl::StatusOr<AttributionResult> Attribution::Run() {
 }
 
 }  // namespace
+
+std::string ModeAtName(const std::vector<ModeOverride>& overrides) {
+  std::string name = "at";
+  for (const ModeOverride& at : overrides) {
+    absl::StrAppend(&name, " ", at.ToString());
+  }
+  return name;
+}
 
 absl::StatusOr<AttributionResult> MeasureAttribution(
     const Llama& model, Execution exec, PackedDataset& data,

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/llama.h"
+#include "core/model/mode_overrides.h"
 #include "eval/attribution/result.h"
 
 namespace caracal {
@@ -27,6 +28,9 @@ struct MeasureOptions {
   // Modes to run; empty: all of the oracle's, sinks_only where there are
   // sinks. hybrid, swa_only, teacher and teacher_swa give the differences.
   std::vector<ComponentMode> modes;
+  // Another mode: hybrid with these laid over it, named by ModeAtName(). They
+  // must suit the model (CheckModeOverrides). Empty: none.
+  std::vector<ModeOverride> mode_at;
   int64_t rows = 0;     // the first so many of the data; 0: all
   int64_t skip = 0;     // rows passed over first
   int64_t seq_len = 0;  // targets scored a row; 0: all
@@ -44,6 +48,9 @@ struct MeasureOptions {
   // Looked at before every micro-batch; null: never stops.
   const std::atomic<bool>* stop = nullptr;
 };
+
+// "at layers=0-3:la_only heads=1:none": the mode's name in results.
+std::string ModeAtName(const std::vector<ModeOverride>& overrides);
 
 // Leaves the model's attention settings as they were. The arena of `exec` is
 // used and reset. settings.model, data and recipe are the caller's to fill.

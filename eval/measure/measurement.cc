@@ -57,6 +57,7 @@ void Measurement::Plan(const Pass& pass, const TokenBatch& batch) {
   } else {
     model_.Plan(batch, pass.mode, &plan_);
   }
+  ApplyModeOverrides(pass.overrides, model_.adapters().config(), &plan_);
   if (pass.ablated_layer < 0) return;
   const int64_t first = std::max<int64_t>(pass.ablated_head, 0);
   const int64_t last = pass.ablated_head < 0 ? model_.heads() : first + 1;

@@ -22,6 +22,9 @@ uint8_t EffectiveTerms(uint8_t terms,
 std::string SameLosses(const Pass& pass,
                        const kernels::HybridAttentionConfig& config,
                        int64_t longest, bool lora) {
+  if (!pass.overrides.empty()) {
+    return absl::StrCat("at ", pass.name, " sinks ", config.sinks);
+  }
   const bool adapted =
       lora && (pass.terms.has_value() || AdaptersOn(pass.mode));
   if (!pass.terms.has_value() && IsFullSoftmax(pass.mode)) {

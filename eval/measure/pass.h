@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/model/component_mode.h"
+#include "core/model/mode_overrides.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal {
@@ -22,6 +24,8 @@ struct Pass {
   // Overrides `terms` or the mode for this layer, and of it for this head
   // only; -1: for none, for all of them.
   int64_t ablated_layer = -1, ablated_head = -1;
+  // Laid over the mode, in this order. The pass's name tells them apart.
+  std::vector<ModeOverride> overrides;
 };
 
 // `terms` without those that no row of a sequence of at most `longest` tokens

@@ -12,6 +12,7 @@
 #include "eval/report/html_report.h"
 #include "eval/report/terminal_report.h"
 #include "jobs/client/interrupt.h"
+#include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/model_rows.h"
@@ -21,6 +22,7 @@ namespace {
 
 struct AttributeOptions {
   ModelOption model;
+  ModeAtOption mode_at;
   std::string data, modes, html, ablate;
   int64_t rows = 0, skip = 0, seq_len = 0, batch = 4;
   int bootstrap_samples = 1000;
@@ -51,6 +53,11 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   for (const std::string& warning : model.warnings) {
     console.err << "caracal: " << warning << "\n";
   }
+  // As the run had it.
+  options.reset_at_document =
+      model.job.has_value() && model.job->attention().reset_at_document();
+  ASSIGN_OR_RETURN(options.mode_at,
+                   o.mode_at.Overrides(*model.llama, ComponentMode::kHybrid));
   const auto tokenizer = LoadTokenizer(model.base_path);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<PackedDataset> data,
@@ -101,6 +108,7 @@ CommandBody DeclareAttribute(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--modes", o->modes,
                  "component modes, with commas between; all by default");
+  o->mode_at.Declare(app);
   app.add_option("--ablate", o->ablate,
                  "also remove the linear part of one layer, or of one head, at "
                  "a time; a pass over all rows each")

@@ -10,6 +10,7 @@
 #include "core/io/tokenizer/load_tokenizer.h"
 #include "core/io/tokenizer/streaming_decoder.h"
 #include "core/model/generate.h"
+#include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
 #include "jobs/model/compute.h"
 
@@ -18,6 +19,7 @@ namespace {
 
 struct GenerateOptions {
   ModelOption model;
+  ModeAtOption mode_at;
   std::string prompt, mode;
   int64_t max_new_tokens = 64;
   bool ignore_eos = false, json = false;
@@ -47,7 +49,14 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   }
   std::vector<int32_t> stop;
   if (!o.ignore_eos) stop = EndTokens(*tokenizer, model.weights->config);
-  Decoder decoder(model.llama.get(), compute.execution(), mode);
+  ASSIGN_OR_RETURN(const std::vector<ModeOverride> overrides,
+                   o.mode_at.Overrides(*model.llama, mode));
+  TokenBatch one;
+  one.sequences = 1;
+  ModePlan plan;
+  model.llama->Plan(one, mode, &plan);
+  ApplyModeOverrides(overrides, model.adapters->config(), &plan);
+  Decoder decoder(model.llama.get(), compute.execution(), plan);
   StreamingDecoder text(tokenizer.get());
   std::string generated;
   Clock* clock = Clock::Real();
@@ -80,6 +89,7 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   const double decode = absl::ToDoubleSeconds(end - first);
   nlohmann::ordered_json json;
   json["mode"] = std::string(NameOf(mode));
+  if (!overrides.empty()) json["mode_at"] = o.mode_at.texts;
   json["prompt"] = o.prompt;
   json["prompt_tokens"] = prompt;
   json["text"] = generated;
@@ -108,6 +118,7 @@ CommandBody DeclareGenerate(CLI::App& app) {
   app.add_option("--mode", o->mode,
                  "component mode; by default hybrid after a conversion, "
                  "teacher for a bare model");
+  o->mode_at.Declare(app);
   app.add_flag("--ignore-eos", o->ignore_eos, "go on after an end token");
   app.add_flag("--json", o->json, "print one JSON object, with speeds");
   return [o](Console& console) { return Generate(*o, console); };
