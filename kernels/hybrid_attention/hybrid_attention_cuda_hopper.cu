@@ -109,6 +109,7 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
   if (a.dweight_k != nullptr) cut.Take(s.dweight_k, weights);
   cut.Take(s.dfactor, parts);
   if (a.dweight_q != nullptr) cut.Take(s.dz_q, all * kFeatures);
+  if (a.dweight_k != nullptr) cut.Take(s.dz_k, all * kFeatures);
   if (a.sinks > 0 && a.sinks <= kPairSinks) {
     cut.Take(s.sinks, parts * 4 * kPairSinks * PaddedD(a));
   }
@@ -206,12 +207,16 @@ void HopperBackward(const Args& args, const int64_t* offsets,
       a.dk.data != nullptr || a.dv.data != nullptr || a.dweight_k != nullptr;
   if (s.key_pairs) {
     HopperBackwardRowPairs(a, s, Maps(a), stream);
-    if (a.dweight_q != nullptr) HopperMapGradients(a, s, stream);
+    if (a.dweight_q != nullptr) HopperMapGradients(a, s, false, stream);
   }
   if (s.key_others) HopperBackwardRowOthers(a, s, stream);
   if (keys) {
     HopperSuffixes(a, s, stream);
-    HopperBackwardKeys(a, s, stream);
+    if (s.key_pairs) {
+      HopperBackwardKeyPairs(a, s, Maps(a), stream);
+      if (a.dweight_k != nullptr) HopperMapGradients(a, s, true, stream);
+    }
+    if (s.key_others) HopperBackwardKeyOthers(a, s, stream);
   }
   const bool sinks = s.key_pairs && a.sinks > 0 &&
                      (a.dk.data != nullptr || a.dv.data != nullptr);

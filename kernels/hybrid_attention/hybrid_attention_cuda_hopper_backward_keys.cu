@@ -1,7 +1,7 @@
-// Hopper version, backward by keys: dk, dv and the gradient of the key's
-// feature map, from the last key to the first. Everything is transposed: rows
-// of products are keys, columns are queries. The rows whose windows lie right
-// of a key reach it through R = sum_n alpha / den_n phi_q(n) dy_n^T and
+// Hopper version, backward by keys, any window: dk, dv and the gradient of the
+// key's feature map, from the last key to the first. Everything is transposed:
+// rows of products are keys, columns are queries. The rows whose windows lie
+// right of a key reach it through R = sum_n alpha / den_n phi_q(n) dy_n^T and
 // r = sum_n alpha / den_n phi_q(n) (dy_n . y_n):
 //     dv_j = R^T phi_k(j),   dphi_k(j) = R v_j - r.
 // Warpgroup 0 takes the later rows of a pair and the window's linear terms,
@@ -37,8 +37,7 @@ struct Shared {
   float norm[kOutputs];  // r
 };
 
-// kPair: takes the heads that are OnePair, otherwise the others.
-template <int DP, bool kPair>
+template <int DP>
 __global__ void __launch_bounds__(kBlock, 1)
     BackwardKeys(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch) {
@@ -48,10 +47,10 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (OneKeyPair(a, terms) != kPair) return;
+  if (OneKeyPair(a, terms)) return;  // ..._pair_keys.cu
   const bool linear = AnyLinear(terms);
   const bool wants_dk = a.dk.data != nullptr, wants_dv = a.dv.data != nullptr;
-  const bool softmax = (kPair || AnySoftmax(terms)) && (wants_dk || wants_dv);
+  const bool softmax = AnySoftmax(terms) && (wants_dk || wants_dv);
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   const float root = rsqrtf(static_cast<float>(D)), scale = root * kLog2e;
   const int group = Warpgroup(), member = threadIdx.x % kGroup;
@@ -89,9 +88,6 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
     }
   };
-  const auto stage_of = [&](int chunk) {
-    return kPair ? chunk % 2 : stages.Find(chunk);
-  };
   // Brings the chunks of rows (-1: none) to shared memory, unless there.
   const auto ensure = [&](int x, int y) {
     const bool need_x = x >= 0 && stages.Find(x) < 0;
@@ -119,10 +115,6 @@ __global__ void __launch_bounds__(kBlock, 1)
   float suffix[DP / 2] = {}, norm = 0;  // norm: of feature `member`
   float dweight[32] = {};               // d 64 group + ..., f
   const int last_tile = (segment.last + kTile - 1) / kTile - 1;
-  if constexpr (kPair) {
-    if (last_tile + 1 < chunks) load_rows(last_tile + 1, (last_tile + 1) % 2);
-    load_rows(last_tile, last_tile % 2);
-  }
   load_key_rows(last_tile);
   load_values(last_tile);
   if (linear) {
@@ -147,12 +139,11 @@ __global__ void __launch_bounds__(kBlock, 1)
   // Lets phi_q hold a chunk's features, times alpha / den; all threads.
   int phi_chunk = -1;
   const auto need_phi_q = [&](int chunk) {
-    if constexpr (kPair) return;  // it does already
     ensure(chunk, -1);
     if (chunk == phi_chunk) return;
     __syncthreads();
     if (group == 1) {
-      const int stage = stage_of(chunk);
+      const int stage = stages.Find(chunk);
       float z[32], up[32], down[32];
       Pin(z);
       WgmmaFence();
@@ -173,10 +164,9 @@ __global__ void __launch_bounds__(kBlock, 1)
   };
   // Stores a [64, DP] sum of both warpgroups.
   const auto finish = [&](const float(&x)[DP / 2], const HeadRows<bf16>& out,
-                          bf16* part, int tile, const auto& when_used) {
+                          bf16* part, int tile) {
     float half[DP / 4];
     __syncthreads();
-    when_used();
     AddHalves(group, x, shared.exchange0, shared.exchange1, half);
     const HeadRows<bf16> to =
         part != nullptr ? HeadRows<bf16>{part, static_cast<int64_t>(a.H) * D, D}
@@ -192,46 +182,33 @@ __global__ void __launch_bounds__(kBlock, 1)
     // Chunks [tile, near_end) look at these keys one by one; later ones reach
     // them through R, and far sinks' keys one by one too.
     int near_end = tile + 1;
-    if constexpr (kPair) {
-      near_end = min(tile + 2, chunks);
-    } else {
-      while (near_end < chunks && first_tile(near_end) <= tile) ++near_end;
-    }
-    const int count =
-        (!kPair && softmax && j0 < a.sinks ? chunks : near_end) - tile;
-    const int rounds = !softmax ? 0 : kPair ? 1 : (count + 1) / 2;
+    while (near_end < chunks && first_tile(near_end) <= tile) ++near_end;
+    const int count = (softmax && j0 < a.sinks ? chunks : near_end) - tile;
+    const int rounds = !softmax ? 0 : (count + 1) / 2;
     const bool later = linear && near_end < chunks;
     const auto is_linear = [&](int chunk) {
       return linear && TileList(a, terms, chunk * kTile).linear_end > tile;
     };
     // Nothing has to be computed twice if there is one pair of chunks, and only
     // warpgroup 0's has linear terms here.
-    const bool once =
-        kPair || (rounds <= 1 && near_end - tile <= 2 && !is_linear(tile));
-    if constexpr (!kPair) {
-      ensure(tile + 1 < chunks && count > 1 ? tile + 1 : -1, tile);
-    }
+    const bool once = rounds <= 1 && near_end - tile <= 2 && !is_linear(tile);
+    ensure(tile + 1 < chunks && count > 1 ? tile + 1 : -1, tile);
     CopyWait();
     FenceShared();
     __syncthreads();
 
-    // The latest of the chunks with linear terms here. In a pair: the later
-    // chunk, which joins R after these keys anyway.
+    // The latest of the chunks with linear terms here.
     int first_linear = -1;
-    if constexpr (kPair) {
-      if (count > 1) first_linear = tile + 1;
-    } else {
-      for (int i = tile; i < near_end; ++i) {
-        if (is_linear(i)) first_linear = i;
-      }
+    for (int i = tile; i < near_end; ++i) {
+      if (is_linear(i)) first_linear = i;
     }
-    if (!kPair && first_linear >= 0) ensure(first_linear, -1);
+    if (first_linear >= 0) ensure(first_linear, -1);
     if (linear) {
       const bool make_phi_q = first_linear >= 0 && first_linear != phi_chunk;
       if (group == 0 || make_phi_q) {
         // Sinks without linear terms: as if they had no features.
         const bool drop = !(terms & kLinearNearTerms);
-        const int stage = max(stage_of(first_linear), 0);
+        const int stage = max(stages.Find(first_linear), 0);
         const float f0 = group == 1                   ? row_factor(stage, 0)
                          : drop && j0 + row < a.sinks ? 0.0f
                                                       : 1.0f;
@@ -293,7 +270,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     uint32_t p[4][4] = {}, ds[4][4] = {};
     const KMajor g{SharedAddress(shared.exchange1) + kPanel, kPanel};
     const auto operands = [&](int chunk, bool of_softmax, bool of_linear) {
-      const int stage = stage_of(chunk);
+      const int stage = stages.Find(chunk);
       const RowStatistics& rows = shared.rows[stage];
       const TermBits bits = TermBits::OfKeys(a, terms, j0, chunk * kTile);
       float dp[32], s[32], l[32] = {};
@@ -361,10 +338,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     if (linear) {
       // dphi of the window's linear terms; then dz of all.
       float dphi[kOutputs / 2] = {};
-      const int from = kPair ? first_linear : near_end - 1;
 #pragma unroll 1
-      for (int chunk = from; chunk >= (kPair ? from : tile); --chunk) {
-        if (kPair ? chunk < 0 : !is_linear(chunk)) break;
+      for (int chunk = near_end - 1; chunk >= tile; --chunk) {
+        if (!is_linear(chunk)) break;
         need_phi_q(chunk);
         if (!once && group == 0) operands(chunk, false, true);
         // g has been written.
@@ -386,8 +362,6 @@ __global__ void __launch_bounds__(kBlock, 1)
       }
       FenceShared();
       __syncthreads();
-      // In a pair, the values have been used.
-      if (kPair && tile > first_of_segment) load_values(tile - 1);
       if (a.dweight_k != nullptr && group < DP / 64) {
         Pin(dweight);
         WgmmaFence();
@@ -410,14 +384,15 @@ __global__ void __launch_bounds__(kBlock, 1)
 #pragma unroll 1
       for (int round = 0; round < rounds; ++round) {
         const int u1 = 2 * round, u0 = u1 + 1;
-        if (!kPair) ensure(u0 < count ? tile + u0 : -1, tile + u1);
+        ensure(u0 < count ? tile + u0 : -1, tile + u1);
         const int u = group == 0 ? u0 : u1;
         if (u >= count) continue;
         if (!once) operands(tile + u, true, false);
         Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(
-            sum, ds, MnMajor{q0 + stage_of(tile + u) * kStage, kPanel}, true);
+        Multiply<kTile>(sum, ds,
+                        MnMajor{q0 + stages.Find(tile + u) * kStage, kPanel},
+                        true);
         WgmmaCommit();
         WgmmaWait();
         Pin(sum);
@@ -435,10 +410,7 @@ __global__ void __launch_bounds__(kBlock, 1)
         WgmmaWait();
         Pin(sum);
       }
-      // finish() begins with a barrier: after it, the keys have been used.
-      finish(sum, a.dk, scratch.dk, tile, [&] {
-        if (kPair && tile > first_of_segment) load_key_rows(tile - 1);
-      });
+      finish(sum, a.dk, scratch.dk, tile);
     }
     if (wants_dv) {
 #pragma unroll
@@ -480,27 +452,27 @@ __global__ void __launch_bounds__(kBlock, 1)
         }
         Pin(sum);
         WgmmaFence();
-        Multiply<kTile>(sum, p, MnMajor{dy0 + stage_of(chunk) * kStage, kPanel},
-                        true);
+        Multiply<kTile>(
+            sum, p, MnMajor{dy0 + stages.Find(chunk) * kStage, kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
         Pin(sum);
       }
-      finish(sum, a.dv, scratch.dv, tile, [] {});
+      finish(sum, a.dv, scratch.dv, tile);
     }
 
     if (tile == first_of_segment) continue;
     __syncthreads();
-    if (!kPair || !wants_dk) load_key_rows(tile - 1);
-    if (!kPair || !linear) load_values(tile - 1);
+    load_key_rows(tile - 1);
+    load_values(tile - 1);
     // Rows whose windows lie right of the next keys join R.
     bool changed = false;
 #pragma unroll 1
     for (int chunk = near_end - 1; linear && chunk >= tile; --chunk) {
-      if (kPair ? chunk == tile : first_tile(chunk) != tile) break;
+      if (first_tile(chunk) != tile) break;
       need_phi_q(chunk);
       changed = true;
-      const int stage = stage_of(chunk);
+      const int stage = stages.Find(chunk);
       Pin(suffix);
       WgmmaFence();
       Multiply<kTile>(suffix, MnMajor{phi_q.base + group * kPanel, kPanel},
@@ -521,12 +493,6 @@ __global__ void __launch_bounds__(kBlock, 1)
       StoreState<DP>(suffix_tile, group, suffix);
       if (group == 1) shared.norm[member] = norm;
     }
-    if constexpr (kPair) {
-      // The later chunk of the pair has been used.
-      __syncthreads();
-      load_rows(tile - 1, (tile - 1) % 2);
-      CopyCommit();
-    }
   }
 
   if (a.dweight_k != nullptr && group < DP / 64) {
@@ -535,27 +501,20 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
 }
 
-template <int DP, bool kPair>
+template <int DP>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      BackwardKeys<DP, kPair>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+      BackwardKeys<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  BackwardKeys<DP, kPair>
-      <<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  BackwardKeys<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
-}
-
-template <int DP>
-void LaunchBoth(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (s.key_pairs) Launch<DP, true>(a, s, stream);
-  if (s.key_others) Launch<DP, false>(a, s, stream);
 }
 
 }  // namespace
 
-void HopperBackwardKeys(const Args& a, const HopperScratch& s,
-                        cudaStream_t stream) {
-  a.D <= 64 ? LaunchBoth<64>(a, s, stream) : LaunchBoth<128>(a, s, stream);
+void HopperBackwardKeyOthers(const Args& a, const HopperScratch& s,
+                             cudaStream_t stream) {
+  a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
 }
 
 }  // namespace caracal::kernels::cuda

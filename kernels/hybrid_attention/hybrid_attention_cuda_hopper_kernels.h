@@ -87,9 +87,10 @@ struct HopperScratch {
   float* dweight_q = nullptr;  // [count, H, DP, 64]
   float* dweight_k = nullptr;
   float* dfactor = nullptr;  // [count, H]
-  // Of the heads that are OneKeyPair: gradients of the queries' z, and what
-  // far sinks' keys and values get, from either half of the rows.
+  // Of the heads that are OneKeyPair: gradients of the queries' and the keys'
+  // z, and what far sinks' keys and values get, from either half of the rows.
   bf16* dz_q = nullptr;    // [rows, H, 64]
+  bf16* dz_k = nullptr;    // [rows, H, 64]
   float* sinks = nullptr;  // [count, H, 2, 2, kPairSinks, DP]
   // Parts of dk and dv, a query head each; null unless heads share keys.
   bf16* dk = nullptr;  // [rows, H, D]
@@ -116,10 +117,11 @@ void HopperStatistics(const Args& a, const HopperScratch& s,
 
 // Statistics, dq, dfactor. Reads a.dy. For the heads that are OneKeyPair: reads
 // s.inv_den and s.delta and leaves s.dz_q, of which HopperMapGradients makes
-// parts of dweight_q. For the others: those parts too.
+// parts of dweight_q (of s.dz_k: of dweight_k). For the others: those parts
+// too.
 void HopperBackwardRowPairs(const Args& a, const HopperScratch& s,
                             const PairMaps& maps, cudaStream_t stream);
-void HopperMapGradients(const Args& a, const HopperScratch& s,
+void HopperMapGradients(const Args& a, const HopperScratch& s, bool keys,
                         cudaStream_t stream);
 void HopperBackwardRowOthers(const Args& a, const HopperScratch& s,
                              cudaStream_t stream);
@@ -127,9 +129,12 @@ void HopperBackwardRowOthers(const Args& a, const HopperScratch& s,
 // Fills suffix and suffix_norm of all segments.
 void HopperSuffixes(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
-// dk, dv (or their parts), parts of dweight_k.
-void HopperBackwardKeys(const Args& a, const HopperScratch& s,
-                        cudaStream_t stream);
+// dk, dv (or their parts); s.dz_k for the heads that are OneKeyPair, parts of
+// dweight_k for the others.
+void HopperBackwardKeyPairs(const Args& a, const HopperScratch& s,
+                            const PairMaps& maps, cudaStream_t stream);
+void HopperBackwardKeyOthers(const Args& a, const HopperScratch& s,
+                             cudaStream_t stream);
 
 // s.sinks, of the heads that are OneKeyPair; and, once dk and dv are there,
 // their sum.

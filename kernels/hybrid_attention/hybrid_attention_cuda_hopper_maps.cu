@@ -1,4 +1,4 @@
-// Hopper version: the gradient of the queries' feature maps from dz, and the
+// Hopper version: the gradients of the feature maps' weights from dz, and the
 // rows' statistics from what the forward left.
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
@@ -11,15 +11,15 @@ constexpr int kSteps = 3;  // tiles on their way
 
 template <int DP>
 struct Shared {
-  char q[kSteps][kRowsBytes<DP>];
+  char x[kSteps][kRowsBytes<DP>];
   char dz[kSteps][kPanel];
 };
 
-// A segment's and head's part of q^T dz.
+// A segment's and head's part of x^T dz, x being queries or keys.
 template <int DP>
 __global__ void __launch_bounds__(kBlock, 2)
     MapGradients(const __grid_constant__ Args a,
-                 const __grid_constant__ HopperScratch scratch) {
+                 const __grid_constant__ HopperScratch scratch, bool keys) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
@@ -27,13 +27,16 @@ __global__ void __launch_bounds__(kBlock, 2)
   const int terms = a.terms[segment.sequence * a.H + head];
   if (!OneKeyPair(a, terms)) return;
   const int group = Warpgroup();
-  const HeadRows<const bf16> dz{
-      scratch.dz_q, static_cast<int64_t>(a.H) * kFeatures, kFeatures};
+  const HeadRows<const bf16>& x = keys ? a.k : a.q;
+  const int x_head = keys ? KvHead(a, head) : head;
+  const HeadRows<const bf16> dz{keys ? scratch.dz_k : scratch.dz_q,
+                                static_cast<int64_t>(a.H) * kFeatures,
+                                kFeatures};
   const auto load = [&](int n, int step) {
     if (n < segment.last) {
       const int count = min(segment.length - n, kTile);
-      LoadRows<DP>(SharedAddress(shared.q[step]), a.q, segment.begin + n, count,
-                   head, a.D);
+      LoadRows<DP>(SharedAddress(shared.x[step]), x, segment.begin + n, count,
+                   x_head, a.D);
       LoadRows<64>(SharedAddress(shared.dz[step]), dz, segment.begin + n, count,
                    head, kFeatures);
     }
@@ -55,7 +58,7 @@ __global__ void __launch_bounds__(kBlock, 2)
         WgmmaFence();
         Multiply<kTile>(
             sum,
-            MnMajor{SharedAddress(shared.q[step]) + group * kPanel, kPanel},
+            MnMajor{SharedAddress(shared.x[step]) + group * kPanel, kPanel},
             MnMajor{SharedAddress(shared.dz[step]), kPanel}, true);
         WgmmaCommit();
         WgmmaWait();
@@ -66,55 +69,71 @@ __global__ void __launch_bounds__(kBlock, 2)
     CopyWait();
   }
   if (group < DP / 64) {
-    StoreWeightPart(
-        scratch.dweight_q + blockIdx.x * static_cast<int64_t>(DP) * kFeatures,
-        group, sum);
+    float* parts = keys ? scratch.dweight_k : scratch.dweight_q;
+    StoreWeightPart(parts + blockIdx.x * static_cast<int64_t>(DP) * kFeatures,
+                    group, sum);
   }
 }
 
-// 1 / den and dy . y. A warp a row and head.
+// 1 / den and dy . y. A block takes 64 rows of a head, 16 threads a row.
 __global__ void Statistics(const __grid_constant__ Args a,
                            const __grid_constant__ HopperScratch scratch) {
-  const int64_t i =
-      (static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x) / 32;
-  if (i >= a.rows * a.H) return;
-  const int64_t row = i / a.H, head = i % a.H, at = head * a.rows + row;
-  const bf16* dy = At(a.dy, row, head);
-  const bf16* y = At(a.saved_y, row, head);
-  float dot = 0;
-  for (int d = threadIdx.x % 32 * 4; d < a.D; d += 128) {
-    const uint2 from = *reinterpret_cast<const uint2*>(dy + d);
-    const uint2 with = *reinterpret_cast<const uint2*>(y + d);
-    const float2 dy0 = UnpackBf16(from.x), dy1 = UnpackBf16(from.y);
-    const float2 y0 = UnpackBf16(with.x), y1 = UnpackBf16(with.y);
-    dot += dy0.x * y0.x + dy0.y * y0.y + dy1.x * y1.x + dy1.y * y1.y;
+  constexpr int kLanes = 16, kRows = kBlock / kLanes;
+  const int head = blockIdx.x % a.H;
+  const int64_t first = static_cast<int64_t>(blockIdx.x / a.H) * kTile;
+  const int d = threadIdx.x % kLanes * 8;
+  uint4 dy[kTile / kRows] = {}, y[kTile / kRows] = {};
+#pragma unroll
+  for (int i = 0; i < kTile / kRows; ++i) {
+    const int64_t row = first + i * kRows + threadIdx.x / kLanes;
+    if (row >= a.rows || d >= a.D) continue;
+    dy[i] = *reinterpret_cast<const uint4*>(At(a.dy, row, head) + d);
+    y[i] = *reinterpret_cast<const uint4*>(At(a.saved_y, row, head) + d);
   }
-  dot = WarpSum(dot);
-  if (threadIdx.x % 32 != 0) return;
-  const float den = a.saved_softmax_den[at] + a.saved_linear_den[at];
-  scratch.inv_den[at] = den > 0 ? 1.0f / den : 0.0f;
-  scratch.delta[at] = dot;
+#pragma unroll
+  for (int i = 0; i < kTile / kRows; ++i) {
+    float dot = 0;
+    const auto add = [&](uint32_t x, uint32_t with) {
+      const float2 x0 = UnpackBf16(x), x1 = UnpackBf16(with);
+      dot += x0.x * x1.x + x0.y * x1.y;
+    };
+    add(dy[i].x, y[i].x);
+    add(dy[i].y, y[i].y);
+    add(dy[i].z, y[i].z);
+    add(dy[i].w, y[i].w);
+    for (int m = kLanes / 2; m > 0; m /= 2) {
+      dot += __shfl_xor_sync(~0u, dot, m);
+    }
+    const int64_t row = first + i * kRows + threadIdx.x / kLanes;
+    if (threadIdx.x % kLanes != 0 || row >= a.rows) continue;
+    const int64_t at = head * a.rows + row;
+    const float den = a.saved_softmax_den[at] + a.saved_linear_den[at];
+    scratch.inv_den[at] = den > 0 ? 1.0f / den : 0.0f;
+    scratch.delta[at] = dot;
+  }
 }
 
 template <int DP>
-void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
+void Launch(const Args& a, const HopperScratch& s, bool keys,
+            cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       MapGradients<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
-  MapGradients<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);
+  MapGradients<DP>
+      <<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s, keys);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 }  // namespace
 
-void HopperMapGradients(const Args& a, const HopperScratch& s,
+void HopperMapGradients(const Args& a, const HopperScratch& s, bool keys,
                         cudaStream_t stream) {
-  a.D <= 64 ? Launch<64>(a, s, stream) : Launch<128>(a, s, stream);
+  a.D <= 64 ? Launch<64>(a, s, keys, stream) : Launch<128>(a, s, keys, stream);
 }
 
 void HopperStatistics(const Args& a, const HopperScratch& s,
                       cudaStream_t stream) {
-  const int64_t blocks = (a.rows * a.H * 32 + kBlock - 1) / kBlock;
+  const int64_t blocks = (a.rows + kTile - 1) / kTile * a.H;
   Statistics<<<static_cast<unsigned>(blocks), kBlock, 0, stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
