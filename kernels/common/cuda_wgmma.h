@@ -78,6 +78,19 @@ __device__ __forceinline__ void Pin(float (&d)[n]) {
   for (int i = 0; i < n; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
+// Makes the compiler form an operand here, not where it is used: what it is
+// formed of need not be kept.
+template <int n>
+__device__ __forceinline__ void Pin(uint32_t (&a)[n][4]) {
+#pragma unroll
+  for (int i = 0; i < n; ++i) {
+    asm volatile(""
+                 : "+r"(a[i][0]), "+r"(a[i][1]), "+r"(a[i][2]), "+r"(a[i][3])
+                 :
+                 : "memory");
+  }
+}
+
 // d [64, 8] (+)= A B, both from shared memory; 16 terms of the sum.
 template <int kTransposedA, int kTransposedB>
 __device__ __forceinline__ void Wgmma(float (&d)[4], uint64_t a, uint64_t b,

@@ -7,6 +7,7 @@
 // Warpgroup 0 takes the later rows of a pair and the window's linear terms,
 // warpgroup 1 the earlier rows and R.
 #include "kernels/common/cuda_check.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 

@@ -6,6 +6,7 @@
 // state (warpgroup 1) are linear in dphi, so each goes through the feature map
 // alone and their dz are added.
 #include "kernels/common/cuda_check.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 

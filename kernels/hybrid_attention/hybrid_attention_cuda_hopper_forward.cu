@@ -3,6 +3,7 @@
 // and of the state. Both warpgroups hold half of the state's features in
 // registers.
 #include "kernels/common/cuda_check.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_output.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"

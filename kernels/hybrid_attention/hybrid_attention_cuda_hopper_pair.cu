@@ -239,10 +239,12 @@ __device__ __forceinline__ float AttendRows(Shared<DP>& shared, const Args& a,
         s_own, scale, shift, bits.own.softmax == bits.own.set,
         [&](int x) { return Has(bits.own.softmax, x); }, sum);
     ToOperand(s_own, p_own);
+    Pin(p_own);
     Exponentials(
         s_previous, scale, shift, bits.previous.softmax == bits.previous.set,
         [&](int x) { return Has(bits.previous.softmax, x); }, sum);
     ToOperand(s_previous, p_previous);
+    Pin(p_previous);
     if constexpr (kSinks) {
       Exponentials(
           s_sink, scale, shift, b.terms & kFarSinkTerms,
@@ -257,6 +259,7 @@ __device__ __forceinline__ float AttendRows(Shared<DP>& shared, const Args& a,
       Hedgehog<true>(z, a.F, alpha, alpha, up, down);
       ToOperand(up, reinterpret_cast<uint32_t(&)[4][4]>(phi_q[0]));
       ToOperand(down, reinterpret_cast<uint32_t(&)[4][4]>(phi_q[4]));
+      Pin(phi_q);
       shared.phi_full[i % 2].Wait(i / 2);
       AddLinear(phi_q, SharedAddress(shared.phi_k[i % 2]), bits.previous.linear,
                 p_previous, linear_sum);

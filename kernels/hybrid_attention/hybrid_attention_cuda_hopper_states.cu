@@ -2,6 +2,7 @@
 // sum first (keys that leave the windows while its rows pass; for suffixes, the
 // rows whose windows' left borders lie in it), then running sums over segments.
 #include "kernels/common/cuda_check.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
@@ -170,7 +171,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   }
 }
 
-// Grid: heads; which weights.
+// Grid: heads; which weights; pieces of a head's.
 template <int DP>
 __global__ void Weights(const __grid_constant__ Args a,
                         const __grid_constant__ HopperScratch scratch) {
@@ -180,8 +181,8 @@ __global__ void Weights(const __grid_constant__ Args a,
       (keys ? a.weight_k : a.weight_q) + static_cast<int64_t>(head) * D * F;
   bf16* tile =
       (keys ? scratch.weight_k : scratch.weight_q) + head * DP * kFeatures;
-#pragma unroll 8
-  for (int i = threadIdx.x; i < DP * kFeatures; i += kBlock) {
+  for (int i = blockIdx.z * kBlock + threadIdx.x; i < DP * kFeatures;
+       i += gridDim.z * kBlock) {
     const int d = i / kFeatures, f = i % kFeatures;
     tile[TileOffset(DP * 128, d, f) / 2] =
         __float2bfloat16(d < D && f < F ? weight[d * F + f] : 0.0f);
@@ -240,7 +241,7 @@ void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
 
 void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
-  const dim3 grid(a.H, 2);
+  const dim3 grid(a.H, 2, 8);
   if (a.D <= 64) {
     Weights<64><<<grid, kBlock, 0, stream>>>(a, s);
   } else {

@@ -10,6 +10,7 @@
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_PAIR_H_
 
 #include "kernels/common/cuda_pipeline.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
@@ -222,40 +223,6 @@ __device__ __forceinline__ void Exponentials(float (&s)[n], float scale,
     sum[r] += SumOf<n / 2>([&](int i) { return s[OfRow(r, i)]; });
   }
   Pin(sum);  // now, not when it is used: the terms need not be kept
-}
-
-// dphi [64, 128] becomes dz [64, 64]; `dots` the rows' phi . dphi. The clamp's
-// zero gradient is left out: it concerns features of 1e-12, and a feature is a
-// factor of its gradient.
-__device__ __forceinline__ void ThroughFeatures(const uint32_t (&phi)[8][4],
-                                                const float (&dphi)[64],
-                                                float (&dots)[2],
-                                                float (&dz)[32]) {
-  float up[2][2] = {}, down[2][2] = {};  // two chains of each
-#pragma unroll
-  for (int i = 0; i < 32; i += 2) {
-    const int r = i % 4 / 2, chain = i / 4 % 2;
-    const float2 s = UnpackBf16(phi[i / 8][i % 8 / 2]);
-    const float2 t = UnpackBf16(phi[4 + i / 8][i % 8 / 2]);
-    up[chain][r] += s.x * dphi[i] + s.y * dphi[i + 1];
-    down[chain][r] += t.x * dphi[32 + i] + t.y * dphi[32 + i + 1];
-  }
-  float up_dot[2], down_dot[2];
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    up_dot[r] = QuadSum(up[0][r] + up[1][r]);
-    down_dot[r] = QuadSum(down[0][r] + down[1][r]);
-    dots[r] = up_dot[r] + down_dot[r];
-  }
-#pragma unroll
-  for (int i = 0; i < 32; i += 2) {
-    const int r = i % 4 / 2;
-    const float2 s = UnpackBf16(phi[i / 8][i % 8 / 2]);
-    const float2 t = UnpackBf16(phi[4 + i / 8][i % 8 / 2]);
-    dz[i] = s.x * (dphi[i] - up_dot[r]) - t.x * (dphi[32 + i] - down_dot[r]);
-    dz[i + 1] = s.y * (dphi[i + 1] - up_dot[r]) -
-                t.y * (dphi[32 + i + 1] - down_dot[r]);
-  }
 }
 
 }  // namespace caracal::kernels::cuda
