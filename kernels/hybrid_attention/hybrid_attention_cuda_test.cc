@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/common/cuda_testing.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_test_shapes.h"
 #include "kernels/hybrid_attention/test_problem.h"
 #include "kernels/hybrid_attention/test_shapes.h"
 
@@ -29,74 +30,6 @@ constexpr int64_t kGap = 8;
 
 void Round(Table& t) {
   for (float& v : t.values) v = RoundToBf16(v);
-}
-
-std::vector<Shape> CudaShapes() {
-  std::vector<Shape> shapes;
-  const auto add = [&](std::vector<int64_t> lengths, int64_t heads,
-                       int64_t kv_heads, int64_t D, int64_t F, int64_t window,
-                       int64_t sinks, WindowKind kind) -> Shape& {
-    Shape s;
-    s.lengths = std::move(lengths);
-    s.heads = heads;
-    s.kv_heads = kv_heads;
-    s.D = D;
-    s.F = F;
-    s.config.window = window;
-    s.config.sinks = sinks;
-    s.config.window_kind = kind;
-    s.seed = shapes.size() + 1;
-    shapes.push_back(s);
-    return shapes.back();
-  };
-  const auto sliding = WindowKind::kSliding, terraced = WindowKind::kTerraced;
-  add({1}, 1, 1, 64, 64, 64, 0, sliding);
-  add({63}, 2, 1, 64, 64, 64, 4, sliding);
-  add({64}, 1, 1, 128, 64, 64, 0, sliding);
-  add({65}, 2, 2, 128, 64, 64, 0, sliding);
-  add({200}, 2, 1, 64, 64, 64, 0, sliding);
-  add({333}, 2, 1, 128, 64, 64, 0, sliding);
-  add({333}, 2, 2, 128, 64, 64, 4, sliding);
-  add({300}, 3, 1, 64, 64, 16, 4, sliding);
-  add({300}, 3, 1, 96, 64, 16, 20, sliding);
-  add({257}, 2, 1, 96, 32, 100, 4, sliding);
-  add({400}, 2, 1, 128, 64, 128, 0, sliding);
-  add({700}, 1, 1, 64, 64, 512, 4, sliding);
-  add({150}, 1, 1, 64, 64, 512, 4, sliding);
-  add({300}, 2, 1, 64, 32, 1, 0, sliding);
-  add({300}, 2, 1, 64, 64, 64, 0, terraced);
-  add({300}, 2, 1, 128, 64, 128, 4, terraced);
-  add({300}, 2, 1, 64, 64, 48, 20, terraced);
-  add({300}, 2, 1, 128, 64, 64, 4, sliding).config.affine = true;
-  add({300}, 2, 1, 64, 48, 64, 70, sliding).config.affine = true;
-  // For the plain version alone.
-  add({150}, 2, 2, 64, 64, 16, 4, sliding).bias = true;
-  add({140}, 2, 1, 256, 64, 64, 4, sliding);
-  add({140}, 1, 1, 128, 256, 32, 0, sliding);
-  add({140}, 1, 1, 64, 128, 16, 4, sliding);
-  add({97}, 2, 1, 24, 18, 33, 3, sliding).bias = true;
-  // Packed sequences.
-  add({64, 1, 0, 137, 2, 200}, 4, 2, 64, 64, 64, 4, sliding);
-  add({130, 90, 33, 129}, 4, 1, 128, 64, 64, 0, sliding);
-  add({0, 90, 133}, 2, 1, 96, 64, 16, 4, terraced);
-  // Every kind of terms, mixed over samples and heads.
-  add({275, 100, 150}, 4, 2, 64, 64, 64, 4, sliding).terms = TermSets();
-  add({275, 100, 150}, 4, 1, 128, 64, 32, 20, sliding).terms = TermSets();
-  Shape& terraces = add({160, 133, 80}, 3, 1, 64, 64, 48, 3, terraced);
-  terraces.terms = TermSets();
-  terraces.config.affine = true;
-  for (uint8_t terms : TermSets()) {
-    add({200}, 2, 1, 128, 64, 64, 4, sliding).terms = {terms};
-    add({200}, 2, 1, 64, 64, 40, 0, sliding).terms = {terms};
-  }
-  // Scores so large that a shift by anything but the exact maximum would
-  // overflow or lose the linear part's scale.
-  add({200}, 2, 1, 128, 64, 64, 4, sliding).score_size = 80;
-  add({200}, 2, 1, 64, 64, 32, 1, terraced).score_size = 200;
-  // Long enough for several segments.
-  add({2100}, 1, 1, 64, 64, 64, 4, sliding);
-  add({2500, 300}, 1, 1, 128, 64, 64, 0, sliding);
-  return shapes;
 }
 
 Problem MakeProblem(const Shape& shape) {
