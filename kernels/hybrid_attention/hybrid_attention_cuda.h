@@ -11,6 +11,8 @@
 //    parameters. No call waits for the device or allocates.
 //  - There is no past yet: `past` must be null.
 //  - Gradients do not depend on scheduling: no atomics, fixed order of sums.
+//  - Inputs are finite. Tiles reach over the ends of sequences, where they meet
+//    zero weights: a NaN in one sequence can show in the next.
 //
 // Versions, chosen by shape: on Hopper's tensor cores for D <= 128 and F <= 64
 // (hedgehog, no bias), fastest for F = 64, windows of a tile of 64 and at most
