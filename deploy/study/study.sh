@@ -118,15 +118,6 @@ run_one() {
     "evaluation.rows=$rows"; do
     options+=(--set "$field")
   done
-  # inference_hybrid is trained as hedgehog is, and differs in what is measured.
-  local twin=$out/${name/#hedgehog-/inference_hybrid-}
-  if [ ! -e "$out/$name" ] && [ -e "$twin/report.html" ]; then
-    rm -rf "$out/$name.part"
-    mkdir "$out/$name.part"
-    cp -r "$twin/checkpoints" "$twin/job.textproto" "$twin/metrics.jsonl" \
-      "$out/$name.part"
-    mv "$out/$name.part" "$out/$name"
-  fi
   [ ! -e "$out/$name/job.textproto" ] || options+=(--resume)
   echo "$(date +%T) $name" >&2
   "$caracal" run "$out/study.textproto" --out "$out/$name" "${options[@]}" \

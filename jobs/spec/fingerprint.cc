@@ -38,7 +38,16 @@ proto::Job Identity(const proto::Job& expanded) {
   job.clear_threads();
   job.clear_parallel();
   job.clear_checkpoint();
-  job.clear_evaluation();
+  // Of what is measured only this changes the model: its checkpoint has the
+  // gamma that was chosen, by the loss in eval_mode.
+  proto::Evaluation choice;
+  if (expanded.evaluation().gamma_override_size() > 0) {
+    *choice.mutable_gamma_override() = expanded.evaluation().gamma_override();
+    if (expanded.evaluation().has_eval_mode()) {
+      choice.set_eval_mode(expanded.evaluation().eval_mode());
+    }
+  }
+  *job.mutable_evaluation() = choice;
   job.mutable_budget()->clear_micro_batch();
   job.clear_model();
   job.mutable_data()->clear_path();

@@ -41,6 +41,20 @@ TEST(FingerprintTest, IgnoresWhatMayChangeOnResume) {
   EXPECT_THAT(JobDifferences(Base(), job), ElementsAre());
 }
 
+TEST(FingerprintTest, SeesWhatGammaIsChosenFrom) {
+  proto::Job job = Base();
+  job.mutable_evaluation()->add_gamma_override(0.5);
+  EXPECT_NE(JobFingerprint(job), JobFingerprint(Base()));
+  proto::Job other = job;
+  other.mutable_evaluation()->add_gamma_override(0.9);
+  EXPECT_THAT(JobDifferences(job, other),
+              ElementsAre("evaluation.gamma_override[1]: was the default or "
+                          "unset, is 0.9"));
+  other = job;
+  other.mutable_evaluation()->set_rows(99);
+  EXPECT_EQ(JobFingerprint(job), JobFingerprint(other));
+}
+
 // A job of before there were groups goes on as it was.
 TEST(FingerprintTest, GroupsThatDecayAsAllSayNothing) {
   proto::Job job = Base();
