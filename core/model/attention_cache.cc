@@ -37,9 +37,9 @@ HybridCache::HybridCache(const LayerContext& layer, const uint8_t* terms)
     : terms_(terms, terms + layer.heads()) {
   const StudentConfig& config = layer.adapters->config();
   const int64_t window = layer.attention().window;
-  past_rows_ = config.attention.window_kind == kernels::WindowKind::kSliding
-                   ? window - 1
-                   : 2 * window - 1;
+  past_rows_ = config.attention.window_kind == kernels::WindowKind::kTerraced
+                   ? 2 * window - 1
+                   : window - 1;
   sinks_ = layer.attention().sinks;
   const int64_t kv = layer.kv_heads(), dim = layer.head_dim();
   for (Tensor* t : {&keys_, &values_, &sink_keys_, &sink_values_}) {
@@ -110,9 +110,8 @@ void HybridCache::Append(const QkvViews& rows) {
 void HybridCache::Attend(Execution& exec, const LayerContext& layer,
                          TensorView qkv, TensorView y) {
   const QkvViews rows = SplitQkv(layer, qkv);
-  const kernels::HybridAttentionConfig config = layer.attention();
+  kernels::HybridAttentionConfig config = layer.attention();
   const int64_t heads = layer.heads(), count = qkv.shape[0];
-  ArenaScope scratch(exec.arena);
   const int64_t offsets[2] = {0, count};
   kernels::HybridAttentionInputs in;
   in.q = rows.q;
@@ -122,6 +121,37 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   in.offsets = offsets;
   in.sequences = 1;
   in.terms = terms_.data();
+  y = y.Reshaped({count, heads, layer.head_dim()});
+  ArenaScope scratch(exec.arena);
+  if (config.window_kind == kernels::WindowKind::kLolcatsTerraced) {
+    const kernels::HybridAttentionConfig whole = config;
+    config.window_kind = kernels::WindowKind::kSliding;
+    if (length_ == 0) {
+      // The prompt's outputs, and apart from them the state that decoding goes
+      // on from: of no terms, so that it is all the other pass makes.
+      kernels::HybridAttentionOutputs out;
+      out.y = y;
+      kernels::HybridAttentionForward(
+          exec.ctx, whole, in, /*past=*/nullptr, out,
+          exec.arena->AllocateWorkspace(
+              kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, whole,
+                                                            in)));
+      auto* none = static_cast<uint8_t*>(exec.arena->Allocate(heads));
+      std::memset(none, kernels::kNoTerms, heads);
+      in.terms = none;
+      y = exec.arena->AllocateF32({count, heads, layer.head_dim()});
+    } else {
+      CARACAL_CHECK_EQ(count, 1);
+    }
+  }
+  AttendOn(exec, config, in, y);
+  Append(rows);
+}
+
+void HybridCache::AttendOn(Execution& exec,
+                           const kernels::HybridAttentionConfig& config,
+                           const kernels::HybridAttentionInputs& in,
+                           TensorView y) {
   kernels::HybridAttentionPast past;
   past.length = &length_;
   const int64_t held_sinks = std::min(sinks_, length_);
@@ -132,12 +162,11 @@ void HybridCache::Attend(Execution& exec, const LayerContext& layer,
   past.state = state_;
   past.state_norm = state_norm_;
   kernels::HybridAttentionOutputs out;
-  out.y = y.Reshaped({count, heads, layer.head_dim()});
+  out.y = y;
   kernels::HybridAttentionForward(
       exec.ctx, config, in, &past, out,
       exec.arena->AllocateWorkspace(
           kernels::HybridAttentionForwardWorkspaceBytes(exec.ctx, config, in)));
-  Append(rows);
 }
 
 size_t FullCache::bytes() const {

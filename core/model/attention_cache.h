@@ -26,7 +26,9 @@ class AttentionCache {
 };
 
 // The window's and the sinks' keys and values, and the linear state: grows
-// with the text until the window is full, then stays.
+// with the text until the window is full, then stays. With a window as
+// LoLCATs' code has it, the first rows are a whole prompt and those that follow
+// come one by one, with a sliding window.
 class HybridCache final : public AttentionCache {
  public:
   // `terms`: kernels::Terms of each head, [H]; copied.
@@ -38,6 +40,9 @@ class HybridCache final : public AttentionCache {
   void Reset() override;
 
  private:
+  // A row, or a piece of text, after those in the cache.
+  void AttendOn(Execution& exec, const kernels::HybridAttentionConfig& config,
+                const kernels::HybridAttentionInputs& in, TensorView y);
   void Append(const QkvViews& rows);
   // Room for `count` more rows behind those a coming window can reach.
   void MakeRoom(int64_t count);

@@ -96,13 +96,6 @@ class AttentionStatistics {
   std::vector<Sums> buckets_;  // as many as positions were seen for
 };
 
-// Whether L_n is empty for position n of a sequence.
-inline bool LinearSetEmpty(const kernels::HybridAttentionConfig& config,
-                           int64_t n) {
-  return kernels::WindowStart(config.window_kind, config.window, n) <=
-         config.sinks;
-}
-
 }  // namespace caracal
 
 #endif  // CARACAL_CORE_MODEL_ATTENTION_STATISTICS_H_

@@ -61,7 +61,7 @@ absl::StatusOr<ConstTensorView> Decoder::Feed(
     }
   }
   while (!tokens.empty()) {
-    const size_t n = std::min<size_t>(tokens.size(), kChunk);
+    const size_t n = ChunkOf(static_cast<int64_t>(tokens.size()));
     RETURN_IF_ERROR(FeedChunk(tokens.subspan(0, n), n == tokens.size()));
     tokens.remove_prefix(n);
   }
@@ -69,9 +69,18 @@ absl::StatusOr<ConstTensorView> Decoder::Feed(
                          {static_cast<int64_t>(logits_.size())});
 }
 
+int64_t Decoder::ChunkOf(int64_t count) const {
+  if (model_->adapters().config().attention.window_kind !=
+      kernels::WindowKind::kLolcatsTerraced) {
+    return std::min(count, kChunk);
+  }
+  return length_ == 0 ? count : 1;
+}
+
 absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
                                 bool want_logits) {
   const int64_t rows = static_cast<int64_t>(tokens.size());
+  if (rows > static_cast<int64_t>(positions_.size())) positions_.resize(rows);
   for (int64_t i = 0; i < rows; ++i) {
     positions_[i] = static_cast<int32_t>(length_ + i);
   }

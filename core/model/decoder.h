@@ -15,7 +15,10 @@
 namespace caracal {
 
 // Feeding n tokens gives the same logits as feeding k and then n - k, for any
-// k: the same masks serve training, prefill and decoding. Not thread-safe.
+// k: the same masks serve training, prefill and decoding. All but
+// kLolcatsTerraced, where the first call's tokens are the prompt, whose length
+// the mask depends on, and what follows is decoded one by one, with a sliding
+// window. Not thread-safe.
 // After the second single-token call of a length class nothing is allocated.
 class Decoder {
  public:
@@ -42,6 +45,8 @@ class Decoder {
 
  private:
   absl::Status FeedChunk(absl::Span<const int32_t> tokens, bool want_logits);
+  // Tokens of the next pass, of `count` that are to be fed.
+  int64_t ChunkOf(int64_t count) const;
 
   const Llama* model_;
   Execution exec_;

@@ -23,7 +23,7 @@ struct AttributionSettings {
   std::string data;
   int64_t window = 0;       // W, tokens
   int64_t sinks = 0;        // S, tokens
-  std::string window_kind;  // "sliding" or "terraced"
+  std::string window_kind;  // kernels::NameOf(WindowKind)
   std::string feature_map;  // "hedgehog", ...
   int64_t features = 0;     // F
   int64_t rows = 0;

@@ -178,10 +178,7 @@ AttributionSettings SettingsOf(const Llama& model) {
   AttributionSettings settings;
   settings.window = student.attention.window;
   settings.sinks = student.attention.sinks;
-  settings.window_kind =
-      student.attention.window_kind == kernels::WindowKind::kSliding
-          ? "sliding"
-          : "terraced";
+  settings.window_kind = kernels::NameOf(student.attention.window_kind);
   settings.feature_map = absl::StrCat(
       IsHalfSpace(student.attention.feature_map) ? "half-space " : "",
       NameOf(student.attention.feature_map));

@@ -150,7 +150,7 @@ absl::StatusOr<double> Measurement::Reach() {
     for (int64_t i = 0; i < n * seq_len_; ++i) {
       if (!buffer_.mask()[i]) continue;
       ++scored;
-      reached += !LinearSetEmpty(config, buffer_.positions()[i]);
+      reached += !LinearSetEmpty(config, buffer_.positions()[i], seq_len_);
     }
     const TokenBatch batch = buffer_.Rows(0, n);
     for (int64_t i = 0; i < n * seq_len_; i += seq_len_) {

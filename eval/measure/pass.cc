@@ -8,14 +8,16 @@ namespace caracal {
 uint8_t EffectiveTerms(uint8_t terms,
                        const kernels::HybridAttentionConfig& config,
                        int64_t longest) {
-  const int64_t start =
-      kernels::WindowStart(config.window_kind, config.window, longest - 1);
+  const int64_t start = kernels::WindowStart(config.window_kind, config.window,
+                                             longest - 1, longest);
   int gone = 0;
   if (config.sinks == 0) {
     gone |= kernels::kNearSinkTerms | kernels::kFarSinkTerms;
   }
   if (start == 0) gone |= kernels::kFarSinkTerms;
-  if (start <= config.sinks) gone |= kernels::kLinearPastTerms;
+  if (LinearSetEmpty(config, longest - 1, longest)) {
+    gone |= kernels::kLinearPastTerms;
+  }
   return static_cast<uint8_t>(terms & ~gone);
 }
 

@@ -36,7 +36,7 @@ Sizes SizesOf(const ModelConfig& model, const StudentConfig& student) {
 double MeanSoftmaxKeys(const kernels::HybridAttentionConfig& a, int64_t t) {
   double sum = 0;
   for (int64_t n = 0; n < t; ++n) {
-    const int64_t start = kernels::WindowStart(a.window_kind, a.window, n);
+    const int64_t start = kernels::WindowStart(a.window_kind, a.window, n, t);
     sum += static_cast<double>(n - start + 1 + std::min(a.sinks, start));
   }
   return sum / static_cast<double>(t);
@@ -108,7 +108,8 @@ FlopCount DecodeFlops(const ModelConfig& model, const StudentConfig& student,
                       int64_t context) {
   const Sizes s = SizesOf(model, student);
   const auto& a = student.attention;
-  const int64_t start = kernels::WindowStart(a.window_kind, a.window, context);
+  const int64_t start =
+      kernels::WindowStart(a.window_kind, a.window, context, context + 1);
   const double keys =
       static_cast<double>(context - start + 1 + std::min(a.sinks, start));
   FlopCount out;

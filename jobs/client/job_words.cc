@@ -187,6 +187,9 @@ std::string AttentionWords(const proto::Job& job, int features) {
       ", ", attention.feature_map(), " feature maps with ", features,
       " columns");
   if (attention.affine()) absl::StrAppend(&words, ", affine");
+  if (attention.compat() == proto::Attention::LOLCATS_REFERENCE) {
+    absl::StrAppend(&words, ", with the faults of LoLCATs' code");
+  }
   if (attention.reset_at_document()) {
     absl::StrAppend(&words, ", reset at document borders");
   }

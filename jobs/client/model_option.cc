@@ -24,7 +24,7 @@ void ModelOption::Declare(CLI::App& app) {
   app.add_flag("--affine", affine,
                "weight the linear part by 1 - gamma instead of 1");
   app.add_option("--window-kind", window_kind, "how the window moves")
-      ->check(CLI::IsMember({"sliding", "terraced"}));
+      ->check(CLI::IsMember({"sliding", "terraced", "lolcats_terraced"}));
   app.add_option("--gamma-init", gamma_init,
                  "gamma of a student that is not trained (0.1)")
       ->check(CLI::Range(1e-6, 1 - 1e-6));
@@ -52,9 +52,13 @@ absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
       config->attention.feature_map = map;
     }
     if (!window_kind.empty()) {
-      config->attention.window_kind = window_kind == "terraced"
-                                          ? kernels::WindowKind::kTerraced
-                                          : kernels::WindowKind::kSliding;
+      for (const auto kind :
+           {kernels::WindowKind::kSliding, kernels::WindowKind::kTerraced,
+            kernels::WindowKind::kLolcatsTerraced}) {
+        if (window_kind == kernels::NameOf(kind)) {
+          config->attention.window_kind = kind;
+        }
+      }
     }
     if (affine) config->attention.affine = true;
     if (window >= 1) config->attention.window = window;

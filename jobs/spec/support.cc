@@ -29,7 +29,6 @@ constexpr Unsupported kUnsupported[] = {
     {"Parallel.data", "1", "data parallelism"},
     {"Parallel.tensor", "1", "tensor parallelism"},
     {"Parallel.layer", "1", "layer parallelism"},
-    {"Attention.compat", "compat_none", "compatibility with LoLCATs' code"},
 };
 
 struct Hit {

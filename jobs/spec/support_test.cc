@@ -35,12 +35,9 @@ TEST(SupportTest, RefusesFieldsByName) {
   proto::Job job = WithPreset("lolcats");
   job.set_device("cuda");
   job.mutable_parallel()->set_tensor(2);
-  job.mutable_attention()->set_compat(proto::Attention::LOLCATS_REFERENCE);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("attention.compat: compatibility with LoLCATs' code is not "
-                  "run by this version",
-                  "parallel.tensor: tensor parallelism is not run by this "
+      ElementsAre("parallel.tensor: tensor parallelism is not run by this "
                   "version",
                   "device: training on a GPU is not run by this version"));
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "jobs/spec/bind.h"
 #include "jobs/spec/check_stages.h"
+#include "jobs/spec/window_kind.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal {
@@ -153,10 +154,11 @@ int64_t TrainedTokens(const proto::Job& expanded,
 
 bool LinearPastEmpty(const proto::Attention& attention, int64_t window,
                      int64_t tokens) {
-  const auto kind = attention.window_kind() == "terraced"
-                        ? kernels::WindowKind::kTerraced
-                        : kernels::WindowKind::kSliding;
-  return kernels::WindowStart(kind, window, tokens - 1) <= attention.sinks();
+  kernels::HybridAttentionConfig config;
+  config.window = window;
+  config.sinks = attention.sinks();
+  config.window_kind = WindowKindOf(attention);
+  return LinearSetEmpty(config, tokens - 1, tokens);
 }
 
 void CheckSoftmaxLayers(const proto::Job& expanded, int64_t layers,

@@ -135,6 +135,17 @@ TEST(SurroundingsTest, LinearPastIsNotEmptyWhereItIsAllThereIs) {
                 ElementsAre(StartsWith(std::string(c.field).substr(0, 20))))
         << c.stage;
   }
+  // LoLCATs' code gives short rows linear terms, and those of two blocks none.
+  for (const auto& [window, empty] :
+       {std::pair(64, false), {63, true}, {32, true}, {31, false}}) {
+    EXPECT_EQ(Lines("stages { transfer { steps: 1 student_mode: LA_PAST } } "
+                    "attention { window_kind: 'terraced' compat: "
+                    "LOLCATS_REFERENCE window: " +
+                    std::to_string(window) + " }")
+                  .size(),
+              empty ? 1u : 0u)
+        << window;
+  }
   // A window that narrows, and a stage that is skipped.
   EXPECT_THAT(Lines("attention { window: 64 } stages { finetune { steps: 1 "
                     "curriculum { window { linear { from: 64 to: 32 } } "

@@ -109,6 +109,9 @@ class Validator {
              "is false, but t2r is relu(x W + b): a row of negative x W alone "
              "would have no feature at all");
     }
+    if (attention.compat() == proto::Attention::LOLCATS_REFERENCE) {
+      CheckLolcatsReference();
+    }
     std::set<int> layers;
     for (int i = 0; i < attention.softmax_layers_size(); ++i) {
       if (!layers.insert(attention.softmax_layers(i)).second) {
@@ -116,6 +119,29 @@ class Validator {
                absl::StrCat("layer ", attention.softmax_layers(i),
                             " is there twice"));
       }
+    }
+  }
+
+  // What LoLCATs' code does not have, or does as it is done here anyway.
+  void CheckLolcatsReference() {
+    const proto::Attention& attention = job_.attention();
+    const std::string field = "attention.compat";
+    if (attention.window_kind() != "terraced") {
+      Refuse(field, absl::StrCat("LOLCATS_REFERENCE goes with window_kind "
+                                 "terraced; with a ",
+                                 attention.window_kind(),
+                                 " window that code does what is done here "
+                                 "without it"));
+    }
+    if (attention.sinks() > 0) {
+      Refuse(field, absl::StrCat("LOLCATS_REFERENCE has no sinks, but "
+                                 "attention.sinks is ",
+                                 attention.sinks()));
+    }
+    if (attention.reset_at_document()) {
+      Refuse(field,
+             "LOLCATS_REFERENCE runs across documents, but "
+             "attention.reset_at_document is true");
     }
   }
 

@@ -237,6 +237,25 @@ TEST(ValidateTest, ReportsFeatureMapsThatCannotWork) {
               ElementsAre());
 }
 
+TEST(ValidateTest, LolcatsReferenceIsItsTerracedWindowAlone) {
+  const auto with = [](const std::string& attention) {
+    return Lines(std::string(kGood) + "attention { compat: LOLCATS_REFERENCE " +
+                 attention + " }");
+  };
+  EXPECT_THAT(with("window_kind: 'terraced'"), ElementsAre());
+  EXPECT_THAT(with("window_kind: 'terraced' affine: true softmax_layers: 1"),
+              ElementsAre());
+  EXPECT_THAT(with(""),
+              ElementsAre(HasSubstr("attention.compat: LOLCATS_REFERENCE goes "
+                                    "with window_kind terraced")));
+  EXPECT_THAT(with("window_kind: 'terraced' sinks: 4"),
+              ElementsAre(HasSubstr("attention.compat: LOLCATS_REFERENCE has "
+                                    "no sinks, but attention.sinks is 4")));
+  EXPECT_THAT(with("window_kind: 'terraced' reset_at_document: true"),
+              ElementsAre(HasSubstr("attention.compat: LOLCATS_REFERENCE runs "
+                                    "across documents")));
+}
+
 TEST(ValidateTest, EarlyStoppingKeepsTheBestCheckpoint) {
   EXPECT_THAT(Lines("model { path: 'm' } data { path: 'd' validation: 'v' } "
                     "stages { finetune { steps: 1 early_stop {} } } "

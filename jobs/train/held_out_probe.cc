@@ -32,7 +32,8 @@ absl::StatusOr<double> HeldOutProbe::Loss(ComponentMode mode, bool past_only) {
     RETURN_IF_ERROR(exec_.status);
     for (int64_t i = 0; i < targets; ++i) {
       if (!batch_.mask()[i]) continue;
-      if (past_only && LinearSetEmpty(attention, batch_.positions()[i])) {
+      if (past_only &&
+          LinearSetEmpty(attention, batch_.positions()[i], batch_.seq_len())) {
         continue;
       }
       sum += nll.f32()[i];

@@ -9,6 +9,7 @@
 #include "core/model/feature_map_name.h"
 #include "jobs/spec/problem.h"
 #include "jobs/spec/surroundings.h"
+#include "jobs/spec/window_kind.h"
 
 namespace caracal {
 namespace {
@@ -85,9 +86,7 @@ absl::StatusOr<StudentConfig> StudentConfigOf(const proto::Job& job,
   StudentConfig config;
   config.attention.window = a.window();
   config.attention.sinks = a.sinks();
-  config.attention.window_kind = a.window_kind() == "terraced"
-                                     ? kernels::WindowKind::kTerraced
-                                     : kernels::WindowKind::kSliding;
+  config.attention.window_kind = WindowKindOf(a);
   // The specification was validated: a name it has no map for is a bug.
   const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
   CARACAL_CHECK(map.ok()) << std::string(map.status().message());

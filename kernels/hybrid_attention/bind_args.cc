@@ -104,12 +104,14 @@ void BindPast(const HybridAttentionPast& past,
               HybridAttentionArgs<float>& args) {
   CARACAL_CHECK(past.length != nullptr);
   const HybridAttentionConfig& config = args.config;
+  CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
+      << "a window counted from the end has no past";
   int64_t window_rows = 0, sink_rows = 0;
   for (int64_t i = 0; i < args.sequences; ++i) {
     const int64_t length = past.length[i];
     CARACAL_CHECK(length >= 0) << "sequence " << i;
     const int64_t start =
-        WindowStart(config.window_kind, config.window, length);
+        WindowStart(config.window_kind, config.window, length, length + 1);
     window_rows = std::max(window_rows, length - start);
     sink_rows = std::max(sink_rows, std::min(config.sinks, start));
   }

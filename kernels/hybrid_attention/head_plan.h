@@ -39,11 +39,12 @@ struct HeadPlan {
   // Left border of the window of query n; and the first query whose window
   // has left key j behind.
   int64_t WindowBegin(int64_t n) const {
-    const int64_t start = terraced ? (n / W - 1) * W : n - W + 1;
+    const int64_t start =
+        terraced ? ((n + phase) / W - 1) * W - phase : n - W + 1;
     return Greatest(start, 0);
   }
   int64_t NearEnd(int64_t j) const {
-    return terraced ? (j / W + 2) * W : j + W;
+    return terraced ? ((j + phase) / W + 2) * W - phase : j + W;
   }
   // Keys [j, end) from j on, as far as they lie in one piece.
   KeyRun Keys(int64_t j, int64_t end) const;
@@ -54,6 +55,7 @@ struct HeadPlan {
   int64_t grid;       // key blocks start at grid + i * kBlock
   int64_t W, S;
   bool terraced;
+  int64_t phase;  // of terraces: the first block is that much short of W
   bool affine;
   float gamma, alpha;
   float score_scale;  // 1 / sqrt(D)
@@ -83,7 +85,9 @@ inline HeadPlan::HeadPlan(const HybridAttentionArgs<float>& args,
   // Longer windows than any sequence are all alike.
   W = Least(args.config.window, int64_t{1} << 40);
   S = args.config.sinks;
-  terraced = args.config.window_kind == WindowKind::kTerraced;
+  const WindowKind kind = args.config.window_kind;
+  terraced = kind != WindowKind::kSliding;
+  phase = kind == WindowKind::kLolcatsTerraced ? LolcatsPhase(W, end) : 0;
   grid = WindowBegin(past);
 
   affine = args.config.affine;
@@ -92,7 +96,8 @@ inline HeadPlan::HeadPlan(const HybridAttentionArgs<float>& args,
   near_sink_softmax = terms & kNearSinkTerms;
   far_sink_softmax = terms & kFarSinkTerms;
   linear_past = terms & kLinearPastTerms;
-  linear_near = terms & kLinearNearTerms;
+  linear_near = (terms & kLinearNearTerms) ||
+                (linear_past && NearKeysAreLinear(kind, W, end));
   any_softmax = near_softmax || near_sink_softmax || far_sink_softmax;
   any_linear = linear_past || linear_near;
   if (linear_past && linear_near && !any_softmax && args.row_max == nullptr &&
@@ -101,6 +106,7 @@ inline HeadPlan::HeadPlan(const HybridAttentionArgs<float>& args,
     W = 1;
     S = 0;
     terraced = false;
+    phase = 0;
   }
 
   const double w = args.window_factor[head];

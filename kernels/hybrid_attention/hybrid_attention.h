@@ -51,13 +51,43 @@ inline constexpr uint8_t kNoTerms = 0;
 enum class WindowKind : uint8_t {
   kSliding,   // WindowStart(n) = max(0, n - W + 1)
   kTerraced,  // WindowStart(n) = max(0, (n / W - 1) * W): own block + previous
+  // Faults of LoLCATs' public code, for its checkpoints: as kTerraced, but
+  // blocks are counted back from the sequence's end; and in a sequence of at
+  // most W tokens every key is in L_n besides. What a position sees depends on
+  // tokens after it, so there is no decoding with it: calls have no past.
+  kLolcatsTerraced,
 };
 
-// Left border of the softmax window of position n (absolute in its sequence).
-inline int64_t WindowStart(WindowKind kind, int64_t window, int64_t n) {
-  const int64_t start =
-      kind == WindowKind::kSliding ? n - window + 1 : (n / window - 1) * window;
+// "sliding", "terraced", "lolcats_terraced".
+constexpr const char* NameOf(WindowKind kind) {
+  return kind == WindowKind::kSliding    ? "sliding"
+         : kind == WindowKind::kTerraced ? "terraced"
+                                         : "lolcats_terraced";
+}
+
+// Tokens that a kLolcatsTerraced sequence's first block is short of W.
+constexpr int64_t LolcatsPhase(int64_t window, int64_t length) {
+  const int64_t over = length % window;
+  return over == 0 ? 0 : window - over;
+}
+
+// Left border of the softmax window of position n (absolute in its sequence,
+// of `length` tokens).
+inline int64_t WindowStart(WindowKind kind, int64_t window, int64_t n,
+                           int64_t length) {
+  if (kind == WindowKind::kSliding) {
+    return n - window + 1 > 0 ? n - window + 1 : 0;
+  }
+  const int64_t phase =
+      kind == WindowKind::kLolcatsTerraced ? LolcatsPhase(window, length) : 0;
+  const int64_t start = ((n + phase) / window - 1) * window - phase;
   return start > 0 ? start : 0;
+}
+
+// Whether A_n belongs to L_n as well, for every n of a sequence.
+constexpr bool NearKeysAreLinear(WindowKind kind, int64_t window,
+                                 int64_t length) {
+  return kind == WindowKind::kLolcatsTerraced && length <= window;
 }
 
 // What stays the same for all heads and rows of a call.
@@ -68,6 +98,14 @@ struct HybridAttentionConfig {
   FeatureMapKind feature_map = FeatureMapKind::kHedgehog;
   bool affine = false;  // alpha_h = 1 - gamma_h instead of 1
 };
+
+// Whether L_n is empty for position n of a sequence of `length` tokens.
+inline bool LinearSetEmpty(const HybridAttentionConfig& config, int64_t n,
+                           int64_t length) {
+  return !NearKeysAreLinear(config.window_kind, config.window, length) &&
+         WindowStart(config.window_kind, config.window, n, length) <=
+             config.sinks;
+}
 
 // The past of each sequence, carried from an earlier call (prefill in pieces,
 // decoding, a shared prefix). Undefined views: every sequence starts here.

@@ -51,6 +51,8 @@ Args BindInputs(const HybridAttentionConfig& config,
   CARACAL_CHECK(a.rows < (int64_t{1} << 30)) << a.rows << " rows";
   a.window = static_cast<int>(std::min(config.window, a.rows + 1));
   a.sinks = static_cast<int>(std::min(config.sinks, a.rows));
+  CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
+      << "window kind " << NameOf(config.window_kind);
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
   // The kernels know these two maps; another would be taken for hedgehog.

@@ -56,7 +56,7 @@ class Decoder {
     for (int64_t i = 0; i < N; ++i) {
       const int64_t end = length_[i];
       const int64_t begin =
-          WindowStart(s.config.window_kind, s.config.window, end);
+          WindowStart(s.config.window_kind, s.config.window, end, end + 1);
       for (int64_t j = begin; j < end; ++j) {
         Copy(p_.k, p_.offsets[i] + j, &past_k[(i * P + P - end + j) * Hkv * D]);
         Copy(p_.v, p_.offsets[i] + j, &past_v[(i * P + P - end + j) * Hkv * D]);
@@ -127,7 +127,8 @@ void ExpectState(const Problem& p, const Decoder& decoder) {
     const int64_t end = s.lengths[sequence];
     std::vector<double> state(Fout * D), norm(Fout), z(s.F), phi(Fout);
     for (int64_t j = s.config.sinks;
-         j < WindowStart(s.config.window_kind, s.config.window, end); ++j) {
+         j < WindowStart(s.config.window_kind, s.config.window, end, end + 1);
+         ++j) {
       const int64_t row = p.offsets[sequence] + j, kv = r.args.kv_head(h);
       FeatureProjection<double>(
           D, s.F, r.args.k.at(row, kv), r.args.weight_k + h * D * s.F,

@@ -150,7 +150,7 @@ inline int AppendSegments(const HeadPlan& plan, const QueryBlock& block,
 // tile that are no far sinks, and segments.
 inline int64_t MaxLocalKeys(const HybridAttentionConfig& config) {
   const int64_t W = Least(config.window, int64_t{1} << 40);
-  return (config.window_kind == WindowKind::kTerraced ? 2 * W : W) + 2 * kBlock;
+  return (config.window_kind == WindowKind::kSliding ? W : 2 * W) + 2 * kBlock;
 }
 inline int64_t MaxSegments(const HybridAttentionConfig& config,
                            int64_t local_keys) {

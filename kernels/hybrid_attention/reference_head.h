@@ -45,7 +45,7 @@ class Head {
   }
   int64_t Row(int64_t n) const { return args_.begin(sequence_) + n - past_; }
   int64_t Start(int64_t n) const {
-    return WindowStart(args_.config.window_kind, args_.config.window, n);
+    return WindowStart(args_.config.window_kind, args_.config.window, n, end_);
   }
 
   // Keys at hand: the far sinks, then everything since the oldest window.
@@ -68,7 +68,12 @@ class Head {
     return terms_ & (Near(n, j) ? kNearSinkTerms : kFarSinkTerms);
   }
   bool HasLinearTerm(int64_t n, int64_t j) const {
-    return terms_ & (InSoftmaxSet(n, j) ? kLinearNearTerms : kLinearPastTerms);
+    const bool past =
+        !InSoftmaxSet(n, j) ||
+        NearKeysAreLinear(args_.config.window_kind, args_.config.window, end_);
+    const bool near = InSoftmaxSet(n, j);
+    return (past && (terms_ & kLinearPastTerms)) ||
+           (near && (terms_ & kLinearNearTerms));
   }
   bool AnyLinear() const {
     return terms_ & (kLinearPastTerms | kLinearNearTerms);

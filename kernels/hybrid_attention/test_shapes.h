@@ -59,6 +59,15 @@ inline std::vector<Shape> Shapes() {
   add({140}, 2, 1, 16, 16, 16, 0, terraced);
   add({140}, 3, 3, 16, 32, 5, 9, terraced).config.affine = true;
   add({140}, 1, 1, 16, 16, 64, 4, terraced);
+  // Blocks from the end: whole ones, one token over and one short, a first
+  // block of each size, and sequences of at most one block.
+  const auto lolcats = WindowKind::kLolcatsTerraced;
+  add({128, 129, 127, 16, 17, 15, 1, 0, 33}, 2, 1, 16, 16, 16, 0, lolcats);
+  add({140}, 2, 2, 16, 32, 5, 3, lolcats).config.affine = true;
+  add({70}, 1, 1, 64, 64, 64, 0, lolcats);
+  add({70}, 2, 1, 16, 16, 100, 4, lolcats).bias = true;
+  Shape& back = add({60, 16, 80, 9}, 3, 1, 16, 16, 16, 3, lolcats);
+  back.terms = TermSets();
   add({40}, 1, 1, 128, 256, 16, 4, sliding);
   add({64, 1, 0, 37, 2}, 6, 2, 16, 16, 16, 4, sliding);
   add({0, 90, 33}, 4, 1, 24, 16, 1, 4, terraced);
@@ -100,7 +109,7 @@ inline std::string Describe(const Shape& s) {
   put("F", s.F);
   put("W", s.config.window);
   put("S", s.config.sinks);
-  put("terraced", s.config.window_kind == WindowKind::kTerraced);
+  put("kind", static_cast<int>(s.config.window_kind));
   put("affine", s.config.affine);
   put("map", static_cast<int>(s.config.feature_map));
   put("terms", s.terms.size() == 1 ? s.terms[0] : -1);

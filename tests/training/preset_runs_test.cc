@@ -50,6 +50,9 @@ const PresetCase kCases[] = {
      "stages { transfer { steps: 8 lr: 5 early_stop { patience: 1 } } } "
      "stages { finetune { steps: 3 } }"},
     {"swa_control", "preset: 'swa_control'"},
+    {"lolcats_reference",
+     "preset: 'lolcats' attention { window_kind: 'terraced' sinks: 0 "
+     "compat: LOLCATS_REFERENCE }"},
     {"mixed_losses",
      "stages { transfer { steps: 3 loss { mse: 1000 xent: 0.5 kl: 0.1 } } } "
      "attention { feature_map: 't2r' window_kind: 'terraced' affine: true "
@@ -200,8 +203,9 @@ TEST_P(PresetTraceTest, IsWritten) {
                          [&](const Json& line) { return line.contains(key); });
   };
   EXPECT_EQ(count("mse") > 0,
-            name == "lolcats" || name == "ssd" || name == "closed_loop" ||
-                name == "early_stop" || name == "mixed_losses");
+            name == "lolcats" || name == "lolcats_reference" || name == "ssd" ||
+                name == "closed_loop" || name == "early_stop" ||
+                name == "mixed_losses");
   EXPECT_EQ(count("xent") > 0, name == "hedgehog" || name == "hedgecats" ||
                                    name == "inference_hybrid" ||
                                    name == "mixed_losses");
@@ -221,7 +225,8 @@ TEST_P(PresetTraceTest, IsWritten) {
         const std::string text,
         FileSystem::Posix()->ReadFile(RunFolder{path}.gamma_sweep()));
     ASSERT_OK_AND_ASSIGN(const GammaSweep sweep, GammaSweepFromJson(text));
-    ASSERT_EQ(sweep.points.size(), 6u);
+    ASSERT_EQ(static_cast<int>(sweep.points.size()),
+              job_.evaluation().gamma_override_size());
     const auto best = std::min_element(
         sweep.points.begin(), sweep.points.end(),
         [](const auto& a, const auto& b) { return a.loss < b.loss; });

@@ -199,7 +199,8 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
     const double log_gamma = -std::log1p(std::exp(-window_factor[h]));
     for (int64_t s = 0; s < batch.sequences; ++s) {
       for (int64_t r = batch.offsets[s]; r < batch.offsets[s + 1]; ++r) {
-        if (LinearSetEmpty(config, r - batch.offsets[s])) continue;
+        const int64_t length = batch.offsets[s + 1] - batch.offsets[s];
+        if (LinearSetEmpty(config, r - batch.offsets[s], length)) continue;
         const int64_t i = h * rows + r;
         const double s_den = soft.softmax_den.f32()[i];
         const double l_den = linear.linear_den.f32()[i];
