@@ -218,6 +218,44 @@ def make_gradients(model, rows, documents):
     return cases, tensors
 
 
+DISTILLATION = (
+    ('distill_forward', 'hybrid', {'logit_kl': 1}),
+    ('distill_reverse', 'hybrid', {'logit_kl_reverse': 1}),
+    ('distill_forward_mix', 'la_only', {'lm': 0.25, 'logit_kl': 1.5}),
+    ('distill_reverse_mix', 'swa_only', {'lm': 0.5, 'logit_kl_reverse': 2}))
+
+
+def finetune_text(mode, weights):
+    """A stage that trains everything with these losses."""
+    losses = ' '.join(f'{n.removesuffix("_reverse")}: {w}'
+                      for n, w in weights.items())
+    if 'logit_kl_reverse' in weights:
+        losses += ' logit_kl_direction: REVERSE'
+    return (f'student_mode: {mode.upper()} train_feature_maps: true '
+            f'train_window_factors: true loss {{ {losses} }}')
+
+
+def make_distillation(model, rows):
+    """As make_gradients(), of losses against the teacher's logits."""
+    cases, tensors = [], {}
+    for name, mode, weights in DISTILLATION:
+        Student().put_in(model)
+        loss, grads = training.gradients(
+            model, rows[:2], Student().attention(), 'finetune', mode,
+            weights=weights)
+        parts = {n: training.stage_loss(model, rows[:2], Student().attention(),
+                                        'finetune', mode,
+                                        weights={n: 1}).item()
+                 for n in weights}
+        cases.append({'name': name, 'loss': loss, 'parts': parts,
+                      'job': f'attention {{ {Student().text()} }} stages {{ '
+                             f'finetune {{ {finetune_text(mode, weights)} }} }}'
+                      })
+        for n, g in grads.items():
+            tensors[f'{name}/{n}'] = g * (g.norm() > 1e-12)
+    return cases, tensors
+
+
 # --- curves
 
 def untrained(model, lora):
@@ -323,6 +361,10 @@ def make_curves(model, rows, documents, lora):
               decay=decay, **run)
         curves[-1]['norms'] = {n: t.norm().item()
                                for n, t in model.student.items()}
+    for name, mode, weights in DISTILLATION:
+        short(name, plain, 'finetune', finetune_text(mode, weights), 1e-3,
+              micro_batch=1, mode=mode, weights=weights,
+              groups=('feature_map', *lm))
     for name, student, mode, weights in (
             ('transfer_mix', plain, 'hybrid', {'mse': 100, 'xent': 0.5}),
             ('transfer_kl', Student.of('t2r'), 'la_only', {'kl': 1}),
@@ -370,6 +412,8 @@ def main():
         'lora_rank': LORA_RANK, 'lora_alpha': LORA_ALPHA,
         'losses': make_losses(model, long_row[0]), 'drops': DROPS}
     expected['gradients'], tensors = make_gradients(model, rows, documents)
+    expected['distillation'], more = make_distillation(model, rows)
+    tensors.update(more)
     save_tensors(OUT / 'method_gradients.safetensors', tensors)
     expected['curves'] = make_curves(model, rows, documents, lora)
     write_lines(OUT / 'method.json', expected)

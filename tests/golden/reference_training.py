@@ -195,7 +195,8 @@ def stage_scale(weights):
 def stage_loss(model, rows, attention, stage, mode='hybrid', mask=None,
                weights=None, terms=None, documents=None):
     """One step's loss over rows [B, T + 1]; mask [B, T]: scored targets.
-    weights: of the transfer losses; a single one is not applied."""
+    weights: of the stage's losses (mse, xent, kl; lm, logit_kl,
+    logit_kl_reverse); a single one is not applied."""
     if documents is not None:
         documents = documents[:, :-1]
     if stage == 'transfer':
@@ -204,13 +205,25 @@ def stage_loss(model, rows, attention, stage, mode='hybrid', mask=None,
         model.forward(rows[:, :-1], attention, mode, terms, documents,
                       transfer=parts)
         means = {n: sum(p[n] for p in parts) / len(parts) for n in weights}
-        if len(means) == 1:
-            return next(iter(means.values()))
-        return sum(weights[n] * means[n] for n in means)
-    nll = token_losses(
-        model.forward(rows[:, :-1], attention, mode, terms, documents),
-        rows[:, 1:])
-    return nll.mean() if mask is None else (nll * mask).sum() / mask.sum()
+    else:
+        logits = model.forward(rows[:, :-1], attention, mode, terms, documents)
+        values = {'lm': token_losses(logits, rows[:, 1:])}
+        if any('kl' in n for n in weights or ()):
+            with torch.no_grad():
+                teacher = model.forward(
+                    rows[:, :-1], attention, 'teacher',
+                    documents=documents).log_softmax(-1)
+            student = logits.log_softmax(-1)
+            values['logit_kl'] = (
+                teacher.exp() * (teacher - student)).sum(-1)
+            values['logit_kl_reverse'] = (
+                student.exp() * (student - teacher)).sum(-1)
+        weights = weights or {'lm': 1}
+        means = {n: values[n].mean() if mask is None
+                 else (values[n] * mask).sum() / mask.sum() for n in weights}
+    if len(means) == 1:
+        return next(iter(means.values()))
+    return sum(weights[n] * means[n] for n in means)
 
 
 def gradients(model, rows, attention, stage, mode='hybrid', mask=None,

@@ -1,6 +1,7 @@
 // Gradients of every trained tensor against the float64 reference: the losses
 // of attention transfer and fine-tuning with every feature map, bias, tied and
-// shared maps, softmax layers, document borders and dropped heads.
+// shared maps, softmax layers, document borders and dropped heads; and of
+// distillation from the teacher's logits, both ways.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -13,6 +14,7 @@
 #include "tests/model/golden_gradients.h"
 #include "tests/model/golden_model.h"
 #include "tests/model/golden_student.h"
+#include "tests/model/golden_training.h"
 
 namespace caracal::golden {
 namespace {
@@ -119,6 +121,33 @@ TEST_F(MethodGradientsTest, MatchTheReference) {
                      : kRelativeTolerance;
         },
         2);
+  }
+}
+
+// A step of the stage itself, at a rate that moves nothing.
+TEST_F(MethodGradientsTest, DistillationMatchesTheReference) {
+  ASSERT_OK_AND_ASSIGN(
+      const GoldenTensors rows,
+      ReadGoldenTensors(ModelFolder("tiny_gqa") + "/rows.safetensors"));
+  ASSERT_GE(expected_["distillation"].size(), 4);
+  for (const nlohmann::json& c : expected_["distillation"]) {
+    const std::string name = c["name"], text = c["job"];
+    SCOPED_TRACE(name);
+    const proto::Job job = GoldenJobOf(text, kRows, expected_["lora_rank"],
+                                       expected_["lora_alpha"]);
+    ASSERT_OK(SetHashedStudent(model_.get(), job));
+    ASSERT_OK_AND_ASSIGN(const auto training,
+                         GoldenTraining::Start(model_.get(), rows, 0, job));
+    ASSERT_OK_AND_ASSIGN(const std::vector<double> losses,
+                         training->RunStage(0, 1, /*learning_rate=*/0));
+    ExpectLoss(losses[0], c["loss"]);
+    CompareGradients(
+        golden_, name, model_->adapters().parameters(),
+        [](const Parameter& p) {
+          return p.group == ParameterGroup::kWindowFactor ? kCancelling
+                                                          : kRelativeTolerance;
+        },
+        16);
   }
 }
 
