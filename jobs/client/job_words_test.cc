@@ -78,6 +78,11 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
                                   "lora: 0.01 feature_maps: 0.1 } }")),
             "AdamW, betas 0.9 and 0.999, eps 1e-08, weight decay 0.1 (window "
             "factors 0, LoRA 0.01), gradients clipped to norm 1");
+  EXPECT_EQ(AttentionWords(Expand("attention { window_kind: 'terraced' "
+                                  "compat: LOLCATS_REFERENCE }"),
+                           64),
+            "terraced window of 64 tokens, no sinks, hedgehog feature maps "
+            "with 64 columns, with the faults of LoLCATs' code");
   EXPECT_EQ(DeviceWords(job),
             "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
 }
