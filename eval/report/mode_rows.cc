@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -40,6 +41,11 @@ ModeRow Row(const ModeResult& mode, const AttributionResult& result) {
   if (known != std::end(kModes)) {
     row.kind = known->kind;
     row.meaning = known->meaning;
+  }
+  // Too long for a label.
+  if (absl::StartsWith(mode.mode, "at ")) {
+    row.label = kModeAtLabel;
+    row.meaning = absl::StrCat("hybrid, but ", mode.mode.substr(3));
   }
   return row;
 }

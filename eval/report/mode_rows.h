@@ -18,6 +18,9 @@ enum class ModeKind {
   kBaseline,   // the untrained teacher with a window
 };
 
+// The row of a mode that --mode-at made; its meaning says of what.
+inline constexpr char kModeAtLabel[] = "mode_at";
+
 struct ModeRow {
   const ModeResult* result;  // in the AttributionResult given
   ModeKind kind;

@@ -53,6 +53,16 @@ TEST(ModeRowsTest, UnknownModesComeAfterTheKnownComponents) {
   EXPECT_EQ(labels[6], "something_new");
 }
 
+TEST(ModeRowsTest, ModesAtLayersAreToldByTheirMeaning) {
+  AttributionResult result = SampleAttribution();
+  ModeResult other = result.modes[0];
+  other.mode = "at layers=0-3:la_only heads=1:none";
+  result.modes.insert(result.modes.begin(), other);
+  const auto rows = ModeRows(result);
+  EXPECT_EQ(rows[6].label, kModeAtLabel);
+  EXPECT_EQ(rows[6].meaning, "hybrid, but layers=0-3:la_only heads=1:none");
+}
+
 TEST(ModeRowsTest, DifferencesArePairedWithTheTeacher) {
   const AttributionResult result = SampleAttribution();
   const auto rows = ModeRows(result);

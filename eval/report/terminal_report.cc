@@ -137,6 +137,11 @@ void WriteTable(Writer& out, const AttributionResult& result) {
   }
   out.Rule(kTable);
   WriteComponents(out, result);
+  for (const ModeRow& row : rows) {
+    if (row.label != kModeAtLabel) continue;
+    out.Paragraph(absl::StrCat("  ", Left(row.label, kLabel)),
+                  Printable(row.meaning));
+  }
   out.Line();
 }
 
