@@ -15,10 +15,11 @@ source deploy/home.sh
 deploy/setup.sh --with-model
 
 targets=(//...)
+with_model=(//tests/model:smollm2_test //tests/attribution:smollm2_probes_test)
 if model=$(deploy/fetch_model.sh); then
-  targets+=(//tests/model:smollm2_test)
+  targets+=("${with_model[@]}")
 else
-  echo "test.sh: not run, for want of the model: //tests/model:smollm2_test" >&2
+  echo "test.sh: not run, for want of the model: ${with_model[*]}" >&2
 fi
 
 events=$(mktemp)

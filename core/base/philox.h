@@ -30,6 +30,7 @@ enum class RandomPurpose : uint8_t {
   kTokenSampling = 6,     // step: the position; sample: the sequence
   kBootstrap = 7,         // step: the replicate
   kSyntheticData = 8,     // generated rows and benchmarks
+  kProbe = 9,  // step: tokens of the prompt; sample; layer: the probe
 };
 
 // Which numbers are wanted. Counter layout, as 32-bit words:

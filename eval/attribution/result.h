@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "eval/attribution/probe_result.h"
 #include "eval/statistics/interval.h"
 
 namespace caracal {
@@ -144,6 +145,7 @@ struct AttributionResult {
   std::vector<ComponentValue> shapley;
   HeadGrid gamma;  // the softmax part's weight; NaN in layers kept as softmax
   std::vector<LinearAblation> ablation;  // may be empty
+  std::vector<ProbeResult> probes;       // may be empty
 
   // Looks in modes, then in baselines; nullptr when there is none.
   const ModeResult* Find(absl::string_view mode) const;

@@ -10,23 +10,14 @@
 #include <vector>
 
 #include "core/base/status.h"
-#include "nlohmann/json.hpp"
+#include "eval/attribution/json_reader.h"
+#include "eval/attribution/probe_json.h"
 
 namespace caracal {
-namespace {
+// Here, and not without a name, so that json_reader.h's templates find Read().
+namespace json_reader {
 
-using Json = nlohmann::ordered_json;
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// ---- writing
-
-// nlohmann writes NaN and infinities as null.
-Json ToJson(const Interval& interval) {
-  return {
-      {"mean", interval.mean}, {"low", interval.low}, {"high", interval.high}};
-}
-
-Json ToJson(const AttributionSettings& settings) {
+static Json ToJson(const AttributionSettings& settings) {
   return {{"model", settings.model},
           {"data", settings.data},
           {"window", settings.window},
@@ -42,7 +33,7 @@ Json ToJson(const AttributionSettings& settings) {
           {"rows_digest", settings.rows_digest}};
 }
 
-Json ToJson(const ModeResult& mode) {
+static Json ToJson(const ModeResult& mode) {
   Json json = {{"loss", mode.loss},
                {"per_row", mode.per_row},
                {"second_half", mode.second_half},
@@ -51,7 +42,7 @@ Json ToJson(const ModeResult& mode) {
   return json;
 }
 
-Json ToJson(const PositionMasses& masses) {
+static Json ToJson(const PositionMasses& masses) {
   return {{"begin", masses.begin},
           {"end", masses.end},
           {"la_mass", masses.la_mass},
@@ -61,14 +52,14 @@ Json ToJson(const PositionMasses& masses) {
           {"teacher_sink_mass", masses.teacher_sink_mass}};
 }
 
-Json ToJson(const LinearAblation& ablation) {
+static Json ToJson(const LinearAblation& ablation) {
   Json json = {{"layer", ablation.layer}};
   if (ablation.head >= 0) json["head"] = ablation.head;
   json["cost"] = ToJson(ablation.cost);
   return json;
 }
 
-Json ModesToJson(const AttributionResult& result) {
+static Json ModesToJson(const AttributionResult& result) {
   Json modes = Json::object();
   const AttentionMasses& masses = result.masses;
   const std::pair<const char*, HeadGrid> grids[] = {
@@ -93,63 +84,7 @@ Json ModesToJson(const AttributionResult& result) {
   return modes;
 }
 
-// ---- reading
-
-// A value and the path that led to it, for messages.
-struct Node {
-  const Json* json;
-  std::string path;
-
-  absl::Status Wrong(absl::string_view expected) const {
-    return absl::InvalidArgumentError(absl::StrCat(
-        path, ": found ", json->type_name(), ", expected ", expected));
-  }
-  Node Item(size_t i) const {
-    return {&(*json)[i], absl::StrCat(path, "[", i, "]")};
-  }
-};
-
-absl::Status Read(const Node& node, double* out) {
-  if (node.json->is_null()) {
-    *out = kNan;
-    return absl::OkStatus();
-  }
-  if (!node.json->is_number()) return node.Wrong("a number or null");
-  *out = node.json->get<double>();
-  return absl::OkStatus();
-}
-
-absl::Status Read(const Node& node, int64_t* out) {
-  if (!node.json->is_number_integer()) return node.Wrong("a whole number");
-  *out = node.json->get<int64_t>();
-  return absl::OkStatus();
-}
-
-absl::Status Read(const Node& node, std::string* out) {
-  if (!node.json->is_string()) return node.Wrong("a text");
-  *out = node.json->get<std::string>();
-  return absl::OkStatus();
-}
-
-template <typename T>
-absl::Status Read(const Node& node, std::vector<T>* out);
-
-// Leaves *out as it is when the key is not there.
-template <typename T>
-absl::Status ReadField(const Node& node, const char* key, T* out) {
-  if (!node.json->is_object()) return node.Wrong("an object");
-  const auto it = node.json->find(key);
-  if (it == node.json->end()) return absl::OkStatus();
-  return Read(Node{&*it, absl::StrCat(node.path, ".", key)}, out);
-}
-
-absl::Status Read(const Node& node, Interval* out) {
-  RETURN_IF_ERROR(ReadField(node, "mean", &out->mean));
-  RETURN_IF_ERROR(ReadField(node, "low", &out->low));
-  return ReadField(node, "high", &out->high);
-}
-
-absl::Status Read(const Node& node, AttributionSettings* out) {
+static absl::Status Read(const Node& node, AttributionSettings* out) {
   RETURN_IF_ERROR(ReadField(node, "model", &out->model));
   RETURN_IF_ERROR(ReadField(node, "data", &out->data));
   RETURN_IF_ERROR(ReadField(node, "window", &out->window));
@@ -165,7 +100,7 @@ absl::Status Read(const Node& node, AttributionSettings* out) {
   return ReadField(node, "rows_digest", &out->rows_digest);
 }
 
-absl::Status Read(const Node& node, ModeResult* out) {
+static absl::Status Read(const Node& node, ModeResult* out) {
   RETURN_IF_ERROR(ReadField(node, "loss", &out->loss));
   RETURN_IF_ERROR(ReadField(node, "per_row", &out->per_row));
   RETURN_IF_ERROR(ReadField(node, "second_half", &out->second_half));
@@ -173,7 +108,7 @@ absl::Status Read(const Node& node, ModeResult* out) {
   return ReadField(node, "interval", &out->interval);
 }
 
-absl::Status Read(const Node& node, PositionMasses* out) {
+static absl::Status Read(const Node& node, PositionMasses* out) {
   RETURN_IF_ERROR(ReadField(node, "begin", &out->begin));
   RETURN_IF_ERROR(ReadField(node, "end", &out->end));
   RETURN_IF_ERROR(ReadField(node, "la_mass", &out->la_mass));
@@ -183,25 +118,15 @@ absl::Status Read(const Node& node, PositionMasses* out) {
   return ReadField(node, "teacher_sink_mass", &out->teacher_sink_mass);
 }
 
-absl::Status Read(const Node& node, LinearAblation* out) {
+static absl::Status Read(const Node& node, LinearAblation* out) {
   RETURN_IF_ERROR(ReadField(node, "layer", &out->layer));
   RETURN_IF_ERROR(ReadField(node, "head", &out->head));
   return ReadField(node, "cost", &out->cost);
 }
 
-template <typename T>
-absl::Status Read(const Node& node, std::vector<T>* out) {
-  if (!node.json->is_array()) return node.Wrong("an array");
-  out->assign(node.json->size(), T());
-  for (size_t i = 0; i < out->size(); ++i) {
-    RETURN_IF_ERROR(Read(node.Item(i), &(*out)[i]));
-  }
-  return absl::OkStatus();
-}
-
 // Every grid must have the layers and heads of `like`.
-absl::Status CheckShape(const Node& node, const char* key, const HeadGrid& grid,
-                        const HeadGrid& like) {
+static absl::Status CheckShape(const Node& node, const char* key,
+                               const HeadGrid& grid, const HeadGrid& like) {
   bool same = grid.size() == like.size();
   for (size_t i = 0; same && i < grid.size(); ++i) {
     same = grid[i].size() == like[0].size();
@@ -212,7 +137,7 @@ absl::Status CheckShape(const Node& node, const char* key, const HeadGrid& grid,
       "expected the same [layers][heads]"));
 }
 
-absl::Status Read(const Node& node, AttentionMasses* out) {
+static absl::Status Read(const Node& node, AttentionMasses* out) {
   const std::pair<const char*, HeadGrid*> grids[] = {
       {"la_mass", &out->la_mass},
       {"la_output_share", &out->la_output_share},
@@ -232,37 +157,22 @@ absl::Status Read(const Node& node, AttentionMasses* out) {
   return absl::OkStatus();
 }
 
-// The entries of an object in file order, `except` one key.
-template <typename T, typename Set>
-absl::Status ReadEntries(const Node& node, absl::string_view except, Set set,
-                         std::vector<T>* out) {
-  if (!node.json->is_object()) return node.Wrong("an object");
-  for (const auto& [key, value] : node.json->items()) {
-    if (key == except) continue;
-    T entry;
-    RETURN_IF_ERROR(
-        Read(Node{&value, absl::StrCat(node.path, ".", key)}, set(entry, key)));
-    out->push_back(std::move(entry));
-  }
-  return absl::OkStatus();
-}
-
-ModeResult* NameMode(ModeResult& entry, const std::string& key) {
+static ModeResult* NameMode(ModeResult& entry, const std::string& key) {
   entry.mode = key;
   return &entry;
 }
 
-Interval* NameDrop(ComponentDrop& entry, const std::string& key) {
+static Interval* NameDrop(ComponentDrop& entry, const std::string& key) {
   entry.component = key;
   return &entry.drop;
 }
 
-Interval* NameValue(ComponentValue& entry, const std::string& key) {
+static Interval* NameValue(ComponentValue& entry, const std::string& key) {
   entry.component = key;
   return &entry.value;
 }
 
-absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
+static absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
   if (!root.json->is_object()) return root.Wrong("an object");
   AttributionResult result;
   RETURN_IF_ERROR(ReadField(root, "settings", &result.settings));
@@ -296,12 +206,11 @@ absl::StatusOr<AttributionResult> ReadResult(const Node& root) {
     RETURN_IF_ERROR(ReadEntries(Node{&*it, absl::StrCat(root.path, ".shapley")},
                                 "", NameValue, &result.shapley));
   }
+  RETURN_IF_ERROR(ReadField(root, "probes", &result.probes));
   return result;
 }
 
-}  // namespace
-
-std::string AttributionToJson(const AttributionResult& result) {
+static std::string Write(const AttributionResult& result) {
   Json json;
   json["settings"] = ToJson(result.settings);
   json["modes"] = ModesToJson(result);
@@ -330,20 +239,30 @@ std::string AttributionToJson(const AttributionResult& result) {
   for (const ComponentValue& part : result.shapley) {
     json["shapley"][part.component] = ToJson(part.value);
   }
+  for (const ProbeResult& probe : result.probes) {
+    json["probes"].push_back(ToJson(probe));
+  }
   return json.dump(1, ' ', /*ensure_ascii=*/false,
                    Json::error_handler_t::replace) +
          "\n";
 }
 
+}  // namespace json_reader
+
+std::string AttributionToJson(const AttributionResult& result) {
+  return json_reader::Write(result);
+}
+
 absl::StatusOr<AttributionResult> AttributionFromJson(
     absl::string_view json, absl::string_view source) {
+  using json_reader::Json;
   const Json root = Json::parse(json.begin(), json.end(), nullptr,
                                 /*allow_exceptions=*/false);
   if (root.is_discarded()) {
     return absl::InvalidArgumentError(
         absl::StrCat(source, ": not JSON, or cut short"));
   }
-  return ReadResult(Node{&root, std::string(source)});
+  return json_reader::ReadResult({&root, std::string(source)});
 }
 
 }  // namespace caracal

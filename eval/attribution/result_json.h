@@ -25,6 +25,7 @@
 //   what_attention_brings  {mean, low, high}, loss(none) - loss(hybrid)
 //   shapley         {component: {mean, low, high}}, whose means sum to
 //                   what_attention_brings
+//   probes          text probes (docs/formats/attribution.md)
 //
 // What was not measured is null or left out.
 #ifndef CARACAL_EVAL_ATTRIBUTION_RESULT_JSON_H_

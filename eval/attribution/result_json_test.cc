@@ -152,6 +152,72 @@ void ExpectCovers(const Json& to, const Json& from, const std::string& path) {
   }
 }
 
+ProbeResult SampleProbe() {
+  return {"recall",
+          256,
+          2,
+          "beef",
+          {0.1, 0.2, 0.3, 0.4},
+          {1, 1, 0, 1},
+          0.125,
+          {{"teacher", {1, 1, 1, 0}, {1, 0, 1, 0}, {0.1, 0.2, 0.3, 4}},
+           {"hybrid", {0, 1, 1, 0}, {0, 0, 0, 0}, {1, 2, 3, 4}}}};
+}
+
+TEST(AttributionJsonTest, ProbesAreReadBack) {
+  AttributionResult result;
+  result.probes = {SampleProbe(), SampleProbe()};
+  result.probes[1].probe = "passkey";
+  const std::string text = AttributionToJson(result);
+  const Json json = Json::parse(text);
+  EXPECT_EQ(json["probes"][0]["reach"], 0.75);
+  const Json& hybrid = json["probes"][0]["modes"]["hybrid"];
+  EXPECT_NEAR(hybrid["facts_outside"]["among"]["mean"].get<double>(), 1 / 3.0,
+              1e-12);
+  EXPECT_EQ(hybrid["facts_outside"]["exact"]["mean"], 0);
+  EXPECT_EQ(hybrid["facts_inside"]["nats"]["mean"], 3);
+  ASSERT_OK_AND_ASSIGN(const AttributionResult back,
+                       AttributionFromJson(text, "x"));
+  ASSERT_EQ(back.probes.size(), 2);
+  const ProbeResult& probe = back.probes[0];
+  EXPECT_EQ(probe.probe, "recall");
+  EXPECT_EQ(probe.length, 256);
+  EXPECT_EQ(probe.samples, 2);
+  EXPECT_EQ(probe.digest, "beef");
+  EXPECT_EQ(probe.chance, 0.125);
+  EXPECT_EQ(probe.depth, SampleProbe().depth);
+  EXPECT_EQ(probe.outside, SampleProbe().outside);
+  ASSERT_NE(probe.Find("hybrid"), nullptr);
+  EXPECT_EQ(probe.Find("hybrid")->among, SampleProbe().modes[1].among);
+  EXPECT_EQ(probe.Find("teacher")->exact, SampleProbe().modes[0].exact);
+  EXPECT_EQ(probe.Find("teacher")->nats, SampleProbe().modes[0].nats);
+  EXPECT_EQ(AttributionToJson(back), text);
+}
+
+TEST(AttributionJsonTest, ProbesThatContradictThemselvesAreRefused) {
+  const auto refusal = [](const char* path, const Json& value) {
+    AttributionResult result;
+    result.probes = {SampleProbe()};
+    Json json = Json::parse(AttributionToJson(result));
+    json[Json::json_pointer(path)] = value;
+    return std::string(
+        AttributionFromJson(json.dump(), "x").status().message());
+  };
+  EXPECT_EQ(refusal("/probes/0/samples", 3),
+            "x.probes[0]: found 4 answers in `outside`, 4 in `depth` and 3 "
+            "samples; expected as many answers of every sample");
+  EXPECT_EQ(refusal("/probes/0/samples", 0),
+            "x.probes[0]: found 4 answers in `outside`, 4 in `depth` and 0 "
+            "samples; expected as many answers of every sample");
+  EXPECT_EQ(refusal("/probes/0/outside/1", 2),
+            "x.probes[0].outside: found 2, expected 0 or 1");
+  EXPECT_EQ(refusal("/probes/0/modes/hybrid/nats", {1, 2}),
+            "x.probes[0].modes.hybrid: found 2 answers, expected 4 as in "
+            "`outside`");
+  EXPECT_EQ(refusal("/probes/0/modes/hybrid/among/0", -1),
+            "x.probes[0].modes.hybrid.among: found -1, expected 0 or 1");
+}
+
 TEST(AttributionJsonTest, HasTheKeysOfTheOracle) {
   ASSERT_OK_AND_ASSIGN(AttributionResult result,
                        AttributionFromJson(kOracle, "oracle"));

@@ -173,21 +173,6 @@ std::vector<Pass> AblationPassesOf(const MeasureOptions& options,
   return passes;
 }
 
-AttributionSettings SettingsOf(const Llama& model) {
-  const StudentConfig& student = model.adapters().config();
-  AttributionSettings settings;
-  settings.window = student.attention.window;
-  settings.sinks = student.attention.sinks;
-  settings.window_kind = kernels::NameOf(student.attention.window_kind);
-  settings.feature_map = absl::StrCat(
-      IsHalfSpace(student.attention.feature_map) ? "half-space " : "",
-      NameOf(student.attention.feature_map));
-  settings.features = student.features;
-  settings.layers = model.layers();
-  settings.heads = model.heads();
-  return settings;
-}
-
 // The passes of one attribution, in order.
 class Attribution {
  public:
@@ -204,7 +189,7 @@ class Attribution {
         baselines_(BaselinePassesOf(options, modes_)),
         ablations_(AblationPassesOf(options, model)) {
     AddSinksInstead(modes_, sinks_, &baselines_);
-    result_.settings = SettingsOf(model);
+    result_.settings = StudentSettings(model);
     result_.settings.rows = rows;
     result_.settings.tokens_per_row = seq_len;
     passes_ =
@@ -322,6 +307,21 @@ std::string ModeAtName(const std::vector<ModeOverride>& overrides) {
     absl::StrAppend(&name, " ", at.ToString());
   }
   return name;
+}
+
+AttributionSettings StudentSettings(const Llama& model) {
+  const StudentConfig& student = model.adapters().config();
+  AttributionSettings settings;
+  settings.window = student.attention.window;
+  settings.sinks = student.attention.sinks;
+  settings.window_kind = kernels::NameOf(student.attention.window_kind);
+  settings.feature_map = absl::StrCat(
+      IsHalfSpace(student.attention.feature_map) ? "half-space " : "",
+      NameOf(student.attention.feature_map));
+  settings.features = student.features;
+  settings.layers = model.layers();
+  settings.heads = model.heads();
+  return settings;
 }
 
 absl::StatusOr<AttributionResult> MeasureAttribution(

@@ -52,6 +52,9 @@ struct MeasureOptions {
 // "at layers=0-3:la_only heads=1:none": the mode's name in results.
 std::string ModeAtName(const std::vector<ModeOverride>& overrides);
 
+// What the model is, without what it is measured on.
+AttributionSettings StudentSettings(const Llama& model);
+
 // Leaves the model's attention settings as they were. The arena of `exec` is
 // used and reset. settings.model, data and recipe are the caller's to fill.
 // kCancelled when stopped: nothing of a half-done measurement comes back.

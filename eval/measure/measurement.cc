@@ -7,28 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
+#include "eval/measure/pass_plan.h"
 #include "xxhash.h"
 
 namespace caracal {
-namespace {
-
-// Sets the number of sinks for a scope.
-class ScopedSinks {
- public:
-  ScopedSinks(Adapters& adapters, int64_t sinks)
-      : adapters_(adapters), before_(adapters.config().attention) {
-    kernels::HybridAttentionConfig config = before_;
-    config.sinks = sinks;
-    adapters_.set_attention(config);
-  }
-  ~ScopedSinks() { adapters_.set_attention(before_); }
-
- private:
-  Adapters& adapters_;
-  kernels::HybridAttentionConfig before_;
-};
-
-}  // namespace
 
 Measurement::Measurement(const Llama& model, Execution exec,
                          PackedDataset& data, const MeasureOptions& options,
@@ -51,21 +33,6 @@ absl::Status Measurement::Fill(int64_t begin, int64_t count) {
                       [&](int64_t r) { return options_.skip + begin + r; });
 }
 
-void Measurement::Plan(const Pass& pass, const TokenBatch& batch) {
-  if (pass.terms.has_value()) {
-    model_.PlanTerms(batch, *pass.terms, &plan_);
-  } else {
-    model_.Plan(batch, pass.mode, &plan_);
-  }
-  ApplyModeOverrides(pass.overrides, model_.adapters().config(), &plan_);
-  if (pass.ablated_layer < 0) return;
-  const int64_t first = std::max<int64_t>(pass.ablated_head, 0);
-  const int64_t last = pass.ablated_head < 0 ? model_.heads() : first + 1;
-  for (int64_t s = 0; s < batch.sequences; ++s) {
-    plan_.SetTerms(pass.ablated_layer, s, first, last, kernels::kSwaOnlyTerms);
-  }
-}
-
 absl::StatusOr<std::vector<Measurement::RowSums>> Measurement::RunBatch(
     const Pass& pass, int64_t begin, int64_t count,
     AttentionStatistics* statistics) {
@@ -85,7 +52,7 @@ absl::StatusOr<std::vector<Measurement::RowSums>> Measurement::RunBatch(
   longest_[begin] =
       1 + *std::max_element(buffer_.positions(), buffer_.positions() + tokens);
   const TokenBatch batch = buffer_.Rows(0, count);
-  Plan(pass, batch);
+  PlanPass(model_, pass, batch, &plan_);
   exec_.arena->Reset();
   model_.Evaluate(exec_, batch, plan_, TensorView(nll_.data(), {tokens}),
                   TensorView(), statistics_wanted ? statistics : nullptr);

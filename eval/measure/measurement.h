@@ -46,7 +46,6 @@ class Measurement {
   };
 
   absl::Status Fill(int64_t begin, int64_t count);
-  void Plan(const Pass& pass, const TokenBatch& batch);
   absl::StatusOr<std::vector<RowSums>> RunBatch(
       const Pass& pass, int64_t begin, int64_t count,
       AttentionStatistics* statistics);

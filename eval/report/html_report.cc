@@ -20,6 +20,8 @@
 #include "eval/report/chart_modes.h"
 #include "eval/report/chart_position.h"
 #include "eval/report/html.h"
+#include "eval/report/html_findings.h"
+#include "eval/report/html_probes.h"
 #include "eval/report/html_style.h"
 #include "eval/report/html_tables.h"
 #include "eval/report/mode_rows.h"
@@ -42,42 +44,22 @@ constexpr char kNotes[] =
     "component gets what it adds, averaged over every order of adding them. "
     "Intervals are bootstrapped over rows; differences are paired row by row.";
 
-const char* ClassOf(Tone tone) {
-  switch (tone) {
-    case Tone::kGood:
-      return "good";
-    case Tone::kWarning:
-      return "warning";
-    case Tone::kPlain:
-      break;
-  }
-  return "plain";
-}
-
-// A sign and, for readers who cannot see it, a word.
-std::string SignOf(Tone tone) {
-  const char* sign = tone == Tone::kGood      ? "\u2713"
-                     : tone == Tone::kWarning ? "!"
-                                              : "\u2022";
-  return absl::StrCat(
-      "<span class=\"sign\" aria-hidden=\"true\">", sign, "</span>",
-      tone == Tone::kWarning ? "<span class=\"unseen\">Warning: </span>" : "");
-}
-
 std::string VerdictBox(const Verdict& verdict) {
   std::string findings;
   for (const Finding& finding : verdict.findings) {
-    findings += Element("li", ClassOf(finding.tone),
-                        SignOf(finding.tone) + HtmlText(finding.text));
+    findings += FindingItem(finding);
   }
   return Element(
-      "div", absl::StrCat("verdict ", ClassOf(verdict.headline.tone)),
+      "div", absl::StrCat("verdict ", ToneClass(verdict.headline.tone)),
       absl::StrCat(
           Element("p", "headline", HtmlText(verdict.headline.text)),
-          Element("p", "rule",
-                  absl::StrCat(
-                      "Verdict: ", Element("b", "", HtmlText(verdict.word)),
-                      HtmlText(absl::StrCat(" (", verdict.rule, ").")))),
+          verdict.word.empty()
+              ? ""
+              : Element(
+                    "p", "rule",
+                    absl::StrCat(
+                        "Verdict: ", Element("b", "", HtmlText(verdict.word)),
+                        HtmlText(absl::StrCat(" (", verdict.rule, ").")))),
           findings.empty() ? "" : Element("ul", "findings", findings)));
 }
 
@@ -88,9 +70,10 @@ std::string Header(const ReportInput& input, const Verdict& verdict) {
   html += Element("p", "sub", EscapeHtml(DescribeAttention(settings)));
   std::string about = DescribeRows(settings);
   for (const std::string* part : {&input.run.job_path, &input.run.date}) {
-    if (!part->empty()) absl::StrAppend(&about, " \u00b7 ", *part);
+    if (part->empty()) continue;
+    absl::StrAppend(&about, about.empty() ? "" : " \u00b7 ", *part);
   }
-  html += Element("p", "sub", EscapeHtml(about));
+  if (!about.empty()) html += Element("p", "sub", EscapeHtml(about));
   return Element("header", "", html + VerdictBox(verdict));
 }
 
@@ -415,9 +398,10 @@ std::string HtmlReport(const ReportInput& input) {
                            ": attribution report")),
       Element("style", "", HtmlReportStyle()), "</head>\n<body>\n<main>\n",
       Header(input, verdict), Tiles(result), ModeSection(result),
-      MassSection(result), AblationSection(result), TrainingSection(input),
-      GammaSection(input), TextSection(input.run), RunSection(input),
-      Element("footer", "", "Made by Caracal."), "</main>\n</body>\n</html>\n");
+      MassSection(result), AblationSection(result), ProbeSection(result),
+      TrainingSection(input), GammaSection(input), TextSection(input.run),
+      RunSection(input), Element("footer", "", "Made by Caracal."),
+      "</main>\n</body>\n</html>\n");
 }
 
 }  // namespace caracal

@@ -30,13 +30,33 @@ TEST(HtmlReportTest, IsWellFormedAndHasEveryPart) {
 TEST(HtmlReportTest, SteeredRunsShowWhatSteeredThem) {
   const std::string html = HtmlReport(SampleSteeredReport());
   ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
-  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 1 + 1 + 2 + 2 + 6 + 1);
+  EXPECT_EQ(counts["svg"], 2 + 3 + 1 + 1 + 1 + 2 + 2 + 2 + 6 + 1);
   for (const char* text :
        {"Window dropout", "By class of key", "\u03b3 by layer",
         "Linear parts removed one at a time", "Closed loop: what it measures",
         "Early stop", "Choosing \u03b3", "Of 11 values tried", "W(t)"}) {
     EXPECT_THAT(html, HasSubstr(text));
   }
+}
+
+TEST(HtmlReportTest, ProbesAloneAreAPageToo) {
+  ReportInput input = SampleProbeReport();
+  input.attribution.probes[0].probe = "<b>passkey";
+  input.attribution.probes[0].modes[2].mode = "<i>";
+  const std::string html = HtmlReport(input);
+  ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
+  EXPECT_EQ(counts["svg"], 3);
+  EXPECT_EQ(counts["table"], 3);
+  EXPECT_EQ(counts["caption"], counts["table"]);
+  for (const char* text :
+       {"Text probes that need the past", "Passkey, 512 tokens: used.",
+        "Guessing gets 0.12.", "11 of 16 outside", "Nats a token",
+        "cannot tell: the teacher gets"}) {
+    EXPECT_THAT(html, HasSubstr(text));
+  }
+  EXPECT_THAT(html, Not(HasSubstr("<b>passkey")));
+  EXPECT_THAT(html, Not(HasSubstr("0 rows")));
+  EXPECT_THAT(html, Not(HasSubstr("Verdict: ")));
 }
 
 TEST(HtmlReportTest, RefersToNothingOutside) {

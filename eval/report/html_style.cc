@@ -118,6 +118,13 @@ margin-right:7px;vertical-align:-1px;print-color-adjust:exact;
 .swatch.student{background:var(--student)}
 .swatch.component{background:var(--component)}
 .swatch.baseline{background:var(--baseline)}
+.mark{display:inline-block;width:11px;height:11px;border-radius:50%;
+border:1.6px solid var(--ink);margin-right:7px;vertical-align:-1px}
+.mark.filled{background:var(--student);border-color:var(--student)}
+.mark.dashed{width:0;height:14px;border-radius:0;border-width:0 0 0 1.6px;
+border-style:dashed;border-color:var(--teacher);margin:0 12px 0 5px;
+vertical-align:-2px}
+section>.findings{margin-top:14px}
 .scroll{overflow-x:auto;margin-top:28px}
 table{border-collapse:collapse;width:100%;font-size:14.5px;
 font-variant-numeric:tabular-nums}
@@ -140,7 +147,7 @@ overflow-wrap:anywhere;min-width:110px}
 .runs tbody th[scope=row]{position:sticky;left:0;background:var(--page)}
 .runs td small{display:block;font-size:12.5px;font-weight:400;
 color:var(--muted)}
-.runs .of-group{font-size:13px;font-weight:500;color:var(--muted);
+.of-group{font-size:13px;font-weight:500;color:var(--muted);
 padding-top:18px}
 .heads th,.heads td{padding:3px 0 3px 12px;font-size:13px}
 details{margin-top:24px}

@@ -32,67 +32,70 @@ constexpr KnownMode kModes[] = {
     {"none", ModeKind::kComponent, "attention output set to zero"},
 };
 
+// The number of sinks of an untrained teacher with a window; -1: no such mode.
+int64_t BaselineSinks(absl::string_view mode, int64_t own_sinks) {
+  if (mode == "teacher_swa") return own_sinks;
+  int64_t sinks;
+  if (absl::ConsumePrefix(&mode, "teacher_swa_s") &&
+      absl::SimpleAtoi(mode, &sinks) && sinks >= 0) {
+    return sinks;
+  }
+  return -1;
+}
+
 ModeRow Row(const ModeResult& mode, const AttributionResult& result) {
-  const auto known =
-      std::find_if(std::begin(kModes), std::end(kModes),
-                   [&](const KnownMode& k) { return mode.mode == k.mode; });
-  ModeRow row{&mode, ModeKind::kComponent, mode.mode, "",
-              LossDifference(&mode, result.Find("teacher"))};
-  if (known != std::end(kModes)) {
-    row.kind = known->kind;
-    row.meaning = known->meaning;
-  }
-  // Too long for a label.
-  if (absl::StartsWith(mode.mode, "at ")) {
-    row.label = kModeAtLabel;
-    row.meaning = absl::StrCat("hybrid, but ", mode.mode.substr(3));
-  }
-  return row;
-}
-
-ModeRow BaselineRow(const ModeResult& mode, int64_t sinks,
-                    const AttributionResult& result) {
-  ModeRow row = Row(mode, result);
-  row.kind = ModeKind::kBaseline;
-  row.label = absl::StrCat("teacher_swa S=", sinks);
-  row.meaning = sinks == 0 ? "untrained teacher, window only"
-                           : absl::StrCat("untrained teacher, window and ",
-                                          sinks, " sinks");
-  return row;
-}
-
-size_t Rank(const ModeRow& row) {
-  const auto known = std::find_if(
-      std::begin(kModes), std::end(kModes),
-      [&](const KnownMode& k) { return row.result->mode == k.mode; });
-  return static_cast<size_t>(known - std::begin(kModes));
+  const ModeName name = NameMode(mode.mode, result.settings.sinks);
+  return {&mode, name.kind, name.label, name.meaning,
+          LossDifference(&mode, result.Find("teacher"))};
 }
 
 }  // namespace
 
-std::vector<ModeRow> ModeRows(const AttributionResult& result) {
-  std::vector<ModeRow> rows;
-  for (const ModeResult& mode : result.modes) {
-    if (mode.mode != "teacher_swa") rows.push_back(Row(mode, result));
+ModeName NameMode(absl::string_view mode, int64_t own_sinks) {
+  constexpr auto kUnknown = static_cast<int64_t>(std::size(kModes));
+  if (const int64_t sinks = BaselineSinks(mode, own_sinks); sinks >= 0) {
+    return {ModeKind::kBaseline, absl::StrCat("teacher_swa S=", sinks),
+            sinks == 0 ? "untrained teacher, window only"
+                       : absl::StrCat("untrained teacher, window and ", sinks,
+                                      " sinks"),
+            kUnknown + 1 + std::min(sinks, int64_t{1} << 32)};
   }
-  std::stable_sort(
-      rows.begin(), rows.end(),
-      [](const ModeRow& a, const ModeRow& b) { return Rank(a) < Rank(b); });
-  const int64_t own_sinks = result.settings.sinks;
-  std::map<int64_t, const ModeResult*> baselines;  // by sinks, rising
-  if (const ModeResult* own = result.Find("teacher_swa"); own != nullptr) {
-    baselines[own_sinks] = own;
-  }
-  for (const ModeResult& mode : result.baselines) {
-    absl::string_view sinks = mode.mode;
-    int64_t number;
-    if (absl::ConsumePrefix(&sinks, "teacher_swa_s") &&
-        absl::SimpleAtoi(sinks, &number)) {
-      baselines[number] = &mode;
+  for (int64_t i = 0; i < kUnknown; ++i) {
+    if (mode == kModes[i].mode) {
+      return {kModes[i].kind, kModes[i].mode, kModes[i].meaning, i};
     }
   }
+  // Too long for a label.
+  if (absl::StartsWith(mode, "at ")) {
+    return {ModeKind::kComponent, kModeAtLabel,
+            absl::StrCat("hybrid, but ", mode.substr(3)), kUnknown};
+  }
+  return {ModeKind::kComponent, std::string(mode), "", kUnknown};
+}
+
+std::vector<ModeRow> ModeRows(const AttributionResult& result) {
+  const int64_t own_sinks = result.settings.sinks;
+  std::vector<ModeRow> rows;
+  std::map<int64_t, const ModeResult*> baselines;  // by sinks, rising
+  for (const ModeResult& mode : result.modes) {
+    if (mode.mode != "teacher_swa") {
+      rows.push_back(Row(mode, result));
+    } else {
+      baselines[own_sinks] = &mode;
+    }
+  }
+  const auto rank = [&](const ModeRow& row) {
+    return NameMode(row.result->mode, own_sinks).rank;
+  };
+  std::stable_sort(
+      rows.begin(), rows.end(),
+      [&](const ModeRow& a, const ModeRow& b) { return rank(a) < rank(b); });
+  for (const ModeResult& mode : result.baselines) {
+    const int64_t sinks = BaselineSinks(mode.mode, own_sinks);
+    if (sinks >= 0) baselines[sinks] = &mode;
+  }
   for (const auto& [sinks, mode] : baselines) {
-    rows.push_back(BaselineRow(*mode, sinks, result));
+    rows.push_back(Row(*mode, result));
   }
   return rows;
 }

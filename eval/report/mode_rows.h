@@ -3,9 +3,11 @@
 #define CARACAL_EVAL_REPORT_MODE_ROWS_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "eval/attribution/result.h"
 #include "eval/statistics/interval.h"
 
@@ -20,6 +22,17 @@ enum class ModeKind {
 
 // The row of a mode that --mode-at made; its meaning says of what.
 inline constexpr char kModeAtLabel[] = "mode_at";
+
+// What reports call a mode of a student with so many sinks.
+struct ModeName {
+  ModeKind kind = ModeKind::kComponent;
+  std::string label;    // "hybrid", "teacher_swa S=4"
+  std::string meaning;  // "window only, linear part removed"
+  // Where it stands: of the modes of a report the lower comes first.
+  int64_t rank = 0;
+};
+// Of modes unknown here the label is the mode itself, and nothing is meant.
+ModeName NameMode(absl::string_view mode, int64_t own_sinks);
 
 struct ModeRow {
   const ModeResult* result;  // in the AttributionResult given

@@ -18,6 +18,7 @@ std::string DescribeAttention(const AttributionSettings& s) {
 }
 
 std::string DescribeRows(const AttributionSettings& s) {
+  if (s.rows == 0) return "";
   return absl::StrCat(Count(s.rows), s.rows == 1 ? " row" : " rows", " of ",
                       Count(s.tokens_per_row), " tokens",
                       s.data.empty() ? "" : ", ", s.data);
@@ -27,8 +28,8 @@ std::vector<std::pair<std::string, std::string>> SettingsTable(
     const AttributionSettings& s) {
   return {{"model", s.model},
           {"data", s.data},
-          {"rows", Count(s.rows)},
-          {"tokens per row", Count(s.tokens_per_row)},
+          {"rows", s.rows == 0 ? "" : Count(s.rows)},
+          {"tokens per row", s.rows == 0 ? "" : Count(s.tokens_per_row)},
           {"layers", Count(s.layers)},
           {"query heads", Count(s.heads)},
           {"window", absl::StrCat(Count(s.window), " tokens, ", s.window_kind)},

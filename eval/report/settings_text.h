@@ -13,7 +13,7 @@ namespace caracal {
 // "Hybrid attention: sliding window 64, no sinks, hedgehog features 64"
 std::string DescribeAttention(const AttributionSettings& settings);
 
-// "32 rows of 512 tokens, heldout.h5"
+// "32 rows of 512 tokens, heldout.h5"; "" where no row was scored.
 std::string DescribeRows(const AttributionSettings& settings);
 
 // Every setting as (name, value), for a table.

@@ -9,78 +9,25 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "core/base/utf8.h"
 #include "eval/report/chart_gamma.h"
 #include "eval/report/chart_key_classes.h"
 #include "eval/report/component_rows.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
+#include "eval/report/terminal_probes.h"
+#include "eval/report/terminal_writer.h"
 #include "eval/report/text.h"
 #include "eval/report/verdict.h"
 
 namespace caracal {
 namespace {
 
-size_t Columns(absl::string_view text) {
-  return static_cast<size_t>(TerminalColumns(text));
-}
-
-constexpr char kBold[] = "1", kDim[] = "2", kGreen[] = "32", kYellow[] = "33";
-
-// Collects the report; knows width and colours.
-class Writer {
- public:
-  explicit Writer(const TerminalOptions& options) : options_(options) {}
-
-  std::string Style(absl::string_view code, absl::string_view text) const {
-    if (!options_.color || text.empty()) return std::string(text);
-    return absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
-  }
-  void Line(absl::string_view text = "") {
-    absl::StrAppend(&out_, absl::StripTrailingAsciiWhitespace(text), "\n");
-  }
-  // Wrapped; the first line begins with `mark`, the others are indented.
-  void Paragraph(absl::string_view mark, absl::string_view text,
-                 absl::string_view style = "") {
-    const size_t indent = Columns(mark);
-    const size_t width =
-        options_.width > indent + 20 ? options_.width - indent : size_t{20};
-    bool first = true;
-    for (const std::string& line : WrapText(text, width)) {
-      const std::string start =
-          first ? std::string(mark) : std::string(indent, ' ');
-      Line(style.empty() ? start + line : Style(style, start + line));
-      first = false;
-    }
-  }
-  void Rule(size_t width) {
-    std::string rule = "  ";
-    for (size_t i = 2; i < width; ++i) rule += "\u2500";
-    Line(Style(kDim, rule));
-  }
-  std::string Finish() && { return std::move(out_); }
-
- private:
-  TerminalOptions options_;
-  std::string out_;
-};
-
-std::string Right(absl::string_view text, size_t width) {
-  const size_t have = Columns(text);
-  return std::string(width > have ? width - have : 0, ' ') + std::string(text);
-}
-
-std::string Left(absl::string_view text, size_t width) {
-  const size_t have = Columns(text);
-  return std::string(text) + std::string(width > have ? width - have : 1, ' ');
-}
-
 constexpr size_t kLabel = 18, kNumber = 9, kRange = 19;
 constexpr size_t kTable = 2 + kLabel + 2 * kNumber + 2 * kRange;
 
 // Drops first, then the split of what attention brings.
-void WriteComponents(Writer& out, const AttributionResult& result) {
+void WriteComponents(TerminalWriter& out, const AttributionResult& result) {
   const std::vector<ComponentRow> rows = ComponentRows(result);
   const auto line = [&](absl::string_view name, const Interval& value,
                         const std::string& after) {
@@ -104,7 +51,7 @@ void WriteComponents(Writer& out, const AttributionResult& result) {
   }
 }
 
-void WriteTable(Writer& out, const AttributionResult& result) {
+void WriteTable(TerminalWriter& out, const AttributionResult& result) {
   const std::vector<ModeRow> rows = ModeRows(result);
   if (rows.empty()) return;
   out.Line(out.Style(
@@ -171,7 +118,7 @@ double LargestLayer(const HeadGrid& grid) {
   return largest;
 }
 
-void WriteKeyClasses(Writer& out, const AttributionResult& result) {
+void WriteKeyClasses(TerminalWriter& out, const AttributionResult& result) {
   const KeyClasses teacher = TeacherClasses(result);
   const KeyClasses student = StudentClasses(result);
   if (!std::isfinite(teacher.sinks) || !std::isfinite(student.sinks)) return;
@@ -191,7 +138,7 @@ void WriteKeyClasses(Writer& out, const AttributionResult& result) {
   out.Line();
 }
 
-void WriteGamma(Writer& out, const AttributionResult& result) {
+void WriteGamma(TerminalWriter& out, const AttributionResult& result) {
   const double mean = GridMean(result.gamma);
   if (!std::isfinite(mean)) return;
   double low = HUGE_VAL, high = -HUGE_VAL;
@@ -208,7 +155,7 @@ void WriteGamma(Writer& out, const AttributionResult& result) {
 }
 
 // Those that cost most.
-void WriteAblation(Writer& out, const AttributionResult& result) {
+void WriteAblation(TerminalWriter& out, const AttributionResult& result) {
   std::vector<const LinearAblation*> largest;
   for (const LinearAblation& a : result.ablation) largest.push_back(&a);
   std::stable_sort(largest.begin(), largest.end(),
@@ -236,7 +183,7 @@ void WriteAblation(Writer& out, const AttributionResult& result) {
   out.Line();
 }
 
-void WriteMasses(Writer& out, const AttributionResult& result) {
+void WriteMasses(TerminalWriter& out, const AttributionResult& result) {
   const AttentionMasses& masses = result.masses;
   const double la = GridMean(masses.la_mass);
   if (std::isfinite(la)) {
@@ -266,7 +213,7 @@ void WriteMasses(Writer& out, const AttributionResult& result) {
   WriteKeyClasses(out, result);
 }
 
-void WriteVerdict(Writer& out, const Verdict& verdict) {
+void WriteVerdict(TerminalWriter& out, const Verdict& verdict) {
   const auto color = [](Tone tone) {
     return tone == Tone::kGood      ? absl::string_view(kGreen)
            : tone == Tone::kWarning ? absl::string_view(kYellow)
@@ -274,19 +221,15 @@ void WriteVerdict(Writer& out, const Verdict& verdict) {
   };
   out.Paragraph("", verdict.headline.text,
                 absl::StrCat(kBold, ";", color(verdict.headline.tone)));
-  out.Paragraph(
-      "", absl::StrCat("Verdict: ", verdict.word, " (", verdict.rule, ")."));
-  for (const Finding& finding : verdict.findings) {
-    const char* mark = finding.tone == Tone::kGood      ? "  + "
-                       : finding.tone == Tone::kWarning ? "  ! "
-                                                        : "  \u2022 ";
-    out.Paragraph(mark, finding.text,
-                  finding.tone == Tone::kWarning ? kYellow : "");
+  if (!verdict.word.empty()) {
+    out.Paragraph(
+        "", absl::StrCat("Verdict: ", verdict.word, " (", verdict.rule, ")."));
   }
+  for (const Finding& finding : verdict.findings) out.Write(finding);
   out.Line();
 }
 
-void WriteTexts(Writer& out, const RunInfo& run) {
+void WriteTexts(TerminalWriter& out, const RunInfo& run) {
   if (run.teacher_continuation.empty() && run.student_continuation.empty()) {
     return;
   }
@@ -300,7 +243,7 @@ void WriteTexts(Writer& out, const RunInfo& run) {
   out.Line();
 }
 
-void WriteRun(Writer& out, const RunInfo& run) {
+void WriteRun(TerminalWriter& out, const RunInfo& run) {
   std::string timings;
   for (const RunInfo::Timing& timing : run.timings) {
     absl::StrAppend(&timings, timings.empty() ? "" : ", ",
@@ -326,7 +269,7 @@ void WriteRun(Writer& out, const RunInfo& run) {
 std::string TerminalReport(const ReportInput& input,
                            const TerminalOptions& options) {
   const AttributionResult& result = input.attribution;
-  Writer out(options);
+  TerminalWriter out(options);
   out.Line(out.Style(kBold, absl::StrCat("Attribution report: ",
                                          Printable(result.settings.model))));
   out.Paragraph("", Printable(DescribeAttention(result.settings)));
@@ -335,6 +278,7 @@ std::string TerminalReport(const ReportInput& input,
   WriteTable(out, result);
   WriteMasses(out, result);
   WriteAblation(out, result);
+  WriteProbes(out, result);
   WriteVerdict(out, JudgeAttribution(result));
   const std::string gamma =
       GammaSentence(input.gamma_sweep, input.chosen_gamma);

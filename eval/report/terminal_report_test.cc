@@ -47,6 +47,36 @@ TEST(TerminalReportTest, NoLineIsWiderThanTheTerminal) {
   }
 }
 
+TEST(TerminalReportTest, ProbesHaveATableAndASentenceEach) {
+  const std::string text = TerminalReport(SampleSteeredReport());
+  EXPECT_THAT(text, ContainsRegex("  passkey +256 tokens +512 tokens +1,024 "
+                                  "tokens\n  facts outside +11 of 16 +13 of "
+                                  "16 +15 of 16\n  teacher +1\\.00 "
+                                  "\\[0\\.[0-9]{2}, 1\\.00\\]"));
+  // Where the teacher cannot, nobody else was asked.
+  EXPECT_THAT(text, ContainsRegex("  hybrid +0\\.[0-9]{2} \\[.* \u2013\n"));
+  EXPECT_THAT(text, HasSubstr("  recall "));
+  EXPECT_THAT(text, HasSubstr("+ Passkey, 256 tokens: used."));
+  EXPECT_THAT(text, HasSubstr("Passkey, 1,024 tokens: cannot tell: the "
+                              "teacher gets 0."));
+  EXPECT_THAT(text, HasSubstr("! Recall, 256 tokens: no use seen: at most"));
+  for (size_t width : {60, 80, 120}) {
+    for (absl::string_view line : absl::StrSplit(
+             TerminalReport(SampleProbeReport(), {.width = width}), '\n')) {
+      EXPECT_LE(TerminalColumns(line), static_cast<int>(width)) << line;
+    }
+  }
+}
+
+TEST(TerminalReportTest, ProbesAloneAreAReportToo) {
+  const std::string text = TerminalReport(SampleProbeReport());
+  EXPECT_THAT(text, HasSubstr("The linear part is used: in 2 of the 4 of 5 "
+                              "probes"));
+  EXPECT_THAT(text, Not(HasSubstr("Verdict:")));
+  EXPECT_THAT(text, Not(HasSubstr("0 rows")));
+  EXPECT_THAT(text, Not(HasSubstr("nan")));
+}
+
 TEST(TerminalReportTest, ColorsOnlyWhenAskedFor) {
   EXPECT_THAT(TerminalReport(SampleReport()), Not(HasSubstr("\x1b")));
   EXPECT_THAT(TerminalReport(SampleReport(), {.color = true}),

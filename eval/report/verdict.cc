@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "eval/attribution/result_intervals.h"
 #include "eval/report/numbers.h"
+#include "eval/report/probe_status.h"
 
 namespace caracal {
 namespace {
@@ -415,6 +416,9 @@ std::optional<Finding> Masses(LaStatus status,
 }  // namespace
 
 Verdict JudgeAttribution(const AttributionResult& result) {
+  if (result.modes.empty() && !result.probes.empty()) {
+    return {LaStatus::kNotMeasured, "", "", ProbesHeadline(result.probes), {}};
+  }
   const LaJudgement judgement = JudgeLinearPart(result);
   const LaStatus status = judgement.status;
   Verdict verdict{

@@ -9,20 +9,15 @@
 #include <vector>
 
 #include "eval/attribution/result.h"
+#include "eval/report/finding.h"
 #include "eval/report/la_status.h"
 
 namespace caracal {
 
-enum class Tone { kGood, kPlain, kWarning };
-
-struct Finding {
-  Tone tone;
-  std::string text;  // one or two sentences; hyphens for minus signs
-};
-
 struct Verdict {
   LaStatus status;
-  std::string word, rule;  // as LaJudgement has them
+  // As LaJudgement has them; empty where text probes are all there is.
+  std::string word, rule;
   Finding headline;
   std::vector<Finding> findings;
 };

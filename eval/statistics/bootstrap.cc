@@ -11,34 +11,12 @@
 #include <vector>
 
 #include "core/base/philox.h"
+#include "eval/statistics/distribution.h"
 #include "eval/statistics/quantile.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
 namespace {
-
-double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
-
-// The upper p-quantile of the standard normal, p in (0, 0.5), by bisection:
-// called once an interval, so plain beats fast.
-double NormalUpperQuantile(double p) {
-  double low = 0, high = 40;
-  for (int i = 0; i < 100; ++i) {
-    const double middle = 0.5 * (low + high);
-    (NormalCdf(-middle) > p ? low : high) = middle;
-  }
-  return 0.5 * (low + high);
-}
-
-// The upper p-quantile of Student's t from that of the normal: the
-// Cornish-Fisher series in 1/df (Abramowitz & Stegun 26.7.5), three terms.
-double StudentUpperQuantile(double p, double df) {
-  const double z = NormalUpperQuantile(p), z2 = z * z;
-  const double g1 = z * (z2 + 1) / 4;
-  const double g2 = z * ((5 * z2 + 16) * z2 + 3) / 96;
-  const double g3 = z * (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384;
-  return z + (g1 + (g2 + g3 / df) / df) / df;
-}
 
 // The tail mass to cut at either end of the resampled means. Percentiles use
 // the standard error with divisor n and a normal quantile; both are put right.

@@ -14,6 +14,7 @@
 #include "jobs/client/interrupt.h"
 #include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
+#include "jobs/client/probe_option.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/model_rows.h"
 
@@ -23,6 +24,7 @@ namespace {
 struct AttributeOptions {
   ModelOption model;
   ModeAtOption mode_at;
+  ProbeOption probe;
   std::string data, modes, html, ablate;
   int64_t rows = 0, skip = 0, seq_len = 0, batch = 4;
   int bootstrap_samples = 1000;
@@ -30,7 +32,29 @@ struct AttributeOptions {
   bool json = false;
 };
 
+// What the rows say; without --data nothing but what the student is.
+absl::StatusOr<AttributionResult> MeasureRows(const AttributeOptions& o,
+                                              const LoadedModel& model,
+                                              const Tokenizer* tokenizer,
+                                              Execution exec,
+                                              const MeasureOptions& options) {
+  if (o.data.empty()) {
+    AttributionResult nothing;
+    nothing.settings = StudentSettings(*model.llama);
+    return nothing;
+  }
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<PackedDataset> data,
+      OpenModelRows(o.data, model.weights->config, tokenizer, o.seq_len));
+  return MeasureAttribution(*model.llama, exec, *data, options);
+}
+
 absl::Status Attribute(const AttributeOptions& o, Console& console) {
+  if (o.data.empty() && !o.probe.given()) {
+    return absl::InvalidArgumentError(
+        "nothing to measure: give --data, --probe, or both");
+  }
+  ASSIGN_OR_RETURN(ProbeOptions probes, o.probe.Options());
   MeasureOptions options;
   options.stop = CatchInterrupts();
   ASSIGN_OR_RETURN(options.modes, ParseModes(o.modes));
@@ -59,12 +83,25 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   ASSIGN_OR_RETURN(options.mode_at,
                    o.mode_at.Overrides(*model.llama, ComponentMode::kHybrid));
   const auto tokenizer = LoadTokenizer(model.base_path);
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<PackedDataset> data,
-      OpenModelRows(o.data, model.weights->config,
-                    tokenizer.ok() ? tokenizer->get() : nullptr, o.seq_len));
+  if (o.probe.given()) RETURN_IF_ERROR(tokenizer.status());
   absl::StatusOr<AttributionResult> measured =
-      MeasureAttribution(*model.llama, compute.execution(), *data, options);
+      MeasureRows(o, model, tokenizer.ok() ? tokenizer->get() : nullptr,
+                  compute.execution(), options);
+  if (measured.ok() && o.probe.given()) {
+    probes.modes = options.modes;
+    probes.mode_at = options.mode_at;
+    probes.micro_batch = o.batch;
+    probes.seed = o.seed;
+    probes.stop = options.stop;
+    probes.progress = options.progress;
+    auto asked =
+        MeasureProbes(*model.llama, compute.execution(), **tokenizer, probes);
+    if (asked.ok()) {
+      measured->probes = *std::move(asked);
+    } else {
+      measured = asked.status();
+    }
+  }
   if (absl::IsCancelled(measured.status())) {
     return absl::CancelledError(
         "stopped while measuring; nothing was written: give the same command "
@@ -98,8 +135,9 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
 CommandBody DeclareAttribute(CLI::App& app) {
   auto o = std::make_shared<AttributeOptions>();
   o->model.Declare(app);
-  app.add_option("--data", o->data, "packed rows (caracal data pack)")
-      ->required();
+  app.add_option("--data", o->data,
+                 "packed rows (caracal data pack) to take losses on");
+  o->probe.Declare(app);
   app.add_option("--rows", o->rows, "the first so many rows; 0: all")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--skip", o->skip, "rows passed over first")
@@ -118,7 +156,7 @@ CommandBody DeclareAttribute(CLI::App& app) {
   app.add_option("--bootstrap-samples", o->bootstrap_samples,
                  "resamples behind each interval")
       ->check(CLI::Range(100, 1000000));
-  app.add_option("--seed", o->seed, "of the bootstrap");
+  app.add_option("--seed", o->seed, "of the bootstrap, and of probes");
   app.add_option("--html", o->html, "also write the report as a page");
   app.add_flag("--json", o->json, "print one JSON object");
   return [o](Console& console) { return Attribute(*o, console); };

@@ -69,6 +69,15 @@ std::string WeightDecayWords(const proto::Optimizer& o) {
   return absl::StrCat(words, " (", absl::StrJoin(others, ", "), ")");
 }
 
+// "; probes passkey, recall at 256, 512 tokens, 16 prompts each"
+std::string ProbeWords(const proto::Evaluation& e) {
+  if (!e.has_probe()) return "";
+  return absl::StrCat("; probes ", absl::StrJoin(e.probe().kinds(), ", "),
+                      " at ", absl::StrJoin(e.probe().lengths(), ", "),
+                      " tokens, ", Plural(e.probe().samples(), "prompt"),
+                      " each");
+}
+
 }  // namespace
 
 std::string ModeName(proto::ComponentMode mode) {
@@ -245,11 +254,11 @@ std::string ReportWords(const proto::Job& job) {
   for (const int mode : e.modes()) {
     modes.push_back(ModeName(static_cast<proto::ComponentMode>(mode)));
   }
-  return absl::StrCat(Plural(e.rows(), "row"), " in ",
-                      absl::StrJoin(modes, ", "), "; teacher_swa with ",
-                      absl::StrJoin(e.baseline_sinks(), " and "),
-                      " sinks beside them; intervals from ",
-                      Plural(e.bootstrap_samples(), "bootstrap sample"));
+  return absl::StrCat(
+      Plural(e.rows(), "row"), " in ", absl::StrJoin(modes, ", "),
+      "; teacher_swa with ", absl::StrJoin(e.baseline_sinks(), " and "),
+      " sinks beside them; intervals from ",
+      Plural(e.bootstrap_samples(), "bootstrap sample"), ProbeWords(e));
 }
 
 std::string DeviceWords(const proto::Job& job) {

@@ -1,5 +1,6 @@
 #include "jobs/client/job_words.h"
 
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +8,10 @@
 
 namespace caracal {
 namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 proto::Job Expand(const char* text) {
   proto::Job job;
@@ -83,6 +88,12 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
                            64),
             "terraced window of 64 tokens, no sinks, hedgehog feature maps "
             "with 64 columns, with the faults of LoLCATs' code");
+  EXPECT_THAT(ReportWords(job), Not(HasSubstr("probe")));
+  proto::Job probing = job;
+  probing.mutable_evaluation()->mutable_probe()->set_samples(8);
+  EXPECT_THAT(ReportWords(ExpandJob(probing)),
+              EndsWith("; probes passkey, recall at 256, 512, 1024 tokens, 8 "
+                       "prompts each"));
   EXPECT_EQ(DeviceWords(job),
             "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
 }

@@ -20,6 +20,7 @@
 #include "core/model/llama.h"
 #include "eval/attribution/result_json.h"
 #include "eval/measure/measure.h"
+#include "eval/probe/measure_probes.h"
 #include "eval/report/html_report.h"
 #include "eval/report/metrics.h"
 #include "jobs/convert/gamma_sweep.h"
@@ -90,7 +91,10 @@ class Conversion {
   absl::Status WarnAboutJob();
   absl::Status Train();
   absl::Status ChooseGamma();
+  // Of evaluation.probe.
+  ProbeOptions Probes() const;
   absl::Status Measure();
+  absl::Status AskProbes();
   absl::Status Continue();
   absl::Status ReadGammaSweep();
   absl::Status WriteReport();
@@ -124,6 +128,7 @@ class Conversion {
   std::unique_ptr<Tokenizer> tokenizer_;  // null: the model has none
   std::vector<int32_t> prompt_;           // of the report; may be empty
   std::unique_ptr<PackedDataset> data_, validation_;
+  int row_passes_ = 0;  // of the measurement on rows
   ReportInput report_;
 };
 
@@ -194,13 +199,19 @@ absl::Status Conversion::LoadModel() {
   return absl::OkStatus();
 }
 
-// The tokenizer is needed for the continuation only; a model without one can
-// be converted all the same.
+// The tokenizer is needed for the continuation and probes only; a model without
+// one can be converted all the same.
 absl::Status Conversion::ReadPrompt() {
   absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer =
       LoadTokenizer(job_.model().path());
   if (tokenizer.ok()) tokenizer_ = std::move(*tokenizer);
   const proto::Evaluation& e = job_.evaluation();
+  if (e.has_probe() && e.rows() > 0) {
+    RETURN_IF_ERROR(tokenizer.status());
+    const absl::Status possible =
+        CheckProbes(Probes(), *tokenizer_, weights_.config.max_positions);
+    if (!possible.ok()) return Annotate(possible, "evaluation.probe");
+  }
   if (e.prompt().empty() || e.rows() == 0) return absl::OkStatus();
   RETURN_IF_ERROR(tokenizer.status());
   ASSIGN_OR_RETURN(prompt_, tokenizer_->Encode(e.prompt()));
@@ -343,7 +354,12 @@ absl::Status Conversion::Measure() {
                                 e.baseline_sinks().end());
   options.bootstrap_samples = e.bootstrap_samples();
   options.seed = job_.seed();
-  options.progress = options_.events.measured;
+  const int probe_passes = e.has_probe() ? ProbePasses(Probes(), *llama_) : 0;
+  options.progress = [&](const std::string& pass, int done, int total) {
+    row_passes_ = total;
+    if (!options_.events.measured) return;
+    options_.events.measured(pass, done, total + probe_passes);
+  };
   options.stop = options_.stop;
   PackedDataset& data = validation_ != nullptr ? *validation_ : *data_;
   ASSIGN_OR_RETURN(
@@ -353,6 +369,39 @@ absl::Status Conversion::Measure() {
   report_.attribution.settings.data = BaseName(data.path());
   report_.attribution.settings.recipe = RecipeOf(job_);
   Timing("measuring", start);
+  return absl::OkStatus();
+}
+
+ProbeOptions Conversion::Probes() const {
+  const proto::Probe& probe = job_.evaluation().probe();
+  ProbeOptions options;
+  for (const std::string& name : probe.kinds()) {
+    // The job was validated.
+    options.kinds.push_back(ProbeKindFromName(name).value());
+  }
+  options.lengths.assign(probe.lengths().begin(), probe.lengths().end());
+  options.samples = probe.samples();
+  options.baseline_sinks.assign(job_.evaluation().baseline_sinks().begin(),
+                                job_.evaluation().baseline_sinks().end());
+  options.micro_batch = job_.budget().micro_batch();
+  options.seed = job_.seed();
+  options.stop = options_.stop;
+  return options;
+}
+
+absl::Status Conversion::AskProbes() {
+  if (!job_.evaluation().has_probe()) return absl::OkStatus();
+  const absl::Duration start = Clock::Real()->Now();
+  ProbeOptions options = Probes();
+  // The rows' passes are done; the probes' follow them.
+  options.progress = [this](const std::string& pass, int done, int total) {
+    if (!options_.events.measured) return;
+    options_.events.measured(pass, row_passes_ + done, row_passes_ + total);
+  };
+  ASSIGN_OR_RETURN(
+      report_.attribution.probes,
+      MeasureProbes(*llama_, compute_.execution(), *tokenizer_, options));
+  Timing("probes", start);
   return absl::OkStatus();
 }
 
@@ -421,6 +470,7 @@ absl::Status Conversion::Prepare() {
 
 absl::Status Conversion::Report() {
   RETURN_IF_ERROR(Measure());
+  RETURN_IF_ERROR(AskProbes());
   RETURN_IF_ERROR(Continue());
   RETURN_IF_ERROR(CheckStop());
   return WriteReport();

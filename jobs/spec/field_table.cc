@@ -182,6 +182,11 @@ constexpr FieldRule kRules[] = {
     {"Evaluation.baseline_sinks", "0 4", Within(0, 65536)},
     {"Evaluation.prompt"},
     {"Evaluation.max_new_tokens", "32", Within(1, 65536)},
+    {"Evaluation.probe"},
+
+    {"Probe.kinds", "passkey recall", kAny, "passkey recall"},
+    {"Probe.lengths", "256 512 1024", Within(64, 1 << 20)},
+    {"Probe.samples", "16", Within(2, 4096)},
 };
 
 }  // namespace

@@ -42,6 +42,7 @@ class SurroundingsChecker {
     if (!CheckRows()) return;
     CheckDocuments();
     CheckSinks();
+    CheckProbes();
     for (int i = 0; i < job_.stages_size(); ++i) CheckStage(i);
   }
 
@@ -107,6 +108,16 @@ class SurroundingsChecker {
            absl::StrCat("is ", sinks, ", but rows have ", tokens_,
                         " tokens: all of them would be sinks, and nothing be "
                         "left to window and linear part"));
+  }
+
+  void CheckProbes() {
+    const auto& lengths = job_.evaluation().probe().lengths();
+    for (int i = 0; i < lengths.size(); ++i) {
+      if (lengths[i] <= around_.max_positions) continue;
+      Refuse(FieldAt("evaluation.probe.lengths", i),
+             absl::StrCat("is ", lengths[i], ", more than the model's context ",
+                          "of ", around_.max_positions, " tokens"));
+    }
   }
 
   void CheckStage(int index) {

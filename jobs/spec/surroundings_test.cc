@@ -156,5 +156,13 @@ TEST(SurroundingsTest, LinearPastIsNotEmptyWhereItIsAllThereIs) {
               ElementsAre());
 }
 
+TEST(SurroundingsTest, ProbesFitTheContext) {
+  EXPECT_THAT(Lines("evaluation { probe { lengths: 128 } }"), ElementsAre());
+  EXPECT_THAT(
+      Lines("evaluation { probe { lengths: [64, 129] } }"),
+      ElementsAre("evaluation.probe.lengths[1]: is 129, more than the model's "
+                  "context of 128 tokens"));
+}
+
 }  // namespace
 }  // namespace caracal

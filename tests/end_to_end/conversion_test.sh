@@ -38,6 +38,34 @@ measure() {
 [ "$(measure "$work/run")" != "$(measure "$model")" ] ||
   fail "the converted model measures as the model it came from"
 
+# Text probes: in the report of the run, and asked of its folder, they are the
+# same. The tiny teacher knows nothing, so that nobody else is asked.
+"$caracal" run "$work/job.textproto" --out "$work/again" --resume --json \
+  --set evaluation.probe.kinds=recall --set evaluation.probe.lengths=300 \
+  --set evaluation.probe.samples=3 >"$work/probed.json" 2>/dev/null ||
+  fail "run with probes"
+"$caracal" attribute "$work/again" --probe recall --probe-lengths 300 \
+  --probe-samples 3 --seed 7 --html "$work/probes.html" --json \
+  >"$work/asked.json" 2>/dev/null || fail "attribute without --data"
+probes() {
+  grep -A4 '"probe": "recall"' "$1"
+}
+[ -n "$(probes "$work/asked.json")" ] || fail "no probe in attribute --json"
+diff <(probes "$work/probed.json") <(probes "$work/asked.json") ||
+  fail "a run and its folder were asked different prompts"
+grep -q "cannot tell: the teacher gets" "$work/probes.html" ||
+  fail "the page does not say that the teacher cannot"
+grep -q "Text probes" "$work/again/report.html" ||
+  fail "the run's page has no probes"
+must_fail "--data" "$caracal" attribute "$work/run"
+must_fail "'pasword'" "$caracal" attribute "$work/run" --probe pasword
+must_fail "--probe-lengths" "$caracal" attribute "$work/run" --probe recall \
+  --probe-lengths 12x
+must_fail "context" "$caracal" attribute "$work/run" --probe recall \
+  --probe-lengths 900
+must_fail "evaluation.probe.lengths" "$caracal" run "$work/job.textproto" \
+  --out "$work/other" --set evaluation.probe.lengths=900
+
 # Greedy text is repeatable, and the student's is its own.
 continue_text() {
   "$caracal" generate "$1" --prompt "In the year" --max-new-tokens 12 \

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "eval/attribution/result_intervals.h"
@@ -75,6 +76,54 @@ std::vector<StepMetrics> SampleMetrics(std::mt19937_64& generator) {
     if (step % 4 == 0) metrics.back().validation_loss = loss - 0.02;
   }
   return metrics;
+}
+
+// A probe of 16 prompts of which `outside` state their facts outside; `right`
+// are the shares that each mode gets of those.
+ProbeResult SampleProbe(
+    const char* name, int64_t length, int64_t queries, int64_t outside,
+    double chance, const std::vector<std::pair<const char*, double>>& right,
+    std::mt19937_64& generator) {
+  ProbeResult probe;
+  probe.probe = name;
+  probe.length = length;
+  probe.samples = 16;
+  probe.digest = "0123456789abcdef";
+  probe.chance = chance;
+  const int64_t answers = probe.samples * queries;
+  for (int64_t i = 0; i < answers; ++i) {
+    const double n = static_cast<double>(i) + 0.5;
+    probe.depth.push_back(n / static_cast<double>(answers));
+    probe.outside.push_back(i < outside);
+  }
+  for (const auto& [mode, share] : right) {
+    ProbeMode result;
+    result.mode = mode;
+    for (int64_t i = 0; i < answers; ++i) {
+      const bool whole = result.mode != "la_only" && i >= outside;
+      const bool hit = whole || Uniform(generator) < share;
+      result.among.push_back(hit);
+      result.exact.push_back(hit && (whole || Uniform(generator) < 0.9));
+      result.nats.push_back(hit ? 0.05 * Uniform(generator) : 2.3);
+    }
+    probe.modes.push_back(result);
+  }
+  return probe;
+}
+
+std::vector<ProbeResult> SampleProbes(std::mt19937_64& generator) {
+  const std::vector<std::pair<const char*, double>> some = {
+      {"teacher", 1},  {"teacher_swa", 0}, {"hybrid", 0.7},
+      {"swa_only", 0}, {"la_only", 0.1},   {"teacher_swa_s4", 0}};
+  const std::vector<std::pair<const char*, double>> none = {
+      {"teacher", 0.9},   {"teacher_swa", 0.15}, {"hybrid", 0.2},
+      {"swa_only", 0.15}, {"la_only", 0.1},      {"teacher_swa_s4", 0.15}};
+  return {
+      SampleProbe("passkey", 256, 1, 11, 1e-5, some, generator),
+      SampleProbe("passkey", 512, 1, 13, 1e-5, some, generator),
+      SampleProbe("passkey", 1024, 1, 15, 1e-5, {{"teacher", 0.3}}, generator),
+      SampleProbe("recall", 256, 4, 64, 0.125, none, generator),
+      SampleProbe("recall", 512, 4, 64, 0.125, none, generator)};
 }
 
 constexpr char kJob[] =
@@ -193,6 +242,7 @@ ReportInput SampleSteeredReport() {
     result.ablation.push_back(
         {layer, -1, {cost, cost - 0.0006, cost + 0.0006}});
   }
+  result.probes = SampleProbes(generator);
   double p = 0.5;
   for (StepMetrics& m : input.metrics) {
     if (m.stage != "finetune") continue;
@@ -216,6 +266,17 @@ ReportInput SampleSteeredReport() {
     input.gamma_sweep.push_back({gamma, 3.92 + 0.02 * away * away});
   }
   input.chosen_gamma = 0.2;
+  return input;
+}
+
+ReportInput SampleProbeReport() {
+  const AttributionResult whole = SampleSteeredReport().attribution;
+  ReportInput input;
+  AttributionSettings& settings = input.attribution.settings;
+  settings = whole.settings;
+  settings.rows = settings.tokens_per_row = 0;
+  settings.data.clear();
+  input.attribution.probes = whole.probes;
   return input;
 }
 

@@ -25,9 +25,12 @@ AttributionResult SampleAttribution(const SampleLosses& losses = {});
 // The whole input, with metrics of two stages and texts.
 ReportInput SampleReport(const SampleLosses& losses = {});
 
-// The same with a curriculum, a closed loop, an early stop and a sweep of
-// gamma: every picture there is.
+// The same with a curriculum, a closed loop, an early stop, a sweep of gamma
+// and text probes: every picture there is.
 ReportInput SampleSteeredReport();
+
+// Its text probes alone, as without --data.
+ReportInput SampleProbeReport();
 
 }  // namespace caracal
 
