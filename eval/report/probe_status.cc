@@ -130,20 +130,23 @@ Finding ProbesHeadline(const std::vector<ProbeResult>& probes) {
               status == ProbeStatus::kBypassed ||
               status == ProbeStatus::kNotSeen;
   }
-  const std::string of = absl::StrCat(
-      judged, " of ", probes.size(), probes.size() == 1 ? " probe" : " probes");
+  const std::string told =
+      judged == probes.size()
+          ? absl::StrCat(judged, judged == 1 ? " probe" : " probes")
+          : absl::StrCat(judged, " of ", probes.size(),
+                         " probes that can tell");
   if (used > 0) {
     return {Tone::kGood,
-            absl::StrCat("The linear part is used: in ", used, " of the ", of,
-                         " that can tell, it brings answers whose fact lies "
-                         "outside window and sinks.")};
+            absl::StrCat("The linear part is used: in ", used, " of the ", told,
+                         " it brings answers whose fact lies outside window "
+                         "and sinks.")};
   }
   if (judged > 0) {
     return {
         Tone::kWarning,
-        absl::StrCat("No use of the linear part is seen: in none of the ", of,
-                     " that can tell does it bring answers whose fact "
-                     "lies outside window and sinks.")};
+        absl::StrCat("No use of the linear part is seen: in none of the ", told,
+                     " does it bring answers whose fact lies outside "
+                     "window and sinks.")};
   }
   return {Tone::kWarning,
           "The text probes cannot tell whether the linear part is used."};
