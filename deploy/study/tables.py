@@ -3,7 +3,7 @@
     python3 deploy/study/tables.py STUDY_FOLDER [--caracal FILE]
 
 Runs that differ only in their seed share a line: the mean over seeds, with
-each seed's value behind it. Intervals are each run's own, over held-out rows.
+each seed's value behind it, and intervals over held-out rows and seeds.
 """
 
 import argparse
@@ -77,12 +77,11 @@ def over_seeds(values, digits=3, signed=False):
     return text
 
 
-def intervals(values):
-    return "; ".join(
-        f"[{number(v['low'], 3, True)}, {number(v['high'], 3, True)}]"
-        for v in values
-        if v is not None
-    )
+def interval(value):
+    if value is None or value.get("low") is None:
+        return "–"
+    return (f"[{number(value['low'], 3, True)}, "
+            f"{number(value['high'], 3, True)}]")
 
 
 def print_table(head, lines):
@@ -94,25 +93,24 @@ def print_table(head, lines):
 
 
 def judge(runs, caracal):
-    """Verdict and r of each run's folder, as `caracal report` has them."""
+    """Verdict, u and r of a group, as `caracal report` has them."""
     command = [caracal, "report", "--json"] + [str(r.folder) for r in runs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"tables.py: {' '.join(command)}: {done.stderr.strip()}")
     report = json.loads(done.stdout)
-    ratios = next((line["values"] for line in report["lines"]
-                   if line["label"].startswith("r =")), [{}] * len(runs))
-    return {
-        run.folder: (named["verdict"].split(" (")[0], ratio.get("mean"))
-        for run, named, ratio in zip(runs, report["runs"], ratios)
-    }
+    if len(report["runs"]) != 1:
+        sys.exit(f"tables.py: {', '.join(r.folder.name for r in runs)}: differ "
+                 "in more than their seed")
+    lines = {line["label"]: line["values"][0] for line in report["lines"]}
+    return (report["runs"][0]["verdict"].split(" (")[0], lines.get("u"),
+            lines.get("r = u / u*", {}))
 
 
-def presets_table(groups, judged):
+def presets_table(groups, caracal):
     lines = []
     for name, runs in groups:
-        words = {judged[r.folder][0] for r in runs}
-        ratios = [judged[r.folder][1] for r in runs]
+        word, u, ratio = judge(runs, caracal)
         lines.append([
             f"`{name}`",
             over_seeds([r.loss(FINISHED.get(r.preset, "hybrid"))
@@ -122,9 +120,9 @@ def presets_table(groups, judged):
             over_seeds([r.loss("la_only") for r in runs]),
             over_seeds([r.interval("what_la_brings")["mean"] for r in runs],
                        3, True),
-            intervals([r.interval("what_la_brings") for r in runs]),
-            over_seeds(ratios, 2),
-            "; ".join(sorted(words)),
+            interval(u),
+            number(ratio.get("mean"), 2),
+            word,
         ])
     print_table(
         ["run", "as finished", "hybrid", "swa_only", "la_only", "u", "95% of u", "r",
@@ -173,7 +171,6 @@ def main():
             for f in sorted(options.folder.glob("*/attribution.json"))]
     if not runs:
         sys.exit(f"tables.py: {options.folder}: holds no finished run")
-    judged = judge(runs, options.caracal)
 
     first = runs[0]
     print("## Before any training")
@@ -188,7 +185,7 @@ def main():
                      if r.preset == preset and r.sinks == sinks]
             if group:
                 groups.append((name, group))
-        presets_table(groups, judged)
+        presets_table(groups, options.caracal)
         masses_table(groups)
     for run in runs:
         if run.preset == "hedgecats":

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "eval/attribution/probe_result.h"
 #include "eval/statistics/interval.h"
+#include "eval/statistics/seeds.h"
 
 namespace caracal {
 
@@ -37,6 +38,11 @@ struct AttributionSettings {
   // Of the tokens and masks that were scored, in order: equal where two runs
   // measured on the same text. Empty: not known.
   std::string rows_digest;
+  // What the student was trained with, as text; empty: not known, or nothing
+  // trained it. And a fingerprint of its job without that seed: runs of one
+  // fingerprint differ in their seed alone.
+  std::string seed;
+  std::string job_digest;
 };
 
 // One way of running attention over all rows.
@@ -51,6 +57,9 @@ struct ModeResult {
   // (rows) scored tokens behind each of per_row, its weight in `loss`. Empty:
   // all rows have as many.
   std::vector<double> row_tokens;
+  // (seeds, rows) of several runs that differ in their seed alone, whose mean
+  // per_row then is (pool_seeds.h); empty in the result of one run.
+  SeedsAndRows per_seed;
 };
 
 using HeadGrid = std::vector<std::vector<double>>;  // (layers, heads)

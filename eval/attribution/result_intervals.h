@@ -10,9 +10,14 @@ namespace caracal {
 
 // loss(a) - loss(b), paired over rows, each row weighed by its scored tokens
 // as the losses are. Not measured (NaN) when either is nullptr, has no rows,
-// or the two have not the same rows.
+// or the two have not the same rows. Of pooled results the interval is over
+// rows and seeds (eval/statistics/seeds.h): paired by seed too where both have
+// as many, which is right within a result and allowed between two; else not.
 Interval LossDifference(const ModeResult* a, const ModeResult* b,
                         const BootstrapOptions& options = {});
+
+// loss(mode) with its interval, of pooled results over rows and seeds.
+Interval MeanLoss(const ModeResult& mode, const BootstrapOptions& options = {});
 
 // r = u / u*: of what the past is worth to the teacher, the share that the
 // linear part brings. Not measured unless u* lies above 0 and all four modes

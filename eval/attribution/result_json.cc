@@ -30,7 +30,9 @@ static Json ToJson(const AttributionSettings& settings) {
           {"layers", settings.layers},
           {"heads", settings.heads},
           {"recipe", settings.recipe},
-          {"rows_digest", settings.rows_digest}};
+          {"rows_digest", settings.rows_digest},
+          {"seed", settings.seed},
+          {"job_digest", settings.job_digest}};
 }
 
 static Json ToJson(const ModeResult& mode) {
@@ -97,7 +99,9 @@ static absl::Status Read(const Node& node, AttributionSettings* out) {
   RETURN_IF_ERROR(ReadField(node, "layers", &out->layers));
   RETURN_IF_ERROR(ReadField(node, "heads", &out->heads));
   RETURN_IF_ERROR(ReadField(node, "recipe", &out->recipe));
-  return ReadField(node, "rows_digest", &out->rows_digest);
+  RETURN_IF_ERROR(ReadField(node, "rows_digest", &out->rows_digest));
+  RETURN_IF_ERROR(ReadField(node, "seed", &out->seed));
+  return ReadField(node, "job_digest", &out->job_digest);
 }
 
 static absl::Status Read(const Node& node, ModeResult* out) {

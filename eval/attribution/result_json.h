@@ -3,7 +3,7 @@
 //
 //   settings        model, data, window, sinks, window_kind, feature_map,
 //                   features, rows, tokens_per_row, layers, heads, recipe,
-//                   rows_digest
+//                   rows_digest, seed, job_digest
 //   modes           {mode: {loss, per_row, second_half, interval}}, with
 //                   row_tokens where rows have unequal numbers of scored
 //                   tokens: the weights of per_row in loss; `hybrid`

@@ -74,6 +74,11 @@ Scale FitScale(const std::vector<RunDots>& runs,
     for (const double loss : {run.hybrid, run.swa_only}) {
       if (loss <= limit) take(loss);
     }
+    for (const auto* seeds : {&run.hybrid_of_seeds, &run.swa_only_of_seeds}) {
+      for (const double loss : *seeds) {
+        if (loss <= limit) take(loss);
+      }
+    }
   }
   if (!(low <= high)) low = high = 0;
   const double margin = std::max(0.04 * (high - low), 1e-3);
@@ -97,6 +102,12 @@ void DrawRun(Svg& svg, const RunDots& run, const Scale& x, double middle) {
   const std::string tooltip =
       absl::StrCat(run.name, ": hybrid ", Loss(run.hybrid),
                    ", without its linear part ", Loss(run.swa_only));
+  for (const auto* of_seeds : {&run.hybrid_of_seeds, &run.swa_only_of_seeds}) {
+    for (const double loss : *of_seeds) {
+      if (!(loss <= x.high())) continue;
+      svg.Line(x.At(loss), middle - 9, x.At(loss), middle + 9, "of-seed");
+    }
+  }
   if (run.swa_only <= x.high()) {
     svg.Circle(x.At(run.swa_only), middle, 5, "run-ring", tooltip);
   }

@@ -13,6 +13,8 @@ struct RunDots {
   std::string name;
   double hybrid;
   double swa_only;  // the same student without its linear part
+  // Of a mean over several seeds each one's; else empty.
+  std::vector<double> hybrid_of_seeds = {}, swa_only_of_seeds = {};
 };
 
 // A loss that all runs are seen against.
@@ -23,7 +25,8 @@ struct RunReference {
 };
 
 // An <svg> element: a line a run from swa_only (ring) to hybrid (dot), warm
-// where the linear part does harm, and a vertical line for each reference. Runs
+// where the linear part does harm, a small mark for each seed of a mean, and a
+// vertical line for each reference. Runs
 // beyond the scale, which ends a little above the worst baseline, get an arrow
 // and their number. Empty without a measured run.
 std::string RunsChart(const std::vector<RunDots>& runs,

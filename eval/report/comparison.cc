@@ -9,7 +9,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "eval/attribution/pool_seeds.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/report/comparison_groups.h"
 #include "eval/report/la_status.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
@@ -67,16 +69,18 @@ absl::Status CheckComparable(const ComparedRun& a, const ComparedRun& b) {
 
 class Builder {
  public:
-  explicit Builder(const std::vector<ComparedRun>& runs) : runs_(runs) {
-    for (const ComparedRun& run : runs) modes_.push_back(ModeRows(run.result));
+  // A result of each column.
+  explicit Builder(const std::vector<AttributionResult>& results)
+      : results_(results) {
+    for (const AttributionResult& r : results) modes_.push_back(ModeRows(r));
   }
 
   void Texts(const char* group, const char* label,
              const std::function<std::string(const AttributionResult&)>& text) {
     ComparisonLine line{group, label, Kind::kText, {}, {}};
     bool any = false;
-    for (const ComparedRun& run : runs_) {
-      line.texts.push_back(text(run.result));
+    for (const AttributionResult& result : results_) {
+      line.texts.push_back(text(result));
       any |= !line.texts.back().empty();
     }
     if (any) lines_.push_back(std::move(line));
@@ -85,8 +89,8 @@ class Builder {
               const std::function<Interval(const AttributionResult&)>& value) {
     ComparisonLine line{group, label, kind, {}, {}};
     bool any = false;
-    for (const ComparedRun& run : runs_) {
-      line.values.push_back(value(run.result));
+    for (const AttributionResult& result : results_) {
+      line.values.push_back(value(result));
       any |= line.values.back().measured();
     }
     if (any) lines_.push_back(std::move(line));
@@ -120,11 +124,14 @@ class Builder {
       lines_.push_back(std::move(line));
     }
   }
+  void Add(std::vector<ComparisonLine> lines) {
+    for (ComparisonLine& line : lines) lines_.push_back(std::move(line));
+  }
   std::vector<ComparisonLine> Take() { return std::move(lines_); }
 
  private:
-  const std::vector<ComparedRun>& runs_;
-  std::vector<std::vector<ModeRow>> modes_;  // (runs)
+  const std::vector<AttributionResult>& results_;
+  std::vector<std::vector<ModeRow>> modes_;  // (columns)
   std::vector<ComparisonLine> lines_;
 };
 
@@ -140,36 +147,52 @@ double LossOf(const AttributionResult& result, absl::string_view mode) {
 }
 
 // What does not depend on the run, from the first that has it.
-void AddReference(const std::vector<ComparedRun>& runs, const char* mode,
-                  const char* name, bool teacher, Comparison* comparison) {
-  for (const ComparedRun& run : runs) {
-    const double loss = LossOf(run.result, mode);
+void AddReference(const std::vector<AttributionResult>& results,
+                  const char* mode, const char* name, bool teacher,
+                  Comparison* comparison) {
+  for (const AttributionResult& result : results) {
+    const double loss = LossOf(result, mode);
     if (!std::isfinite(loss)) continue;
     comparison->references.push_back({name, loss, teacher});
     return;
   }
 }
 
-void FillPicture(const std::vector<ComparedRun>& runs, Comparison* comparison) {
-  for (const ComparedRun& run : runs) {
-    // A control's linear part is untrained: its hybrid is nobody's model.
-    const bool control = JudgeLinearPart(run.result).word == "control";
-    comparison->dots.push_back({std::string(LastComponent(run.name)),
-                                control
-                                    ? std::numeric_limits<double>::quiet_NaN()
-                                    : LossOf(run.result, "hybrid"),
-                                LossOf(run.result, "swa_only")});
+// Each seed's loss in a mode; of a single run none.
+std::vector<double> LossesOfSeeds(const std::vector<const ComparedRun*>& runs,
+                                  absl::string_view mode) {
+  std::vector<double> losses;
+  for (const ComparedRun* run : runs) {
+    if (runs.size() > 1) losses.push_back(LossOf(run->result, mode));
   }
-  AddReference(runs, "teacher", "teacher", true, comparison);
+  return losses;
+}
+
+void FillPicture(const std::vector<RunGroup>& groups,
+                 const std::vector<AttributionResult>& results,
+                 Comparison* comparison) {
+  for (size_t i = 0; i < groups.size(); ++i) {
+    RunDots dots{std::string(LastComponent(groups[i].name)),
+                 LossOf(results[i], "hybrid"), LossOf(results[i], "swa_only")};
+    dots.hybrid_of_seeds = LossesOfSeeds(groups[i].runs, "hybrid");
+    dots.swa_only_of_seeds = LossesOfSeeds(groups[i].runs, "swa_only");
+    // A control's linear part is untrained: its hybrid is nobody's model.
+    if (JudgeLinearPart(results[i]).word == "control") {
+      dots.hybrid = std::numeric_limits<double>::quiet_NaN();
+      dots.hybrid_of_seeds.clear();
+    }
+    comparison->dots.push_back(std::move(dots));
+  }
+  AddReference(results, "teacher", "teacher", true, comparison);
   // Four sinks are what is to be beaten; a bare window is far off and would
   // squeeze the rest, so it is drawn only beside runs without sinks.
-  AddReference(runs, "teacher_swa_s4", "window and 4 sinks, untrained", false,
-               comparison);
+  AddReference(results, "teacher_swa_s4", "window and 4 sinks, untrained",
+               false, comparison);
   const bool bare = std::any_of(
-      runs.begin(), runs.end(),
-      [](const ComparedRun& run) { return run.result.settings.sinks == 0; });
+      results.begin(), results.end(),
+      [](const AttributionResult& r) { return r.settings.sinks == 0; });
   if (bare) {
-    AddReference(runs, "teacher_swa_s0", "bare window, untrained", false,
+    AddReference(results, "teacher_swa_s0", "bare window, untrained", false,
                  comparison);
   }
 }
@@ -181,18 +204,37 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
   for (const ComparedRun& run : runs) {
     RETURN_IF_ERROR(CheckComparable(runs[0], run));
   }
+  const std::vector<RunGroup> groups = GroupBySeed(runs);
+  std::vector<AttributionResult> results;  // (columns)
+  for (const RunGroup& group : groups) {
+    std::vector<const AttributionResult*> members;
+    for (const ComparedRun* run : group.runs) members.push_back(&run->result);
+    results.push_back(PoolSeeds(members));
+  }
   Comparison comparison;
   const AttributionSettings& shared = runs[0].result.settings;
-  comparison.about = absl::StrCat(shared.model, ", ", DescribeRows(shared));
-  for (const ComparedRun& run : runs) {
-    const LaJudgement judgement = JudgeLinearPart(run.result);
-    comparison.names.push_back(run.name);
-    comparison.verdicts.push_back(
-        absl::StrCat(judgement.word, " (", judgement.rule, ")"));
+  comparison.about = shared.model;
+  if (const std::string rows = DescribeRows(shared); !rows.empty()) {
+    absl::StrAppend(&comparison.about, ", ", rows);
   }
-  Builder build(runs);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const LaJudgement judgement = JudgeLinearPart(results[i]);
+    ComparedGroup column{
+        groups[i].name,
+        absl::StrCat(judgement.word, " (", judgement.rule, ")"),
+        {},
+        {}};
+    for (const ComparedRun* run : groups[i].runs) {
+      column.members.push_back(run->name);
+      column.seeds.push_back(run->result.settings.seed);
+    }
+    comparison.columns.push_back(std::move(column));
+  }
+  Builder build(results);
   build.Texts("Run", "recipe",
               [](const AttributionResult& r) { return r.settings.recipe; });
+  build.Texts("Run", "seed",
+              [](const AttributionResult& r) { return r.settings.seed; });
   build.Texts("Run", "window, sinks", [](const AttributionResult& r) {
     return absl::StrCat(r.settings.window, ", ", r.settings.sinks);
   });
@@ -201,11 +243,11 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
                [](const AttributionResult& r) {
                  return LossDifference(r.Find("hybrid"), r.Find("teacher"));
                });
-  if (runs.size() > 1) {
-    const ModeResult* first = runs[0].result.Find("hybrid");
+  if (results.size() > 1) {
+    const ModeResult* first = results[0].Find("hybrid");
     build.Values("Hybrid minus", "run 1's hybrid", Kind::kDifference,
                  [&](const AttributionResult& r) {
-                   if (&r == &runs[0].result) return Interval();
+                   if (&r == &results[0]) return Interval();
                    return LossDifference(r.Find("hybrid"), first);
                  });
   }
@@ -227,8 +269,9 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
     return word.substr(0, word.find(':'));
   });
   build.Modes("Untrained teacher", /*baselines=*/true);
+  build.Add(ProbeLines(groups));
   comparison.lines = build.Take();
-  FillPicture(runs, &comparison);
+  FillPicture(groups, results, &comparison);
   return comparison;
 }
 
@@ -236,9 +279,11 @@ std::string ComparisonToJson(const Comparison& comparison) {
   Json json;
   json["about"] = comparison.about;
   json["runs"] = Json::array();
-  for (size_t i = 0; i < comparison.names.size(); ++i) {
-    json["runs"].push_back(
-        {{"name", comparison.names[i]}, {"verdict", comparison.verdicts[i]}});
+  for (const ComparedGroup& column : comparison.columns) {
+    json["runs"].push_back({{"name", column.name},
+                            {"verdict", column.verdict},
+                            {"members", column.members},
+                            {"seeds", column.seeds}});
   }
   json["lines"] = Json::array();
   for (const ComparisonLine& line : comparison.lines) {

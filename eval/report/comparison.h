@@ -1,6 +1,8 @@
 // Several runs side by side: what each lost, and how much its linear part is
 // used. Runs are compared on the same rows of the same text only, so that
-// differences between them can be paired.
+// differences between them can be paired. Runs that differ in their seed alone
+// stand in one column: their mean, with intervals over rows and seeds
+// (eval/statistics/seeds.h).
 #ifndef CARACAL_EVAL_REPORT_COMPARISON_H_
 #define CARACAL_EVAL_REPORT_COMPARISON_H_
 
@@ -19,24 +21,31 @@ struct ComparedRun {
   AttributionResult result;
 };
 
-// A line of the table: one quantity of every run.
+// A column: a run, or several that differ in their seed alone.
+struct ComparedGroup {
+  std::string name;  // what the members' names begin with: "runs/ssd (2 seeds)"
+  std::string verdict;               // the word and its rule
+  std::vector<std::string> members;  // names of its runs
+  std::vector<std::string> seeds;    // (members); empty: not known
+};
+
+// A line of the table: one quantity of every column.
 struct ComparisonLine {
-  enum class Kind { kLoss, kDifference, kRatio, kText };
+  enum class Kind { kLoss, kDifference, kRatio, kShare, kText };
 
   std::string group;  // "Losses", ...; lines of a group follow one another
   std::string label;
   Kind kind = Kind::kLoss;
-  std::vector<Interval> values;    // (runs); not measured: the run has none
-  std::vector<std::string> texts;  // (runs), for kText
+  std::vector<Interval> values;    // (columns); not measured: it has none
+  std::vector<std::string> texts;  // (columns), for kText
 };
 
 struct Comparison {
   std::string about;  // the model and the rows, which all runs share
-  std::vector<std::string> names;     // (runs)
-  std::vector<std::string> verdicts;  // (runs), the word and its rule
+  std::vector<ComparedGroup> columns;
   std::vector<ComparisonLine> lines;
   // The picture of it (chart_runs.h).
-  std::vector<RunDots> dots;  // (runs)
+  std::vector<RunDots> dots;  // (columns)
   std::vector<RunReference> references;
 };
 
@@ -46,8 +55,9 @@ struct Comparison {
 // what its teacher loses.
 absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs);
 
-// {"about", "runs": [{name, verdict}], "lines": [{group, label, values: [{mean,
-// low, high} or a text]}]}, ends with a new line.
+// {"about", "runs": [{name, verdict, members, seeds}], "lines": [{group, label,
+// values: [{mean, low, high} or a text]}]}, a value a run of "runs"; ends with
+// a new line. `members` are the runs' names, `seeds` theirs.
 std::string ComparisonToJson(const Comparison& comparison);
 
 // A table for a terminal of `width` columns, runs beside one another as far as

@@ -48,8 +48,10 @@ TEST(CompareRunsTest, HasEveryQuantityOfEveryRun) {
   ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(Runs()));
   EXPECT_EQ(c.about,
             "SmolLM2-135M-Instruct, 32 rows of 512 tokens, heldout.h5");
-  EXPECT_THAT(c.names, testing::ElementsAre("runs/lolcats", "runs/ssd",
-                                            "runs/bypassed"));
+  ASSERT_EQ(c.columns.size(), 3);
+  EXPECT_EQ(c.columns[0].name, "runs/lolcats");
+  EXPECT_EQ(c.columns[1].name, "runs/ssd");
+  EXPECT_THAT(c.columns[2].members, testing::ElementsAre("runs/bypassed"));
   const auto mean = [&](const char* group, const char* label, size_t run) {
     const ComparisonLine* line = Find(c, group, label);
     return line->values.size() == 3 ? line->values[run].mean : -1;
@@ -119,6 +121,127 @@ TEST(CompareRunsTest, ModesThatOneRunLacksAreLeftEmpty) {
   EXPECT_TRUE(line->values[1].measured());
   // And stands where the reports have it.
   EXPECT_EQ((line + 1)->label, "none");
+}
+
+// Two seeds of one job, and a job of one seed.
+std::vector<ComparedRun> SeededRuns() {
+  std::vector<ComparedRun> runs = {
+      {"out/ssd-s4-seed1", SampleAttribution()},
+      {"out/lolcats-s4-seed1", SampleAttribution()},
+      {"out/ssd-s4-seed2",
+       SampleAttribution({.hybrid = 3.93, .swa_only = 3.953})}};
+  for (ComparedRun& run : runs) {
+    run.result.settings.seed = run.name.back();
+    run.result.settings.job_digest = run.name.substr(4, 3);
+    ProbeResult probe;
+    probe.probe = "passkey";
+    probe.length = 256;
+    probe.samples = 16;
+    probe.digest = "aa";
+    probe.depth.assign(16, 0.5);
+    probe.outside.assign(16, 1);
+    for (const char* mode : {"hybrid", "swa_only"}) {
+      ProbeMode m;
+      m.mode = mode;
+      for (int i = 0; i < 16; ++i) {
+        const int right = run.name.back() == '1' ? 12 : 10;
+        m.among.push_back(m.mode == "hybrid" && i < right);
+      }
+      m.exact = m.among;
+      m.nats.assign(16, 1.0);
+      probe.modes.push_back(m);
+    }
+    run.result.probes = {probe};
+  }
+  return runs;
+}
+
+TEST(CompareSeedsTest, RunsOfOneJobShareAColumn) {
+  const std::vector<ComparedRun> runs = SeededRuns();
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  ASSERT_EQ(c.columns.size(), 2);
+  EXPECT_EQ(c.columns[0].name, "out/ssd-s4 (2 seeds)");
+  EXPECT_THAT(c.columns[0].members,
+              testing::ElementsAre("out/ssd-s4-seed1", "out/ssd-s4-seed2"));
+  EXPECT_THAT(c.columns[0].seeds, testing::ElementsAre("1", "2"));
+  EXPECT_EQ(c.columns[1].name, "out/lolcats-s4-seed1");
+  EXPECT_THAT(Find(c, "Run", "seed")->texts, testing::ElementsAre("1, 2", "1"));
+  const Interval& hybrid = Find(c, "Loss, nats per token", "hybrid")->values[0];
+  EXPECT_NEAR(hybrid.mean, (3.924 + 3.93) / 2, 1e-9);
+  // u is 0.027 and 0.023: over rows alone clear, over two seeds not.
+  const Interval& u = Find(c, "Linear part", "u")->values[0];
+  EXPECT_NEAR(u.mean, 0.025, 1e-9);
+  EXPECT_GT(u.high - u.mean, 12.7 * 0.002);
+  EXPECT_TRUE(Find(c, "Linear part", "u")->values[1].above_zero());
+  EXPECT_FALSE(u.above_zero());
+  // The picture: a mark a seed.
+  EXPECT_THAT(c.dots[0].hybrid_of_seeds, testing::SizeIs(2));
+  EXPECT_THAT(c.dots[1].hybrid_of_seeds, testing::IsEmpty());
+  // Difference to run 1, whose seeds vary.
+  const Interval& to_first =
+      Find(c, "Hybrid minus", "run 1's hybrid")->values[1];
+  EXPECT_NEAR(to_first.mean, 3.924 - 3.927, 1e-9);
+  EXPECT_GT(to_first.high - to_first.mean, 12.7 * 0.003);
+}
+
+TEST(CompareSeedsTest, OtherJobsAndTheSameSeedTwiceStayApart) {
+  std::vector<ComparedRun> runs = SeededRuns();
+  runs[2].result.settings.seed = "1";
+  ASSERT_OK_AND_ASSIGN(const Comparison twice, CompareRuns(runs));
+  EXPECT_EQ(twice.columns.size(), 3);
+  runs = SeededRuns();
+  runs[2].result.settings.job_digest.clear();
+  ASSERT_OK_AND_ASSIGN(const Comparison unknown, CompareRuns(runs));
+  EXPECT_EQ(unknown.columns.size(), 3);
+  runs = SeededRuns();
+  runs[2].result.settings.window = 32;
+  ASSERT_OK_AND_ASSIGN(const Comparison other, CompareRuns(runs));
+  EXPECT_EQ(other.columns.size(), 3);
+  runs = SeededRuns();
+  runs[0].name = "a";
+  runs[2].name = "b";
+  ASSERT_OK_AND_ASSIGN(const Comparison unlike, CompareRuns(runs));
+  EXPECT_EQ(unlike.columns[0].name, "a (2 seeds)");
+}
+
+TEST(CompareSeedsTest, ProbesAreOverPromptsAndSeeds) {
+  const std::vector<ComparedRun> runs = SeededRuns();
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const char* group = "Text probes, share right of facts outside";
+  const ComparisonLine* hybrid = Find(c, group, "passkey 256");
+  EXPECT_NEAR(hybrid->values[0].mean, 11 / 16.0, 1e-12);
+  EXPECT_EQ(hybrid->values[0].high, 1);  // 0.125 of two seeds is far apart
+  EXPECT_NEAR(hybrid->values[1].mean, 12 / 16.0, 1e-12);
+  EXPECT_LT(hybrid->values[1].high, 0.95);
+  EXPECT_EQ(Find(c, group, "passkey 256, swa_only")->values[0].mean, 0);
+  // Other prompts are another line.
+  std::vector<ComparedRun> apart = runs;
+  apart[1].result.probes[0].digest = "bb";
+  ASSERT_OK_AND_ASSIGN(const Comparison two, CompareRuns(apart));
+  EXPECT_FALSE(Find(two, group, "passkey 256")->values[1].measured());
+}
+
+TEST(CompareSeedsTest, EveryViewNamesTheSeeds) {
+  const std::vector<ComparedRun> runs = SeededRuns();
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const std::string text = ComparisonText(c, 80);
+  EXPECT_THAT(text, AllOf(HasSubstr("out/ssd-s4 (2 seeds)"), HasSubstr("1, 2"),
+                          HasSubstr("passkey 256")));
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    EXPECT_LE(TerminalColumns(line), 80) << line;
+  }
+  const std::string html = ComparisonHtml(c);
+  ASSERT_OK_AND_ASSIGN(auto counts, CheckXml(html));
+  EXPECT_EQ(counts["table"], 1);
+  EXPECT_THAT(html, AllOf(HasSubstr("out/ssd-s4 (2 seeds)"),
+                          HasSubstr("Mean over out/ssd-s4-seed1, "
+                                    "out/ssd-s4-seed2."),
+                          HasSubstr("class=\"of-seed\"")));
+  const auto json = nlohmann::json::parse(ComparisonToJson(c));
+  EXPECT_EQ(json["runs"].size(), 2);
+  EXPECT_EQ(json["runs"][0]["members"][1], "out/ssd-s4-seed2");
+  EXPECT_EQ(json["runs"][0]["seeds"][1], "2");
+  EXPECT_EQ(json["lines"][3]["values"].size(), 2);
 }
 
 TEST(ComparisonTextTest, FitsTheTerminal) {

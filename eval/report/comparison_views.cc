@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/utf8.h"
 #include "eval/report/comparison.h"
 #include "eval/report/html.h"
@@ -21,11 +22,21 @@ constexpr char kAbout[] =
     "u: loss of swa_only minus that of hybrid, what the linear part brings. "
     "u*: loss of teacher_swa minus that of teacher, what the past outside "
     "window and sinks is worth to the teacher. Intervals: 95%, bootstrapped "
-    "over rows; differences are paired row by row, between runs too.";
+    "over rows; differences are paired row by row, between runs too. Runs "
+    "that differ in their seed alone share a column: the mean over seeds, its "
+    "interval over rows and seeds. What seeds vary by comes from Student's t, "
+    "which is wide for two of them; of a single run it is not known.";
+
+// "Mean over runs/ssd-seed1, runs/ssd-seed2."; "" of a single run.
+std::string Members(const ComparedGroup& column) {
+  if (column.members.size() < 2) return "";
+  return absl::StrCat(" Mean over ", absl::StrJoin(column.members, ", "), ".");
+}
 
 int DecimalsOf(const ComparisonLine& line, const Interval& value) {
   switch (line.kind) {
     case Kind::kRatio:
+    case Kind::kShare:
       return 2;
     case Kind::kDifference:
       return std::min(DecimalsFor(value), 4);
@@ -81,7 +92,7 @@ void WriteColumns(const Comparison& comparison, size_t first, size_t last,
                   std::string* out) {
   std::string line(kLabel, ' ');
   for (size_t i = first; i < last; ++i) {
-    line += Right(CutName(comparison.names[i], kCell - 2), kCell);
+    line += Right(CutName(comparison.columns[i].name, kCell - 2), kCell);
   }
   absl::StrAppend(out, line, "\n");
   const std::string* group = nullptr;
@@ -120,8 +131,9 @@ std::string Picture(const Comparison& comparison) {
 
 std::string RunTable(const Comparison& comparison) {
   std::string head = "<th scope=\"col\"></th>\n";
-  for (const std::string& name : comparison.names) {
-    absl::StrAppend(&head, "<th scope=\"col\">", HtmlText(name), "</th>\n");
+  for (const ComparedGroup& column : comparison.columns) {
+    absl::StrAppend(&head, "<th scope=\"col\">", HtmlText(column.name),
+                    "</th>\n");
   }
   std::string body, group_html;
   const std::string* group = nullptr;
@@ -136,12 +148,12 @@ std::string RunTable(const Comparison& comparison) {
       absl::StrAppend(&group_html,
                       "<tr><th class=\"of-group\" scope=\"rowgroup\""
                       " colspan=\"",
-                      comparison.names.size() + 1, "\">", HtmlText(line.group),
-                      "</th></tr>\n");
+                      comparison.columns.size() + 1, "\">",
+                      HtmlText(line.group), "</th></tr>\n");
     }
     std::string cells =
         absl::StrCat("<th scope=\"row\">", HtmlText(line.label), "</th>\n");
-    for (size_t i = 0; i < comparison.names.size(); ++i) {
+    for (size_t i = 0; i < comparison.columns.size(); ++i) {
       if (line.kind == Kind::kText) {
         cells += Element("td", "", HtmlText(line.texts[i]));
         continue;
@@ -172,7 +184,7 @@ std::string RunTable(const Comparison& comparison) {
 }  // namespace
 
 std::string ComparisonText(const Comparison& comparison, size_t width) {
-  const size_t runs = comparison.names.size();
+  const size_t runs = comparison.columns.size();
   const size_t fit =
       std::max<size_t>(1, width > kLabel ? (width - kLabel) / kCell : 1);
   std::string out;
@@ -187,8 +199,9 @@ std::string ComparisonText(const Comparison& comparison, size_t width) {
   }
   for (size_t i = 0; i < runs; ++i) {
     for (const std::string& line :
-         WrapText(absl::StrCat(Printable(comparison.names[i]), ": ",
-                               comparison.verdicts[i], "."),
+         WrapText(absl::StrCat(Printable(comparison.columns[i].name), ": ",
+                               comparison.columns[i].verdict, ".",
+                               Printable(Members(comparison.columns[i]))),
                   std::max<size_t>(width, 20))) {
       absl::StrAppend(&out, line, "\n");
     }
@@ -198,8 +211,11 @@ std::string ComparisonText(const Comparison& comparison, size_t width) {
 
 std::string ComparisonHtml(const Comparison& comparison) {
   std::string verdicts;
-  for (size_t i = 0; i < comparison.names.size(); ++i) {
-    verdicts += Fact(comparison.names[i], comparison.verdicts[i]);
+  for (const ComparedGroup& column : comparison.columns) {
+    const std::string members = Members(column);
+    verdicts += Fact(column.name, members.empty() ? column.verdict
+                                                  : absl::StrCat(column.verdict,
+                                                                 ".", members));
   }
   return absl::StrCat(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"

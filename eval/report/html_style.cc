@@ -89,6 +89,7 @@ font:12.5px var(--sans);font-variant-numeric:tabular-nums}
 .span{stroke:var(--student);stroke-width:3;opacity:.45}
 .span.harm{stroke:var(--warn)}
 .run-ring{fill:var(--page);stroke:var(--student);stroke-width:2}
+.of-seed{stroke:var(--student);stroke-width:1.6;opacity:.5}
 .raw{fill:var(--student);opacity:.38}
 .line{stroke:var(--student);stroke-width:2.2;stroke-linejoin:round}
 .line.teacher{stroke:var(--teacher);stroke-dasharray:5 5}

@@ -16,8 +16,14 @@ double NormalUpperQuantile(double p) {
   return 0.5 * (low + high);
 }
 
-// The Cornish-Fisher series in 1/df (Abramowitz & Stegun 26.7.5), three terms.
+// The Cornish-Fisher series in 1/df (Abramowitz & Stegun 26.7.5), three terms;
+// for 1 and 2, where it is far off, the distribution function solved for t.
 double StudentUpperQuantile(double p, double df) {
+  if (df == 1) return 1 / std::tan(std::acos(-1.0) * p);
+  if (df == 2) {
+    const double a = 1 - 2 * p;
+    return a * std::sqrt(2 / (1 - a * a));
+  }
   const double z = NormalUpperQuantile(p), z2 = z * z;
   const double g1 = z * (z2 + 1) / 4;
   const double g2 = z * ((5 * z2 + 16) * z2 + 3) / 96;

@@ -111,7 +111,7 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   ReportInput report;
   report.attribution = *std::move(measured);
   if (model.job.has_value()) {
-    report.attribution.settings.recipe = RecipeOf(*model.job);
+    DescribeTraining(*model.job, &report.attribution.settings);
   }
   report.attribution.settings.model = model.name;
   report.attribution.settings.data = BaseName(o.data);

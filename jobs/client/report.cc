@@ -9,6 +9,7 @@
 #include "eval/attribution/result_json.h"
 #include "eval/report/comparison.h"
 #include "jobs/convert/run_folder.h"
+#include "jobs/model/loaded_model.h"
 
 namespace caracal {
 namespace {
@@ -38,6 +39,13 @@ absl::StatusOr<ComparedRun> ReadRun(FileSystem& files,
   run.name = path;
   while (run.name.size() > 1 && run.name.back() == '/') run.name.pop_back();
   ASSIGN_OR_RETURN(run.result, AttributionFromJson(*text, file));
+  // Runs of earlier versions don't say which seed they had; their job does. A
+  // job that cannot be read any more only leaves the run by itself.
+  if (run.result.settings.job_digest.empty() && file == in_folder) {
+    if (const auto job = ReadRunJob(path); job.ok()) {
+      DescribeTraining(*job, &run.result.settings);
+    }
+  }
   return run;
 }
 

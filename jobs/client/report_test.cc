@@ -25,12 +25,15 @@ class ReportTest : public ::testing::Test {
  protected:
   // A run folder whose hybrid lost `hybrid` on average.
   std::string MakeRun(const std::string& name, double hybrid,
-                      const std::string& digest = "d1") {
+                      const std::string& digest = "d1",
+                      const std::string& seed = "") {
     AttributionResult result;
     result.settings.model = "tiny";
     result.settings.data = "heldout.h5";
     result.settings.rows = 3;
     result.settings.rows_digest = digest;
+    result.settings.seed = seed;
+    if (!seed.empty()) result.settings.job_digest = "job";
     for (const auto& [mode, loss] :
          {std::pair<const char*, double>{"teacher", 2}, {"hybrid", hybrid}}) {
       ModeResult m;
@@ -67,6 +70,14 @@ TEST_F(ReportTest, PutsRunsSideBySide) {
   EXPECT_THAT(html, HasSubstr("2.500"));
   ASSERT_EQ(Run({"report", a, "--json"}), 0);
   EXPECT_THAT(out_.str(), HasSubstr("\"label\": \"hybrid\""));
+}
+
+TEST_F(ReportTest, SeedsOfOneJobShareAColumn) {
+  const std::string a = MakeRun("x-seed1", 3, "d1", "1"),
+                    b = MakeRun("x-seed2", 2.5, "d1", "2");
+  ASSERT_EQ(Run({"report", a, b}), 0) << err_.str();
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("x (2 seeds)"), HasSubstr("2.750"),
+                                HasSubstr("1, 2")));
 }
 
 TEST_F(ReportTest, RefusesOtherRowsAndMissingRuns) {

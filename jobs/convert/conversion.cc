@@ -367,7 +367,7 @@ absl::Status Conversion::Measure() {
       MeasureAttribution(*llama_, compute_.execution(), data, options));
   report_.attribution.settings.model = BaseName(job_.model().path());
   report_.attribution.settings.data = BaseName(data.path());
-  report_.attribution.settings.recipe = RecipeOf(job_);
+  DescribeTraining(job_, &report_.attribution.settings);
   Timing("measuring", start);
   return absl::OkStatus();
 }
@@ -384,7 +384,6 @@ ProbeOptions Conversion::Probes() const {
   options.baseline_sinks.assign(job_.evaluation().baseline_sinks().begin(),
                                 job_.evaluation().baseline_sinks().end());
   options.micro_batch = job_.budget().micro_batch();
-  options.seed = job_.seed();
   options.stop = options_.stop;
   return options;
 }

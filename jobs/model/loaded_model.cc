@@ -7,6 +7,7 @@
 #include "dist/checkpoint/manifest.h"
 #include "dist/checkpoint/reader.h"
 #include "jobs/spec/expand.h"
+#include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
 #include "jobs/train/checkpointing.h"
@@ -14,15 +15,6 @@
 
 namespace caracal {
 namespace {
-
-// The run's own expanded job. Its data need not be there any more.
-absl::StatusOr<proto::Job> ReadRunJob(const std::string& path) {
-  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(path));
-  std::vector<Problem> problems;
-  const proto::Job job = ParseJob(text, path, nullptr, &problems);
-  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
-  return ExpandJob(job);
-}
 
 // People point at a checkpoint and mean the model in it; only the run says
 // what to do with it.
@@ -93,13 +85,24 @@ bool IsRunFolder(const std::string& path) {
          files->Exists(JoinPath(path, "job.textproto"));
 }
 
-std::string RecipeOf(const proto::Job& job) {
-  return job.expanded_from().empty() ? "stages" : job.expanded_from();
+void DescribeTraining(const proto::Job& job, AttributionSettings* settings) {
+  settings->recipe =
+      job.expanded_from().empty() ? "stages" : job.expanded_from();
+  settings->seed = absl::StrCat(job.seed());
+  settings->job_digest = JobFingerprintButForSeed(job);
+}
+
+absl::StatusOr<proto::Job> ReadRunJob(const std::string& path) {
+  const std::string file = JoinPath(path, "job.textproto");
+  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(file));
+  std::vector<Problem> problems;
+  const proto::Job job = ParseJob(text, file, nullptr, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, file));
+  return ExpandJob(job);
 }
 
 absl::StatusOr<std::string> BaseModelOfRun(const std::string& path) {
-  ASSIGN_OR_RETURN(const proto::Job job,
-                   ReadRunJob(JoinPath(path, "job.textproto")));
+  ASSIGN_OR_RETURN(const proto::Job job, ReadRunJob(path));
   return job.model().path();
 }
 
@@ -109,8 +112,7 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
   model.base_path = request.path;
   RETURN_IF_ERROR(RefuseCheckpoints(request.path));
   if (IsRunFolder(request.path)) {
-    ASSIGN_OR_RETURN(model.job,
-                     ReadRunJob(JoinPath(request.path, "job.textproto")));
+    ASSIGN_OR_RETURN(model.job, ReadRunJob(request.path));
     model.base_path = model.job->model().path();
   }
   model.name = BaseName(model.base_path);

@@ -14,6 +14,7 @@
 #include "core/model/adapters.h"
 #include "core/model/llama.h"
 #include "core/model/llama_weights.h"
+#include "eval/attribution/result.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
@@ -60,8 +61,11 @@ std::vector<int32_t> EndTokens(const Tokenizer& tokenizer,
 // Whether the job's stages train LoRA adapters.
 bool HasFinetune(const proto::Job& job);
 
-// What trained a job's student, as AttributionSettings.recipe has it.
-std::string RecipeOf(const proto::Job& job);
+// What trained a job's student: recipe, seed and job_digest.
+void DescribeTraining(const proto::Job& job, AttributionSettings* settings);
+
+// The expanded job of a run folder; what it names need not be there any more.
+absl::StatusOr<proto::Job> ReadRunJob(const std::string& path);
 
 // The base model's path of a run folder.
 absl::StatusOr<std::string> BaseModelOfRun(const std::string& path);

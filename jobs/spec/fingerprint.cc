@@ -93,16 +93,29 @@ std::map<std::string, std::string> FlatIdentity(const proto::Job& job) {
   return flat;
 }
 
-}  // namespace
-
-std::string JobFingerprint(const proto::Job& expanded) {
+std::string Digest(const std::map<std::string, std::string>& fields) {
   std::string text;
-  for (const auto& [field, value] : FlatIdentity(expanded)) {
+  for (const auto& [field, value] : fields) {
     // Lengths make the text unambiguous whatever the values hold.
     absl::StrAppend(&text, field, "=", value.size(), ":", value, "\n");
   }
   const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
   return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
+}
+
+}  // namespace
+
+std::string JobFingerprint(const proto::Job& expanded) {
+  return Digest(FlatIdentity(expanded));
+}
+
+std::string JobFingerprintButForSeed(const proto::Job& expanded) {
+  proto::Job job = expanded;
+  job.clear_seed();
+  std::map<std::string, std::string> fields = FlatIdentity(job);
+  fields["model.path"] = expanded.model().path();
+  fields["data.path"] = expanded.data().path();
+  return Digest(fields);
 }
 
 std::vector<std::string> JobDifferences(const proto::Job& before,

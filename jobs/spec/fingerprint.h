@@ -18,6 +18,11 @@ namespace caracal {
 // has its default counts as absent, so new fields don't change old jobs.
 std::string JobFingerprint(const proto::Job& expanded);
 
+// The same of everything but the seed, and with the paths of model and data as
+// the job gives them: equal for runs that differ in their seed alone. Runs of
+// files that moved in between count as different.
+std::string JobFingerprintButForSeed(const proto::Job& expanded);
+
 // One line "field: was A, is B" for each difference that the fingerprint sees;
 // empty exactly when the fingerprints are equal.
 std::vector<std::string> JobDifferences(const proto::Job& before,

@@ -102,5 +102,26 @@ TEST(FingerprintTest, DefaultsCountAsAbsent) {
   EXPECT_EQ(JobFingerprint(job), JobFingerprint(Base()));
 }
 
+TEST(FingerprintTest, ButForSeedSeesEverythingElse) {
+  const std::string base = JobFingerprintButForSeed(Base());
+  EXPECT_EQ(base.size(), 32u);
+  proto::Job job = Base();
+  job.set_seed(8);
+  job.set_name("seed8");
+  job.set_threads(2);
+  job.mutable_evaluation()->set_rows(99);
+  EXPECT_NE(JobFingerprint(job), JobFingerprint(Base()));
+  EXPECT_EQ(JobFingerprintButForSeed(job), base);
+  job.mutable_attention()->set_window(32);
+  EXPECT_NE(JobFingerprintButForSeed(job), base);
+  // Trained on other text, or another model: more than a seed apart.
+  job = Base();
+  job.mutable_data()->set_path("/b/d.h5");
+  EXPECT_NE(JobFingerprintButForSeed(job), base);
+  job = Base();
+  job.mutable_model()->set_path("/b/m.gguf");
+  EXPECT_NE(JobFingerprintButForSeed(job), base);
+}
+
 }  // namespace
 }  // namespace caracal

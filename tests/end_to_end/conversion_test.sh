@@ -27,6 +27,17 @@ diff <(losses "$work/run") <(losses "$work/again") ||
   --set evaluation.rows=0 2>/dev/null | grep -qxF "{\"run\":\"$work/bare\"}" ||
   fail "run --json without a measurement"
 
+# Another seed of the same job shares a column of the comparison.
+"$caracal" run "$work/job.textproto" --out "$work/seed8" --set seed=8 \
+  --set evaluation.rows=8 >/dev/null 2>&1 || fail "a run with another seed"
+"$caracal" report "$work/run" "$work/seed8" >"$work/compared.txt" ||
+  fail "report of two seeds"
+grep -qF "run (2 seeds)" "$work/compared.txt" ||
+  fail "two seeds are not one column: $(cat "$work/compared.txt")"
+grep -qE "seed +7, 8" "$work/compared.txt" || fail "the seeds are not named"
+[ "$("$caracal" report "$work/run" "$work/again" --json |
+  grep -c '"members"')" -eq 2 ] || fail "the same seed twice is one column"
+
 # What the run measured is what its folder measures.
 measure() {
   "$caracal" attribute "$1" --data "$work/heldout.h5" --rows 8 \
@@ -45,7 +56,7 @@ measure() {
   --set evaluation.probe.samples=3 >"$work/probed.json" 2>/dev/null ||
   fail "run with probes"
 "$caracal" attribute "$work/again" --probe recall --probe-lengths 300 \
-  --probe-samples 3 --seed 7 --html "$work/probes.html" --json \
+  --probe-samples 3 --html "$work/probes.html" --json \
   >"$work/asked.json" 2>/dev/null || fail "attribute without --data"
 probes() {
   grep -A4 '"probe": "recall"' "$1"
