@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
@@ -36,8 +37,10 @@ class Measurement {
   // Of tokens, targets and masks of all rows, in order; "" before Reach().
   const std::string& rows_digest() const { return rows_digest_; }
 
-  // Batches that went through the model: what a measurement costs.
-  int64_t batches_run() const { return batches_run_; }
+  // Rows that went through the model: what a measurement costs. A row of a pass
+  // whose losses follow from an earlier one is not among them: where its linear
+  // part has no key, hybrid and swa_only are the same.
+  int64_t rows_run() const { return rows_run_; }
 
  private:
   // Sums over the scored tokens of one row.
@@ -45,10 +48,14 @@ class Measurement {
     double sum = 0, count = 0, late_sum = 0, late_count = 0;
   };
 
-  absl::Status Fill(int64_t begin, int64_t count);
-  absl::StatusOr<std::vector<RowSums>> RunBatch(
-      const Pass& pass, int64_t begin, int64_t count,
-      AttentionStatistics* statistics);
+  using Key = std::pair<int64_t, std::string>;  // a row, and SameLosses()
+
+  // Of rows that were run.
+  Key KeyOf(const Pass& pass, int64_t row) const;
+  absl::Status Fill(absl::Span<const int64_t> rows);
+  absl::Status RunBatch(const Pass& pass, absl::Span<const int64_t> rows,
+                        AttentionStatistics* statistics);
+  absl::StatusOr<ModeResult> Collect(const Pass& pass) const;
 
   const Llama& model_;
   Execution exec_;
@@ -56,14 +63,13 @@ class Measurement {
   const MeasureOptions& options_;
   int64_t rows_, seq_len_;
   BatchBuffer buffer_;
+  // (rows) tokens of the longest sequence of each; 0 before it was run.
+  std::vector<int64_t> longest_;
   std::vector<float> nll_;
   ModePlan plan_;
-  int64_t batches_run_ = 0;
+  int64_t rows_run_ = 0;
   std::string rows_digest_;
-  // Longest sequence of the batch that begins with a row, tokens.
-  std::map<int64_t, int64_t> longest_;
-  // By the batch's first row and SameLosses().
-  std::map<std::pair<int64_t, std::string>, std::vector<RowSums>> known_;
+  std::map<Key, RowSums> known_;
 };
 
 }  // namespace caracal

@@ -8,6 +8,10 @@ namespace caracal {
 uint8_t EffectiveTerms(uint8_t terms,
                        const kernels::HybridAttentionConfig& config,
                        int64_t longest) {
+  // What a LoLCATs row sees hangs on its own sequence's length.
+  if (config.window_kind == kernels::WindowKind::kLolcatsTerraced) {
+    return terms;
+  }
   const int64_t start = kernels::WindowStart(config.window_kind, config.window,
                                              longest - 1, longest);
   int gone = 0;

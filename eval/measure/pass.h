@@ -30,7 +30,7 @@ struct Pass {
 
 // `terms` without those that no row of a sequence of at most `longest` tokens
 // has a key for: far sinks and the linear past where the window sees
-// everything, sinks where there are none.
+// everything, sinks where there are none. LoLCATs windows: all of `terms`.
 uint8_t EffectiveTerms(uint8_t terms,
                        const kernels::HybridAttentionConfig& config,
                        int64_t longest);

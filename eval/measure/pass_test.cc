@@ -45,6 +45,17 @@ TEST(EffectiveTermsTest, TerracedWindowsSeeTwoBlocks) {
   EXPECT_EQ(past(33), kernels::kLinearPastTerms);
 }
 
+// At 70 tokens L_n of the last row begins behind the near keys, at 10 (a
+// shorter document of the same row) even those are linear.
+TEST(EffectiveTermsTest, LolcatsWindowsKeepAllTerms) {
+  const HybridAttentionConfig config = {
+      .window = 16, .window_kind = WindowKind::kLolcatsTerraced};
+  for (const int64_t longest : {10, 16, 17, 70}) {
+    EXPECT_EQ(EffectiveTerms(kernels::kHybridTerms, config, longest),
+              kernels::kHybridTerms);
+  }
+}
+
 TEST(EffectiveTermsTest, WithoutSinksTheirTermsAreGone) {
   EXPECT_EQ(EffectiveTerms(kernels::kHybridTerms, {.window = 16}, kLong),
             kernels::kNearTerms | kernels::kLinearPastTerms);

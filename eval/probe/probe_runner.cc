@@ -111,13 +111,9 @@ absl::StatusOr<ProbeMode> ProbeRunner::RunBatch(const Pass& pass, size_t begin,
   const ProbeBatch rows(samples);
   const kernels::HybridAttentionConfig& config =
       model_.adapters().config().attention;
-  // What a LoLCATs row sees hangs on its own length, and samples differ.
-  const bool by_length =
-      config.window_kind == kernels::WindowKind::kLolcatsTerraced;
-  const auto key = std::make_pair(
-      begin, by_length ? pass.name
-                       : SameLosses(pass, config, rows.longest(),
-                                    model_.adapters().lora_active));
+  const auto key =
+      std::make_pair(begin, SameLosses(pass, config, rows.longest(),
+                                       model_.adapters().lora_active));
   if (const auto known = known_.find(key); known != known_.end()) {
     return known->second;
   }

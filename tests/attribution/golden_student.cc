@@ -1,7 +1,5 @@
 #include "tests/attribution/golden_student.h"
 
-#include <vector>
-
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "core/io/hdf5/hdf5.h"
@@ -10,7 +8,8 @@
 namespace caracal {
 
 absl::StatusOr<std::unique_ptr<GoldenStudent>> GoldenStudent::Make(
-    const kernels::HybridAttentionConfig& attention) {
+    const kernels::HybridAttentionConfig& attention,
+    const std::vector<int64_t>& document_length) {
   auto out = std::make_unique<GoldenStudent>();
   const std::string folder = golden::ModelFolder("tiny_gqa");
   ASSIGN_OR_RETURN(out->expected_,
@@ -31,6 +30,20 @@ absl::StatusOr<std::unique_ptr<GoldenStudent>> GoldenStudent::Make(
     RETURN_IF_ERROR(file.Write<int32_t>(
         "/tokens", {static_cast<uint64_t>(rows), static_cast<uint64_t>(length)},
         golden::GoldenRows(tensors, "tokens", 0, rows, length)));
+    std::vector<int64_t> document;
+    for (int64_t i = 0; i < rows * length; ++i) {
+      const size_t row = i / length;
+      document.push_back(row < document_length.size()
+                             ? i - i % length +
+                                   i % length / document_length[row]
+                             : row * length);
+    }
+    if (!document_length.empty()) {
+      RETURN_IF_ERROR(file.Write<int64_t>(
+          kDocumentDataset,
+          {static_cast<uint64_t>(rows), static_cast<uint64_t>(length)},
+          document));
+    }
     RETURN_IF_ERROR(file.Close());
   }
   ASSIGN_OR_RETURN(out->data_, PackedDataset::Open(path));

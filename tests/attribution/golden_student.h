@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/base/temporary_folder.h"
@@ -18,8 +19,11 @@ namespace caracal {
 
 class GoldenStudent {
  public:
+  // Row r starts another document at every token that document_length[r]
+  // divides; rows without an entry are one.
   static absl::StatusOr<std::unique_ptr<GoldenStudent>> Make(
-      const kernels::HybridAttentionConfig& attention);
+      const kernels::HybridAttentionConfig& attention,
+      const std::vector<int64_t>& document_length = {});
 
   Llama& llama() { return model_->llama(); }
   Execution& exec() { return model_->exec(); }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/status_matchers.h"
@@ -266,36 +267,50 @@ TEST(MeasurementTest, RunsNothingTwice) {
   const MeasureOptions options = Options();
   Measurement measurement(student->llama(), student->exec(), student->data(),
                           options, kRows, kTokens);
-  const int64_t per_pass = 2;  // batches: 3 rows and 1
   const auto run = [&](const Pass& pass) {
-    const int64_t before = measurement.batches_run();
+    const int64_t before = measurement.rows_run();
     EXPECT_OK(measurement.Run(pass, nullptr).status());
-    return measurement.batches_run() - before;
+    return measurement.rows_run() - before;
   };
   const int64_t sinks = kAttention.sinks;
-  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = sinks}), per_pass);
+  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = sinks}), kRows);
   EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = sinks}), 0);
   EXPECT_EQ(run({.terms = kernels::kSwaOnlyTerms, .sinks = sinks}), 0);
-  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = 0}), per_pass);
-  EXPECT_EQ(run({.mode = ComponentMode::kTeacherSwa, .sinks = sinks}),
-            per_pass);
+  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = 0}), kRows);
+  EXPECT_EQ(run({.mode = ComponentMode::kTeacherSwa, .sinks = sinks}), kRows);
 }
 
-TEST(MeasurementTest, WhatIsNotRunAgainWouldHaveBeenTheSame) {
-  const kernels::HybridAttentionConfig wide = {.window = 44, .sinks = 4};
-  ASSERT_OK_AND_ASSIGN(auto student, GoldenStudent::Make(wide));
-  const auto losses = [&](ComponentMode mode) {
-    const MeasureOptions options = Options();
-    Measurement measurement(student->llama(), student->exec(), student->data(),
-                            options, kRows, kTokens);
-    absl::StatusOr<ModeResult> result =
-        measurement.Run({.mode = mode, .sinks = wide.sinks}, nullptr);
-    EXPECT_OK(result.status());
-    EXPECT_EQ(measurement.batches_run(), 2);
-    return result.ok() ? result->per_row : std::vector<double>();
-  };
-  // 48 tokens are window and sinks: there is no past.
-  EXPECT_EQ(losses(ComponentMode::kHybrid), losses(ComponentMode::kSwaOnly));
+// Documents of a row don't see each other; none of rows 1 and 3 is longer than
+// window and sinks, so that their linear part has no keys.
+TEST(MeasurementTest, RowsWithoutAPastAreRunOnce) {
+  ASSERT_OK_AND_ASSIGN(auto student,
+                       GoldenStudent::Make(kAttention, {48, 12, 30, 5}));
+  MeasureOptions options = Options();
+  options.reset_at_document = true;
+  Measurement together(student->llama(), student->exec(), student->data(),
+                       options, kRows, kTokens);
+  int64_t before = 0;
+  for (const auto& [mode, rows] :
+       {std::pair(ComponentMode::kHybrid, kRows),
+        {ComponentMode::kSwaOnly, 2},
+        {ComponentMode::kLaPast, 4},
+        // As la_past where there is no past that is no sink: not one row.
+        {ComponentMode::kNone, 2}}) {
+    SCOPED_TRACE(NameOf(mode));
+    const Pass pass = {.mode = mode, .sinks = kAttention.sinks};
+    ASSERT_OK_AND_ASSIGN(const ModeResult result, together.Run(pass, nullptr));
+    EXPECT_EQ(together.rows_run() - before, rows);
+    before = together.rows_run();
+    // What was not run is what it would have been.
+    Measurement alone(student->llama(), student->exec(), student->data(),
+                      options, kRows, kTokens);
+    ASSERT_OK_AND_ASSIGN(const ModeResult expected, alone.Run(pass, nullptr));
+    EXPECT_EQ(alone.rows_run(), kRows);
+    ASSERT_EQ(result.per_row.size(), kRows);
+    for (int64_t r = 0; r < kRows; ++r) {
+      EXPECT_NEAR(result.per_row[r], expected.per_row[r], 1e-6) << r;
+    }
+  }
 }
 
 }  // namespace
