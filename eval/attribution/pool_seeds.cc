@@ -60,8 +60,12 @@ std::vector<ModeResult> PoolAll(const Runs& runs,
 
 AttributionResult PoolSeeds(const Runs& runs) {
   CARACAL_CHECK(!runs.empty());
-  if (runs.size() == 1) return *runs[0];
   AttributionResult pooled;
+  if (runs.size() == 1) {
+    pooled = *runs[0];
+    FillIntervals(pooled);
+    return pooled;
+  }
   pooled.settings = runs[0]->settings;
   pooled.settings.seed.clear();
   for (const AttributionResult* run : runs) {

@@ -13,7 +13,8 @@ namespace caracal {
 // over rows and seeds. Settings and reach are the first run's, but for `seed`:
 // all of them, with commas between. Masses, Shapley values, drops, ablations
 // and probes are left out. Runs are on the same rows; there is one at least,
-// and of one the result is its own.
+// and of one the result is its own but for its intervals, which are taken over
+// the same resamples as any other's: a mode that no seed touches has one.
 AttributionResult PoolSeeds(const std::vector<const AttributionResult*>& runs);
 
 }  // namespace caracal
