@@ -10,9 +10,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <vector>
 
+#include "kernels/common/cuda_bench.h"
 #include "kernels/common/cuda_testing.h"
 #include "kernels/common/kernel_testing.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda.h"
@@ -20,6 +20,9 @@
 namespace caracal::kernels {
 namespace {
 
+using ::caracal::bench::Measure;
+using ::caracal::bench::RandomOnDevice;
+using ::caracal::bench::Times;
 using ::caracal::testing::DeviceArray;
 using ::caracal::testing::RoundToBf16;
 using ::caracal::testing::Uniform;
@@ -27,18 +30,6 @@ using ::caracal::testing::Uniform;
 struct Sizes {
   int64_t H, Hkv, D, F, window, sinks, rows;
 };
-
-std::vector<uint16_t> RandomBf16(int64_t count, double size, uint64_t seed) {
-  Uniform random(seed, -size, size);
-  // A long period is enough: random numbers are slow to make.
-  const int64_t period = std::min<int64_t>(count, (1 << 22) + 7919);
-  std::vector<uint16_t> values(count);
-  for (int64_t i = 0; i < count; ++i) {
-    values[i] = i < period ? Bf16FromFloat(static_cast<float>(random()))
-                           : values[i - period];
-  }
-  return values;
-}
 
 std::vector<float> RandomFloats(int64_t count, double size, uint64_t seed) {
   Uniform random(seed, -size, size);
@@ -50,10 +41,10 @@ std::vector<float> RandomFloats(int64_t count, double size, uint64_t seed) {
 struct Layer {
   Layer(const Sizes& s, int64_t length, uint64_t seed)
       : sizes(s),
-        q(RandomBf16(s.rows * s.H * s.D, 1.7, seed)),
-        k(RandomBf16(s.rows * s.Hkv * s.D, 1.7, seed + 1)),
-        v(RandomBf16(s.rows * s.Hkv * s.D, 1.7, seed + 2)),
-        dy(RandomBf16(s.rows * s.H * s.D, 1.7, seed + 3)),
+        q(RandomOnDevice<uint16_t>(s.rows * s.H * s.D, 1.7, seed)),
+        k(RandomOnDevice<uint16_t>(s.rows * s.Hkv * s.D, 1.7, seed + 1)),
+        v(RandomOnDevice<uint16_t>(s.rows * s.Hkv * s.D, 1.7, seed + 2)),
+        dy(RandomOnDevice<uint16_t>(s.rows * s.H * s.D, 1.7, seed + 3)),
         y(s.rows * s.H * s.D),
         dq(s.rows * s.H * s.D),
         dk(s.rows * s.Hkv * s.D),
@@ -197,32 +188,6 @@ bool Check(const Sizes& sizes, int64_t length) {
                      [](double d) { return d < 0.05; });
 }
 
-struct Times {
-  double low, median, high;  // ms; 10%, 50%, 90%
-};
-
-Times Measure(const std::function<void(int)>& run) {
-  constexpr int kWarmUp = 3, kRepeats = 21;
-  cudaEvent_t events[kRepeats + 1];
-  for (cudaEvent_t& e : events) CARACAL_CUDA_CHECK(cudaEventCreate(&e));
-  for (int i = 0; i < kWarmUp; ++i) run(i % 2);
-  for (int i = 0; i < kRepeats; ++i) {
-    CARACAL_CUDA_CHECK(cudaEventRecord(events[i]));
-    run(i % 2);
-  }
-  CARACAL_CUDA_CHECK(cudaEventRecord(events[kRepeats]));
-  CARACAL_CUDA_CHECK(cudaDeviceSynchronize());
-  std::vector<float> times(kRepeats);
-  for (int i = 0; i < kRepeats; ++i) {
-    CARACAL_CUDA_CHECK(
-        cudaEventElapsedTime(&times[i], events[i], events[i + 1]));
-  }
-  std::sort(times.begin(), times.end());
-  for (cudaEvent_t& e : events) cudaEventDestroy(e);
-  return {times[kRepeats / 10], times[kRepeats / 2],
-          times[kRepeats - 1 - kRepeats / 10]};
-}
-
 void Print(const char* name, const Times& t, double flop, double bytes) {
   std::printf("  %-30s %7.3f ms (%.3f - %.3f)  %6.1f TFLOP/s  %5.2f TB/s\n",
               name, t.median, t.low, t.high, flop / t.median * 1e-9,
@@ -275,10 +240,7 @@ void Benchmark(const Sizes& s, int64_t length) {
 }
 
 int Main(int argc, char** argv) {
-  cudaDeviceProp device;
-  CARACAL_CUDA_CHECK(cudaGetDeviceProperties(&device, 0));
-  std::printf("%s, %d multiprocessors\n", device.name,
-              device.multiProcessorCount);
+  bench::PrintDevice();
   std::vector<Sizes> all;
   for (int i = 1; i + 7 <= argc; i += 7) {
     const auto number = [&](int at) { return std::atoll(argv[i + at]); };
