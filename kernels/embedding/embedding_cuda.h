@@ -1,0 +1,19 @@
+// Token embedding on a CUDA device, forward: the contract of embedding.h, with
+// these differences. The table is bf16 or fp32, out is bf16 (fp32 is rounded).
+// Both start at a multiple of 16 bytes, their row strides are multiples of 16
+// bytes, and C is one of 8. ids, too, are device memory. The call neither
+// waits for the device nor allocates.
+#ifndef CARACAL_KERNELS_EMBEDDING_EMBEDDING_CUDA_H_
+#define CARACAL_KERNELS_EMBEDDING_EMBEDDING_CUDA_H_
+
+#include "kernels/embedding/embedding.h"
+
+namespace caracal::kernels {
+
+void EmbeddingForwardCuda(const Context& ctx, ConstTensorView ids,
+                          ConstTensorView table, int64_t vocab_begin,
+                          TensorView out);
+
+}  // namespace caracal::kernels
+
+#endif  // CARACAL_KERNELS_EMBEDDING_EMBEDDING_CUDA_H_
