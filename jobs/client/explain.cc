@@ -94,7 +94,10 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
            absl::StrCat(job.model().path(), "\n", ModelWords(facts.model)));
   list.Add("data", absl::StrCat(job.data().path(), "\n", Count(facts.rows),
                                 " rows of ", Count(facts.row_tokens), " tokens",
-                                job.data().shuffle() ? ", shuffled" : ""));
+                                job.data().shuffle() ? ", shuffled" : "",
+                                job.data().restart_each_stage()
+                                    ? ", from the first at each stage"
+                                    : ""));
   if (facts.validation_rows > 0) {
     list.Add("held out", absl::StrCat(job.data().validation(), "\n",
                                       Count(facts.validation_rows), " rows"));
@@ -104,6 +107,7 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
   list.Add("optimizer", OptimizerWords(job));
   list.Add("validation", ValidationWords(job));
   list.Add("checkpoint", CheckpointWords(job));
+  list.Add("finished as", FinishedWords(job));
   list.Add("report", ReportWords(job));
   list.Add("device", DeviceWords(job));
   list.Add("seed", absl::StrCat(job.seed()));

@@ -1,5 +1,6 @@
 #include "jobs/client/explain.h"
 
+#include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
@@ -57,7 +58,7 @@ TEST(ExplainTest, TellsAllInPlainWords) {
   held out       /v.h5
                  16 rows
   attention      sliding window of 64 tokens, no sinks, hedgehog feature maps
-                 with 64 columns
+                 with 64 columns, identity and gamma 0.1 at first
   step           4 rows, 2 at a time: 2,048 tokens
   optimizer      AdamW, betas 0.9 and 0.999, eps 1e-08, weight decay 0,
                  gradients clipped to norm 1
@@ -96,6 +97,20 @@ In all
                  moments; activations on top
   fingerprint    f3759974e44f48d4d2bb2b2028527ae5
 )");
+}
+
+TEST(ExplainTest, TellsWhatTheModelIsFinishedAs) {
+  proto::Job job = Job();
+  job.mutable_data()->set_restart_each_stage(true);
+  job.mutable_evaluation()->add_gamma_override(0.5);
+  std::ostringstream out, err;
+  const std::string text = ExplainText(job, Facts(), Console{out, err});
+  EXPECT_THAT(text, testing::HasSubstr(
+                        "\n  finished as    hybrid, with gamma 0.5 in every "
+                        "head\n  report "));
+  EXPECT_THAT(text, testing::HasSubstr(
+                        "1,234 rows of 512 tokens, from the first at each "
+                        "stage\n"));
 }
 
 TEST(ExplainTest, JsonHasEveryField) {

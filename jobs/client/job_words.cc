@@ -27,24 +27,33 @@ std::string ScheduleOverSteps(const proto::ValueSchedule& schedule) {
   return absl::StrJoin(schedule.step(), ", then ");
 }
 
+// ", la_only with probability 0.9, then 0.5 per head"; "p" where nothing but a
+// closed loop says what it is.
+std::string DropWords(const proto::Curriculum& curriculum) {
+  std::string unit =
+      proto::Curriculum::Granularity_Name(curriculum.granularity());
+  absl::AsciiStrToLower(&unit);
+  return absl::StrCat(
+      ", ", ModeName(curriculum.drop_mode()),
+      curriculum.drop_keeps_sinks() ? " with sinks" : "", " with probability ",
+      curriculum.has_drop() ? ScheduleOverSteps(curriculum.drop()) : "p",
+      " per ", unit);
+}
+
 std::string CurriculumWords(const proto::Curriculum& curriculum) {
   std::string words;
-  if (curriculum.has_drop()) {
-    std::string unit =
-        proto::Curriculum::Granularity_Name(curriculum.granularity());
-    absl::AsciiStrToLower(&unit);
-    absl::StrAppend(&words, ", ", ModeName(curriculum.drop_mode()),
-                    curriculum.drop_keeps_sinks() ? " with sinks" : "",
-                    " with probability ", ScheduleOverSteps(curriculum.drop()),
-                    " per ", unit);
-  }
+  if (curriculum.has_drop()) words = DropWords(curriculum);
   if (curriculum.has_window()) {
     absl::StrAppend(&words, ", window ",
                     ScheduleOverSteps(curriculum.window()));
   }
   if (curriculum.has_closed_loop()) {
-    absl::StrAppend(&words, ", steered to ", curriculum.closed_loop().target(),
-                    " every ", curriculum.closed_loop().every(), " steps");
+    const proto::ClosedLoop& loop = curriculum.closed_loop();
+    if (!curriculum.has_drop()) absl::StrAppend(&words, DropWords(curriculum));
+    absl::StrAppend(&words, ", steered to r = ", loop.target(), " every ",
+                    Plural(loop.every(), "step"), " (gain ", loop.gain(),
+                    ", p ", loop.p_min(), " to ", loop.p_max(), ", smoothing ",
+                    loop.smoothing(), ")");
   }
   return words;
 }
@@ -90,8 +99,16 @@ std::string StageName(const proto::Stage& stage) {
 
 std::string StageSummary(const proto::Stage& stage) {
   if (stage.has_transfer()) {
-    return "Attention transfer: each layer by itself learns to give the "
-           "teacher's attention outputs. The model's weights stay frozen.";
+    const proto::TransferLoss& loss = stage.transfer().loss();
+    const bool outputs = loss.mse() > 0;
+    const bool weights = loss.xent() > 0 || loss.kl() > 0;
+    return absl::StrCat(
+        "Attention transfer: each layer by itself learns to give the "
+        "teacher's attention ",
+        outputs && weights ? "outputs and weights"
+        : weights          ? "weights"
+                           : "outputs",
+        ". The model's weights stay frozen.");
   }
   if (stage.finetune().train_lora()) {
     return "Fine-tuning: the converted model learns to predict the next token "
@@ -195,6 +212,13 @@ std::string AttentionWords(const proto::Job& job, int features) {
       attention.sinks() == 0 ? "no sinks" : Plural(attention.sinks(), "sink"),
       ", ", attention.feature_map(), " feature maps with ", features,
       " columns");
+  if (attention.half_space()) absl::StrAppend(&words, ", first half only");
+  if (attention.feature_bias()) absl::StrAppend(&words, ", with biases");
+  if (attention.tied_feature_maps()) {
+    absl::StrAppend(&words, ", the same for queries and keys");
+  }
+  absl::StrAppend(&words, ", ", attention.feature_init(), " and gamma ",
+                  attention.gamma_init(), " at first");
   if (attention.affine()) absl::StrAppend(&words, ", affine");
   if (attention.compat() == proto::Attention::LOLCATS_REFERENCE) {
     absl::StrAppend(&words, ", with the faults of LoLCATs' code");
@@ -206,6 +230,24 @@ std::string AttentionWords(const proto::Job& job, int features) {
     absl::StrAppend(&words, ", layers ",
                     absl::StrJoin(attention.softmax_layers(), " "),
                     " kept as softmax");
+  }
+  return words;
+}
+
+std::string FinishedWords(const proto::Job& job) {
+  const proto::Evaluation& e = job.evaluation();
+  if (!e.has_eval_mode() && e.gamma_override_size() == 0) return "";
+  // Only hybrid attention has a gamma to override.
+  std::string words =
+      ModeName(e.has_eval_mode() ? e.eval_mode() : proto::HYBRID);
+  if (e.gamma_override_size() == 1) {
+    absl::StrAppend(&words, ", with gamma ", e.gamma_override(0),
+                    " in every head");
+  } else if (e.gamma_override_size() > 1) {
+    absl::StrAppend(&words,
+                    ", with the gamma of least validation loss in "
+                    "every head, of ",
+                    absl::StrJoin(e.gamma_override(), ", "));
   }
   return words;
 }

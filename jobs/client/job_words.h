@@ -28,6 +28,9 @@ std::string EarlyStopWords(const proto::Stage& stage);
 
 // "sliding window of 64, no sinks, hedgehog feature maps with 64 columns"
 std::string AttentionWords(const proto::Job& job, int features);
+// What evaluation says of the finished model, "hybrid, with gamma 0.5 in every
+// head"; empty: it stays as the last stage leaves it.
+std::string FinishedWords(const proto::Job& job);
 std::string OptimizerWords(const proto::Job& job);
 std::string ValidationWords(const proto::Job& job);
 std::string CheckpointWords(const proto::Job& job);

@@ -35,7 +35,8 @@ TEST(JobWordsTest, DescribesTheRecipe) {
   EXPECT_EQ(EarlyStopWords(finetune), "");
   EXPECT_EQ(AttentionWords(job, 64),
             "sliding window of 64 tokens, no sinks, hedgehog feature maps "
-            "with 64 columns");
+            "with 64 columns, identity and gamma 0.1 at first");
+  EXPECT_EQ(FinishedWords(job), "");
   EXPECT_EQ(OptimizerWords(job),
             "AdamW, betas 0.9 and 0.999, eps 1e-08, weight decay 0, gradients "
             "clipped to norm 1");
@@ -66,7 +67,8 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
   const proto::Stage& stage = job.stages(0);
   EXPECT_EQ(StudentWords(stage),
             "hybrid, la_only with probability 0.9, then 0.5 per head, window "
-            "128 to 64 in a line, steered to 0.9 every 20 steps");
+            "128 to 64 in a line, steered to r = 0.9 every 20 steps (gain "
+            "0.25, p 0 to 0.95, smoothing 0.5)");
   EXPECT_EQ(LossWords(stage), "1 lm + 0.5 logit_kl");
   EXPECT_EQ(LearningRateWords(stage),
             "0.0001 after 1 warm-up step, along a cosine to 1e-05");
@@ -77,7 +79,7 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
             "loss on 1 row every 1 step and at the end of each stage");
   EXPECT_EQ(AttentionWords(job, 32),
             "sliding window of 64 tokens, 1 sink, hedgehog feature maps with "
-            "32 columns, affine");
+            "32 columns, identity and gamma 0.1 at first, affine");
   EXPECT_EQ(OptimizerWords(Expand("optimizer { weight_decay: 0.1 "
                                   "group_weight_decay { window_factors: 0 "
                                   "lora: 0.01 feature_maps: 0.1 } }")),
@@ -87,7 +89,16 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
                                   "compat: LOLCATS_REFERENCE }"),
                            64),
             "terraced window of 64 tokens, no sinks, hedgehog feature maps "
-            "with 64 columns, with the faults of LoLCATs' code");
+            "with 64 columns, identity and gamma 0.1 at first, with the faults "
+            "of LoLCATs' code");
+  EXPECT_EQ(
+      AttentionWords(Expand("attention { half_space: true tied_feature_maps: "
+                            "true feature_bias: true feature_init: 'kaiming' "
+                            "gamma_init: 0.5 }"),
+                     64),
+      "sliding window of 64 tokens, no sinks, hedgehog feature maps with 64 "
+      "columns, first half only, with biases, the same for queries and keys, "
+      "kaiming and gamma 0.5 at first");
   EXPECT_THAT(ReportWords(job), Not(HasSubstr("probe")));
   proto::Job probing = job;
   probing.mutable_evaluation()->mutable_probe()->set_samples(8);
@@ -96,6 +107,34 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
                        "prompts each"));
   EXPECT_EQ(DeviceWords(job),
             "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
+}
+
+// What tells the presets from each other.
+TEST(JobWordsTest, EveryPresetIsToldApart) {
+  const proto::Job swept = Expand("preset: 'inference_hybrid'");
+  EXPECT_EQ(FinishedWords(swept),
+            "hybrid, with the gamma of least validation loss in every head, of "
+            "0.02, 0.1, 0.3, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99");
+  EXPECT_EQ(FinishedWords(Expand("preset: 'inference_hybrid' "
+                                 "evaluation { gamma_override: 0.7 }")),
+            "hybrid, with gamma 0.7 in every head");
+  EXPECT_EQ(FinishedWords(Expand("preset: 'lolcats' "
+                                 "evaluation { eval_mode: SWA_ONLY }")),
+            "swa_only");
+  EXPECT_EQ(FinishedWords(Expand("preset: 'hedgehog'")), "");
+  EXPECT_THAT(StageSummary(swept.stages(0)),
+              HasSubstr("the teacher's attention weights."));
+  EXPECT_THAT(StageSummary(Expand("preset: 'ssd'").stages(0)),
+              HasSubstr("the teacher's attention outputs."));
+  EXPECT_THAT(StageSummary(Expand("stages { transfer { loss { mse: 1 kl: 1 } "
+                                  "} }")
+                               .stages(0)),
+              HasSubstr("the teacher's attention outputs and weights."));
+  EXPECT_EQ(StudentWords(Expand("preset: 'ssd' curriculum { drop_mode: LA_PAST "
+                                "closed_loop { every: 1 p_max: 0.5 } }")
+                             .stages(1)),
+            "hybrid, la_past with probability p per sample_layer, steered to r "
+            "= 0.9 every 1 step (gain 0.25, p 0 to 0.5, smoothing 0.5)");
 }
 
 }  // namespace
