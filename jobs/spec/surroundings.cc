@@ -42,6 +42,7 @@ class SurroundingsChecker {
     if (!CheckRows()) return;
     CheckDocuments();
     CheckSinks();
+    CheckBaselines();
     CheckProbes();
     for (int i = 0; i < job_.stages_size(); ++i) CheckStage(i);
   }
@@ -108,6 +109,17 @@ class SurroundingsChecker {
            absl::StrCat("is ", sinks, ", but rows have ", tokens_,
                         " tokens: all of them would be sinks, and nothing be "
                         "left to window and linear part"));
+  }
+
+  void CheckBaselines() {
+    if (job_.evaluation().rows() == 0) return;  // no report
+    const auto& sinks = job_.evaluation().baseline_sinks();
+    for (int i = 0; i < sinks.size(); ++i) {
+      if (sinks[i] < tokens_) continue;
+      Refuse(FieldAt("evaluation.baseline_sinks", i),
+             absl::StrCat("is ", sinks[i], ", but rows have ", tokens_,
+                          " tokens: all of them would be sinks"));
+    }
   }
 
   void CheckProbes() {

@@ -49,6 +49,18 @@ TEST(SurroundingsTest, SinksLeaveSomethingOfARow) {
               ElementsAre());
 }
 
+TEST(SurroundingsTest, SinksOfBaselinesLeaveSomethingOfARow) {
+  EXPECT_THAT(Lines("evaluation { baseline_sinks: [0, 63] }"), ElementsAre());
+  EXPECT_THAT(Lines("evaluation { baseline_sinks: [4, 64, 65536] }"),
+              ElementsAre("evaluation.baseline_sinks[1]: is 64, but rows have "
+                          "64 tokens: all of them would be sinks",
+                          "evaluation.baseline_sinks[2]: is 65536, but rows "
+                          "have 64 tokens: all of them would be sinks"));
+  // Without a report nobody looks at them.
+  EXPECT_THAT(Lines("evaluation { rows: 0 baseline_sinks: 64 }"),
+              ElementsAre());
+}
+
 TEST(SurroundingsTest, RowsAreLongEnoughAndFitTheContext) {
   EXPECT_THAT(Lines("data { seq_len: 65 }"),
               ElementsAre("data.seq_len: is 65, but the rows of train.h5 have "
