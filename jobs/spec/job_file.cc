@@ -3,6 +3,7 @@
 #include <google/protobuf/text_format.h>
 
 #include <filesystem>
+#include <set>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -60,6 +61,20 @@ std::string Stem(const std::string& path) {
   return std::filesystem::path(path).stem().string();
 }
 
+// In the words of the file. What several stages took from one shorthand is said
+// once.
+void LocateProblems(const FieldLocations& locations,
+                    std::vector<Problem>* problems) {
+  std::vector<Problem> located;
+  std::set<std::string> said;
+  for (Problem& problem : *problems) {
+    problem.field = FieldAsWritten(locations, problem.field);
+    problem.where = LocationOf(locations, problem.field);
+    if (said.insert(problem.ToString()).second) located.push_back(problem);
+  }
+  *problems = std::move(located);
+}
+
 }  // namespace
 
 proto::Job ParseJob(absl::string_view text, absl::string_view file,
@@ -115,9 +130,7 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
   ValidateJob(job, &problems);
   CheckJobFiles(job, files, &problems);
   if (problems.empty() && check) RETURN_IF_ERROR(check(job, &problems));
-  for (Problem& problem : problems) {
-    problem.where = LocationOf(locations, problem.field);
-  }
+  LocateProblems(locations, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, path));
   return job;
 }

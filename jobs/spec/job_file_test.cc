@@ -124,6 +124,42 @@ TEST_F(JobFileTest, LocatesRangesToo) {
                              "least 0"));
 }
 
+// What a preset's stages take from a shorthand is told where it was written.
+TEST_F(JobFileTest, LocatesShorthands) {
+  const std::string ssd = Write(
+      "ssd", std::string(kText) + "curriculum {\n  window { constant: 0 }\n}");
+  EXPECT_THAT(LoadJob(ssd, {"preset=ssd"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ssd + ":7: curriculum.window.constant: is 0, must be 1 "
+                             "to 1048576"));
+  EXPECT_THAT(LoadJob(Write("job", kText),
+                      {"preset=ssd", "curriculum.window.constant=0"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--set curriculum.window.constant=0: "
+                       "curriculum.window.constant: is 0, must be 1 to "
+                       "1048576"));
+  // Both stages take it; it is said once.
+  const std::string slow =
+      Write("slow", std::string(kText) +
+                        "schedule { plateau { factor: 2 } warmup_steps: -1 }");
+  EXPECT_THAT(
+      LoadJob(slow, {}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("2 problems"),
+                     HasSubstr(slow + ":6: schedule.plateau.factor: is 2"),
+                     HasSubstr(slow + ":6: schedule.warmup_steps: is -1"))));
+  EXPECT_THAT(LoadJob(Write("job", kText), {"budget.transfer_steps=-1"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--set budget.transfer_steps=-1: "
+                                 "budget.transfer_steps: is -1")));
+  // A stage's own.
+  EXPECT_THAT(
+      LoadJob(Write("job", std::string(kText) + "schedule { constant {} }"),
+              {"stages[0].transfer.schedule.warmup_steps=-1"}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr(" stages[0].transfer.schedule.warmup_steps: is -1")));
+}
+
 TEST_F(JobFileTest, AppliesOverridesInOrder) {
   ASSERT_OK_AND_ASSIGN(const proto::Job job,
                        LoadJob(Write("job", kText),

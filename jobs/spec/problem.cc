@@ -1,8 +1,22 @@
 #include "jobs/spec/problem.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace caracal {
+namespace {
+
+// Whether the field itself or something in it was written.
+bool IsWritten(const FieldLocations& locations, absl::string_view field) {
+  const auto found = locations.lower_bound(std::string(field));
+  if (found == locations.end()) return false;
+  absl::string_view rest = found->first;
+  return absl::ConsumePrefix(&rest, field) &&
+         (rest.empty() || rest[0] == '.' || rest[0] == '[');
+}
+
+}  // namespace
 
 std::string Problem::ToString() const {
   std::string out;
@@ -21,6 +35,32 @@ std::string LocationOf(const FieldLocations& locations,
     field = field.substr(0, cut);
   }
   return "";
+}
+
+std::string FieldAsWritten(const FieldLocations& locations,
+                           absl::string_view field) {
+  const struct {
+    absl::string_view of_stage;
+    absl::string_view shorthand;
+  } kShorthands[] = {{"].finetune.curriculum", "curriculum"},
+                     {"].finetune.schedule", "schedule"},
+                     {"].transfer.schedule", "schedule"},
+                     {"].finetune.steps", "budget.finetune_steps"},
+                     {"].transfer.steps", "budget.transfer_steps"}};
+  for (const auto& [of_stage, shorthand] : kShorthands) {
+    const size_t begin = field.find(of_stage);
+    if (!absl::StartsWith(field, "stages[") ||
+        begin == absl::string_view::npos) {
+      continue;
+    }
+    const size_t end = begin + of_stage.size();
+    if (IsWritten(locations, field.substr(0, end)) ||
+        !IsWritten(locations, shorthand)) {
+      break;
+    }
+    return absl::StrCat(shorthand, field.substr(end));
+  }
+  return std::string(field);
 }
 
 absl::Status ProblemsToStatus(const std::vector<Problem>& problems,

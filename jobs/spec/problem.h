@@ -29,6 +29,11 @@ using FieldLocations = std::map<std::string, std::string>;
 std::string LocationOf(const FieldLocations& locations,
                        absl::string_view field);
 
+// The field as it was written: that of a shorthand, `curriculum.drop`, where
+// the expansion took `stages[1].finetune.curriculum.drop` from it.
+std::string FieldAsWritten(const FieldLocations& locations,
+                           absl::string_view field);
+
 // OK when there are none; else kInvalidArgument with one line a problem.
 // `subject` (the job file) begins the message where there are several, or
 // where the only one has no location.
