@@ -273,7 +273,9 @@ std::string TerminalReport(const ReportInput& input,
   out.Line(out.Style(kBold, absl::StrCat("Attribution report: ",
                                          Printable(result.settings.model))));
   out.Paragraph("", Printable(DescribeAttention(result.settings)));
-  out.Paragraph("", Printable(DescribeRows(result.settings)));
+  // Probes alone have none.
+  const std::string rows = DescribeRows(result.settings);
+  if (!rows.empty()) out.Paragraph("", Printable(rows));
   out.Line();
   WriteTable(out, result);
   WriteMasses(out, result);

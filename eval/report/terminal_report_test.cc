@@ -77,6 +77,13 @@ TEST(TerminalReportTest, ProbesAloneAreAReportToo) {
   EXPECT_THAT(text, Not(HasSubstr("nan")));
 }
 
+TEST(TerminalReportTest, NeverLeavesTwoEmptyLines) {
+  for (const ReportInput& input : {SampleReport(), SampleProbeReport(),
+                                   SampleSteeredReport(), ReportInput{}}) {
+    EXPECT_THAT(TerminalReport(input), Not(HasSubstr("\n\n\n")));
+  }
+}
+
 TEST(TerminalReportTest, ColorsOnlyWhenAskedFor) {
   EXPECT_THAT(TerminalReport(SampleReport()), Not(HasSubstr("\x1b")));
   EXPECT_THAT(TerminalReport(SampleReport(), {.color = true}),
