@@ -23,11 +23,13 @@ packages=(
   libgtest-dev         # @gtest
   libhdf5-dev          # @hdf5
   libopenblas-pthread-dev  # @openblas
+  libopenmpi-dev       # @mpi
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   nlohmann-json3-dev   # @nlohmann_json
+  openmpi-bin          # mpirun: tools/mpi
   protobuf-compiler    # tools/proto
   python3              # deploy/count_test_cases.py
   python3-h5py         # tests/h5py

@@ -48,6 +48,12 @@ _LIBRARIES = {
         hdrs = ["include/hdf5/serial"],
         includes = ["include/hdf5/serial"],
     )],
+    "mpi": [_lib(
+        "mpi",
+        ["-lmpi"],
+        hdrs = ["lib/x86_64-linux-gnu/openmpi/include"],
+        includes = ["lib/x86_64-linux-gnu/openmpi/include"],
+    )],
     "nlohmann_json": [_lib("json")],
     "openblas": [_lib("openblas", ["-lopenblas", "-lpthread"])],
     "pcre2": [_lib("pcre2-8", ["-lpcre2-8"])],
