@@ -1,8 +1,14 @@
 // On every number of ranks of BUILD.bazel; each rank runs each case.
 #include "dist/mpi/mpi_collective.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <fstream>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -51,6 +57,28 @@ TEST(MpiCollective, TheSameBitsInEveryRun) {
     if (run == 0) first = data;
     EXPECT_EQ(data, first);
   }
+}
+
+TEST(MpiCollective, NobodyPassesABarrierBeforeAllHaveCome) {
+  // A counter that the ranks share: a file of rank 0, mapped by all.
+  const auto group = World();
+  const std::string path =
+      testing::TempDir() + "/come" + std::to_string(group->size());
+  if (group->rank() == 0) std::ofstream(path) << std::string(64, '\0');
+  ASSERT_OK(group->Barrier());
+  const int file = open(path.c_str(), O_RDWR);
+  void* const shared =
+      mmap(nullptr, 64, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  ASSERT_NE(shared, MAP_FAILED) << path;
+  std::atomic_ref<int> come(*static_cast<int*>(shared));
+  for (int round = 1; round <= 20; ++round) {
+    ++come;
+    ASSERT_OK(group->Barrier());
+    EXPECT_GE(come.load(), group->size() * round);
+    ASSERT_OK(group->Barrier());
+  }
+  munmap(shared, 64);
+  close(file);
 }
 
 TEST(MpiCollective, GroupsAreSplitByColourAndOrderedByKey) {

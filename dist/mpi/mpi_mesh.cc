@@ -1,0 +1,31 @@
+#include "dist/mpi/mpi_mesh.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace caracal {
+
+absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
+                                       const MeshShape& shape,
+                                       const MpiOptions& options) {
+  RETURN_IF_ERROR(CheckRanks(shape, runtime.size()));
+  const int rank = runtime.rank();
+  MeshGroups groups;
+  groups.shape = shape;
+  groups.place = PlaceOf(shape, rank);
+  const auto make = [&](const char* what, MeshAxis axis) {
+    const std::vector<int> ranks = GroupOf(shape, axis, rank);
+    return runtime.Split(
+        ranks[0], rank, absl::StrCat(what, " of ranks ", FormatRankList(ranks)),
+        options);
+  };
+  ASSIGN_OR_RETURN(groups.world, runtime.World("group of all ranks", options));
+  ASSIGN_OR_RETURN(groups.data, make("data group", MeshAxis::kData));
+  ASSIGN_OR_RETURN(groups.tensor, make("tensor group", MeshAxis::kTensor));
+  ASSIGN_OR_RETURN(groups.layer, make("layer chain", MeshAxis::kLayer));
+  ASSIGN_OR_RETURN(groups.data_behind,
+                   make("second data group", MeshAxis::kData));
+  return groups;
+}
+
+}  // namespace caracal
