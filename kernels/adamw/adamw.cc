@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 
+#include "kernels/adamw/adamw_coefficients.h"
 #include "kernels/adamw/adamw_ref.h"
 #include "kernels/adamw/adamw_simd.h"
 #include "kernels/common/dispatch.h"
@@ -21,22 +21,6 @@ const AdamWLoops& Loops() {
   return ForCurrentIsa(kAdamWReference, avx2::kAdamWLoops, avx512::kAdamWLoops);
 }
 
-AdamWCoefficients Coefficients(const AdamWConfig& config) {
-  const double step = static_cast<double>(config.step);
-  const double correction1 = 1 - std::pow(config.beta1, step);
-  const double correction2 = 1 - std::pow(config.beta2, step);
-  AdamWCoefficients k;
-  k.grad_scale = static_cast<float>(config.grad_scale);
-  k.decay = static_cast<float>(1 - config.lr * config.weight_decay);
-  k.one_minus_beta1 = static_cast<float>(1 - config.beta1);
-  k.beta2 = static_cast<float>(config.beta2);
-  k.one_minus_beta2 = static_cast<float>(1 - config.beta2);
-  k.sqrt_correction2 = static_cast<float>(std::sqrt(correction2));
-  k.epsilon = static_cast<float>(config.epsilon);
-  k.negative_step = static_cast<float>(-(config.lr / correction1));
-  return k;
-}
-
 // Length of each of kParts pieces of n elements (the last may be shorter).
 int64_t PartLength(int64_t n) {
   const int64_t units = (n + kGrain - 1) / kGrain;
@@ -47,14 +31,13 @@ int64_t PartLength(int64_t n) {
 
 void AdamWStep(const Context& ctx, const AdamWConfig& config, TensorView param,
                ConstTensorView grad, TensorView m, TensorView v) {
-  CARACAL_CHECK(config.step >= 1) << "step " << config.step;
   CARACAL_CHECK(param.rank == 1) << "rank " << param.rank;
   const int64_t n = param.shape[0];
   float* p = VectorOf<float>(param, n);
   const float* g = VectorOf<float>(grad, n);
   float* first = VectorOf<float>(m, n);
   float* second = VectorOf<float>(v, n);
-  const AdamWCoefficients k = Coefficients(config);
+  const AdamWCoefficients k = AdamWCoefficientsOf(config);
   const AdamWLoops& loops = Loops();
   ctx.pool->ParallelRanges(n, kGrain, [&](int64_t begin, int64_t end, int) {
     loops.step(k, g + begin, end - begin, p + begin, first + begin,
