@@ -12,17 +12,17 @@
 
 namespace caracal {
 
-// One group of ranks, 0 .. size() - 1. Everything blocks; every rank of the
-// group makes the same calls in the same order with the same sizes, dtypes,
-// counts and roots (Send and Receive apart: those pair up). Views are
-// contiguous, in the memory of the group's device (the host's for MPI and
-// threads), and have data unless their size is 0.
+// One group of ranks, 0 .. size() - 1. Everything blocks (a group of NCCL puts
+// it on its stream instead); every rank of the group makes the same calls in
+// the same order with the same sizes, dtypes, counts and roots (Send and
+// Receive apart: those pair up). Views are contiguous, in the memory of the
+// group's device (the host's for MPI and threads), and have data unless their
+// size is 0.
 //
 // Reductions take fp32 and bf16. Each element is summed over the ranks in
 // rank order, in fp32, and rounded once to the dtype, by the one rank that owns
-// it: the result is bit for bit the same on all ranks and from run to run. (A
-// group of NCCL promises the former and, for one layout, the latter, but not
-// the order.)
+// it: the result is bit for bit the same on all ranks and from run to run. (Of
+// three ranks or more NCCL chooses the order, and where it rounds.)
 //
 // Errors (a lost peer, a time-out) name the group, the rank and the peer; after
 // one the group is unusable. Calls that can't be right whatever the world does
@@ -36,7 +36,8 @@ class Collective {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // In place, elementwise over the group. A NaN of any rank gives NaN.
+  // In place, elementwise over the group. A NaN of any rank gives NaN (but
+  // NCCL's maximum may pass it over).
   virtual absl::Status AllReduceSum(TensorView data) = 0;
   virtual absl::Status AllReduceMax(TensorView data) = 0;
 

@@ -235,7 +235,7 @@ void CheckRing(Collective& group, int64_t n, DType dtype) {
   EXPECT_EQ(group.traffic() - sent, bytes);
 }
 
-void CheckMaximum(Collective& group, DType dtype) {
+void CheckMaximum(Collective& group, DType dtype, bool nan_wins) {
   SCOPED_TRACE("AllReduceMax");
   const int64_t n = 41;
   Buffer data(n, dtype), expected(n, dtype);
@@ -249,22 +249,25 @@ void CheckMaximum(Collective& group, DType dtype) {
   }
   // One element is NaN on the last rank, another one on rank 0.
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  if (group.rank() == group.size() - 1) Store(nan, dtype, data.view().data, 5);
-  if (group.rank() == 0) Store(nan, dtype, data.view().data, 30);
-  Store(nan, dtype, expected.view().data, 5);
-  Store(nan, dtype, expected.view().data, 30);
+  const int last = group.size() - 1;
+  if (nan_wins) {
+    if (group.rank() == last) Store(nan, dtype, data.view().data, 5);
+    if (group.rank() == 0) Store(nan, dtype, data.view().data, 30);
+    Store(nan, dtype, expected.view().data, 5);
+    Store(nan, dtype, expected.view().data, 30);
+  }
   EXPECT_OK(group.AllReduceMax(data.view()));
   data.ExpectEqual(expected, group);
 }
 
-void CheckEverything(Collective& group, int64_t largest) {
+void CheckEverything(Collective& group, int64_t largest, bool nan_wins) {
   const int size = group.size();
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const int64_t n : {0, 1, 2, 3, 5, 1023, 1024, 4099}) {
       CheckAllReduce(group, n, dtype);
     }
     CheckAllReduce(group, largest, dtype);
-    CheckMaximum(group, dtype);
+    CheckMaximum(group, dtype, nan_wins);
     for (const bool in_place : {false, true}) {
       CheckReduceScatter(group, EvenCounts(1001, size), dtype, in_place);
       CheckReduceScatter(group, UnevenCounts(size, 700), dtype, in_place);

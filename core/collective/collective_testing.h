@@ -23,12 +23,12 @@ void CheckBroadcast(Collective& group, int64_t n, DType dtype, int root);
 void CheckAllGatherBytes(Collective& group, size_t bytes);
 // Several messages of different sizes round a ring; needs two ranks.
 void CheckRing(Collective& group, int64_t n, DType dtype);
-// The largest value wins, and NaN over all.
-void CheckMaximum(Collective& group, DType dtype);
+// The largest value wins, and with `nan_wins` NaN over all.
+void CheckMaximum(Collective& group, DType dtype, bool nan_wins = true);
 
 // All of the above over dtypes, sizes from 0 to `largest` elements, uneven and
 // empty pieces, and every root; and that the bytes sent are those of traffic.h.
-void CheckEverything(Collective& group, int64_t largest);
+void CheckEverything(Collective& group, int64_t largest, bool nan_wins = true);
 
 // Counts that differ from rank to rank, with empty ones among them.
 std::vector<int64_t> UnevenCounts(int size, int64_t scale);

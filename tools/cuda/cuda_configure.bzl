@@ -4,11 +4,14 @@ def _cuda_configure_impl(ctx):
     root = ctx.os.environ.get("CUDA_HOME", "/usr/local/cuda")
     nvcc = root + "/bin/nvcc"
     found = ctx.path(nvcc).exists
+    nccl = found and ctx.path(root + "/include/nccl.h").exists
     ctx.file("defs.bzl", "\n".join([
         "HAVE_CUDA = %s" % found,
         "NVCC = %r" % nvcc,
         # Tags of CUDA targets: out of //... where they could not build.
         "CUDA_TAGS = %s" % (["gpu"] if found else ["gpu", "manual"]),
+        # Likewise of what needs NCCL.
+        "NCCL_TAGS = %s" % (["gpu"] if nccl else ["gpu", "manual"]),
         "",
     ]))
     if found:
@@ -21,10 +24,17 @@ cc_library(
     linkopts = ["-L%s/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"],
     visibility = ["//visibility:public"],
 )
-""" % root
+cc_library(
+    name = "nccl",
+    linkopts = ["-L%s/lib64", "-lnccl"],
+    deps = [":cudart"],
+    visibility = ["//visibility:public"],
+)
+""" % (root, root)
     else:
         build = """
 cc_library(name = "cudart", visibility = ["//visibility:public"])
+cc_library(name = "nccl", visibility = ["//visibility:public"])
 """
     ctx.file("BUILD.bazel", build)
 
