@@ -21,7 +21,7 @@ using cuda::StorePack;
 using cuda::ToFloat;
 using cuda::Unpack;
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 256;
 // Packs a thread loads before it uses the first.
 constexpr int kPacks = 4;
 
