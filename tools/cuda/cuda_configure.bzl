@@ -30,11 +30,20 @@ cc_library(
     deps = [":cudart"],
     visibility = ["//visibility:public"],
 )
-""" % (root, root)
+# Shared (the toolkit's static one is larger than all of our binaries): a
+# carried binary finds it in the same place or through the loader's cache.
+cc_library(
+    name = "cublas_lt",
+    linkopts = ["-L%s/lib64", "-Wl,-rpath,%s/lib64", "-lcublasLt"],
+    visibility = ["//visibility:public"],
+    deps = [":cudart"],
+)
+""" % (root, root, root, root)
     else:
         build = """
 cc_library(name = "cudart", visibility = ["//visibility:public"])
 cc_library(name = "nccl", visibility = ["//visibility:public"])
+cc_library(name = "cublas_lt", visibility = ["//visibility:public"])
 """
     ctx.file("BUILD.bazel", build)
 

@@ -1,0 +1,18 @@
+// cuBLASLt's return codes as checks, as cuda_check.h does for CUDA's.
+#ifndef CARACAL_KERNELS_COMMON_CUBLAS_CHECK_H_
+#define CARACAL_KERNELS_COMMON_CUBLAS_CHECK_H_
+
+#include <cublasLt.h>
+
+#include "kernels/common/check.h"
+
+// CARACAL_CUBLAS_CHECK(cublasLtMatmul(...)) << "more";
+#define CARACAL_CUBLAS_CHECK(call)                                        \
+  if (const cublasStatus_t caracal_cublas_status = (call);                \
+      caracal_cublas_status == CUBLAS_STATUS_SUCCESS) {                   \
+  } else                                                                  \
+    ::caracal::internal::CheckFailure(__FILE__, __LINE__, #call).stream() \
+        << cublasLtGetStatusName(caracal_cublas_status) << ": "           \
+        << cublasLtGetStatusString(caracal_cublas_status) << " "
+
+#endif  // CARACAL_KERNELS_COMMON_CUBLAS_CHECK_H_

@@ -1,0 +1,181 @@
+// cuBLASLt counts columns first: a row-major matrix is the transpose of what
+// it sees. So it is asked for C^T = op(B)^T op(A)^T, with b for its first
+// operand and a for its second; their transpositions stay as they are.
+#include <cublasLt.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "kernels/common/cublas_check.h"
+#include "kernels/common/cuda_matrix.h"
+#include "kernels/matmul/matmul_cuda.h"
+
+namespace caracal::kernels {
+namespace {
+
+// Everything an algorithm is chosen by.
+using Key = std::array<int64_t, 13>;
+
+struct Matrix {
+  void* data;
+  DType dtype;
+  int64_t rows, columns, stride;
+};
+
+template <typename View>
+Matrix Bind(const View& view) {
+  CARACAL_CHECK(view.rank == 2) << "rank " << view.rank << ", wanted 2";
+  CARACAL_CHECK(view.shape[1] == 1 || view.stride[1] == 1)
+      << "column stride " << view.stride[1] << ", wanted 1";
+  Matrix m{const_cast<void*>(view.data), view.dtype, view.shape[0],
+           view.shape[1], view.stride[0]};
+  // A single row's stride is free.
+  if (m.rows == 1) m.stride = (m.columns + 7) / 8 * 8;
+  CARACAL_CHECK(m.stride >= m.columns)
+      << "row stride " << m.stride << " below " << m.columns << " columns";
+  return m;
+}
+
+// What the address is a multiple of, at most 256 bytes.
+uint32_t AlignmentOf(const void* data) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  return static_cast<uint32_t>(std::min<uintptr_t>(256, address & -address));
+}
+
+cudaDataType_t TypeOf(DType dtype) {
+  return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+cublasOperation_t OperationOf(Transpose t) {
+  return t == Transpose::kYes ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
+
+cublasLtMatrixLayout_t LayoutOf(const Matrix& m) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  CARACAL_CUBLAS_CHECK(cublasLtMatrixLayoutCreate(&layout, TypeOf(m.dtype),
+                                                  m.columns, m.rows, m.stride));
+  return layout;
+}
+
+// How one shape is computed. Owns cuBLASLt's descriptions of it.
+struct Plan {
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan() {
+    cublasLtMatrixLayoutDestroy(first);
+    cublasLtMatrixLayoutDestroy(second);
+    cublasLtMatrixLayoutDestroy(out);
+    cublasLtMatmulDescDestroy(operation);
+  }
+  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatrixLayout_t first = nullptr, second = nullptr, out = nullptr;
+  cublasLtMatmulAlgo_t algorithm;
+};
+
+void Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb,
+            const Matrix& a, const Matrix& b, const Matrix& c,
+            uint64_t workspace_bytes, Plan& plan) {
+  CARACAL_CUBLAS_CHECK(cublasLtMatmulDescCreate(
+      &plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  const cublasOperation_t first = OperationOf(tb), second = OperationOf(ta);
+  CARACAL_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
+      plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)));
+  CARACAL_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
+      plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)));
+  plan.first = LayoutOf(b);
+  plan.second = LayoutOf(a);
+  plan.out = LayoutOf(c);
+
+  cublasLtMatmulPreference_t preference = nullptr;
+  CARACAL_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference));
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute,
+                          auto value) {
+    CARACAL_CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(
+        preference, attribute, &value, sizeof(value)));
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
+  // Parts of long sums stay fp32.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+         uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, AlignmentOf(b.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, AlignmentOf(a.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, AlignmentOf(c.data));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, AlignmentOf(c.data));
+  cublasLtMatmulHeuristicResult_t best;
+  int found = 0;
+  CARACAL_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(
+      handle, plan.operation, plan.first, plan.second, plan.out, plan.out,
+      preference, 1, &best, &found))
+      << "for C [" << c.rows << ", " << c.columns << "]";
+  cublasLtMatmulPreferenceDestroy(preference);
+  CARACAL_CHECK(found == 1)
+      << "no algorithm for C [" << c.rows << ", " << c.columns << "]";
+  plan.algorithm = best.algo;
+}
+
+}  // namespace
+
+struct MatMulCudaPlans::Cache {
+  Cache() { CARACAL_CUBLAS_CHECK(cublasLtCreate(&handle)); }
+  ~Cache() {
+    plans.clear();
+    cublasLtDestroy(handle);
+  }
+  cublasLtHandle_t handle = nullptr;
+  std::map<Key, Plan> plans;
+};
+
+MatMulCudaPlans::MatMulCudaPlans() : cache_(std::make_unique<Cache>()) {}
+MatMulCudaPlans::~MatMulCudaPlans() = default;
+size_t MatMulCudaPlans::size() const { return cache_->plans.size(); }
+
+void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
+                Transpose tb, float alpha, ConstTensorView a, ConstTensorView b,
+                float beta, TensorView c, Workspace workspace) {
+  const Matrix left = Bind(a), right = Bind(b), out = Bind(c);
+  CARACAL_CHECK(left.dtype == DType::kBF16 && right.dtype == DType::kBF16)
+      << NameOf(left.dtype) << " times " << NameOf(right.dtype)
+      << ", wanted bf16";
+  CARACAL_CHECK(out.dtype == DType::kBF16 || out.dtype == DType::kF32)
+      << NameOf(out.dtype) << " result, wanted bf16 or f32";
+  const bool at = ta == Transpose::kYes, bt = tb == Transpose::kYes;
+  const int64_t m = at ? left.columns : left.rows;
+  const int64_t k = at ? left.rows : left.columns;
+  const int64_t n = bt ? right.rows : right.columns;
+  CARACAL_CHECK_EQ(bt ? right.columns : right.rows, k);
+  CARACAL_CHECK(out.rows == m && out.columns == n)
+      << "C is [" << out.rows << ", " << out.columns << "], wanted [" << m
+      << ", " << n << "]";
+  CARACAL_CHECK(k >= 1) << "empty sums";
+  if (m == 0 || n == 0) return;
+
+  const Key key = {at,
+                   bt,
+                   m,
+                   n,
+                   k,
+                   left.stride,
+                   right.stride,
+                   out.stride,
+                   static_cast<int64_t>(out.dtype),
+                   AlignmentOf(left.data),
+                   AlignmentOf(right.data),
+                   AlignmentOf(out.data),
+                   static_cast<int64_t>(workspace.bytes)};
+  MatMulCudaPlans::Cache& cache = plans.cache();
+  const auto [entry, created] = cache.plans.try_emplace(key);
+  Plan& plan = entry->second;
+  if (created) {
+    Choose(cache.handle, ta, tb, left, right, out, workspace.bytes, plan);
+  }
+  CARACAL_CUBLAS_CHECK(cublasLtMatmul(
+      cache.handle, plan.operation, &alpha, right.data, plan.first, left.data,
+      plan.second, &beta, out.data, plan.out, out.data, plan.out,
+      &plan.algorithm, workspace.data, workspace.bytes,
+      static_cast<cudaStream_t>(ctx.stream)))
+      << "for C [" << m << ", " << n << "], K " << k;
+}
+
+}  // namespace caracal::kernels

@@ -1,0 +1,84 @@
+// Rates of matrix products on the GPU, on random numbers, at the shapes of a
+// training step over 16,384 tokens: matmul_cuda_bench [M N K]...
+// y = x W^T (forward), dx = dy W, dW = dy^T x (fp32, accumulated).
+#include <cstdlib>
+#include <utility>
+
+#include "kernels/common/cuda_bench.h"
+#include "kernels/matmul/matmul_cuda.h"
+
+namespace caracal::kernels {
+namespace {
+
+using bench::Measure;
+using bench::PrintFlop;
+using bench::RandomOnDevice;
+using testing::DeviceArray;
+
+// N outputs, K inputs of M tokens.
+void Benchmark(MatMulCudaPlans& plans, Workspace workspace, int64_t m,
+               int64_t n, int64_t k) {
+  std::printf("M %ld N %ld K %ld\n", static_cast<long>(m), static_cast<long>(n),
+              static_cast<long>(k));
+  const auto x = RandomOnDevice<uint16_t>(m * k, 1, 1);
+  const auto dy = RandomOnDevice<uint16_t>(m * n, 1, 2);
+  const auto weight = RandomOnDevice<uint16_t>(n * k, 0.02, 3);
+  const DeviceArray<uint16_t> out(std::max(m * n, m * k));
+  const auto view = [](const DeviceArray<uint16_t>& memory, int64_t rows,
+                       int64_t columns) {
+    return TensorView(memory.data(), DType::kBF16, {rows, columns});
+  };
+  const TensorView xs = view(x, m, k), dys = view(dy, m, n);
+  const TensorView weights = view(weight, n, k);
+  const double flop = 2.0 * m * n * k;
+  PrintFlop("y = x W^T", Measure([&](int) {
+              MatMulCuda({}, plans, Transpose::kNo, Transpose::kYes, 1, xs,
+                         weights, 0, view(out, m, n), workspace);
+            }),
+            flop);
+  PrintFlop("y += x W^T", Measure([&](int i) {
+              MatMulCuda({}, plans, Transpose::kNo, Transpose::kYes,
+                         i == 0 ? 1 : -1, xs, weights, 1, view(out, m, n),
+                         workspace);
+            }),
+            flop);
+  PrintFlop("dx = dy W", Measure([&](int) {
+              MatMulCuda({}, plans, Transpose::kNo, Transpose::kNo, 1, dys,
+                         weights, 0, view(out, m, k), workspace);
+            }),
+            flop);
+  if (n * k > (int64_t{1} << 28)) return;
+  const DeviceArray<float> dweight{std::vector<float>(n * k)};
+  PrintFlop("dW += dy^T x, fp32", Measure([&](int) {
+              MatMulCuda({}, plans, Transpose::kYes, Transpose::kNo, 1, dys, xs,
+                         1, TensorView(dweight.data(), {n, k}), workspace);
+            }),
+            flop);
+}
+
+int Main(int argc, char** argv) {
+  bench::PrintDevice();
+  MatMulCudaPlans plans;
+  const DeviceArray<char> memory(kMatMulCudaWorkspaceBytes);
+  const Workspace workspace{memory.data(), memory.size()};
+  for (int i = 1; i + 3 <= argc; i += 3) {
+    Benchmark(plans, workspace, std::atoll(argv[i]), std::atoll(argv[i + 1]),
+              std::atoll(argv[i + 2]));
+  }
+  if (argc > 1) return 0;
+  const int64_t shapes[][3] = {
+      {16384, 6144, 4096},  {16384, 4096, 4096},  {16384, 28672, 4096},
+      {16384, 4096, 14336}, {2048, 128256, 4096}, {16384, 960, 576},
+      {16384, 576, 576},    {16384, 3072, 576},   {16384, 576, 1536},
+      {4096, 49152, 576},
+  };
+  for (const auto& s : shapes) {
+    Benchmark(plans, workspace, s[0], s[1], s[2]);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace caracal::kernels
+
+int main(int argc, char** argv) { return caracal::kernels::Main(argc, argv); }
