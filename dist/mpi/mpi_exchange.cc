@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/status.h"
@@ -13,9 +15,12 @@ constexpr int kTag = 1;
 
 // A wait begins by asking again and again, which is right for messages that
 // are under way, and goes on with naps: the peer still computes, and so should
-// this process' other threads.
+// this process' other threads. A nap is an eighth of the wait so far, within
+// these bounds: it adds no more than that to the wait, and long waits cost a
+// few hundredths of a core.
 constexpr absl::Duration kBusy = absl::Microseconds(200);
-constexpr absl::Duration kNap = absl::Microseconds(50);
+constexpr absl::Duration kShortestNap = absl::Microseconds(50);
+constexpr absl::Duration kLongestNap = absl::Microseconds(500);
 constexpr int kAsksBetweenClocks = 16;
 
 }  // namespace
@@ -113,7 +118,8 @@ absl::Status MpiExchange::Wait(const char* operation) {
           Where(operation, messages_[pending])));
     }
     asks = 2 * kAsksBetweenClocks - 1;  // The next ask is by the clock again.
-    absl::SleepFor(kNap);
+    absl::SleepFor(
+        std::clamp((now - idle_since) / 8, kShortestNap, kLongestNap));
   }
   requests_.clear();
   messages_.clear();

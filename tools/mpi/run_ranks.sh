@@ -22,8 +22,10 @@ export TMPDIR=$scratch
 
 # Tests run as root in containers; nothing here is anybody else's.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Open MPI keeps a little memory until the end.
+# Sanitizers: Open MPI keeps a little memory until the end, and what it
+# synchronises, being a library, is not seen.
 export ASAN_OPTIONS=detect_leaks=0
+export TSAN_OPTIONS="ignore_noninstrumented_modules=1 detect_deadlocks=0"
 
 # One machine: shared memory only. Messages between mpirun and the ranks stay
 # on the loopback interface.
