@@ -14,21 +14,7 @@ namespace {
 
 using cuda::Args;
 using cuda::bf16;
-
-template <typename T, typename View>
-HeadRows<T> BindBf16(View view, int64_t rows, int64_t heads, int64_t D) {
-  if (!view.defined()) return {};
-  CARACAL_CHECK(view.dtype == DType::kBF16) << NameOf(view.dtype);
-  CARACAL_CHECK_EQ(view.rank, 3);
-  CARACAL_CHECK_EQ(view.shape[0], rows);
-  CARACAL_CHECK_EQ(view.shape[1], heads);
-  CARACAL_CHECK_EQ(view.shape[2], D);
-  CARACAL_CHECK_EQ(view.stride[2], 1);
-  CARACAL_CHECK(view.stride[0] % 8 == 0 && view.stride[1] % 8 == 0)
-      << view.stride[0] << ", " << view.stride[1];
-  CARACAL_CHECK(reinterpret_cast<uintptr_t>(view.data) % 16 == 0);
-  return {static_cast<T*>(view.data), view.stride[0], view.stride[1]};
-}
+using cuda::BindBf16;
 
 template <typename View>
 auto* BindF32(View view, int64_t size) {

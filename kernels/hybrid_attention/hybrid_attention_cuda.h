@@ -20,14 +20,10 @@
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 
+#include "kernels/common/cuda_version.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal::kernels {
-
-enum class CudaVersion : uint8_t {
-  kBest,   // by shape and device
-  kPlain,  // any shape, any chip
-};
 
 size_t HybridAttentionForwardCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in,

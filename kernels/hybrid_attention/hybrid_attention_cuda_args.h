@@ -7,12 +7,11 @@
 
 #include <cstdint>
 
+#include "kernels/common/cuda_head_rows.h"
 #include "kernels/common/head_rows.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal::kernels::cuda {
-
-using bf16 = __nv_bfloat16;
 
 // Rows of a tile and, in the plain version, keys between two stored states.
 inline constexpr int kTile = 64;
@@ -54,12 +53,6 @@ struct Args {
 };
 
 #ifdef __CUDACC__
-
-template <typename T>
-__device__ __forceinline__ T* At(const HeadRows<T>& x, int64_t row,
-                                 int64_t head) {
-  return x.data + row * x.row + head * x.head;
-}
 
 __device__ __forceinline__ int KvHead(const Args& a, int head) {
   return head / (a.H / a.Hkv);
