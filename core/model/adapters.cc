@@ -29,16 +29,32 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
     : shape_(shape), config_(config), layers_(shape.layers) {
   const int64_t h = shape.heads, d = shape.head_dim, f = config.features;
   const int64_t r = config.lora.rank;
-  const int64_t maps = SharesFeatureMap(config) ? 1 : h;
+  const bool one_map = SharesFeatureMap(config);
+  // Per-head tensors are cut by heads; the map of all heads is every rank's.
+  const auto maps_slice = [&](int64_t i, int64_t second, int64_t third) {
+    ParameterSlice slice = {.whole = {shape.model_heads, second, third},
+                            .begin = {shape.first_head},
+                            .layer = static_cast<int>(i)};
+    if (one_map) {
+      slice.whole[0] = 1;
+      slice.begin[0] = 0;
+      slice.shared = shape.replicas;
+      slice.owned = shape.first_replica;
+    }
+    return slice;
+  };
+  const int64_t maps = one_map ? 1 : h;
   for (int64_t i = 0; i < shape.layers; ++i) {
     Layer& layer = layers_[i];
-    const std::string prefix = absl::StrCat("layers.", i, ".");
+    const std::string prefix =
+        absl::StrCat("layers.", shape.first_layer + i, ".");
     const auto add_map = [&](const char* name) {
       return store_.Add(prefix + name, ParameterGroup::kFeatureMap,
-                        {maps, d, f});
+                        {maps, d, f}, maps_slice(i, d, f));
     };
     const auto add_bias = [&](const char* name) {
-      return store_.Add(prefix + name, ParameterGroup::kFeatureBias, {maps, f});
+      return store_.Add(prefix + name, ParameterGroup::kFeatureBias, {maps, f},
+                        maps_slice(i, f, 0));
     };
     layer.feature_map_q = add_map("feature_map_q");
     layer.feature_map_k =
@@ -48,16 +64,29 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
       layer.bias_k =
           config.tied_features ? layer.bias_q : add_bias("feature_map_k_bias");
     }
-    layer.window_factor = store_.Add(prefix + "window_factor",
-                                     ParameterGroup::kWindowFactor, {h});
+    layer.window_factor =
+        store_.Add(prefix + "window_factor", ParameterGroup::kWindowFactor, {h},
+                   {.whole = {shape.model_heads},
+                    .begin = {shape.first_head},
+                    .layer = static_cast<int>(i)});
     for (int p = 0; p < kProjections; ++p) {
       layer.lora_a[p] = layer.lora_b[p] = -1;
       if (!config.lora.projections[p]) continue;
-      const auto [in, out] = shape.projections[p];
+      const auto& [in, out] = shape.projections[p];
       const std::string name =
           absl::StrCat(prefix, "lora.", kProjectionNames[p], ".");
-      layer.lora_a[p] = store_.Add(name + "A", ParameterGroup::kLora, {r, in});
-      layer.lora_b[p] = store_.Add(name + "B", ParameterGroup::kLora, {out, r});
+      layer.lora_a[p] =
+          store_.Add(name + "A", ParameterGroup::kLora, {r, in.size},
+                     {.whole = {r, in.whole},
+                      .begin = {0, in.begin},
+                      .shared = in.shared,
+                      .owned = in.owned});
+      layer.lora_b[p] =
+          store_.Add(name + "B", ParameterGroup::kLora, {out.size, r},
+                     {.whole = {out.whole, r},
+                      .begin = {out.begin},
+                      .shared = out.shared,
+                      .owned = out.owned});
     }
   }
   store_.Allocate();
@@ -70,11 +99,12 @@ void Adapters::DrawFeatureMap(uint64_t seed, int64_t layer, uint64_t tensor,
   const float scale = 1 / std::sqrt(static_cast<float>(d));
   for (int64_t h = 0; h < maps; ++h) {
     const int64_t head = SharesFeatureMap(config_) ? 0 : shape_.first_head + h;
-    const RandomStream draw({.seed = seed,
-                             .purpose = RandomPurpose::kFeatureMapInit,
-                             .step = tensor,
-                             .sample = static_cast<uint64_t>(head),
-                             .layer = static_cast<uint64_t>(layer)});
+    const RandomStream draw(
+        {.seed = seed,
+         .purpose = RandomPurpose::kFeatureMapInit,
+         .step = tensor,
+         .sample = static_cast<uint64_t>(head),
+         .layer = static_cast<uint64_t>(shape_.first_layer + layer)});
     float* w = weight.f32() + h * d * f;
     if (config_.kaiming_features) {
       // fan_in = D: bound = 1 / sqrt(D).
@@ -112,15 +142,19 @@ void Adapters::Initialize(uint64_t seed) {
     for (int p = 0; p < kProjections; ++p) {
       if (layer.lora_a[p] < 0) continue;
       const TensorView a = store_[layer.lora_a[p]].value;
+      const AdapterSide& in = shape_.projections[p].in;
       // kaiming_uniform_(a = sqrt(5)): bound = 1 / sqrt(fan_in).
-      const float bound = 1 / std::sqrt(static_cast<float>(a.shape[1]));
-      const RandomStream uniform({.seed = seed,
-                                  .purpose = RandomPurpose::kAdapterInit,
-                                  .step = static_cast<uint64_t>(p),
-                                  .sample = 0,
-                                  .layer = static_cast<uint64_t>(i)});
+      const float bound = 1 / std::sqrt(static_cast<float>(in.whole));
+      const RandomStream uniform(
+          {.seed = seed,
+           .purpose = RandomPurpose::kAdapterInit,
+           .step = static_cast<uint64_t>(p),
+           .sample = 0,
+           .layer = static_cast<uint64_t>(shape_.first_layer + i)});
       for (int64_t k = 0; k < a.size(); ++k) {
-        a.f32()[k] = bound * (2 * uniform.Uniform(k) - 1);
+        // The element's place in the whole model's tensor.
+        const int64_t row = k / in.size, column = in.begin + k % in.size;
+        a.f32()[k] = bound * (2 * uniform.Uniform(row * in.whole + column) - 1);
       }
     }
   }

@@ -45,15 +45,31 @@ struct StudentConfig {
   LoraConfig lora;
 };
 
-// Layer and projection sizes the adapters are made for: those of one shard.
-struct AdapterShape {
-  int64_t layers, heads, head_dim;
-  int64_t first_head = 0;  // of this shard, in the model's numbering
-  // in and out features of each projection
-  std::array<std::array<int64_t, 2>, kProjections> projections;
+// One side of a projection: a rank's part of it.
+struct AdapterSide {
+  int64_t size = 0;   // features of this rank
+  int64_t whole = 0;  // of the model
+  int64_t begin = 0;  // of this rank's, in the model's numbering
+  bool shared = false, owned = true;  // as ParameterSlice has them
 };
 
-// Owns the trained parameters and hands each layer its views. Names:
+// Layer and projection sizes the adapters are made for: those of one shard.
+struct AdapterShape {
+  int64_t layers = 0, heads = 0, head_dim = 0;
+  // In the model's numbering.
+  int64_t first_layer = 0, first_head = 0;
+  int64_t model_heads = 0;
+  // What every rank has whole (shared feature maps) is `shared` by them, and
+  // `owned` by one.
+  bool replicas = false, first_replica = true;
+  struct ProjectionSides {
+    AdapterSide in, out;
+  };
+  std::array<ProjectionSides, kProjections> projections;
+};
+
+// Owns the trained parameters and hands each layer its views. Layers are
+// counted from this rank's first; names have the model's numbers:
 //   layers.{i}.feature_map_{q,k} [H, D, F]   layers.{i}.window_factor [H]
 //   layers.{i}.feature_map_{q,k}_bias [H, F]
 //   layers.{i}.lora.{q,k,v,o,...}.A [r, in], .B [out, r]

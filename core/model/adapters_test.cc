@@ -8,9 +8,19 @@ namespace caracal {
 namespace {
 
 AdapterShape SmallShape() {
-  AdapterShape shape{.layers = 2, .heads = 3, .head_dim = 8, .projections = {}};
-  shape.projections = {
-      {{16, 24}, {16, 8}, {16, 8}, {24, 16}, {16, 32}, {16, 32}, {32, 16}}};
+  AdapterShape shape;
+  shape.layers = 2;
+  shape.heads = shape.model_heads = 3;
+  shape.head_dim = 8;
+  const AdapterSide stream = {16, 16}, queries = {24, 24}, keys = {8, 8},
+                    mlp = {32, 32};
+  shape.projections = {{{stream, queries},
+                        {stream, keys},
+                        {stream, keys},
+                        {queries, stream},
+                        {stream, mlp},
+                        {stream, mlp},
+                        {mlp, stream}}};
   return shape;
 }
 
@@ -96,17 +106,30 @@ TEST(Adapters, LoraStartsAsNothingAndDrawsDependOnTheSeed) {
   EXPECT_FALSE(a.lora(0, ProjectionName::kO).active());
 }
 
-// A shard draws what the whole model would for its heads.
+// A shard draws what the whole model would for its heads and layers.
 TEST(Adapters, ShardsDrawTheirPartOfTheWhole) {
   AdapterShape part = SmallShape();
+  part.layers = 1;
+  part.first_layer = 1;
   part.heads = 1;
   part.first_head = 2;
+  // Two thirds of o's inputs.
+  part.projections[static_cast<int>(ProjectionName::kO)].in = {8, 24, 16};
   Adapters whole(SmallShape(), ConfigWith(64)), shard(part, ConfigWith(64));
   whole.Initialize(7);
   shard.Initialize(7);
+  whole.lora_active = shard.lora_active = true;
+  EXPECT_EQ(shard.feature_map_q(0).name, "layers.1.feature_map_q");
+  EXPECT_EQ(shard.feature_map_q(0).slice.begin[0], 2);
+  EXPECT_EQ(shard.feature_map_q(0).slice.whole[0], 3);
   const float* w = whole.feature_map_q(1).value.f32() + 2 * 8 * 64;
-  const float* s = shard.feature_map_q(1).value.f32();
+  const float* s = shard.feature_map_q(0).value.f32();
   for (int i = 0; i < 8 * 64; ++i) EXPECT_EQ(w[i], s[i]);
+  const float* a = whole.lora(1, ProjectionName::kO).a.f32();
+  const float* b = shard.lora(0, ProjectionName::kO).a.f32();
+  for (int row = 0; row < 4; ++row) {
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(b[row * 8 + i], a[row * 24 + 16 + i]);
+  }
 }
 
 }  // namespace

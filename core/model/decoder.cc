@@ -101,7 +101,7 @@ absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
         exec_.arena->AllocateF32({rows, layer.heads() * layer.head_dim()});
     caches_[i]->Attend(exec_, layer, qkv->value, y->value);
     ProjectOutput(exec_, layer, y, x);
-    Mlp(exec_, layer, x);
+    Mlp(exec_, layer, batch, x);
   }
   length_ += rows;
   if (want_logits) {

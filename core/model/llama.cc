@@ -33,7 +33,7 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& batch,
     Variable* qkv = ProjectQkv(exec, layer, batch, x);
     Variable* y = Attend(exec, layer, batch, plan, qkv, statistics);
     ProjectOutput(exec, layer, y, x);
-    Mlp(exec, layer, x);
+    Mlp(exec, layer, batch, x);
   }
   return x->value;
 }
@@ -67,7 +67,7 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
             : TransferAttention(exec, layer, batch, objective, qkv, &sums[i]);
     if (i + 1 == layers()) break;  // Nobody reads the last layer's output.
     ProjectOutput(exec, layer, y, x);
-    Mlp(exec, layer, x);
+    Mlp(exec, layer, batch, x);
   }
 }
 
@@ -82,7 +82,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
     Variable* qkv = ProjectQkv(exec, layer, batch, x);
     Variable* y = Attend(exec, layer, batch, plan, qkv, nullptr);
     Variable* middle = ProjectOutput(exec, layer, y, x);
-    x = Mlp(exec, layer, middle);
+    x = Mlp(exec, layer, batch, middle);
   }
   LmLoss(exec, *weights_,
          {.targets = batch.targets,

@@ -112,23 +112,22 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
 
 }  // namespace
 
-absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
-                                                const WeightSource& source,
-                                                Shard shard, WeightForm form) {
+absl::StatusOr<LlamaWeights> LlamaWeights::Load(
+    const Context& ctx, const WeightSource& source, Shard shard,
+    WeightForm form, std::optional<IndexRange> layers) {
   LlamaWeights w;
   w.config = source.config();
   w.shard = shard;
   const ModelConfig& config = w.config;
   CARACAL_CHECK(form == WeightForm::kDense || shard.size == 1)
       << "blocks are not cut into shards";
-  if (shard.size > config.kv_heads) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        source.path(), ": ", config.kv_heads,
-        " key/value heads cannot be split over ", shard.size, " ranks"));
-  }
-  w.kv_heads = shard.Of(config.kv_heads);
-  const int64_t group = config.heads / config.kv_heads;
-  w.heads = {w.kv_heads.begin * group, w.kv_heads.end * group};
+  const absl::StatusOr<HeadSplit> split =
+      SplitHeads(config.heads, config.kv_heads, shard);
+  if (!split.ok()) return Annotate(split.status(), source.path());
+  w.split = *split;
+  w.heads = w.split.heads;
+  w.kv_heads = w.split.kv_heads;
+  w.layer_range = layers.value_or(IndexRange{0, config.layers});
   w.columns = shard.Of(config.intermediate_size);
   w.vocabulary = shard.Of(config.vocab_size);
 
@@ -143,7 +142,7 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
     ASSIGN_OR_RETURN(w.lm_head,
                      loader.Matrix({Rows("lm_head.weight", w.vocabulary)}, c));
   }
-  for (int64_t i = 0; i < config.layers; ++i) {
+  for (int64_t i = w.layer_range.begin; i < w.layer_range.end; ++i) {
     ASSIGN_OR_RETURN(LayerWeights layer, LoadLayer(loader, w, i));
     w.layers.push_back(std::move(layer));
   }
@@ -157,19 +156,35 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
 }
 
 AdapterShape LlamaWeights::adapter_shape() const {
-  const int64_t c = config.hidden_size, d = config.head_dim;
+  const int64_t d = config.head_dim;
   AdapterShape shape;
-  shape.layers = config.layers;
+  shape.layers = layer_range.size();
   shape.heads = heads.size();
   shape.head_dim = d;
+  shape.first_layer = layer_range.begin;
   shape.first_head = heads.begin;
-  shape.projections = {{{c, heads.size() * d},
-                        {c, kv_heads.size() * d},
-                        {c, kv_heads.size() * d},
-                        {heads.size() * d, c},
-                        {c, columns.size()},
-                        {c, columns.size()},
-                        {columns.size(), c}}};
+  shape.model_heads = config.heads;
+  shape.replicas = shard.size > 1;
+  shape.first_replica = shard.rank == 0;
+  const AdapterSide stream = {.size = config.hidden_size,
+                              .whole = config.hidden_size,
+                              .begin = 0,
+                              .shared = shape.replicas,
+                              .owned = shape.first_replica};
+  const AdapterSide queries = {heads.size() * d, config.heads * d,
+                               heads.begin * d};
+  const AdapterSide keys = {kv_heads.size() * d, config.kv_heads * d,
+                            kv_heads.begin * d, split.kv_shared,
+                            split.kv_owner};
+  const AdapterSide mlp = {columns.size(), config.intermediate_size,
+                           columns.begin};
+  shape.projections = {{{stream, queries},
+                        {stream, keys},
+                        {stream, keys},
+                        {queries, stream},
+                        {stream, mlp},
+                        {stream, mlp},
+                        {mlp, stream}}};
   return shape;
 }
 

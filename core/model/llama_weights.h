@@ -3,6 +3,7 @@
 #define CARACAL_CORE_MODEL_LLAMA_WEIGHTS_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -38,20 +39,22 @@ enum class WeightForm {
 struct LlamaWeights {
   ModelConfig config;
   Shard shard;
-  IndexRange heads, kv_heads;  // of this shard, in the model's numbering
+  HeadSplit split;             // of attention
+  IndexRange heads, kv_heads;  // split's
   IndexRange columns;          // of the MLP
   IndexRange vocabulary;
+  IndexRange layer_range;  // of the model, that this rank holds
   LinearWeight embedding;  // [V of this shard, C]
   Tensor final_norm;       // [C]
   LinearWeight lm_head;    // [V of this shard, C]; the embedding when tied
-  std::vector<LayerWeights> layers;
-  Tensor rope_cos, rope_sin;  // [positions, D / 2]
+  std::vector<LayerWeights> layers;  // those of layer_range
+  Tensor rope_cos, rope_sin;         // [positions, D / 2]
 
-  // Reads this shard's part of every tensor. kBlocks is for one shard only.
-  // Errors name the file and the tensor.
-  static absl::StatusOr<LlamaWeights> Load(const Context& ctx,
-                                           const WeightSource& source,
-                                           Shard shard, WeightForm form);
+  // Reads this shard's part of every tensor, of all layers or of a range of
+  // them. kBlocks is for one shard only. Errors name the file and the tensor.
+  static absl::StatusOr<LlamaWeights> Load(
+      const Context& ctx, const WeightSource& source, Shard shard,
+      WeightForm form, std::optional<IndexRange> layers = std::nullopt);
 
   AdapterShape adapter_shape() const;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace caracal {
 namespace {
@@ -28,8 +29,17 @@ absl::string_view NameOf(ParameterGroup group) {
 
 int ParameterStore::Add(std::string name, ParameterGroup group,
                         std::initializer_list<int64_t> shape) {
+  ParameterSlice whole;
+  std::copy(shape.begin(), shape.end(), whole.whole.begin());
+  return Add(std::move(name), group, shape, whole);
+}
+
+int ParameterStore::Add(std::string name, ParameterGroup group,
+                        std::initializer_list<int64_t> shape,
+                        const ParameterSlice& slice) {
   CARACAL_CHECK(!values_.defined()) << "Add after Allocate: " << name;
-  parameters_.push_back({std::move(name), group,
+  CARACAL_CHECK(shape.size() <= kParameterRank) << name;
+  parameters_.push_back({std::move(name), group, slice,
                          TensorView(nullptr, DType::kF32, shape), TensorView(),
                          0});
   return static_cast<int>(parameters_.size()) - 1;
@@ -62,10 +72,12 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
   int64_t used = 0;
   for (const ParameterGroup group : kGroups) {
     int64_t begin = -1, size = 0;
+    std::vector<const Parameter*> parameters;
     for (Parameter& p : parameters_) {
       if (p.group != group) continue;
       p.grad = TensorView();
       if (!is_trained(group)) continue;
+      parameters.push_back(&p);
       if (begin < 0) begin = p.offset;
       p.grad = p.value;
       p.grad.data = grads_.f32() + used + size;
@@ -73,7 +85,8 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
     }
     if (size > 0) {
       runs_.push_back({group, TensorView(values_.f32() + begin, {size}),
-                       TensorView(grads_.f32() + used, {size})});
+                       TensorView(grads_.f32() + used, {size}),
+                       std::move(parameters)});
       used += size;
     }
   }
@@ -102,6 +115,32 @@ int64_t ParameterStore::trained_size() const {
   int64_t total = 0;
   for (const Run& run : runs_) total += run.value.size();
   return total;
+}
+
+std::vector<ParameterRows> RowsOf(const ParameterStore& store,
+                                  const RunRange& range) {
+  std::vector<ParameterRows> out;
+  const ParameterStore::Run& run = store.trained_runs()[range.run];
+  for (const Parameter* p : run.parameters) {
+    const int64_t first = p->grad.f32() - run.grad.f32();
+    const int64_t begin = std::max(first, range.begin);
+    const int64_t end = std::min(first + p->grad.size(), range.end);
+    if (begin >= end) continue;
+    const int64_t row = p->value.size() / p->value.shape[0];
+    CARACAL_CHECK((begin - first) % row == 0 && (end - first) % row == 0)
+        << p->name << " is cut within a row";
+    out.push_back(
+        {p, (begin - first) / row, (end - begin) / row, begin, end - begin});
+  }
+  return out;
+}
+
+std::vector<RunRange> WholeRuns(const ParameterStore& store) {
+  std::vector<RunRange> out;
+  for (const ParameterStore::Run& run : store.trained_runs()) {
+    out.push_back({static_cast<int>(out.size()), 0, run.value.size()});
+  }
+  return out;
 }
 
 }  // namespace caracal

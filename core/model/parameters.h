@@ -2,6 +2,7 @@
 #ifndef CARACAL_CORE_MODEL_PARAMETERS_H_
 #define CARACAL_CORE_MODEL_PARAMETERS_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -22,10 +23,27 @@ inline constexpr int kParameterGroups = 4;
 // "feature_map", "feature_bias", "window_factor", "lora".
 absl::string_view NameOf(ParameterGroup group);
 
+inline constexpr int kParameterRank = 3;  // dimensions, at most
+
+// Which part of a tensor of the whole model this rank holds, and which other
+// ranks of the tensor-parallel group do.
+struct ParameterSlice {
+  std::array<int64_t, kParameterRank> whole = {};  // shape, as many as used
+  std::array<int64_t, kParameterRank> begin = {};  // of the part
+  // Other ranks hold the same part. Each has the gradient of what it computes
+  // itself: the sum over them is the tensor's.
+  bool shared = false;
+  // Of the ranks that hold this part the one that answers for it where it
+  // counts once: norms, checkpoints.
+  bool owned = true;
+  int layer = 0;  // whose it is, counted from the rank's first
+};
+
 // One trained tensor, fp32. `grad` is defined while the tensor is trained.
 struct Parameter {
   std::string name;  // "layers.3.feature_map_q", "layers.3.lora.q.A", ...
   ParameterGroup group;
+  ParameterSlice slice;
   TensorView value;
   TensorView grad;
   int64_t offset = 0;  // elements from the start of the flat buffer
@@ -36,9 +54,12 @@ struct Parameter {
 // call per trained group. Addresses are stable once Allocate() was called.
 class ParameterStore {
  public:
-  // Declares a tensor, before Allocate(). Returns its index.
+  // Declares a tensor, before Allocate(). Returns its index. Without a slice it
+  // is whole, and this rank's alone.
   int Add(std::string name, ParameterGroup group,
           std::initializer_list<int64_t> shape);
+  int Add(std::string name, ParameterGroup group,
+          std::initializer_list<int64_t> shape, const ParameterSlice& slice);
   // Lays out and zeroes the values.
   void Allocate();
 
@@ -51,11 +72,13 @@ class ParameterStore {
   // Null when there is none of that name.
   const Parameter* Find(absl::string_view name) const;
 
-  // The trained part as contiguous runs of the flat buffers, one a group.
+  // The trained part as contiguous runs of the flat buffers, one a group. In
+  // each, parameters follow one another layer by layer.
   struct Run {
     ParameterGroup group;
     TensorView value;  // [n]
     TensorView grad;   // [n]
+    std::vector<const Parameter*> parameters;
   };
   const std::vector<Run>& trained_runs() const { return runs_; }
   std::vector<const Parameter*> trained() const;
@@ -66,6 +89,30 @@ class ParameterStore {
   std::vector<Run> runs_;
   Tensor values_, grads_;
 };
+
+// Elements [begin, end) of a trained run.
+struct RunRange {
+  int run = 0;
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+  TensorView Of(TensorView flat) const {
+    return TensorView(flat.f32() + begin, {end - begin});
+  }
+};
+
+// A block of rows (of the first dimension) of one parameter.
+struct ParameterRows {
+  const Parameter* parameter = nullptr;
+  int64_t first_row = 0, rows = 0;
+  int64_t begin = 0, size = 0;  // elements, from the run's first
+};
+
+// A range as rows of its parameters. It must cut none of them within a row.
+std::vector<ParameterRows> RowsOf(const ParameterStore& store,
+                                  const RunRange& range);
+
+// All runs, whole.
+std::vector<RunRange> WholeRuns(const ParameterStore& store);
 
 }  // namespace caracal
 

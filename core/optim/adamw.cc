@@ -1,36 +1,65 @@
 #include "core/optim/adamw.h"
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/adamw/adamw.h"
 
 namespace caracal {
+namespace {
+
+int64_t TotalSize(const std::vector<RunRange>& parts) {
+  int64_t total = 0;
+  for (const RunRange& part : parts) total += part.size();
+  return total;
+}
+
+}  // namespace
 
 AdamW::AdamW(ParameterStore* store, const AdamWSettings& settings)
+    : AdamW(store, settings, WholeRuns(*store)) {}
+
+AdamW::AdamW(ParameterStore* store, const AdamWSettings& settings,
+             std::vector<RunRange> parts)
     : store_(store),
       settings_(settings),
-      first_(Tensor::Zeros(DType::kF32, {store->trained_size()})),
-      second_(Tensor::Zeros(DType::kF32, {store->trained_size()})) {
-  if (store->trained_size() == 0) return;
-  // The gradients are one buffer over all runs: a parameter's place in it is
-  // its moments' place too.
-  const float* base = store->trained_runs().front().grad.f32();
-  for (const Parameter* p : store->trained()) {
-    const int64_t offset = p->grad.f32() - base;
-    Moments m{p, p->value, p->value};
-    m.first.data = first_.f32() + offset;
-    m.second.data = second_.f32() + offset;
-    moments_.push_back(m);
+      parts_(std::move(parts)),
+      first_(Tensor::Zeros(DType::kF32, {TotalSize(parts_)})),
+      second_(Tensor::Zeros(DType::kF32, {TotalSize(parts_)})) {
+  int64_t offset = 0;
+  for (const RunRange& part : parts_) {
+    for (const ParameterRows& rows : RowsOf(*store_, part)) {
+      Moments m{rows, rows.parameter->value, rows.parameter->value};
+      m.first.shape[0] = m.second.shape[0] = rows.rows;
+      m.first.data = first_.f32() + offset + rows.begin - part.begin;
+      m.second.data = second_.f32() + offset + rows.begin - part.begin;
+      moments_.push_back(m);
+      all_owned_ &= rows.parameter->slice.owned;
+    }
+    offset += part.size();
   }
 }
 
-double AdamW::Step(const Context& ctx, float learning_rate) {
+double AdamW::SumOfSquares(const Context& ctx) const {
   double squares = 0;
-  for (const auto& run : store_->trained_runs()) {
-    squares += kernels::SumOfSquares(ctx, run.grad);
+  if (all_owned_) {
+    for (const RunRange& part : parts_) {
+      squares += kernels::SumOfSquares(
+          ctx, part.Of(store_->trained_runs()[part.run].grad));
+    }
+    return squares;
   }
-  const double norm = std::sqrt(squares);
-  if (!std::isfinite(norm)) return norm;
+  for (const Moments& m : moments_) {
+    const Parameter& p = *m.of.parameter;
+    if (!p.slice.owned) continue;
+    const int64_t row = p.grad.size() / p.grad.shape[0];
+    squares += kernels::SumOfSquares(
+        ctx, TensorView(p.grad.f32() + m.of.first_row * row, {m.of.size}));
+  }
+  return squares;
+}
+
+void AdamW::Update(const Context& ctx, float learning_rate, double norm) {
   // As torch.nn.utils.clip_grad_norm_ scales.
   double scale = 1;
   if (settings_.grad_clip > 0) {
@@ -44,14 +73,20 @@ double AdamW::Step(const Context& ctx, float learning_rate) {
   config.step = ++steps_;
   config.grad_scale = static_cast<float>(scale);
   int64_t offset = 0;
-  for (const auto& run : store_->trained_runs()) {
-    const int64_t n = run.value.size();
+  for (const RunRange& part : parts_) {
+    const ParameterStore::Run& run = store_->trained_runs()[part.run];
+    const int64_t n = part.size();
     config.weight_decay = settings_.weight_decay[static_cast<int>(run.group)];
-    kernels::AdamWStep(ctx, config, run.value, run.grad,
+    kernels::AdamWStep(ctx, config, part.Of(run.value), part.Of(run.grad),
                        TensorView(first_.f32() + offset, {n}),
                        TensorView(second_.f32() + offset, {n}));
     offset += n;
   }
+}
+
+double AdamW::Step(const Context& ctx, float learning_rate) {
+  const double norm = std::sqrt(SumOfSquares(ctx));
+  if (std::isfinite(norm)) Update(ctx, learning_rate, norm);
   return norm;
 }
 

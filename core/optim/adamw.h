@@ -23,22 +23,34 @@ struct AdamWSettings {
 };
 
 // Holds first and second moments for the parameters trained when it was made;
-// make a new one when the trained set changes. Not thread-safe.
+// make a new one when the trained set changes. Of data-parallel ranks each has
+// the moments of its part of them, and updates that part. Not thread-safe.
 class AdamW {
  public:
+  // Of everything that is trained.
   AdamW(ParameterStore* store, const AdamWSettings& settings);
+  // Of parts of it, which cut no parameter within a row.
+  AdamW(ParameterStore* store, const AdamWSettings& settings,
+        std::vector<RunRange> parts);
 
-  // Clips the gradients to the global norm and updates the parameters.
-  // Returns the norm before clipping (not finite when a gradient is not: then
-  // nothing was updated).
+  // Sum of squares of the parts' gradients, of what this rank answers for
+  // (ParameterSlice.owned): over all ranks, the square of the gradient's norm.
+  double SumOfSquares(const Context& ctx) const;
+
+  // Clips the gradients to the global norm and updates the parts. Must not be
+  // called with a norm that is not finite.
+  void Update(const Context& ctx, float learning_rate, double norm);
+
+  // Both, for a process that has everything. Returns the norm before clipping
+  // (not finite when a gradient is not: then nothing was updated).
   double Step(const Context& ctx, float learning_rate);
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  // Moments of one trained parameter, in its shape.
+  // Moments of rows of one trained parameter: [rows, its other dimensions].
   struct Moments {
-    const Parameter* parameter;
+    ParameterRows of;
     TensorView first, second;
   };
   const std::vector<Moments>& moments() const { return moments_; }
@@ -46,8 +58,10 @@ class AdamW {
  private:
   ParameterStore* store_;
   AdamWSettings settings_;
-  Tensor first_, second_;  // flat, as the store's gradients
+  std::vector<RunRange> parts_;
+  Tensor first_, second_;  // flat, part after part
   std::vector<Moments> moments_;
+  bool all_owned_ = true;
   int64_t steps_ = 0;
 };
 

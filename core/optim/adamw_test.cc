@@ -86,7 +86,7 @@ TEST_F(AdamWTest, DecayIsDecoupled) {
   }
   EXPECT_NEAR(optimizer.Step(ctx_, 0.125f), std::sqrt(squares), 1e-5);
   for (const AdamW::Moments& m : optimizer.moments()) {
-    const Parameter& p = *m.parameter;
+    const Parameter& p = *m.of.parameter;
     const bool lora = p.group == ParameterGroup::kLora;
     const double clipped = (lora ? -3 : 4) / std::sqrt(squares);
     EXPECT_NEAR(m.first.f32()[0], 0.1 * clipped, 1e-6) << p.name;

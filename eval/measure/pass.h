@@ -14,18 +14,18 @@
 namespace caracal {
 
 struct Pass {
-  std::string name;
+  std::string name = {};
   ComponentMode mode = ComponentMode::kHybrid;
   // Instead of the mode's: kernels::Terms of every layer and head, adapters
   // on.
-  std::optional<uint8_t> terms;
+  std::optional<uint8_t> terms = {};
   int64_t sinks = 0;
   bool statistics = false;  // masses too; hybrid only
   // Overrides `terms` or the mode for this layer, and of it for this head
   // only; -1: for none, for all of them.
   int64_t ablated_layer = -1, ablated_head = -1;
   // Laid over the mode, in this order. The pass's name tells them apart.
-  std::vector<ModeOverride> overrides;
+  std::vector<ModeOverride> overrides = {};
 };
 
 // `terms` without those that no row of a sequence of at most `longest` tokens

@@ -74,8 +74,8 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
   }
   if (optimizer != nullptr) {
     for (const AdamW::Moments& m : optimizer->moments()) {
-      AddTensor("optimizer/m", *m.parameter, m.first, &contents_);
-      AddTensor("optimizer/v", *m.parameter, m.second, &contents_);
+      AddTensor("optimizer/m", *m.of.parameter, m.first, &contents_);
+      AddTensor("optimizer/v", *m.of.parameter, m.second, &contents_);
     }
   }
   contents_.strings = {{kState, TrainStateToJson(state)},
@@ -136,9 +136,9 @@ absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
 absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
   CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Restore";
   for (const AdamW::Moments& m : optimizer.moments()) {
-    RETURN_IF_ERROR(ReadInto(*restored_, "optimizer/m", *m.parameter, m.first));
+    RETURN_IF_ERROR(ReadInto(*restored_, "optimizer/m", *m.of.parameter, m.first));
     RETURN_IF_ERROR(
-        ReadInto(*restored_, "optimizer/v", *m.parameter, m.second));
+        ReadInto(*restored_, "optimizer/v", *m.of.parameter, m.second));
   }
   restored_.reset();
   return absl::OkStatus();

@@ -41,15 +41,17 @@ TokenBatch GoldenBatch::batch() const {
 }
 
 absl::StatusOr<std::unique_ptr<GoldenModel>> GoldenModel::Load(
-    const std::string& path, int threads) {
+    const std::string& path, int threads, Collective* group) {
   std::unique_ptr<GoldenModel> model(new GoldenModel(threads));
   model->exec_.ctx.pool = &model->pool_;
   model->exec_.arena = &model->arena_;
-  model->exec_.collective = &model->collective_;
+  model->exec_.collective = group == nullptr ? &model->collective_ : group;
   ASSIGN_OR_RETURN(model->source_, OpenModel(path));
   ASSIGN_OR_RETURN(model->weights_,
                    LlamaWeights::Load(model->exec_.ctx, *model->source_,
-                                      Shard(), WeightForm::kDense));
+                                      Shard{model->exec_.collective->rank(),
+                                            model->exec_.collective->size()},
+                                      WeightForm::kDense));
   return model;
 }
 

@@ -39,9 +39,10 @@ class GoldenBatch {
 // Not copyable: the parts point at one another.
 class GoldenModel {
  public:
-  // `path`: what OpenModel takes.
+  // `path`: what OpenModel takes. With a `group`: this rank's shard of it; the
+  // group must outlive the model.
   static absl::StatusOr<std::unique_ptr<GoldenModel>> Load(
-      const std::string& path, int threads = 2);
+      const std::string& path, int threads = 2, Collective* group = nullptr);
 
   // Makes the student: from a safetensors file, or untrained when `student`
   // is empty (identity feature maps, gamma 0.1, LoRA of `lora.rank` with B

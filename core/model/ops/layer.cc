@@ -1,7 +1,9 @@
 #include "core/model/ops/layer.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "core/model/ops/stream.h"
 #include "kernels/adamw/adamw.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -23,6 +25,7 @@ Variable* ResidualCopy(Execution& exec, Variable* x) {
 }
 
 // residual += x W^T (+ LoRA), summed over the tensor-parallel group.
+//   x [rows, in], residual [stream rows, C]
 void AddProjection(Execution& exec, const Projection& projection,
                    ConstTensorView x, TensorView residual,
                    const ProjectionSaved& saved) {
@@ -32,16 +35,22 @@ void AddProjection(Execution& exec, const Projection& projection,
   }
   ArenaScope scratch(exec.arena);
   const TensorView partial =
-      exec.arena->AllocateF32({residual.shape[0], residual.shape[1]});
+      exec.arena->AllocateF32({x.shape[0], residual.shape[1]});
   ProjectForward(exec, projection, x, 0.0f, partial, saved);
-  exec.Fail(exec.collective->AllReduceSum(partial));
-  kernels::Accumulate(exec.ctx, partial, residual);
+  const TensorView mine = MyRows(exec, partial);
+  SumRows(exec, partial, mine);
+  kernels::Accumulate(exec.ctx, mine, residual);
 }
 
 struct Normed {
   TensorView y;        // [rows, C]
   TensorView inv_rms;  // [rows]
 };
+
+bool HasLora(const Projection& projection) {
+  return std::any_of(projection.lora.begin(), projection.lora.end(),
+                     [](const LoraSlot& slot) { return slot.active(); });
+}
 
 Normed Norm(Execution& exec, const Tensor& weight, float epsilon,
             ConstTensorView x) {
@@ -53,22 +62,29 @@ Normed Norm(Execution& exec, const Tensor& weight, float epsilon,
 }
 
 // The gradient of the norm and the projection behind it, into x's gradient.
+//   dy [rows, out], x [stream rows, C]
 void NormProjectBackward(Execution& exec, const Projection& projection,
                          const Tensor& norm_weight, float epsilon,
                          const ProjectionSaved& saved, ConstTensorView dy,
                          Variable* x) {
-  // The normalised rows are made again: cheaper than keeping them.
+  // The normalised rows are made again: cheaper than keeping them. Only
+  // adapters look at those of other ranks.
+  const int64_t rows = dy.shape[0];
   const Normed normed = Norm(exec, norm_weight, epsilon, x->value);
+  const ConstTensorView all = HasLora(projection)
+                                  ? GatherRows(exec, normed.y, rows)
+                                  : ConstTensorView(normed.y);
   if (!x->needs_grad) {
-    ProjectBackward(exec, projection, dy, normed.y, saved, TensorView());
+    ProjectBackward(exec, projection, dy, all, saved, TensorView());
     return;
   }
-  const TensorView dn =
-      exec.arena->AllocateF32({x->value.shape[0], x->value.shape[1]});
-  ProjectBackward(exec, projection, dy, normed.y, saved, dn);
-  exec.Fail(exec.collective->AllReduceSum(dn));
-  kernels::RmsNormBackward(exec.ctx, dn, x->value, norm_weight, normed.inv_rms,
-                           /*accumulate_dx=*/true, x->grad, TensorView());
+  const TensorView dn = exec.arena->AllocateF32({rows, x->value.shape[1]});
+  ProjectBackward(exec, projection, dy, all, saved, dn);
+  const TensorView mine = MyRows(exec, dn);
+  SumRows(exec, dn, mine);
+  kernels::RmsNormBackward(exec.ctx, mine, x->value, norm_weight,
+                           normed.inv_rms, /*accumulate_dx=*/true, x->grad,
+                           TensorView());
 }
 
 void RotateQk(Execution& exec, const LayerContext& layer,
@@ -119,7 +135,9 @@ class ProjectOutputGradient final : public Tape::Operation {
     x_->grad = out_->grad;
     y_->grad =
         exec.arena->AllocateF32({y_->value.shape[0], y_->value.shape[1]});
-    ProjectBackward(exec, projection_, out_->grad, y_->value, saved_, y_->grad);
+    ProjectBackward(exec, projection_,
+                    GatherRows(exec, out_->grad, y_->value.shape[0]), y_->value,
+                    saved_, y_->grad);
   }
 
  private:
@@ -168,7 +186,9 @@ class MlpGradient final : public Tape::Operation {
       h = exec.arena->AllocateF32({gate.shape[0], gate.shape[1]});
       kernels::SwigluForward(exec.ctx, gate, up, h);
     }
-    ProjectBackward(exec, down_projection_, out_->grad, h, down_saved_, dh);
+    ProjectBackward(exec, down_projection_,
+                    GatherRows(exec, out_->grad, dh.shape[0]), h, down_saved_,
+                    dh);
     kernels::SwigluBackward(exec.ctx, dh, gate, up, gate, up);
     NormProjectBackward(
         exec, gate_up_projection_, layer_.layer_weights().mlp_norm,
@@ -200,7 +220,7 @@ Projection LayerContext::WithLora(
     LoraSlot slot = adapters->lora(layer, name);
     slot.out_begin = out_begin;
     out_begin +=
-        weights->adapter_shape().projections[static_cast<int>(name)][1];
+        weights->adapter_shape().projections[static_cast<int>(name)].out.size;
     projection.lora[i++] = slot;
   }
   return projection;
@@ -221,16 +241,16 @@ Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
   const LayerWeights& w = layer.layer_weights();
   const Projection projection = layer.WithLora(
       w.qkv, {ProjectionName::kQ, ProjectionName::kK, ProjectionName::kV});
+  const int64_t rows = batch.rows();
   Variable* qkv = exec.arena->New<Variable>();
-  qkv->value =
-      exec.arena->AllocateF32({x->value.shape[0], w.qkv.out_features()});
-  const ProjectionSaved saved =
-      AllocateSaved(exec, projection, x->value.shape[0]);
+  qkv->value = exec.arena->AllocateF32({rows, w.qkv.out_features()});
+  const ProjectionSaved saved = AllocateSaved(exec, projection, rows);
   {
     ArenaScope scratch(exec.arena);
     const Normed normed = Norm(exec, w.attention_norm,
                                layer.weights->config.rms_norm_eps, x->value);
-    ProjectForward(exec, projection, normed.y, 0.0f, qkv->value, saved);
+    ProjectForward(exec, projection, GatherRows(exec, normed.y, rows), 0.0f,
+                   qkv->value, saved);
   }
   RotateQk(exec, layer, batch, qkv->value, /*inverse=*/false);
   exec.CheckFinite(layer.layer, "q, k, v", qkv->value);
@@ -247,7 +267,7 @@ Variable* ProjectOutput(Execution& exec, const LayerContext& layer, Variable* y,
       layer.WithLora(layer.layer_weights().o, {ProjectionName::kO});
   Variable* out = ResidualCopy(exec, x);
   const ProjectionSaved saved =
-      AllocateSaved(exec, projection, x->value.shape[0]);
+      AllocateSaved(exec, projection, y->value.shape[0]);
   AddProjection(exec, projection, y->value, out->value, saved);
   exec.CheckFinite(layer.layer, "attention output", out->value);
   if (exec.tape != nullptr) {
@@ -256,14 +276,15 @@ Variable* ProjectOutput(Execution& exec, const LayerContext& layer, Variable* y,
   return out;
 }
 
-Variable* Mlp(Execution& exec, const LayerContext& layer, Variable* x) {
+Variable* Mlp(Execution& exec, const LayerContext& layer,
+              const TokenBatch& batch, Variable* x) {
   const LayerWeights& w = layer.layer_weights();
   const Projection gate_up_projection =
       layer.WithLora(w.gate_up, {ProjectionName::kGate, ProjectionName::kUp});
   const Projection down_projection =
       layer.WithLora(w.down, {ProjectionName::kDown});
   Variable* out = ResidualCopy(exec, x);
-  const int64_t rows = x->value.shape[0];
+  const int64_t rows = batch.rows();
   const TensorView gate_up =
       exec.arena->AllocateF32({rows, w.gate_up.out_features()});
   const ProjectionSaved gate_up_saved =
@@ -273,8 +294,8 @@ Variable* Mlp(Execution& exec, const LayerContext& layer, Variable* x) {
     ArenaScope scratch(exec.arena);
     const Normed normed =
         Norm(exec, w.mlp_norm, layer.weights->config.rms_norm_eps, x->value);
-    ProjectForward(exec, gate_up_projection, normed.y, 0.0f, gate_up,
-                   gate_up_saved);
+    ProjectForward(exec, gate_up_projection, GatherRows(exec, normed.y, rows),
+                   0.0f, gate_up, gate_up_saved);
   }
   {
     ArenaScope scratch(exec.arena);

@@ -43,20 +43,24 @@ struct LayerContext {
                       std::initializer_list<ProjectionName> names) const;
 };
 
+// The residual stream x [S, C] has this rank's rows of the batch (stream.h):
+// S = rows without tensor parallelism.
+
 // RMSNorm, the q, k, v projections and RoPE.
-//   x [rows, C] -> [rows, (H + 2 Hkv) D]
+//   x [S, C] -> [rows, (H + 2 Hkv) D]
 // Gradient: accumulates in x (the residual stream's gradient goes on).
 Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
                      const TokenBatch& batch, Variable* x);
 
-// x + y Wo^T.   y [rows, H D], x [rows, C] -> [rows, C]
+// x + y Wo^T.   y [rows, H D], x [S, C] -> [S, C]
 // Gradient: x takes over the output's gradient; y's is assigned.
 Variable* ProjectOutput(Execution& exec, const LayerContext& layer, Variable* y,
                         Variable* x);
 
-// x + Wdown (silu(Wgate n) * Wup n), n = RMSNorm(x).   [rows, C] -> [rows, C]
+// x + Wdown (silu(Wgate n) * Wup n), n = RMSNorm(x).   [S, C] -> [S, C]
 // Gradient: x takes over the output's gradient and accumulates.
-Variable* Mlp(Execution& exec, const LayerContext& layer, Variable* x);
+Variable* Mlp(Execution& exec, const LayerContext& layer,
+              const TokenBatch& batch, Variable* x);
 
 // q, k, v of a [rows, (H + 2 Hkv) D] buffer as [rows, heads, D] views.
 struct QkvViews {

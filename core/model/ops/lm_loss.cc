@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 
+#include "core/model/ops/stream.h"
 #include "kernels/cross_entropy/cross_entropy.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/matmul/matmul.h"
@@ -23,7 +25,8 @@ struct RowStatistics {
   TensorView row_max, sum_exp, target_logit;  // [n]
 };
 
-void CombineShards(Execution& exec, const RowStatistics& s) {
+// argmax int32 [n] of this shard's logits, or undefined.
+void CombineShards(Execution& exec, const RowStatistics& s, TensorView argmax) {
   if (exec.collective->size() == 1) return;
   ArenaScope scratch(exec.arena);
   const int64_t n = s.row_max.shape[0];
@@ -35,6 +38,19 @@ void CombineShards(Execution& exec, const RowStatistics& s) {
   }
   exec.Fail(exec.collective->AllReduceSum(s.sum_exp));
   exec.Fail(exec.collective->AllReduceSum(s.target_logit));
+  if (!argmax.defined()) return;
+  // The first maximum: the smallest id of the shards that have it. Ids of any
+  // vocabulary are exact in fp32.
+  const TensorView first = exec.arena->AllocateF32({n});
+  for (int64_t i = 0; i < n; ++i) {
+    first.f32()[i] = local_max.f32()[i] == s.row_max.f32()[i]
+                         ? static_cast<float>(-argmax.As<int32_t>()[i])
+                         : -std::numeric_limits<float>::infinity();
+  }
+  exec.Fail(exec.collective->AllReduceMax(first));
+  for (int64_t i = 0; i < n; ++i) {
+    argmax.As<int32_t>()[i] = static_cast<int32_t>(-first.f32()[i]);
+  }
 }
 
 // The rows that count, in order: [count] indices into the batch.
@@ -64,6 +80,7 @@ class TeacherChunk {
                const LogitKl& request, int64_t chunk)
       : exec_(exec), weights_(weights), request_(request) {
     const int64_t width = request.teacher_x.shape[1];
+    teacher_x_ = GatherRows(exec, request.teacher_x, request.kl.shape[0]);
     gathered_ = exec.arena->AllocateF32({chunk, width});
     normed_ = exec.arena->AllocateF32({chunk, width});
     logits_ = exec.arena->AllocateF32({chunk, weights.lm_head.out_features()});
@@ -84,8 +101,7 @@ class TeacherChunk {
                              FirstRows(all_.sum_exp, n),
                              FirstRows(all_.target_logit, n)};
     for (int64_t i = 0; i < n; ++i) {
-      std::memcpy(xs.f32() + i * width,
-                  request_.teacher_x.f32() + active[i] * width,
+      std::memcpy(xs.f32() + i * width, teacher_x_.f32() + active[i] * width,
                   width * sizeof(float));
       weight.f32()[i] = request_.row_weight.f32()[active[i]];
     }
@@ -95,7 +111,7 @@ class TeacherChunk {
     kernels::CrossEntropyStatistics(exec_.ctx, ls, targets,
                                     weights_.vocabulary.begin, s.row_max,
                                     s.sum_exp, s.target_logit, TensorView());
-    CombineShards(exec_, s);
+    CombineShards(exec_, s, TensorView());
     for (int64_t i = 0; i < n; ++i) {
       ts.f32()[i] = s.row_max.f32()[i] + std::log(s.sum_exp.f32()[i]);
     }
@@ -114,6 +130,7 @@ class TeacherChunk {
   Execution& exec_;
   const LlamaWeights& weights_;
   const LogitKl& request_;
+  ConstTensorView teacher_x_;
   TensorView gathered_, normed_, logits_, lse_, kl_, weight_;
   RowStatistics all_;
 };
@@ -134,10 +151,15 @@ Variable* Embed(Execution& exec, const LlamaWeights& weights,
                 ConstTensorView tokens) {
   Variable* x = exec.arena->New<Variable>();
   x->needs_grad = false;  // The embedding is frozen.
-  x->value =
-      exec.arena->AllocateF32({tokens.shape[0], weights.config.hidden_size});
-  weights.embedding.Gather(exec, tokens, weights.vocabulary.begin, x->value);
-  exec.Fail(exec.collective->AllReduceSum(x->value));
+  const int64_t rows = tokens.shape[0], width = weights.config.hidden_size;
+  const IndexRange mine = StreamRows(exec, rows);
+  x->value = exec.arena->AllocateF32({mine.size(), width});
+  ArenaScope scratch(exec.arena);
+  const TensorView partial = exec.collective->size() == 1
+                                 ? x->value
+                                 : exec.arena->AllocateF32({rows, width});
+  weights.embedding.Gather(exec, tokens, weights.vocabulary.begin, partial);
+  SumRows(exec, partial, x->value);
   exec.CheckFinite(-1, "embedding", x->value);
   return x;
 }
@@ -156,15 +178,17 @@ TensorView LmLogits(Execution& exec, const LlamaWeights& weights,
 
 void LmLoss(Execution& exec, const LlamaWeights& weights,
             const LmLossRequest& request, Variable* x) {
-  const int64_t rows = x->value.shape[0], width = x->value.shape[1];
+  const int64_t rows = request.targets.shape[0], width = x->value.shape[1];
+  const IndexRange mine = StreamRows(exec, rows);
   const bool gradient = request.row_weight.defined();
   if (gradient) {
-    x->grad = exec.arena->AllocateF32({rows, width});
+    x->grad = exec.arena->AllocateF32({mine.size(), width});
     std::memset(x->grad.data, 0, x->grad.size() * sizeof(float));
   }
   std::memset(request.nll.data, 0, rows * sizeof(float));
 
   ArenaScope scratch(exec.arena);
+  const ConstTensorView stream = GatherRows(exec, x->value, rows);
   auto* active = exec.arena->AllocateI32({rows}).As<int32_t>();
   const int64_t count = ActiveRows(request, rows, active);
   const int64_t chunk = std::min(kChunk, std::max<int64_t>(count, 1));
@@ -194,7 +218,7 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
     const int64_t n = std::min(chunk, count - begin);
     for (int64_t i = 0; i < n; ++i) {
       const int64_t r = active[begin + i];
-      std::memcpy(gathered.f32() + i * width, x->value.f32() + r * width,
+      std::memcpy(gathered.f32() + i * width, stream.f32() + r * width,
                   width * sizeof(float));
       targets.As<int32_t>()[i] = request.targets.As<int32_t>()[r];
       if (gradient) weight.f32()[i] = request.row_weight.f32()[r];
@@ -206,11 +230,12 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
     kernels::RmsNormForward(exec.ctx, xs, weights.final_norm,
                             weights.config.rms_norm_eps, ys, first(inv_rms, n));
     weights.lm_head.MultiplyTransposed(exec, ys, 0.0f, ls);
-    kernels::CrossEntropyStatistics(
-        exec.ctx, ls, ts, weights.vocabulary.begin, s.row_max, s.sum_exp,
-        s.target_logit,
-        request.argmax.defined() ? first(argmax, n) : TensorView());
-    CombineShards(exec, s);
+    const TensorView chunk_argmax =
+        request.argmax.defined() ? first(argmax, n) : TensorView();
+    kernels::CrossEntropyStatistics(exec.ctx, ls, ts, weights.vocabulary.begin,
+                                    s.row_max, s.sum_exp, s.target_logit,
+                                    chunk_argmax);
+    CombineShards(exec, s, chunk_argmax);
     for (int64_t i = 0; i < n; ++i) {
       const int64_t r = active[begin + i];
       lse.f32()[i] = s.row_max.f32()[i] + std::log(s.sum_exp.f32()[i]);
@@ -235,7 +260,9 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
                              first(inv_rms, n), /*accumulate_dx=*/false, dx,
                              TensorView());
     for (int64_t i = 0; i < n; ++i) {
-      std::memcpy(x->grad.f32() + active[begin + i] * width,
+      const int64_t r = active[begin + i];
+      if (r < mine.begin || r >= mine.end) continue;
+      std::memcpy(x->grad.f32() + (r - mine.begin) * width,
                   dx.f32() + i * width, width * sizeof(float));
     }
   }

@@ -12,7 +12,7 @@ namespace caracal {
 // Distillation beside the next-token loss.
 struct LogitKl {
   kernels::KlDirection direction = kernels::KlDirection::kForward;
-  ConstTensorView teacher_x;  // [rows, C]: the teacher's residual stream
+  ConstTensorView teacher_x;  // [S, C]: the teacher's residual stream
   // fp32 [rows]: the gradient is also that of sum_r row_weight[r] * kl[r].
   ConstTensorView row_weight;
   TensorView kl;  // out: fp32 [rows], nats
@@ -29,9 +29,9 @@ struct LmLossRequest {
   const LogitKl* logit_kl = nullptr;  // with row_weight only
 };
 
-// x [rows, C]: the residual stream after the last layer. With row weights,
-// x->grad is allocated and assigned at once: the gradient of a chunk's logits
-// is made while they are there, so nothing is recorded on the tape.
+// x [S, C]: the residual stream after the last layer (layer.h). With row
+// weights, x->grad is allocated and assigned at once: the gradient of a chunk's
+// logits is made while they are there, so nothing is recorded on the tape.
 void LmLoss(Execution& exec, const LlamaWeights& weights,
             const LmLossRequest& request, Variable* x);
 
@@ -39,7 +39,7 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
 TensorView LmLogits(Execution& exec, const LlamaWeights& weights,
                     ConstTensorView x);
 
-// Token embeddings [rows, C], summed over the vocabulary's shards.
+// Token embeddings: this rank's rows [S, C] of the residual stream.
 Variable* Embed(Execution& exec, const LlamaWeights& weights,
                 ConstTensorView tokens);
 
