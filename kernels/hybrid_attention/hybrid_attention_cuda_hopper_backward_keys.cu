@@ -9,16 +9,11 @@
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_row_statistics.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
 namespace {
-
-// Of the 64 rows in a stage; zeros beyond the sequence.
-struct RowStatistics {
-  float row_max[kTile], inv_den[kTile], delta[kTile], dmax[kTile];
-  int argmax[kTile];
-};
 
 template <int DP>
 struct Shared {
@@ -75,33 +70,10 @@ __global__ void __launch_bounds__(kBlock, 1)
     const int64_t at = segment.begin + chunk * kTile;
     LoadRows<DP>(q0 + stage * kStage, a.q, at, count, head, D);
     LoadRows<DP>(dy0 + stage * kStage, a.dy, at, count, head, D);
-    if (threadIdx.x < kTile) {
-      const int i = threadIdx.x;
-      const bool valid = i < count;
-      const int64_t from = head * a.rows + at + i;
-      RowStatistics& rows = shared.rows[stage];
-      rows.inv_den[i] = valid ? scratch.inv_den[from] : 0;
-      rows.delta[i] = valid ? scratch.delta[from] : 0;
-      if (softmax) {
-        rows.row_max[i] = valid ? scratch.row_max[from] : 0;
-        rows.dmax[i] = valid ? scratch.dmax[from] : 0;
-        rows.argmax[i] = valid ? scratch.argmax[from] : -1;
-      }
-    }
+    LoadStatistics(scratch, head * a.rows + at, count, softmax,
+                   shared.rows[stage]);
   };
-  // Brings the chunks of rows (-1: none) to shared memory, unless there.
-  const auto ensure = [&](int x, int y) {
-    const bool need_x = x >= 0 && stages.Find(x) < 0;
-    const bool need_y = y >= 0 && stages.Find(y) < 0;
-    if (!need_x && !need_y) return;
-    __syncthreads();
-    if (need_x) load_rows(x, stages.Replace(x, x, y < 0 ? x : y));
-    if (need_y) load_rows(y, stages.Replace(y, x < 0 ? y : x, y));
-    CopyCommit();
-    CopyWait();
-    FenceShared();
-    __syncthreads();
-  };
+  const auto ensure = [&](int x, int y) { Ensure(stages, x, y, load_rows); };
   const auto load_key_rows = [&](int tile) {
     LoadRows<DP>(keys.base, a.k, segment.begin + tile * kTile,
                  min(segment.length - tile * kTile, kTile), kv, D);

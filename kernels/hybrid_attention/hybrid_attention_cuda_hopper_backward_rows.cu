@@ -8,21 +8,11 @@
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_features.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_row_statistics.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
 namespace {
-
-// No key: as a position, greater than all.
-constexpr int kNone = 1 << 30;
-
-// What a warpgroup knows of a row: relative to its own maximum `top`.
-struct RowParts {
-  float top[2][kTile];  // times log2(e)
-  int argmax[2][kTile];
-  float e[2][kTile], e_dp[2][kTile];  // sums of e and e dP
-  float l[2][kTile], l_dp[2][kTile];
-};
 
 template <int DP>
 struct Shared {
@@ -80,35 +70,18 @@ __global__ void __launch_bounds__(kBlock, 1)
     LoadRows<DP>(k0 + stage * kStage, a.k, at, count, kv, D);
     LoadRows<DP>(v0 + stage * kStage, a.v, at, count, kv, D);
   };
-  // Brings the tiles (-1: none) to shared memory, unless they are there.
-  const auto ensure = [&](int x, int y) {
-    const bool need_x = x >= 0 && stages.Find(x) < 0;
-    const bool need_y = y >= 0 && stages.Find(y) < 0;
-    if (!need_x && !need_y) return;
-    __syncthreads();
-    if (need_x) load_keys(x, stages.Replace(x, x, y < 0 ? x : y));
-    if (need_y) load_keys(y, stages.Replace(y, x < 0 ? y : x, y));
-    CopyCommit();
-    CopyWait();
-    FenceShared();
-    __syncthreads();
-  };
-  const auto load_queries = [&](int n) {
-    LoadRows<DP>(q.base, a.q, segment.begin + n, min(segment.length - n, kTile),
-                 head, D);
-    CopyCommit();
-  };
-  const auto load_dy = [&](int n) {
-    LoadRows<DP>(dy.base, a.dy, segment.begin + n,
-                 min(segment.length - n, kTile), head, D);
+  const auto ensure = [&](int x, int y) { Ensure(stages, x, y, load_keys); };
+  const auto load_rows = [&](int n) {
+    const int count = min(segment.length - n, kTile);
+    LoadRows<DP>(q.base, a.q, segment.begin + n, count, head, D);
+    LoadRows<DP>(dy.base, a.dy, segment.begin + n, count, head, D);
     CopyCommit();
   };
 
   float state[DP / 2] = {}, norm[4] = {};
   float dweight[32] = {};  // d 64 group + ..., f
   float dfactor = 0;
-  load_queries(segment.first);
-  load_dy(segment.first);
+  load_rows(segment.first);
   if (linear) {
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
@@ -263,33 +236,7 @@ __global__ void __launch_bounds__(kBlock, 1)
       const int tile = tiles.Tile(u);
       const TermBits bits = products(tile);
       float shift[2];
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        float most = -INFINITY;
-#pragma unroll
-        for (int i = 0; i < 16; ++i) {
-          most = fmaxf(most, s[i / 2 * 4 + 2 * r + i % 2]);
-        }
-        most = QuadMax(most);
-        // The first key that attains the maximum of this tile.
-        int at = kNone;
-#pragma unroll
-        for (int i = 15; i >= 0; --i) {
-          at = s[i / 2 * 4 + 2 * r + i % 2] == most ? i / 2 * 8 + i % 2 : at;
-        }
-        at += tile * kTile + column;
-        at = min(at, __shfl_xor_sync(~0u, at, 1));
-        at = min(at, __shfl_xor_sync(~0u, at, 2));
-        most *= scale;
-        // Tiles come newest first: a tie belongs to the later, older one.
-        if (most > -INFINITY && most >= top[r]) argmax[r] = at;
-        most = fmaxf(most, top[r]);
-        shift[r] = most == -INFINITY ? 0.0f : most;
-        const float before = Exp2(top[r] - shift[r]);
-        e_sum[r] *= before;
-        e_dp_sum[r] *= before;
-        top[r] = most;
-      }
+      RaiseMaxima(s, tile, scale, top, argmax, e_sum, e_dp_sum, shift);
       exponentials(bits, shift[0], shift[1]);
 #pragma unroll
       for (int i = 0; i < 32; ++i) {
@@ -320,46 +267,26 @@ __global__ void __launch_bounds__(kBlock, 1)
     }
 
     // Both warpgroups' parts together.
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const float x0 = QuadSum(e_sum[r]), x1 = QuadSum(e_dp_sum[r]);
-      const float x2 = QuadSum(l_sum[r]), x3 = QuadSum(l_dp_sum[r]);
-      if (column != 0) continue;
-      const int at = row + 8 * r;
-      parts.top[group][at] = top[r];
-      parts.argmax[group][at] = argmax[r];
-      parts.e[group][at] = x0;
-      parts.e_dp[group][at] = x1;
-      parts.l[group][at] = x2;
-      parts.l_dp[group][at] = x3;
-    }
+    LeaveParts(parts, group, top, argmax, e_sum, e_dp_sum, l_sum, l_dp_sum);
     __syncthreads();
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int at = row + 8 * r;
-      const float top0 = parts.top[0][at], top1 = parts.top[1][at];
-      const float c = fmaxf(top0, top1);
-      const float f0 = top0 == -INFINITY ? 0.0f : Exp2(top0 - c);
-      const float f1 = top1 == -INFINITY ? 0.0f : Exp2(top1 - c);
-      // Warpgroup 0's keys are the older ones.
-      argmax[r] = parts.argmax[top0 >= top1 ? 0 : 1][at];
-      if (once) factor[r] = group == 0 ? f0 : f1;
-      top[r] = c;
-      const float e = f0 * parts.e[0][at] + f1 * parts.e[1][at];
-      const float e_dp = f0 * parts.e_dp[0][at] + f1 * parts.e_dp[1][at];
-      const float l0 = parts.l[0][at] + parts.l[1][at];
-      const float l1 = parts.l_dp[0][at] + parts.l_dp[1][at];
-      const float den = gamma * e + alpha * l0;
+      const JoinedRow joined(parts, at);
+      argmax[r] = joined.argmax;
+      if (once) factor[r] = group == 0 ? joined.factor0 : joined.factor1;
+      top[r] = joined.top;
+      const float den = gamma * joined.e + alpha * joined.l;
       inv[r] = den > 0 ? 1.0f / den : 0.0f;
-      delta[r] = inv[r] * (gamma * e_dp + alpha * l1);
-      const float dgamma = inv[r] * (e_dp - delta[r] * e);
+      delta[r] = inv[r] * (gamma * joined.e_dp + alpha * joined.l_dp);
+      const float dgamma = inv[r] * (joined.e_dp - delta[r] * joined.e);
       dmax[r] = -gamma * dgamma;
       const int n = n0 + at;
       if (group == 0 && column == 0 && n < segment.length) {
-        const float dalpha = inv[r] * (l1 - delta[r] * l0);
+        const float dalpha = inv[r] * (joined.l_dp - delta[r] * joined.l);
         dfactor += a.affine ? dgamma - dalpha : dgamma;
         const int64_t to = head * a.rows + segment.begin + n;
-        scratch.row_max[to] = c;
+        scratch.row_max[to] = top[r];
         scratch.inv_den[to] = inv[r];
         scratch.delta[to] = delta[r];
         scratch.dmax[to] = dmax[r];
@@ -496,10 +423,7 @@ __global__ void __launch_bounds__(kBlock, 1)
     }
     __syncthreads();
     // Queries and dy have been used.
-    if (n0 + kTile < segment.last) {
-      load_queries(n0 + kTile);
-      load_dy(n0 + kTile);
-    }
+    if (n0 + kTile < segment.last) load_rows(n0 + kTile);
 
     // Keys that the next rows no longer look at one by one join the state.
     const int next_first = linear && n0 + kTile < segment.last

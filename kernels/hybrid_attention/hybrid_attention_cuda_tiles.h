@@ -382,6 +382,23 @@ struct Stages {
   }
 };
 
+// Brings tiles x and y (-1: none) to shared memory, unless they are there;
+// load(tile, stage) starts their copies. Of the whole block.
+template <typename Load>
+__device__ __forceinline__ void Ensure(Stages& stages, int x, int y,
+                                       const Load& load) {
+  const bool need_x = x >= 0 && stages.Find(x) < 0;
+  const bool need_y = y >= 0 && stages.Find(y) < 0;
+  if (!need_x && !need_y) return;
+  __syncthreads();
+  if (need_x) load(x, stages.Replace(x, x, y < 0 ? x : y));
+  if (need_y) load(y, stages.Replace(y, x < 0 ? y : x, y));
+  CopyCommit();
+  CopyWait();
+  FenceShared();
+  __syncthreads();
+}
+
 }  // namespace caracal::kernels::cuda
 
 #endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_TILES_H_
