@@ -146,6 +146,34 @@ __global__ void Clip(const double* sum, double max_norm, AdamWCudaClip* clip) {
   clip->finite = isfinite(*sum) ? 1 : 0;
 }
 
+template <typename T>
+__global__ void __launch_bounds__(kThreads) Add(const T* x, int64_t n, T* y) {
+  constexpr int kLanes = cuda::kLanes<T>;
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < n / kLanes) {
+    float a[kLanes], b[kLanes];
+    cuda::Unpack<T>(cuda::LoadPack(x, i), a);
+    cuda::Unpack<T>(cuda::LoadPack(y, i), b);
+#pragma unroll
+    for (int j = 0; j < kLanes; ++j) b[j] += a[j];
+    cuda::StorePack(y, i, cuda::Pack<T>(b));
+  }
+  const int64_t last = n / kLanes * kLanes + i;
+  if (i < kLanes && last < n) {
+    y[last] =
+        cuda::FromFloat<T>(cuda::ToFloat(x[last]) + cuda::ToFloat(y[last]));
+  }
+}
+
+template <typename T>
+void LaunchAdd(const Context& ctx, const void* x, int64_t n, void* y) {
+  const int64_t packs = n / cuda::kLanes<T> + 1;
+  Add<T><<<static_cast<unsigned>((packs + kThreads - 1) / kThreads), kThreads,
+           0, static_cast<cudaStream_t>(ctx.stream)>>>(static_cast<const T*>(x),
+                                                       n, static_cast<T*>(y));
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
 template <typename View>
 auto* DataOf(const View& view, int64_t n) {
   auto* const data = VectorOf<float>(view, n);
@@ -243,6 +271,21 @@ void AdamWStepCuda(const Context& ctx, const AdamWCudaTable& table,
   Step<<<static_cast<unsigned>(table.pieces), kThreads, 0,
          static_cast<cudaStream_t>(ctx.stream)>>>(TableOf(table), clip);
   CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+void AccumulateCuda(const Context& ctx, ConstTensorView x, TensorView y) {
+  CARACAL_CHECK(x.contiguous() && y.contiguous()) << "strided view";
+  CARACAL_CHECK_EQ(x.size(), y.size());
+  CARACAL_CHECK(x.dtype == y.dtype &&
+                (x.dtype == DType::kBF16 || x.dtype == DType::kF32))
+      << NameOf(x.dtype) << " to " << NameOf(y.dtype);
+  CARACAL_CHECK(reinterpret_cast<uintptr_t>(x.data) % 16 == 0 &&
+                reinterpret_cast<uintptr_t>(y.data) % 16 == 0);
+  if (x.dtype == DType::kBF16) {
+    LaunchAdd<bf16>(ctx, x.data, x.size(), y.data);
+  } else {
+    LaunchAdd<float>(ctx, x.data, x.size(), y.data);
+  }
 }
 
 }  // namespace caracal::kernels

@@ -70,6 +70,10 @@ void ClipCuda(const Context& ctx, const double* sum, double max_norm,
 void AdamWStepCuda(const Context& ctx, const AdamWCudaTable& table,
                    const AdamWCudaClip* clip);
 
+// y += x, both bf16 or both fp32, contiguous, of equal size, starting at
+// multiples of 16 bytes; a bf16 sum is rounded once.
+void AccumulateCuda(const Context& ctx, ConstTensorView x, TensorView y);
+
 }  // namespace caracal::kernels
 
 #endif  // CARACAL_KERNELS_ADAMW_ADAMW_CUDA_H_

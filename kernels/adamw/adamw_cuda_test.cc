@@ -211,5 +211,26 @@ TEST(SumOfSquaresCuda, MorePiecesThanBlocks) {
   EXPECT_EQ(sum.Host()[0], 0.25 * n);
 }
 
+TEST(AccumulateCuda, AddsEveryElementOnce) {
+  for (int64_t n : {1, 3, 4, 7, 8, 9, 2047, 2048, 2055, 100003}) {
+    const std::vector<float> x = RandomVector(n, Uniform(1));
+    std::vector<float> y = RandomVector(n + kBorder, Uniform(2));
+    std::vector<uint16_t> x16(n), y16(n + kBorder);
+    for (int64_t i = 0; i < n; ++i) x16[i] = Bf16FromFloat(x[i]);
+    for (int64_t i = 0; i < n + kBorder; ++i) y16[i] = Bf16FromFloat(y[i]);
+    const DeviceArray<float> xs(x), ys(y);
+    const DeviceArray<uint16_t> x16s(x16), y16s(y16);
+    AccumulateCuda({}, TensorView(xs.data(), {n}), TensorView(ys.data(), {n}));
+    AccumulateCuda({}, TensorView(x16s.data(), DType::kBF16, {n}),
+                   TensorView(y16s.data(), DType::kBF16, {n}));
+    for (int64_t i = 0; i < n; ++i) {
+      y[i] += x[i];
+      y16[i] = Bf16FromFloat(FloatFromBf16(y16[i]) + FloatFromBf16(x16[i]));
+    }
+    EXPECT_EQ(ys.Host(), y) << n;
+    EXPECT_EQ(y16s.Host(), y16) << n;
+  }
+}
+
 }  // namespace
 }  // namespace caracal::kernels

@@ -162,6 +162,27 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+__global__ void __launch_bounds__(kThreads)
+    Rescale(const float* own_max, const float* row_max, int64_t rows,
+            float* sum_exp) {
+  const int64_t r = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (r < rows) sum_exp[r] *= expf(own_max[r] - row_max[r]);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    Loss(const float* row_max, const float* sum_exp, const float* target_logit,
+         int64_t rows, float* lse, float* nll) {
+  const int64_t r = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (r >= rows) return;
+  const float log_sum = row_max[r] + logf(sum_exp[r]);
+  lse[r] = log_sum;
+  nll[r] = log_sum - target_logit[r];
+}
+
+unsigned BlocksOf(int64_t rows) {
+  return static_cast<unsigned>((rows + kThreads - 1) / kThreads);
+}
+
 template <typename T>
 Args<T> ArgsOf(ConstTensorView logits, ConstTensorView targets,
                int64_t vocab_begin) {
@@ -230,6 +251,33 @@ void CrossEntropyGradientCuda(const Context& ctx, TensorView logits,
     LaunchGradient(ctx, ArgsOf<float>(logits, targets, vocab_begin), lse,
                    row_weight);
   }
+}
+
+void CrossEntropyRescaleCuda(const Context& ctx, ConstTensorView own_max,
+                             ConstTensorView row_max, TensorView sum_exp) {
+  const int64_t rows = sum_exp.size();
+  const float* own = VectorOf<float>(own_max, rows);
+  const float* all = VectorOf<float>(row_max, rows);
+  float* sum = VectorOf<float>(sum_exp, rows);
+  if (rows == 0) return;
+  Rescale<<<BlocksOf(rows), kThreads, 0,
+            static_cast<cudaStream_t>(ctx.stream)>>>(own, all, rows, sum);
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+void CrossEntropyLossCuda(const Context& ctx, ConstTensorView row_max,
+                          ConstTensorView sum_exp, ConstTensorView target_logit,
+                          TensorView lse, TensorView nll) {
+  const int64_t rows = lse.size();
+  const float* max = VectorOf<float>(row_max, rows);
+  const float* sum = VectorOf<float>(sum_exp, rows);
+  const float* target = VectorOf<float>(target_logit, rows);
+  float* log_sum = VectorOf<float>(lse, rows);
+  float* loss = VectorOf<float>(nll, rows);
+  if (rows == 0) return;
+  Loss<<<BlocksOf(rows), kThreads, 0, static_cast<cudaStream_t>(ctx.stream)>>>(
+      max, sum, target, rows, log_sum, loss);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 }  // namespace caracal::kernels

@@ -23,6 +23,17 @@ void CrossEntropyGradientCuda(const Context& ctx, TensorView logits,
                               ConstTensorView targets, int64_t vocab_begin,
                               ConstTensorView lse, ConstTensorView row_weight);
 
+// What is left of the loss, on fp32 [rows].
+// After own_max of all shards became row_max, sum_exp *= exp(own_max -
+// row_max): then the shards' sums add up.
+void CrossEntropyRescaleCuda(const Context& ctx, ConstTensorView own_max,
+                             ConstTensorView row_max, TensorView sum_exp);
+
+// lse = row_max + log(sum_exp); nll = lse - target_logit.
+void CrossEntropyLossCuda(const Context& ctx, ConstTensorView row_max,
+                          ConstTensorView sum_exp, ConstTensorView target_logit,
+                          TensorView lse, TensorView nll);
+
 }  // namespace caracal::kernels
 
 #endif  // CARACAL_KERNELS_CROSS_ENTROPY_CROSS_ENTROPY_CUDA_H_

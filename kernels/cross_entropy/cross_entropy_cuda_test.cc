@@ -171,5 +171,32 @@ TYPED_TEST(CrossEntropyCuda, ShardsCombineToTheWholeAndSameBits) {
   EXPECT_NEAR(whole.sum.Host()[0], sum, 2 * SumError(v) * sum);
 }
 
+TEST(CrossEntropyRowsCuda, LossOfShards) {
+  for (int64_t rows : {1, 255, 256, 257, 1000}) {
+    const std::vector<float> own = RandomVector(rows, Uniform(1, -9, 9));
+    const std::vector<float> other = RandomVector(rows, Uniform(2, -9, 9));
+    const std::vector<float> sum = RandomVector(rows, Uniform(3, 1, 5000));
+    const std::vector<float> target = RandomVector(rows, Uniform(4, -9, 9));
+    std::vector<float> most(rows);
+    for (int64_t r = 0; r < rows; ++r) most[r] = std::max(own[r], other[r]);
+    const DeviceArray<float> owns(own), mosts(most), sums(sum), targets(target);
+    const DeviceArray<float> lse(rows), nll(rows);
+    CrossEntropyRescaleCuda({}, VectorView(owns), VectorView(mosts),
+                            VectorView(sums));
+    CrossEntropyLossCuda({}, VectorView(mosts), VectorView(sums),
+                         VectorView(targets), VectorView(lse), VectorView(nll));
+    for (int64_t r = 0; r < rows; ++r) {
+      const double rescaled = sum[r] * std::exp(double{own[r]} - most[r]);
+      // The difference of maxima is below 18 and rounded.
+      EXPECT_NEAR(sums.Host()[r], rescaled,
+                  (18 + 4) * kUnitRoundoff * rescaled);
+      const double expected = most[r] + std::log(rescaled);
+      const double error = (18 + 8 + 2 * 30) * kUnitRoundoff;
+      EXPECT_NEAR(lse.Host()[r], expected, error);
+      EXPECT_NEAR(nll.Host()[r], expected - target[r], error);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace caracal::kernels

@@ -56,6 +56,16 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+__global__ void __launch_bounds__(kThreads)
+    Scatter(const int32_t* ids, CudaMatrix<const bf16> x,
+            CudaMatrix<bf16> out) {
+  const bf16* const from = x.row(blockIdx.x);
+  bf16* const to = out.row(ids[blockIdx.x]);
+  for (int64_t at = threadIdx.x; at < x.columns / 8; at += kThreads) {
+    StorePack(to, at, LoadPack(from, at));
+  }
+}
+
 template <typename T>
 void Launch(const Context& ctx, ConstTensorView ids, ConstTensorView table,
             int64_t vocab_begin, TensorView out) {
@@ -86,6 +96,20 @@ void EmbeddingForwardCuda(const Context& ctx, ConstTensorView ids,
   } else {
     Launch<float>(ctx, ids, table, vocab_begin, out);
   }
+}
+
+void ScatterRowsCuda(const Context& ctx, ConstTensorView ids, ConstTensorView x,
+                     TensorView out) {
+  const auto from = CudaMatrixOf<bf16>(x);
+  const auto to = CudaMatrixOf<bf16>(out);
+  CARACAL_CHECK_EQ(from.columns, to.columns);
+  CARACAL_CHECK(from.columns % 8 == 0)
+      << from.columns << " columns, wanted a multiple of 8";
+  const int32_t* rows = VectorOf<int32_t>(ids, from.rows);
+  if (x.size() == 0) return;
+  Scatter<<<static_cast<unsigned>(from.rows), kThreads, 0,
+            static_cast<cudaStream_t>(ctx.stream)>>>(rows, from, to);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 }  // namespace caracal::kernels

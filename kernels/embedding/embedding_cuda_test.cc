@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "kernels/common/cuda_testing.h"
 
 namespace caracal::kernels {
@@ -44,6 +46,28 @@ TEST(EmbeddingCuda, GathersRowsAndZeros) {
   for (int64_t columns : {8, 576, 1024, 4096, 4104, 8200}) {
     Check<uint16_t>(columns);
     Check<float>(columns);
+  }
+}
+
+TEST(EmbeddingCuda, ScatterUndoesAGather) {
+  for (int64_t columns : {8, 576, 4104}) {
+    const std::vector<int32_t> id = {5, 0, 19, 7};
+    const DeviceArray<int32_t> ids(id);
+    const int64_t rows = id.size(), all = 20;
+    const DeviceMatrix<uint16_t> x(rows, columns, Uniform(1));
+    const DeviceMatrix<uint16_t> out(all, columns, Uniform(2));
+    std::vector<double> expected = out.Host();
+    const std::vector<double> from = x.Host();
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy(&from[r * columns], &from[r * columns] + columns,
+                &expected[id[r] * columns]);
+    }
+    ScatterRowsCuda({}, VectorView(ids), x.View(), out.View());
+    EXPECT_EQ(out.Host(), expected) << columns << " columns";
+    EXPECT_TRUE(out.GapsIntact());
+    const DeviceMatrix<uint16_t> back(rows, columns);
+    EmbeddingForwardCuda({}, VectorView(ids), out.View(), 0, back.View());
+    EXPECT_EQ(back.Host(), from);
   }
 }
 

@@ -20,8 +20,9 @@ using cuda::Pack;
 using cuda::StorePack;
 using cuda::Unpack;
 
-// Packs of 8 elements of a row that a thread keeps.
-constexpr int kPacks = 4;
+// Packs of 8 elements of a row that a thread keeps, when so many threads take
+// it: the more threads, the less each has to do after the sum is known.
+constexpr int PacksOf(int threads) { return threads == 32 ? 4 : 2; }
 // Threads of a block when a warp takes a row.
 constexpr int kNarrowThreads = 128;
 // Partial sums of dweight, of a block or warp each: as many on every chip.
@@ -48,6 +49,7 @@ struct Args {
 template <int kThreads, bool kAdd>
 __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
     Forward(const __grid_constant__ Args a) {
+  constexpr int kPacks = PacksOf(kThreads);
   __shared__ float shared[kThreads / 32];
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= a.rows) return;
@@ -101,6 +103,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
 template <int kThreads, bool kWeight>
 __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
     Backward(const __grid_constant__ Args a) {
+  constexpr int kPacks = PacksOf(kThreads);
   __shared__ float shared[kThreads / 32];
   const int64_t first = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   const int64_t step = int64_t{gridDim.x} * blockDim.y;
@@ -189,15 +192,19 @@ void ForColumns(int64_t columns, Launch launch) {
                 columns <= kRmsNormMaxColumns)
       << columns << " columns, wanted a multiple of 8 up to "
       << kRmsNormMaxColumns;
-  const int64_t threads = (columns / 8 + kPacks - 1) / kPacks;
-  if (threads <= 32) {
+  const auto fit = [&](int threads) {
+    return columns <= int64_t{8} * threads * PacksOf(threads);
+  };
+  if (fit(32)) {
     launch(std::integral_constant<int, 32>());
-  } else if (threads <= 128) {
+  } else if (fit(128)) {
     launch(std::integral_constant<int, 128>());
-  } else if (threads <= 256) {
+  } else if (fit(256)) {
     launch(std::integral_constant<int, 256>());
-  } else {
+  } else if (fit(512)) {
     launch(std::integral_constant<int, 512>());
+  } else {
+    launch(std::integral_constant<int, 1024>());
   }
 }
 
@@ -212,7 +219,7 @@ unsigned Blocks(int64_t rows, const dim3& block) {
 
 int64_t Parts(int64_t rows, int64_t columns) {
   int64_t parts = kWideParts, rows_a_block = 1;
-  if (columns <= 32 * 8 * kPacks) {
+  if (columns <= 8 * 32 * PacksOf(32)) {
     parts = kNarrowParts;
     rows_a_block = kNarrowThreads / 32;
   }

@@ -27,12 +27,13 @@ using Matrix = DeviceMatrix<uint16_t>;
 constexpr float kEps = 0.125f;
 
 // Every width of a thread's, a warp's and a block's share, and the models'.
-const int64_t kWidths[] = {8,    16,   24,   248,  256,  264,  576,   1016,
-                           1024, 1032, 2048, 4096, 4104, 8192, 16376, 16384};
+const int64_t kWidths[] = {8,    16,   24,   248,  256,   264,
+                           576,  1016, 1024, 1032, 2048,  2056,
+                           4096, 4104, 8192, 8200, 16376, 16384};
 
 // A thread adds at most 32 terms in turn, then a tree of at most 5 levels and
-// a sum over at most 16 warps.
-constexpr double kSumError = (32 + 5 + 16) * kUnitRoundoff;
+// a sum over at most 32 warps.
+constexpr double kSumError = (32 + 5 + 32) * kUnitRoundoff;
 
 struct Inputs {
   Inputs(int64_t rows, int64_t columns)
