@@ -36,9 +36,8 @@ struct Args {
   float mean;  // 1 / C
   float eps;
   const float* weight;
-  CudaMatrix<bf16> x;  // written only by the addition
-  CudaMatrix<const bf16> delta, dy;
-  CudaMatrix<bf16> y, dx;
+  CudaMatrix<const bf16> x, delta, dy;
+  CudaMatrix<bf16> sum, y, dx;
   float* inv_rms;
   bool accumulate_dx;
   float* parts;  // [parts, C]
@@ -53,13 +52,12 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
   __shared__ float shared[kThreads / 32];
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= a.rows) return;
-  bf16* const x_row = a.x.row(row);
   uint4 x[kPacks], delta[kAdd ? kPacks : 1];
 #pragma unroll
   for (int i = 0; i < kPacks; ++i) {
     const int at = threadIdx.x + i * kThreads;
     if (at < a.packs) {
-      x[i] = LoadPack(x_row, at);
+      x[i] = LoadPack(a.x.row(row), at);
       if constexpr (kAdd) delta[i] = LoadPack(a.delta.row(row), at);
     }
   }
@@ -76,7 +74,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
 #pragma unroll
       for (int j = 0; j < 8; ++j) v[j] += d[j];
       x[i] = Pack<bf16>(v);
-      StorePack(x_row, at, x[i]);
+      StorePack(a.sum.row(row), at, x[i]);
       Unpack<bf16>(x[i], v);
     }
 #pragma unroll
@@ -232,8 +230,7 @@ Args ArgsOf(const CudaMatrix<const bf16>& x, ConstTensorView weight) {
   a.rows = x.rows;
   a.packs = static_cast<int>(x.columns / 8);
   a.mean = 1.0f / static_cast<float>(x.columns);
-  // Kernels write x only where they were given a mutable one.
-  a.x = {const_cast<bf16*>(x.data), x.rows, x.columns, x.stride};
+  a.x = x;
   a.weight = VectorOf<float>(weight, x.columns);
   CARACAL_CHECK(reinterpret_cast<uintptr_t>(a.weight) % 16 == 0);
   return a;
@@ -262,12 +259,14 @@ void RmsNormForwardCuda(const Context& ctx, ConstTensorView x,
   LaunchForward<false>(ctx, a);
 }
 
-void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView delta,
-                           ConstTensorView weight, float eps, TensorView x,
-                           TensorView y, TensorView inv_rms) {
-  Args a = ArgsOf(CudaMatrixOf<bf16>(ConstTensorView(x)), weight);
+void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView x,
+                           ConstTensorView delta, ConstTensorView weight,
+                           float eps, TensorView sum, TensorView y,
+                           TensorView inv_rms) {
+  Args a = ArgsOf(CudaMatrixOf<bf16>(x), weight);
   a.eps = eps;
   a.delta = CudaMatrixOf<bf16>(delta, a.rows, a.x.columns);
+  a.sum = CudaMatrixOf<bf16>(sum, a.rows, a.x.columns);
   a.y = CudaMatrixOf<bf16>(y, a.rows, a.x.columns);
   a.inv_rms = OptionalVectorOf<float>(inv_rms, a.rows);
   LaunchForward<true>(ctx, a);

@@ -19,11 +19,12 @@ void RmsNormForwardCuda(const Context& ctx, ConstTensorView x,
                         ConstTensorView weight, float eps, TensorView y,
                         TensorView inv_rms);
 
-// The residual stream's step: x += delta, rounded to bf16, and y is the norm
-// of that. All [rows, C]; y may be delta.
-void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView delta,
-                           ConstTensorView weight, float eps, TensorView x,
-                           TensorView y, TensorView inv_rms);
+// The residual stream's step: sum = x + delta, rounded to bf16, and y is the
+// norm of that. All [rows, C]; sum may be x (or delta), y may be delta.
+void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView x,
+                           ConstTensorView delta, ConstTensorView weight,
+                           float eps, TensorView sum, TensorView y,
+                           TensorView inv_rms);
 
 // Nothing when dweight is undefined.
 size_t RmsNormBackwardCudaWorkspaceBytes(ConstTensorView x, TensorView dweight);

@@ -42,7 +42,7 @@ void Benchmark(int64_t rows, int64_t columns) {
              }),
              2 * bytes);
   PrintBytes("residual add and forward", Measure([&](int i) {
-               RmsNormAddForwardCuda({}, others[i], weight, 1e-5f, xs[i],
+               RmsNormAddForwardCuda({}, xs[i], others[i], weight, 1e-5f, xs[i],
                                      outs[i], inv);
              }),
              4 * bytes);

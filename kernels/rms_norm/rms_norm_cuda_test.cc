@@ -98,21 +98,28 @@ TEST(RmsNormCuda, ForwardInPlaceWithoutInverse) {
 
 TEST(RmsNormCuda, AddForwardRoundsTheStreamFirst) {
   for (int64_t columns : kWidths) {
-    const int64_t rows = 6;
-    const Inputs in(rows, columns);
-    Matrix x(rows, columns, Uniform(columns, -3, 3)), y(rows, columns);
-    DeviceArray<float> inv(rows);
-    RmsNormAddForwardCuda({}, in.dy.View(), VectorView(in.weight), kEps,
-                          x.View(), y.View(), VectorView(inv));
-    const std::vector<double> before = in.x.Host(), delta = in.dy.Host();
-    const std::vector<double> stream = x.Host();
-    for (size_t i = 0; i < stream.size(); ++i) {
-      ASSERT_EQ(stream[i],
-                RoundToBf16(static_cast<float>(before[i] + delta[i])))
-          << "columns " << columns << " at " << i;
+    for (bool in_place : {false, true}) {
+      const int64_t rows = 6;
+      const Inputs in(rows, columns);
+      const Matrix x(rows, columns, Uniform(columns, -3, 3));
+      const Matrix apart(rows, columns), y(rows, columns);
+      const Matrix& sum = in_place ? x : apart;
+      DeviceArray<float> inv(rows);
+      RmsNormAddForwardCuda({}, x.View(), in.dy.View(), VectorView(in.weight),
+                            kEps, sum.View(), y.View(), VectorView(inv));
+      const std::vector<double> before = in.x.Host(), delta = in.dy.Host();
+      const std::vector<double> stream = sum.Host();
+      for (size_t i = 0; i < stream.size(); ++i) {
+        ASSERT_EQ(stream[i],
+                  RoundToBf16(static_cast<float>(before[i] + delta[i])))
+            << "columns " << columns << " at " << i;
+      }
+      ExpectForward(stream, in, y, inv.Host());
+      EXPECT_TRUE(sum.GapsIntact());
+      if (!in_place) {
+        EXPECT_EQ(x.Host(), before);
+      }
     }
-    ExpectForward(stream, in, y, inv.Host());
-    EXPECT_TRUE(x.GapsIntact());
   }
 }
 
