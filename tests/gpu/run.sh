@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs all GPU tests from carried binaries: on a machine with a GPU and CUDA 13
-# but no Bazel. Ends with "N passed, M failed" (test cases); exit status 0 only
+# but no Bazel; cuBLASLt is looked for in the folder of the toolkit it was built with, then
+# where the loader looks (LD_LIBRARY_PATH). Ends with "N passed, M failed" (test cases); exit status 0 only
 # if none failed.
 #
 #   tests/gpu/run.sh FOLDER [compute-sanitizer tool...]
