@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs all GPU tests from carried binaries: on a machine with a GPU and CUDA 13
-# but no Bazel; cuBLASLt is looked for in the folder of the toolkit it was built with, then
-# where the loader looks (LD_LIBRARY_PATH). Ends with "N passed, M failed" (test cases); exit status 0 only
-# if none failed.
+# but no Bazel. cuBLASLt is found where the loader looks, or in the folder of the
+# toolkit that the binaries were built with. Ends with "N passed, M failed" (test
+# cases); exit status 0 only if none failed.
 #
 #   tests/gpu/run.sh FOLDER [compute-sanitizer tool...]
 #
