@@ -135,6 +135,51 @@ class Builder {
   std::vector<ComparisonLine> lines_;
 };
 
+// A control's linear part is untrained: its hybrid is nobody's model, and what
+// it was trained to be is swa_only.
+bool IsControl(const AttributionResult& result) {
+  return JudgeLinearPart(result).status == LaStatus::kControl;
+}
+
+// What the hybrids of all but the controls lie above.
+void AddHybridMinus(const std::vector<AttributionResult>& results,
+                    Builder* build) {
+  const auto minus =
+      [&](const std::string& label,
+          const std::function<const ModeResult*(const AttributionResult&)>&
+              other) {
+        build->Values("Hybrid minus", label, Kind::kDifference,
+                      [&](const AttributionResult& r) {
+                        return IsControl(r)
+                                   ? Interval()
+                                   : LossDifference(r.Find("hybrid"), other(r));
+                      });
+      };
+  using Result = AttributionResult;
+  minus("teacher", [](const Result& r) { return r.Find("teacher"); });
+  if (!IsControl(results[0]) && results.size() > 1) {
+    minus("run 1's hybrid", [&](const Result& r) {
+      return &r == &results[0] ? nullptr : results[0].Find("hybrid");
+    });
+  }
+  // The same fine-tuning without a linear part, of the same window and sinks.
+  minus("swa_control", [&](const Result& r) -> const ModeResult* {
+    for (const Result& control : results) {
+      if (IsControl(control) && control.settings.window == r.settings.window &&
+          control.settings.window_kind == r.settings.window_kind &&
+          control.settings.sinks == r.settings.sinks) {
+        return control.Find("swa_only");
+      }
+    }
+    return nullptr;
+  });
+  for (const int sinks : {0, 4}) {
+    minus(absl::StrCat("teacher_swa S=", sinks), [&](const Result& r) {
+      return r.Find(absl::StrCat("teacher_swa_s", sinks));
+    });
+  }
+}
+
 absl::string_view LastComponent(absl::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == absl::string_view::npos ? path : path.substr(slash + 1);
@@ -176,8 +221,7 @@ void FillPicture(const std::vector<RunGroup>& groups,
                  LossOf(results[i], "hybrid"), LossOf(results[i], "swa_only")};
     dots.hybrid_of_seeds = LossesOfSeeds(groups[i].runs, "hybrid");
     dots.swa_only_of_seeds = LossesOfSeeds(groups[i].runs, "swa_only");
-    // A control's linear part is untrained: its hybrid is nobody's model.
-    if (JudgeLinearPart(results[i]).word == "control") {
+    if (IsControl(results[i])) {
       dots.hybrid = std::numeric_limits<double>::quiet_NaN();
       dots.hybrid_of_seeds.clear();
     }
@@ -239,31 +283,17 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
     return absl::StrCat(r.settings.window, ", ", r.settings.sinks);
   });
   build.Modes("Loss, nats per token", /*baselines=*/false);
-  build.Values("Hybrid minus", "teacher", Kind::kDifference,
-               [](const AttributionResult& r) {
-                 return LossDifference(r.Find("hybrid"), r.Find("teacher"));
-               });
-  if (results.size() > 1) {
-    const ModeResult* first = results[0].Find("hybrid");
-    build.Values("Hybrid minus", "run 1's hybrid", Kind::kDifference,
-                 [&](const AttributionResult& r) {
-                   if (&r == &results[0]) return Interval();
-                   return LossDifference(r.Find("hybrid"), first);
-                 });
-  }
-  for (const int sinks : {0, 4}) {
-    const std::string mode = absl::StrCat("teacher_swa_s", sinks);
-    build.Values("Hybrid minus", absl::StrCat("teacher_swa S=", sinks),
-                 Kind::kDifference, [&](const AttributionResult& r) {
-                   return LossDifference(r.Find("hybrid"), r.Find(mode));
-                 });
-  }
+  AddHybridMinus(results, &build);
   build.Values("Linear part", "u", Kind::kDifference,
-               [](const AttributionResult& r) { return r.what_la_brings; });
+               [](const AttributionResult& r) {
+                 return IsControl(r) ? Interval() : r.what_la_brings;
+               });
   build.Values("Linear part", "u*", Kind::kDifference,
                [](const AttributionResult& r) { return r.ustar; });
   build.Values("Linear part", "r = u / u*", Kind::kRatio,
-               [](const AttributionResult& r) { return UseRatio(r); });
+               [](const AttributionResult& r) {
+                 return IsControl(r) ? Interval() : UseRatio(r);
+               });
   build.Texts("Linear part", "verdict", [](const AttributionResult& r) {
     const std::string word = JudgeLinearPart(r).word;
     return word.substr(0, word.find(':'));

@@ -286,6 +286,35 @@ TEST(CompareRunsTest, ThePictureHasEveryRunAndWhatItIsSeenAgainst) {
   EXPECT_NEAR(control.dots[0].swa_only, 3.98, 1e-9);
 }
 
+// A control is compared by what it was trained to be.
+TEST(CompareRunsTest, HybridsAreComparedWithTheControl) {
+  std::vector<ComparedRun> runs = Runs();
+  runs[0].result.settings.sinks = 4;  // as runs[1], unlike runs[2]
+  runs[0].result.settings.recipe = "swa_control";
+  for (const bool first : {true, false}) {
+    if (!first) std::swap(runs[0], runs[1]);
+    const size_t control = first ? 0 : 1, ssd = 1 - control;
+    ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+    const auto& gain = Find(c, "Hybrid minus", "swa_control")->values;
+    const double swa_only =
+        Find(c, "Loss, nats per token", "swa_only")->values[control].mean;
+    EXPECT_NEAR(gain[ssd].mean, 3.90 - swa_only, 1e-9);
+    EXPECT_TRUE(gain[ssd].bounded());
+    EXPECT_FALSE(gain[control].measured());
+    EXPECT_FALSE(gain[2].measured());  // other sinks
+    for (const auto& [group, label] : {std::pair("Hybrid minus", "teacher"),
+                                       {"Linear part", "u"},
+                                       {"Linear part", "r = u / u*"}}) {
+      const ComparisonLine* line = Find(c, group, label);
+      EXPECT_FALSE(line->values[control].measured()) << label;
+      EXPECT_TRUE(line->values[ssd].measured()) << label;
+    }
+    for (const ComparisonLine& line : c.lines) {
+      EXPECT_FALSE(first && line.label == "run 1's hybrid");
+    }
+  }
+}
+
 TEST(ComparisonHtmlTest, IsOneWholePage) {
   std::vector<ComparedRun> runs = Runs();
   runs[0].name = "<script>";
