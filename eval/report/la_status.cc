@@ -90,7 +90,8 @@ std::string RuleOf(LaStatus status, const AttributionResult& result) {
     case LaStatus::kWorthless:
       return absl::StrCat(of_u, "includes 0, and so does that of u*, ",
                           Bounds(ustar),
-                          ": the past is worth nothing to the teacher here");
+                          ": that the past is worth anything to the "
+                          "teacher here is not shown");
     case LaStatus::kBypassed:
       return absl::StrCat(of_u, "includes 0 and ends below a tenth of u*, ",
                           tenth);

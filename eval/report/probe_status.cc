@@ -105,8 +105,14 @@ Finding ProbeFinding(const ProbeResult& probe) {
                       " That takes the modes hybrid and swa_only.");
       break;
     case ProbeStatus::kWorthless:
-      absl::StrAppend(&finding.text,
-                      " The teacher does as well with a window alone.");
+      absl::StrAppend(
+          &finding.text,
+          " That the teacher needs what lies outside is not shown: it gets ",
+          Share(ShareAmong(probe, probe.Find("teacher"), ProbeFacts::kOutside)),
+          " of those facts, with a window ",
+          Share(ShareAmong(probe, probe.Find("teacher_swa"),
+                           ProbeFacts::kOutside)),
+          ".");
       break;
     case ProbeStatus::kUsed:
       finding.tone = Tone::kGood;
@@ -133,8 +139,8 @@ Finding ProbesHeadline(const std::vector<ProbeResult>& probes) {
   const std::string told =
       judged == probes.size()
           ? absl::StrCat(judged, judged == 1 ? " probe" : " probes")
-          : absl::StrCat(judged, " of ", probes.size(),
-                         " probes that can tell");
+          : absl::StrCat(judged, " (of ", probes.size(),
+                         ") probes that can tell");
   if (used > 0) {
     return {Tone::kGood,
             absl::StrCat("The linear part is used: in ", used, " of the ", told,

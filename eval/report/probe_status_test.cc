@@ -102,6 +102,9 @@ TEST(ProbeStatusTest, BypassedTakesManyAnswers) {
 TEST(ProbeStatusTest, OtherWords) {
   EXPECT_EQ(JudgeProbe(Probe(16, 16, 8, 8)).word,
             "cannot tell: nothing to bring");
+  EXPECT_THAT(ProbeFinding(Probe(16, 16, 8, 8)).text,
+              HasSubstr("is not shown: it gets 1.00 [0.81, 1.00] of those "
+                        "facts, with a window 1.00 [0.81, 1.00]."));
   EXPECT_EQ(JudgeProbe(Probe(16, 0, 0, 16)).word, "hurts");
   ProbeResult probe = Probe(16, 0, 12, 0);
   probe.modes.pop_back();
@@ -113,7 +116,8 @@ TEST(ProbesHeadlineTest, CountsThoseThatCanTell) {
   const ProbeResult used = Probe(16, 0, 12, 0), none = Probe(16, 0, 0, 0);
   const ProbeResult cannot = Probe(2, 0, 0, 0);
   EXPECT_THAT(ProbesHeadline({used, none, cannot}).text,
-              StartsWith("The linear part is used: in 1 of the 2 of 3 probes"));
+              StartsWith("The linear part is used: in 1 of the 2 (of 3) probes "
+                         "that can tell it brings"));
   const Finding seen = ProbesHeadline({none, cannot});
   EXPECT_THAT(seen.text, StartsWith("No use of the linear part is seen"));
   EXPECT_EQ(seen.tone, Tone::kWarning);

@@ -70,8 +70,8 @@ TEST(TerminalReportTest, ProbesHaveATableAndASentenceEach) {
 
 TEST(TerminalReportTest, ProbesAloneAreAReportToo) {
   const std::string text = TerminalReport(SampleProbeReport());
-  EXPECT_THAT(text, HasSubstr("The linear part is used: in 2 of the 4 of 5 "
-                              "probes"));
+  EXPECT_THAT(text, HasSubstr("The linear part is used: in 2 of the 4 (of "
+                              "5)"));
   EXPECT_THAT(text, Not(HasSubstr("Verdict:")));
   EXPECT_THAT(text, Not(HasSubstr("0 rows")));
   EXPECT_THAT(text, Not(HasSubstr("nan")));
