@@ -1,5 +1,6 @@
 #include "jobs/client/job_words.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -27,8 +28,8 @@ std::string ScheduleOverSteps(const proto::ValueSchedule& schedule) {
   return absl::StrJoin(schedule.step(), ", then ");
 }
 
-// ", la_only with probability 0.9, then 0.5 per head"; "p" where nothing but a
-// closed loop says what it is.
+// ", la_only with probability 0.9, then 0.5 per head"; "p" where a closed loop
+// says what it is.
 std::string DropWords(const proto::Curriculum& curriculum) {
   std::string unit =
       proto::Curriculum::Granularity_Name(curriculum.granularity());
@@ -36,24 +37,37 @@ std::string DropWords(const proto::Curriculum& curriculum) {
   return absl::StrCat(
       ", ", ModeName(curriculum.drop_mode()),
       curriculum.drop_keeps_sinks() ? " with sinks" : "", " with probability ",
-      curriculum.has_drop() ? ScheduleOverSteps(curriculum.drop()) : "p",
+      curriculum.has_closed_loop() ? "p" : ScheduleOverSteps(curriculum.drop()),
       " per ", unit);
+}
+
+// Of a closed loop: the schedule's first value, within the bounds.
+double StartOf(const proto::Curriculum& curriculum) {
+  const proto::ValueSchedule& drop = curriculum.drop();
+  const double first = drop.has_linear()   ? drop.linear().from()
+                       : drop.has_cosine() ? drop.cosine().from()
+                       : drop.step_size()  ? drop.step(0)
+                                           : drop.constant();
+  const proto::ClosedLoop& loop = curriculum.closed_loop();
+  return std::clamp(first, loop.p_min(), loop.p_max());
 }
 
 std::string CurriculumWords(const proto::Curriculum& curriculum) {
   std::string words;
-  if (curriculum.has_drop()) words = DropWords(curriculum);
+  if (curriculum.has_drop() || curriculum.has_closed_loop()) {
+    words = DropWords(curriculum);
+  }
   if (curriculum.has_window()) {
     absl::StrAppend(&words, ", window ",
                     ScheduleOverSteps(curriculum.window()));
   }
   if (curriculum.has_closed_loop()) {
     const proto::ClosedLoop& loop = curriculum.closed_loop();
-    if (!curriculum.has_drop()) absl::StrAppend(&words, DropWords(curriculum));
-    absl::StrAppend(&words, ", steered to r = ", loop.target(), " every ",
+    absl::StrAppend(&words, ", p steered to r = ", loop.target(), " every ",
                     Plural(loop.every(), "step"), " (gain ", loop.gain(),
-                    ", p ", loop.p_min(), " to ", loop.p_max(), ", smoothing ",
-                    loop.smoothing(), ")");
+                    ", p ", StartOf(curriculum), " at first, ", loop.p_min(),
+                    " to ", loop.p_max(), ", smoothing ", loop.smoothing(),
+                    ")");
   }
   return words;
 }

@@ -65,10 +65,11 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
       attention { sinks: 1 affine: true }
       parallel { data: 2 } threads: 1)");
   const proto::Stage& stage = job.stages(0);
-  EXPECT_EQ(StudentWords(stage),
-            "hybrid, la_only with probability 0.9, then 0.5 per head, window "
-            "128 to 64 in a line, steered to r = 0.9 every 20 steps (gain "
-            "0.25, p 0 to 0.95, smoothing 0.5)");
+  EXPECT_EQ(
+      StudentWords(stage),
+      "hybrid, la_only with probability p per head, window 128 to 64 in a "
+      "line, p steered to r = 0.9 every 20 steps (gain 0.25, p 0.9 at "
+      "first, 0 to 0.95, smoothing 0.5)");
   EXPECT_EQ(LossWords(stage), "1 lm + 0.5 logit_kl");
   EXPECT_EQ(LearningRateWords(stage),
             "0.0001 after 1 warm-up step, along a cosine to 1e-05");
@@ -130,11 +131,35 @@ TEST(JobWordsTest, EveryPresetIsToldApart) {
                                   "} }")
                                .stages(0)),
               HasSubstr("the teacher's attention outputs and weights."));
-  EXPECT_EQ(StudentWords(Expand("preset: 'ssd' curriculum { drop_mode: LA_PAST "
-                                "closed_loop { every: 1 p_max: 0.5 } }")
-                             .stages(1)),
-            "hybrid, la_past with probability p per sample_layer, steered to r "
-            "= 0.9 every 1 step (gain 0.25, p 0 to 0.5, smoothing 0.5)");
+}
+
+TEST(JobWordsTest, TellsACurriculumLaidOverAPresets) {
+  const auto words = [](const std::string& preset, const std::string& text) {
+    const std::string job =
+        "preset: '" + preset + "' curriculum { " + text + " }";
+    return StudentWords(Expand(job.c_str()).stages(1));
+  };
+  EXPECT_EQ(words("ssd", "drop_mode: LA_PAST granularity: LAYER"),
+            "hybrid, la_past with probability 0.9, then 0.75, then 0.5 per "
+            "layer");
+  EXPECT_EQ(words("ssd", "closed_loop {}"),
+            "hybrid, la_only with probability p per sample_layer, p steered to "
+            "r = 0.9 every 20 steps (gain 0.25, p 0.9 at first, 0 to 0.95, "
+            "smoothing 0.5)");
+  // Clamped; and as the study runs it.
+  EXPECT_THAT(words("ssd", "closed_loop { p_max: 0.5 }"),
+              HasSubstr(", p 0.5 at first, 0 to 0.5, "));
+  EXPECT_THAT(words("ssd", "drop { constant: 0.5 } closed_loop {}"),
+              HasSubstr(", p 0.5 at first, 0 to 0.95, "));
+  // Without a schedule, and of every shape of one.
+  EXPECT_THAT(words("lolcats", "closed_loop { p_min: 0.1 }"),
+              HasSubstr(", p 0.1 at first, 0.1 to 0.95, "));
+  EXPECT_THAT(
+      words("ssd", "drop { linear { from: 0.3 to: 1 } } closed_loop {}"),
+      HasSubstr(", p 0.3 at first, "));
+  EXPECT_THAT(
+      words("ssd", "drop { cosine { from: 0.2 to: 1 } } closed_loop {}"),
+      HasSubstr(", p 0.2 at first, "));
 }
 
 }  // namespace

@@ -119,9 +119,7 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
   FieldLocations locations;
   std::vector<Problem> problems;
   proto::Job job = ParseJob(text, path, &locations, &problems);
-  for (const std::string& override : overrides) {
-    ApplyOverride(override, &job, &locations, &problems);
-  }
+  ApplyOverrides(overrides, &job, &locations, &problems);
   // Ranges of a job that is only half read would be noise.
   RETURN_IF_ERROR(ProblemsToStatus(problems, path));
   if (!job.has_name()) job.set_name(AsFolderName(Stem(path)));

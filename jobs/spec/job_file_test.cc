@@ -170,6 +170,23 @@ TEST_F(JobFileTest, AppliesOverridesInOrder) {
   EXPECT_EQ(job.stages(0).transfer().steps(), 32);
 }
 
+// A stage's field needs the stages of the preset; what the preset is laid
+// under comes before, wherever it is written.
+TEST_F(JobFileTest, OverridesOfStagesSeeThePresetsOthersMade) {
+  const std::string path = Write("job", kText);
+  const std::string lr = "stages[1].finetune.lr=0.5";
+  const std::string mode = "curriculum.drop_mode=LA_PAST";
+  for (const std::vector<std::string>& overrides :
+       {std::vector<std::string>{"preset=ssd", mode, lr},
+        {lr, mode, "preset=ssd"}}) {
+    ASSERT_OK_AND_ASSIGN(const proto::Job job, LoadJob(path, overrides));
+    const proto::FinetuneStage& stage = job.stages(1).finetune();
+    EXPECT_EQ(stage.lr(), 0.5);
+    EXPECT_EQ(stage.curriculum().drop().step_size(), 3);
+    EXPECT_EQ(stage.curriculum().drop_mode(), proto::LA_PAST);
+  }
+}
+
 TEST_F(JobFileTest, ReportsMissingFiles) {
   const std::string path = Write("job", kText);
   EXPECT_THAT(

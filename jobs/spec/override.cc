@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -237,6 +238,13 @@ class Override {
   std::vector<Problem>& problems_;
 };
 
+// Of a path or a whole override.
+bool IsOfStages(absl::string_view text) {
+  text = absl::StripAsciiWhitespace(text);
+  return absl::ConsumePrefix(&text, "stages") &&
+         (text.empty() || absl::StrContains(" \t.[+=", text.substr(0, 1)));
+}
+
 }  // namespace
 
 void ApplyOverride(absl::string_view text, proto::Job* job,
@@ -251,12 +259,20 @@ void ApplyOverride(absl::string_view text, proto::Job* job,
   const bool append = absl::ConsumeSuffix(&path, "+");
   const std::string value(text.substr(equals + 1));
   path = absl::StripAsciiWhitespace(path);
-  const bool stages = path == "stages" || absl::StartsWith(path, "stages.") ||
-                      absl::StartsWith(path, "stages[");
-  if (stages) ExpandPreset(job);
+  if (IsOfStages(path)) ExpandPreset(job);
   Override setter(text, locations, problems);
   Place place;
   if (setter.Find(path, job, &place)) setter.Set(value, append, place);
+}
+
+void ApplyOverrides(const std::vector<std::string>& texts, proto::Job* job,
+                    FieldLocations* locations, std::vector<Problem>* problems) {
+  for (const bool stages : {false, true}) {
+    for (const std::string& text : texts) {
+      if (IsOfStages(text) != stages) continue;
+      ApplyOverride(text, job, locations, problems);
+    }
+  }
 }
 
 }  // namespace caracal

@@ -23,6 +23,11 @@ namespace caracal {
 void ApplyOverride(absl::string_view text, proto::Job* job,
                    FieldLocations* locations, std::vector<Problem>* problems);
 
+// Applies them in order, but those of `stages` last: what a preset expands to
+// depends on other fields.
+void ApplyOverrides(const std::vector<std::string>& texts, proto::Job* job,
+                    FieldLocations* locations, std::vector<Problem>* problems);
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_SPEC_OVERRIDE_H_

@@ -50,6 +50,13 @@ constexpr Preset kPresets[] = {
         stages { finetune { student_mode: SWA_ONLY } })"},
 };
 
+// A schedule is one thing: its shape, and how many values it has.
+void LayOver(const proto::Curriculum& own, proto::Curriculum* presets) {
+  if (own.has_drop()) presets->clear_drop();
+  if (own.has_window()) presets->clear_window();
+  presets->MergeFrom(own);
+}
+
 }  // namespace
 
 const Preset* FindPreset(absl::string_view name) {
@@ -77,14 +84,16 @@ void ExpandPreset(proto::Job* job) {
   if (job->evaluation().gamma_override_size() > 0) {
     expanded.mutable_evaluation()->clear_gamma_override();
   }
-  // A curriculum of the job takes the place of the preset's.
   if (job->has_curriculum()) {
     for (proto::Stage& stage : *expanded.mutable_stages()) {
-      if (stage.has_finetune()) stage.mutable_finetune()->clear_curriculum();
+      if (!stage.has_finetune()) continue;
+      LayOver(job->curriculum(),
+              stage.mutable_finetune()->mutable_curriculum());
     }
   }
   expanded.MergeFrom(*job);
   expanded.clear_preset();
+  expanded.clear_curriculum();
   expanded.set_expanded_from(preset->name);
   *job = std::move(expanded);
 }

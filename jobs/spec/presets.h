@@ -24,8 +24,10 @@ const Preset* FindPreset(absl::string_view name);
 std::vector<std::string> PresetNames();
 
 // Replaces job->preset by the stages it stands for, and notes its name in
-// expanded_from. A job without a preset, with an unknown one or with stages
-// beside it stays as it is (validation reports the last two).
+// expanded_from. The job's curriculum is laid over that of the preset's
+// finetune stages: fields it sets win, schedules as a whole. A job without a
+// preset, with an unknown one or with stages beside it stays as it is
+// (validation reports the last two).
 void ExpandPreset(proto::Job* job);
 
 }  // namespace caracal

@@ -1,6 +1,9 @@
 #include "jobs/spec/presets.h"
 
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
+
+#include "core/base/status.h"
 
 namespace caracal {
 namespace {
@@ -61,13 +64,41 @@ TEST(PresetsTest, TheJobsOwnFieldsWin) {
   EXPECT_EQ(job.seed(), 5u);
   ASSERT_EQ(job.evaluation().gamma_override_size(), 1);
   EXPECT_EQ(job.evaluation().gamma_override(0), 0.3);
+}
 
-  proto::Job ssd;
-  ssd.set_preset("ssd");
-  ssd.mutable_curriculum()->mutable_drop()->set_constant(0.5);
-  ExpandPreset(&ssd);
-  EXPECT_FALSE(ssd.stages(1).finetune().has_curriculum());
-  EXPECT_TRUE(ssd.has_curriculum());
+// The curriculum of the last stage of a preset, under one of the job.
+proto::Curriculum CurriculumOf(const char* preset, const char* curriculum) {
+  proto::Job job;
+  job.set_preset(preset);
+  CARACAL_CHECK(google::protobuf::TextFormat::ParseFromString(
+      curriculum, job.mutable_curriculum()))
+      << curriculum;
+  ExpandPreset(&job);
+  EXPECT_FALSE(job.has_curriculum());
+  return job.stages(job.stages_size() - 1).finetune().curriculum();
+}
+
+TEST(PresetsTest, ACurriculumIsLaidOverThePresets) {
+  const auto text = [](const char* preset, const char* curriculum) {
+    return CurriculumOf(preset, curriculum).ShortDebugString();
+  };
+  const std::string drop = "drop { step: 0.9 step: 0.75 step: 0.5 }";
+  EXPECT_EQ(text("ssd", ""), drop);
+  EXPECT_EQ(text("ssd", "drop_mode: LA_PAST"), drop + " drop_mode: LA_PAST");
+  EXPECT_EQ(text("ssd", "granularity: STEP"), drop + " granularity: STEP");
+  EXPECT_EQ(text("ssd", "window { constant: 8 }"),
+            drop + " window { constant: 8 }");
+  EXPECT_EQ(text("ssd", "closed_loop { every: 4 }"),
+            drop + " closed_loop { every: 4 }");
+  // Schedules of other shapes, and of other lengths, take its place.
+  EXPECT_EQ(text("ssd", "drop { constant: 0 }"), "drop { constant: 0 }");
+  EXPECT_EQ(text("ssd", "drop { step: 0.4 } drop_mode: LA_PAST"),
+            "drop { step: 0.4 } drop_mode: LA_PAST");
+  // As the study's closed loop gives it.
+  EXPECT_EQ(text("ssd", "drop { constant: 0.5 } closed_loop { every: 4 }"),
+            "drop { constant: 0.5 } closed_loop { every: 4 }");
+  EXPECT_EQ(text("swa_control", "window { constant: 8 }"),
+            "window { constant: 8 }");
 }
 
 TEST(PresetsTest, LeavesOtherJobsAlone) {
