@@ -18,8 +18,9 @@ struct MeshGroups {
   std::unique_ptr<Collective> data;
   std::unique_ptr<Collective> tensor;
   std::unique_ptr<Collective> layer;  // the chain
-  // The ranks of `data` once more, for a CollectiveQueue.
+  // The ranks of `data` and `tensor` once more, for a CollectiveQueue.
   std::unique_ptr<Collective> data_behind;
+  std::unique_ptr<Collective> tensor_behind;
 };
 
 }  // namespace caracal

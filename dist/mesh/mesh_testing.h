@@ -27,6 +27,7 @@ inline void CheckGroups(const MeshGroups& groups) {
   check(*groups.data, MeshAxis::kData, groups.place.data);
   check(*groups.data_behind, MeshAxis::kData, groups.place.data);
   check(*groups.tensor, MeshAxis::kTensor, groups.place.tensor);
+  check(*groups.tensor_behind, MeshAxis::kTensor, groups.place.tensor);
   check(*groups.layer, MeshAxis::kLayer, groups.place.layer);
 }
 

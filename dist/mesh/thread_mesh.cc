@@ -32,6 +32,7 @@ void RunAsMesh(const MeshShape& shape,
     groups.data_behind = join(1, MeshAxis::kData, rank, place.data);
     groups.tensor = join(2, MeshAxis::kTensor, rank, place.tensor);
     groups.layer = join(3, MeshAxis::kLayer, rank, place.layer);
+    groups.tensor_behind = join(4, MeshAxis::kTensor, rank, place.tensor);
   }
   ThreadGroup world(shape.ranks());
   std::vector<std::thread> threads;

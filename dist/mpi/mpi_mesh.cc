@@ -25,6 +25,8 @@ absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
   ASSIGN_OR_RETURN(groups.layer, make("layer chain", MeshAxis::kLayer));
   ASSIGN_OR_RETURN(groups.data_behind,
                    make("second data group", MeshAxis::kData));
+  ASSIGN_OR_RETURN(groups.tensor_behind,
+                   make("second tensor group", MeshAxis::kTensor));
   return groups;
 }
 

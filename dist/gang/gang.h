@@ -1,0 +1,58 @@
+// The ranks that train one model together, as each of them sees the others.
+#ifndef CARACAL_DIST_GANG_GANG_H_
+#define CARACAL_DIST_GANG_GANG_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "core/collective/collective_queue.h"
+#include "dist/mesh/mesh_groups.h"
+
+namespace caracal {
+
+// Not thread-safe: of the training thread.
+class Gang {
+ public:
+  // One process that has everything.
+  Gang();
+  explicit Gang(MeshGroups groups);
+
+  const MeshShape& shape() const { return groups_.shape; }
+  const MeshPlace& place() const { return groups_.place; }
+  int rank() const { return groups_.world->rank(); }
+  int size() const { return groups_.world->size(); }
+  bool alone() const { return size() == 1; }
+  // The one rank that writes what is written once, and talks to people.
+  bool leads() const { return rank() == 0; }
+
+  Collective& world() { return *groups_.world; }
+  Collective& data() { return *groups_.data; }
+  Collective& tensor() { return *groups_.tensor; }
+  Collective& layer() { return *groups_.layer; }
+
+  // Runs on the data group behind this thread's back; its operations may use
+  // tensor_behind() as well, and nobody else may.
+  CollectiveQueue& behind() { return *behind_; }
+  Collective& tensor_behind() { return *groups_.tensor_behind; }
+
+  // Sums over all ranks, in rank order: bit for bit the same everywhere.
+  absl::Status Sum(absl::Span<double> values);
+  // What this rank counts of what a whole tensor group knows: of the loss of a
+  // row, say. 1 on one rank of each, 0 on the others.
+  double speaks_for_tensor_group() const {
+    return groups_.place.tensor == 0 ? 1 : 0;
+  }
+
+  // The first error by rank, on all ranks: nobody goes on alone. `mine` is
+  // this rank's; without any, OK.
+  absl::Status Agree(const absl::Status& mine);
+
+ private:
+  MeshGroups groups_;
+  std::unique_ptr<CollectiveQueue> behind_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_DIST_GANG_GANG_H_

@@ -1,0 +1,74 @@
+#include "dist/gradients/gradient_sync.h"
+
+#include <utility>
+
+#include "core/base/status.h"
+
+namespace caracal {
+
+GradientSync::GradientSync(ParameterStore* store, Gang* gang,
+                           int64_t bucket_elements)
+    : store_(store), gang_(gang) {
+  if (gang->data().size() == 1) {
+    parts_ = WholeRuns(*store);
+  }
+  if (gang->data().size() == 1 && gang->tensor().size() == 1) return;
+  std::vector<GradientBucket> plans =
+      MakeGradientBuckets(*store, gang->data().size(), bucket_elements);
+  if (gang->data().size() > 1) parts_ = PartsOf(plans, gang->data().rank());
+  for (GradientBucket& plan : plans) {
+    SharedGradients shared(plan.parameters);
+    const int layers = plan.last_layer - plan.first_layer + 1;
+    buckets_.push_back({std::move(plan), std::move(shared), layers});
+  }
+}
+
+void GradientSync::LayerDone(int layer) {
+  for (Bucket& bucket : buckets_) {
+    if (layer < bucket.plan.first_layer || layer > bucket.plan.last_layer) {
+      continue;
+    }
+    if (--bucket.layers_left == 0) Start(&bucket);
+  }
+}
+
+void GradientSync::Start(Bucket* bucket) {
+  bucket->started = true;
+  Collective* tensor = &gang_->tensor_behind();
+  ParameterStore* store = store_;
+  gang_->behind().Start([=](Collective& data) -> absl::Status {
+    RETURN_IF_ERROR(bucket->shared.Sum(*tensor));
+    if (data.size() == 1) return absl::OkStatus();
+    for (const GradientBucket::Range& range : bucket->plan.ranges) {
+      const TensorView grad = store->trained_runs()[range.range.run].grad;
+      RETURN_IF_ERROR(data.ReduceScatterSum(range.range.Of(grad), range.counts,
+                                            range.Of(data.rank()).Of(grad)));
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::Status GradientSync::Finish() {
+  if (buckets_.empty()) return absl::OkStatus();
+  for (Bucket& bucket : buckets_) {
+    if (!bucket.started) Start(&bucket);
+    bucket.started = false;
+    bucket.layers_left = bucket.plan.last_layer - bucket.plan.first_layer + 1;
+  }
+  return gang_->behind().Wait();
+}
+
+absl::Status GradientSync::GatherValues() {
+  Collective& data = gang_->data();
+  if (data.size() == 1) return absl::OkStatus();
+  for (const Bucket& bucket : buckets_) {
+    for (const GradientBucket::Range& range : bucket.plan.ranges) {
+      const TensorView value = store_->trained_runs()[range.range.run].value;
+      RETURN_IF_ERROR(data.AllGather(range.Of(data.rank()).Of(value),
+                                     range.counts, range.range.Of(value)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace caracal

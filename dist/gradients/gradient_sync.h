@@ -1,0 +1,62 @@
+// Gradients of a step over all ranks, reduced while backward goes on; and after
+// the optimizer each rank's updates for all.
+#ifndef CARACAL_DIST_GRADIENTS_GRADIENT_SYNC_H_
+#define CARACAL_DIST_GRADIENTS_GRADIENT_SYNC_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "core/model/parameters.h"
+#include "core/model/shared_gradients.h"
+#include "dist/gang/gang.h"
+#include "dist/gradients/gradient_buckets.h"
+
+namespace caracal {
+
+// For the parameters that are trained when it is made. A bucket is summed over
+// the tensor-parallel group (of what several of its ranks hold) and then
+// scattered over the data-parallel group: the sums arrive at the rank that
+// updates them (its parts()), and only there. Optimizer state is needed for
+// those alone (ZeRO stage 1: Rajbhandari et al., arXiv 1910.02054).
+//
+// With one rank all of this is nothing. Borrows all it is given. All ranks make
+// the same calls in the same order; from the first LayerDone() of a step until
+// Finish() returns, gradients of layers that are done must be left alone.
+class GradientSync {
+ public:
+  static constexpr int64_t kBucketElements = int64_t{1} << 20;  // 4 MB
+
+  GradientSync(ParameterStore* store, Gang* gang,
+               int64_t bucket_elements = kBucketElements);
+
+  // What this rank updates.
+  const std::vector<RunRange>& parts() const { return parts_; }
+
+  // No more is added to the gradients of a layer (counted from this rank's
+  // first) in this step. Starts what can be.
+  void LayerDone(int layer);
+  // Starts the rest, and waits for all: the gradients of parts() are whole.
+  absl::Status Finish();
+  // Everybody's updated values, for everybody.
+  absl::Status GatherValues();
+
+ private:
+  struct Bucket {
+    GradientBucket plan;
+    SharedGradients shared;
+    int layers_left = 0;
+    bool started = false;
+  };
+
+  void Start(Bucket* bucket);
+
+  ParameterStore* store_;
+  Gang* gang_;
+  std::vector<Bucket> buckets_;
+  std::vector<RunRange> parts_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_DIST_GRADIENTS_GRADIENT_SYNC_H_
