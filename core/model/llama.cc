@@ -4,6 +4,19 @@
 #include "core/model/ops/lm_loss.h"
 
 namespace caracal {
+namespace {
+
+// Runs when backward has passed the layer's first operation.
+class LayerDone final : public Tape::Operation {
+ public:
+  explicit LayerDone(int layer) : layer_(layer) {}
+  void Backward(Execution& exec) override { (*exec.layer_done)(layer_); }
+
+ private:
+  int layer_;
+};
+
+}  // namespace
 
 void Llama::Plan(const TokenBatch& batch, ComponentMode mode,
                  ModePlan* plan) const {
@@ -65,6 +78,7 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
         adapters_->config().IsSoftmaxLayer(i)
             ? TeacherAttention(exec, layer, batch, qkv)
             : TransferAttention(exec, layer, batch, objective, qkv, &sums[i]);
+    if (exec.layer_done != nullptr) (*exec.layer_done)(i);
     if (i + 1 == layers()) break;  // Nobody reads the last layer's output.
     ProjectOutput(exec, layer, y, x);
     Mlp(exec, layer, batch, x);
@@ -78,6 +92,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
   Variable* x = Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     exec.tape->ReleaseBackwardScratchHere();
+    if (exec.layer_done != nullptr) exec.tape->Record<LayerDone>(i);
     const LayerContext layer = Layer(i, plan.adapters_on());
     Variable* qkv = ProjectQkv(exec, layer, batch, x);
     Variable* y = Attend(exec, layer, batch, plan, qkv, nullptr);

@@ -2,6 +2,8 @@
 #ifndef CARACAL_CORE_TAPE_EXECUTION_H_
 #define CARACAL_CORE_TAPE_EXECUTION_H_
 
+#include <functional>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/collective/collective.h"
@@ -18,6 +20,11 @@ struct Execution {
   Arena* arena = nullptr;
   Collective* collective = nullptr;  // the tensor-parallel group
   Tape* tape = nullptr;              // null: no gradients are wanted
+
+  // Called by a pass with gradients as soon as it adds no more to those of a
+  // layer's parameters; layers are counted from the model's first here. Null:
+  // nobody asks.
+  const std::function<void(int layer)>* layer_done = nullptr;
 
   // With `check_finite`, every operation's result is scanned, and the first
   // NaN or infinity is reported in `status` by layer and tensor. Slow: used to

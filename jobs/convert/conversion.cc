@@ -119,6 +119,7 @@ class Conversion {
   RunFolder folder_;
   FileSystem* files_;
   Compute compute_;
+  Gang gang_;
   std::optional<RunLock> lock_;
   std::unique_ptr<WeightSource> source_;
   std::string model_fingerprint_;
@@ -294,7 +295,7 @@ absl::Status Conversion::Train() {
   MetricsWriter metrics(files_, folder_.metrics());
   RETURN_IF_ERROR(metrics.KeepUntil(state.global_step));
   const absl::Duration start = Clock::Real()->Now();
-  Trainer trainer(&job_, &*llama_, compute_.execution(), data_.get(),
+  Trainer trainer(&job_, &*llama_, compute_.execution(), &gang_, data_.get(),
                   validation_.get(), &checkpointing, &metrics,
                   {.stop = options_.stop,
                    .on_step =
@@ -325,7 +326,7 @@ absl::Status Conversion::ChooseGamma() {
   const int64_t seq_len = job_.data().seq_len();
   adapters_->lora_active = HasFinetune(job_);
   HeldOutProbe probe(
-      &*llama_, compute_.execution(), data, job_.validation().rows(),
+      &*llama_, compute_.execution(), &gang_, data, job_.validation().rows(),
       seq_len > 0 ? seq_len : data->seq_len(), job_.budget().micro_batch(),
       job_.attention().reset_at_document());
   ASSIGN_OR_RETURN(

@@ -136,7 +136,8 @@ absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
 absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
   CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Restore";
   for (const AdamW::Moments& m : optimizer.moments()) {
-    RETURN_IF_ERROR(ReadInto(*restored_, "optimizer/m", *m.of.parameter, m.first));
+    RETURN_IF_ERROR(
+        ReadInto(*restored_, "optimizer/m", *m.of.parameter, m.first));
     RETURN_IF_ERROR(
         ReadInto(*restored_, "optimizer/v", *m.of.parameter, m.second));
   }

@@ -1,16 +1,18 @@
 #include "jobs/train/held_out_probe.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/base/status.h"
 
 namespace caracal {
 
-HeldOutProbe::HeldOutProbe(Llama* model, Execution exec, PackedDataset* data,
-                           int64_t rows, int64_t seq_len, int64_t micro_batch,
-                           bool reset_at_document)
+HeldOutProbe::HeldOutProbe(Llama* model, Execution exec, Gang* gang,
+                           PackedDataset* data, int64_t rows, int64_t seq_len,
+                           int64_t micro_batch, bool reset_at_document)
     : model_(model),
       exec_(exec),
+      gang_(gang),
       data_(data),
       rows_(std::min(rows, data->rows())),
       micro_batch_(std::min(micro_batch, rows_)),
@@ -19,8 +21,10 @@ HeldOutProbe::HeldOutProbe(Llama* model, Execution exec, PackedDataset* data,
 absl::StatusOr<double> HeldOutProbe::Loss(ComponentMode mode, bool past_only) {
   const auto& attention = model_->adapters().config().attention;
   double sum = 0, count = 0;
-  for (int64_t begin = 0; begin < rows_; begin += micro_batch_) {
-    const int64_t n = std::min(micro_batch_, rows_ - begin);
+  const IndexRange mine =
+      Shard{gang_->place().data, gang_->shape().data}.Of(rows_);
+  for (int64_t begin = mine.begin; begin < mine.end; begin += micro_batch_) {
+    const int64_t n = std::min(micro_batch_, mine.end - begin);
     RETURN_IF_ERROR(
         batch_.Fill(*data_, n, [&](int64_t i) { return begin + i; }));
     const TokenBatch tokens = batch_.Rows(0, n);
@@ -40,6 +44,11 @@ absl::StatusOr<double> HeldOutProbe::Loss(ComponentMode mode, bool past_only) {
       ++count;
     }
   }
+  std::array<double, 2> all = {gang_->speaks_for_tensor_group() * sum,
+                               gang_->speaks_for_tensor_group() * count};
+  RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(all)));
+  sum = all[0];
+  count = all[1];
   if (count == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         data_->path(), ": no scored target of its first ", rows_, " rows",

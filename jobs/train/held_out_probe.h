@@ -8,6 +8,7 @@
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
+#include "dist/gang/gang.h"
 
 namespace caracal {
 
@@ -15,18 +16,22 @@ namespace caracal {
 // thread-safe.
 class HeldOutProbe {
  public:
-  // The first `rows` rows, `micro_batch` at a time, T = seq_len targets each.
-  HeldOutProbe(Llama* model, Execution exec, PackedDataset* data, int64_t rows,
-               int64_t seq_len, int64_t micro_batch, bool reset_at_document);
+  // The first `rows` rows, `micro_batch` at a time, T = seq_len targets each,
+  // shared out over the data ranks of the gang.
+  HeldOutProbe(Llama* model, Execution exec, Gang* gang, PackedDataset* data,
+               int64_t rows, int64_t seq_len, int64_t micro_batch,
+               bool reset_at_document);
 
   // Nats a token over unmasked targets; with `past_only` over those whose
   // position has a key outside window and sinks. kFailedPrecondition naming
-  // the file when there is no such target.
+  // the file when there is no such target. The same on all ranks, which all
+  // have to ask.
   absl::StatusOr<double> Loss(ComponentMode mode, bool past_only);
 
  private:
   Llama* model_;
   Execution exec_;
+  Gang* gang_;
   PackedDataset* data_;
   int64_t rows_, micro_batch_;
   BatchBuffer batch_;

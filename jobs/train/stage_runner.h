@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_TRAIN_STAGE_RUNNER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
+#include "dist/gang/gang.h"
+#include "dist/gradients/gradient_sync.h"
 #include "jobs/train/metrics_writer.h"
 #include "proto/job.pb.h"
 
@@ -35,8 +38,21 @@ struct StepResult {
   double dropped_share = 0;  // of (sample, layer, head)
 };
 
+// What losses are made of: sums over rows, of one rank or of a gang.
+struct LossSums {
+  double rows = 0;     // of the data
+  double targets = 0;  // that count
+  double nll = 0, kl = 0, dropped = 0;
+  double squared_error = 0, cross_entropy = 0, teacher_entropy = 0;
+
+  // To sums over all ranks, on all ranks.
+  absl::Status SumOver(Gang& gang);
+};
+
 // Computes gradients in micro-batches and applies them. Owns the optimizer of
-// its stage. Not thread-safe.
+// its stage. Every rank of a gang has its own, makes the same calls, and gives
+// its own rows: as many as each of the others, the gang's rows one data rank
+// after another. Not thread-safe.
 class StageRunner {
  public:
   virtual ~StageRunner() = default;
@@ -49,46 +65,56 @@ class StageRunner {
   // are then as they were.
   absl::StatusOr<StepResult> Step(BatchBuffer& batch, const StepInputs& in);
 
-  // The loss of rows in the batch, nothing trained. Adds to `sum` and
-  // `weight`: loss = sum / weight over several calls.
-  virtual absl::Status Validate(BatchBuffer& batch, double* sum,
-                                double* weight) = 0;
+  // Adds what this rank computes of the losses of rows in the batch to `sums`;
+  // nothing is trained.
+  virtual absl::Status Validate(BatchBuffer& batch, LossSums* sums) = 0;
+  // What validation makes of the sums over the gang.
+  virtual double ValidationLoss(const LossSums& sums) const = 0;
 
   AdamW& optimizer() { return optimizer_; }
 
  protected:
-  StageRunner(Llama* model, Execution exec, int64_t micro_batch,
-              const AdamWSettings& settings)
-      : model_(model),
-        exec_(exec),
-        micro_batch_(micro_batch),
-        optimizer_(&model->adapters().parameters(), settings) {}
+  // Of the parameters that are trained now.
+  StageRunner(Llama* model, Execution exec, Gang* gang, int64_t micro_batch,
+              const AdamWSettings& settings);
 
-  // Adds the gradients of the whole batch and sets the result's losses. Errors
-  // of the pass are in exec().status.
+  // Adds the gradients of the whole batch, and its sums. Errors of the pass
+  // are in exec().status.
   virtual void Accumulate(BatchBuffer& batch, const StepInputs& in,
-                          StepResult* result) = 0;
+                          LossSums* sums) = 0;
+  // The losses that sums over the gang come to.
+  virtual StepResult ResultOf(const LossSums& sums) const = 0;
 
-  Llama& model() { return *model_; }
+  Llama& model() const { return *model_; }
   Execution& exec() { return exec_; }
+  Gang& gang() const { return *gang_; }
   int64_t micro_batch() const { return micro_batch_; }
+  // Tells the reduction of gradients about layers: from the last micro-batch.
+  void WatchLayers(bool watch) {
+    exec_.layer_done = watch && reduce_ ? &layer_done_ : nullptr;
+  }
 
  private:
-  // After a non-finite result: which layer and tensor it came from.
+  // After a non-finite result: which layer and tensor it came from. The same
+  // on all ranks.
   absl::Status Diagnose(BatchBuffer& batch, const StepInputs& in,
-                        StepResult result);
+                        const StepResult& result);
 
   Llama* model_;
   Execution exec_;
+  Gang* gang_;
   int64_t micro_batch_;
+  GradientSync sync_;
   AdamW optimizer_;
+  bool reduce_ = true;  // gradients are reduced as layers are done
+  std::function<void(int)> layer_done_;
 };
 
 // Sets the store's trained groups, and makes the runner of an expanded stage.
 std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
                                              const proto::Job& job,
                                              Llama* model, Execution exec,
-                                             int64_t micro_batch);
+                                             Gang* gang, int64_t micro_batch);
 
 }  // namespace caracal
 

@@ -22,12 +22,13 @@ int64_t MicroBatchOf(const proto::Job& job) {
 }  // namespace
 
 Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
-                 PackedDataset* data, PackedDataset* validation,
+                 Gang* gang, PackedDataset* data, PackedDataset* validation,
                  Checkpointing* checkpointing, MetricsWriter* metrics,
                  TrainerOptions options)
     : job_(job),
       model_(model),
       exec_(exec),
+      gang_(gang),
       data_(data),
       validation_(validation),
       checkpointing_(checkpointing),
@@ -35,17 +36,17 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
       options_(std::move(options)),
       seq_len_(SeqLenOf(*job, *data)),
       micro_batch_(MicroBatchOf(*job)),
+      my_rows_(job->budget().batch() / gang->shape().data),
       order_(data->rows(), job->data().shuffle(), job->seed()),
-      batch_(job->budget().batch(), seq_len_,
-             job->attention().reset_at_document()),
-      validation_batch_(job->budget().batch(), seq_len_,
+      batch_(my_rows_, seq_len_, job->attention().reset_at_document()),
+      validation_batch_(my_rows_, seq_len_,
                         job->attention().reset_at_document()) {
   for (const proto::Stage& stage : job->stages()) {
     total_steps_ += StepsOf(stage);
   }
   if (validation_ != nullptr) {
     probe_ = std::make_unique<HeldOutProbe>(
-        model_, exec_, validation_, job->validation().rows(), seq_len_,
+        model_, exec_, gang_, validation_, job->validation().rows(), seq_len_,
         micro_batch_, job->attention().reset_at_document());
   }
 }
@@ -84,7 +85,7 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
 
 absl::Status Trainer::StartStage() {
   const proto::Stage& stage = job_->stages(state_.stage_index);
-  runner_ = MakeStageRunner(stage, *job_, model_, exec_, micro_batch_);
+  runner_ = MakeStageRunner(stage, *job_, model_, exec_, gang_, micro_batch_);
   schedule_ = ScheduleOf(stage);
   early_stop_ = nullptr;
   curriculum_ = nullptr;
@@ -118,7 +119,8 @@ absl::StatusOr<bool> Trainer::RunStage() {
   const int64_t steps = StepsOf(stage);
   const int64_t every = job_->validation().every_steps();
   while (state_.step < steps) {
-    if (stop_requested()) {
+    ASSIGN_OR_RETURN(const bool stop_now, StopRequested());
+    if (stop_now) {
       RETURN_IF_ERROR(checkpointing_->Save(
           state_, *model_, &runner_->optimizer(), std::nullopt));
       RETURN_IF_ERROR(checkpointing_->Wait());
@@ -139,7 +141,7 @@ absl::StatusOr<bool> Trainer::RunStage() {
           AfterValidation(record->validation_loss, &*record, &best, &stop));
     }
     RETURN_IF_ERROR(RunClosedLoop(&*record));
-    RETURN_IF_ERROR(metrics_->Write(*record));
+    if (gang_->leads()) RETURN_IF_ERROR(metrics_->Write(*record));
     if (options_.on_step) options_.on_step(*record, steps, total_steps_);
     if (stop) break;
     if (state_.step < steps) RETURN_IF_ERROR(SaveIfDue(best));
@@ -235,9 +237,9 @@ absl::Status Trainer::RunClosedLoop(StepRecord* record) {
 absl::StatusOr<StepRecord> Trainer::RunStep() {
   const absl::Duration start = options_.clock->Now();
   const int64_t rows = job_->budget().batch();
-  const int64_t first = state_.next_sample;
-  RETURN_IF_ERROR(batch_.Fill(
-      *data_, rows, [&](int64_t i) { return order_.RowOf(first + i); }));
+  const int64_t first = state_.next_sample + gang_->place().data * my_rows_;
+  RETURN_IF_ERROR(gang_->Agree(batch_.Fill(
+      *data_, my_rows_, [&](int64_t i) { return order_.RowOf(first + i); })));
   StepRecord record;
   record.learning_rate = LearningRate(schedule_, state_.plateau, state_.step);
   StepInputs in = {.learning_rate = record.learning_rate,
@@ -265,14 +267,23 @@ absl::StatusOr<StepRecord> Trainer::RunStep() {
 absl::StatusOr<double> Trainer::Validate() {
   const int64_t rows =
       std::min<int64_t>(job_->validation().rows(), validation_->rows());
-  double sum = 0, weight = 0;
-  for (int64_t begin = 0; begin < rows; begin += job_->budget().batch()) {
-    const int64_t n = std::min<int64_t>(job_->budget().batch(), rows - begin);
+  const IndexRange mine =
+      Shard{gang_->place().data, gang_->shape().data}.Of(rows);
+  LossSums sums;
+  for (int64_t begin = mine.begin; begin < mine.end; begin += my_rows_) {
+    const int64_t n = std::min<int64_t>(my_rows_, mine.end - begin);
     RETURN_IF_ERROR(validation_batch_.Fill(
         *validation_, n, [&](int64_t i) { return begin + i; }));
-    RETURN_IF_ERROR(runner_->Validate(validation_batch_, &sum, &weight));
+    RETURN_IF_ERROR(runner_->Validate(validation_batch_, &sums));
   }
-  return sum / weight;
+  RETURN_IF_ERROR(sums.SumOver(*gang_));
+  return runner_->ValidationLoss(sums);
+}
+
+absl::StatusOr<bool> Trainer::StopRequested() {
+  double asked = options_.stop && *options_.stop ? 1 : 0;
+  RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(&asked, 1)));
+  return asked > 0;
 }
 
 absl::Status Trainer::SaveIfDue(bool validated_best) {
@@ -280,8 +291,13 @@ absl::Status Trainer::SaveIfDue(bool validated_best) {
   const absl::Duration now = options_.clock->Now();
   const bool by_step =
       c.every_steps() > 0 && state_.step % c.every_steps() == 0;
-  const bool by_time = c.every_seconds() > 0 &&
-                       now - last_save_ >= absl::Seconds(c.every_seconds());
+  // Clocks differ: the leading rank's counts.
+  double time = c.every_seconds() > 0 && gang_->leads() &&
+                now - last_save_ >= absl::Seconds(c.every_seconds());
+  if (c.every_seconds() > 0) {
+    RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(&time, 1)));
+  }
+  const bool by_time = time > 0;
   const bool by_best = validated_best && c.keep_best();
   if (!by_step && !by_time && !by_best) return absl::OkStatus();
   last_save_ = now;

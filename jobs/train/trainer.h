@@ -1,5 +1,5 @@
-// Runs the stages of an expanded job on one process: steps, validations,
-// learning rates, metrics and checkpoints.
+// Runs the stages of an expanded job, on one process or as a rank of a gang:
+// steps, validations, learning rates, metrics and checkpoints.
 #ifndef CARACAL_JOBS_TRAIN_TRAINER_H_
 #define CARACAL_JOBS_TRAIN_TRAINER_H_
 
@@ -15,6 +15,7 @@
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
+#include "dist/gang/gang.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/held_out_probe.h"
 #include "jobs/train/metrics_writer.h"
@@ -40,7 +41,9 @@ struct TrainerOptions {
 // be null. Not thread-safe.
 class Trainer {
  public:
-  Trainer(const proto::Job* job, Llama* model, Execution exec,
+  // Every rank of the gang has one, with the same job, data and state; rows
+  // are shared out over its data ranks, metrics written by the one that leads.
+  Trainer(const proto::Job* job, Llama* model, Execution exec, Gang* gang,
           PackedDataset* data, PackedDataset* validation,
           Checkpointing* checkpointing, MetricsWriter* metrics,
           TrainerOptions options);
@@ -67,18 +70,22 @@ class Trainer {
   // The stage's best parameters, where early stopping asks for them.
   absl::Status FinishStage();
   absl::Status SaveIfDue(bool validated_best);
-  bool stop_requested() const { return options_.stop && *options_.stop; }
+  // Whether any rank was asked to stop.
+  absl::StatusOr<bool> StopRequested();
 
   const proto::Job* job_;
   Llama* model_;
   Execution exec_;
+  Gang* gang_;
   PackedDataset* data_;
   PackedDataset* validation_;
   Checkpointing* checkpointing_;
   MetricsWriter* metrics_;
   TrainerOptions options_;
 
-  int64_t seq_len_, micro_batch_, total_steps_ = 0;
+  int64_t seq_len_, micro_batch_;
+  int64_t my_rows_;  // of a step's batch
+  int64_t total_steps_ = 0;
   RowOrder order_;
   BatchBuffer batch_, validation_batch_;
   TrainState state_;

@@ -57,7 +57,7 @@ absl::StatusOr<std::vector<double>> GoldenTraining::RunStage(
   const int64_t batch = job_.budget().batch();
   const std::unique_ptr<StageRunner> runner =
       MakeStageRunner(job_.stages(stage), job_, &model_->llama(),
-                      model_->exec(), job_.budget().micro_batch());
+                      model_->exec(), &gang_, job_.budget().micro_batch());
   BatchBuffer buffer(batch, data_->seq_len(),
                      job_.attention().reset_at_document());
   const proto::Curriculum& curriculum =

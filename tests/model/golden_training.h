@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/temporary_folder.h"
 #include "core/io/dataset/packed_dataset.h"
+#include "dist/gang/gang.h"
 #include "proto/job.pb.h"
 #include "tests/model/golden.h"
 #include "tests/model/golden_model.h"
@@ -42,6 +43,7 @@ class GoldenTraining {
                          const std::string& path);
 
   GoldenModel* model_;
+  Gang gang_;
   proto::Job job_;
   TemporaryFolder folder_;
   std::unique_ptr<PackedDataset> data_;

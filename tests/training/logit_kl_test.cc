@@ -40,7 +40,7 @@ class LogitKlTest : public testing::TestWithParam<bool> {
   double Loss(StepResult* parts = nullptr, int64_t micro_batch = 2) {
     const auto runner =
         MakeStageRunner(stage_, training_->job(), &training_->llama(),
-                        training_->exec(), micro_batch);
+                        training_->exec(), &training_->gang(), micro_batch);
     const auto result = runner->Step(training_->batch(), {.learning_rate = 0});
     EXPECT_OK(result);
     if (parts != nullptr) *parts = *result;
@@ -57,7 +57,8 @@ TEST_P(LogitKlTest, GradientMatchesCentralDifferences) {
   job.mutable_optimizer()->set_grad_clip(0);
   const auto loss = [&] {
     const auto runner =
-        MakeStageRunner(stage_, job, &training_->llama(), training_->exec(), 2);
+        MakeStageRunner(stage_, job, &training_->llama(), training_->exec(),
+                        &training_->gang(), 2);
     const auto result = runner->Step(training_->batch(), {.learning_rate = 0});
     EXPECT_OK(result);
     return result->loss;

@@ -16,9 +16,9 @@ class NonFinite : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     ASSERT_OK_AND_ASSIGN(training_, TinyTraining::Make("lolcats", 2));
-    runner_ =
-        MakeStageRunner(training_->job().stages(GetParam()), training_->job(),
-                        &training_->llama(), training_->exec(), 2);
+    runner_ = MakeStageRunner(training_->job().stages(GetParam()),
+                              training_->job(), &training_->llama(),
+                              training_->exec(), &training_->gang(), 2);
     ASSERT_OK(training_->Fill(0));
   }
   absl::Status Step() {

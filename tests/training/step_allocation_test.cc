@@ -67,7 +67,8 @@ TEST_P(StepAllocation, NoneAfterTheSecondStep) {
                        TinyTraining::Make(GetParam().preset, 4));
   const auto runner =
       MakeStageRunner(training->job().stages(GetParam().stage), training->job(),
-                      &training->llama(), training->exec(), /*micro_batch=*/2);
+                      &training->llama(), training->exec(), &training->gang(),
+                      /*micro_batch=*/2);
   const auto step = [&](int64_t i) {
     ASSERT_OK(training->Fill(i));
     const auto result = runner->Step(

@@ -11,6 +11,7 @@
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
+#include "dist/gang/gang.h"
 #include "proto/job.pb.h"
 #include "tests/model/golden_model.h"
 
@@ -27,6 +28,7 @@ class TinyTraining {
   Execution& exec() { return model_->exec(); }
   golden::GoldenModel& model() { return *model_; }
   BatchBuffer& batch() { return *batch_; }
+  Gang& gang() { return gang_; }
   // The rows of step `step`.
   absl::Status Fill(int64_t step);
 
@@ -36,6 +38,7 @@ class TinyTraining {
   std::unique_ptr<golden::GoldenModel> model_;
   std::unique_ptr<PackedDataset> data_;
   std::unique_ptr<BatchBuffer> batch_;
+  Gang gang_;
 };
 
 }  // namespace caracal
