@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/collective/agree.h"
 #include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/writer.h"
 
@@ -16,9 +17,10 @@ uint64_t BytesOf(const CheckpointTensor& tensor) {
 }  // namespace
 
 AsyncCheckpointer::AsyncCheckpointer(FileSystem* file_system,
-                                     AfterWrite after_write)
+                                     AfterWrite after_write, Collective* ranks)
     : file_system_(file_system),
       after_write_(std::move(after_write)),
+      ranks_(ranks),
       thread_([this] { Run(); }) {}
 
 AsyncCheckpointer::~AsyncCheckpointer() {
@@ -70,8 +72,14 @@ void AsyncCheckpointer::Run() {
       changed_.wait(lock, [this] { return in_flight_ || stopping_; });
       if (!in_flight_) return;
     }
-    absl::Status result = WriteCheckpoint(file_system_, folder_, contents_);
-    if (result.ok() && after_write_ != nullptr) result = after_write_(folder_);
+    absl::Status result =
+        WriteCheckpoint(file_system_, folder_, contents_, ranks_);
+    if (result.ok() && after_write_ != nullptr) {
+      if (ranks_ == nullptr || ranks_->rank() == 0) {
+        result = after_write_(folder_);
+      }
+      if (ranks_ != nullptr) result = AgreeOn(*ranks_, result);
+    }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       result_ = std::move(result);

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "core/base/file_system.h"
+#include "core/collective/collective.h"
 #include "dist/checkpoint/contents.h"
 
 namespace caracal {
@@ -22,10 +23,13 @@ class AsyncCheckpointer {
  public:
   // Called on the writing thread after each checkpoint that was written, with
   // its folder: the place for pruning. Its error counts as the checkpoint's.
+  // Of several ranks the first one's is called.
   using AfterWrite = std::function<absl::Status(const std::string& folder)>;
 
+  // `ranks`: as WriteCheckpoint has it; used by the writing thread alone.
   explicit AsyncCheckpointer(FileSystem* file_system,
-                             AfterWrite after_write = nullptr);
+                             AfterWrite after_write = nullptr,
+                             Collective* ranks = nullptr);
   AsyncCheckpointer(const AsyncCheckpointer&) = delete;
   AsyncCheckpointer& operator=(const AsyncCheckpointer&) = delete;
   ~AsyncCheckpointer();
@@ -46,6 +50,7 @@ class AsyncCheckpointer {
 
   FileSystem* const file_system_;
   const AfterWrite after_write_;
+  Collective* const ranks_;
 
   std::mutex mutex_;  // of the next four
   std::condition_variable changed_;

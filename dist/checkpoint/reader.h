@@ -26,11 +26,20 @@ namespace caracal {
 absl::StatusOr<Manifest> VerifyCheckpoint(FileSystem* file_system,
                                           const std::string& folder);
 
-// An open, verified checkpoint of one rank. Move-only; for one thread at a
-// time. Errors name the file and the tensor, what was found and expected.
+// A block of a tensor, as one rank's file holds it.
+struct TensorPiece {
+  size_t file = 0;               // in manifest().rank_files
+  std::vector<uint64_t> whole;   // shape of the tensor
+  std::vector<uint64_t> offset;  // of the block's first element
+  std::vector<uint64_t> shape;   // of the block
+};
+
+// An open, verified checkpoint of any number of ranks. Move-only; for one
+// thread at a time. Errors name the file and the tensor, what was found and
+// expected.
 class CheckpointReader {
  public:
-  // As VerifyCheckpoint; also kUnimplemented for one that several ranks wrote.
+  // As VerifyCheckpoint.
   static absl::StatusOr<CheckpointReader> Open(FileSystem* file_system,
                                                const std::string& folder);
 
@@ -39,30 +48,39 @@ class CheckpointReader {
   // kFailedPrecondition unless the checkpoint was trained from this model.
   absl::Status CheckModel(absl::string_view fingerprint) const;
 
-  // Fills `out`, row-major. kNotFound without such a tensor;
-  // kInvalidArgument when its type or shape is another.
+  // Fills `out`, row-major, with a whole tensor, from whichever files hold its
+  // pieces. kNotFound without such a tensor; kInvalidArgument when its type or
+  // shape is another; kDataLoss when its pieces overlap or leave a gap.
   absl::Status ReadTensor(const std::string& name, DType dtype,
                           absl::Span<const uint64_t> shape, void* out) const;
-  // nullopt when the tensor is whole.
-  absl::StatusOr<std::optional<TensorShard>> Shard(
+  // Likewise with a block of it: `shape` from `offset` on, of a tensor of shape
+  // `whole`.
+  absl::Status ReadBlock(const std::string& name, DType dtype,
+                         absl::Span<const uint64_t> whole,
+                         absl::Span<const uint64_t> offset,
+                         absl::Span<const uint64_t> shape, void* out) const;
+  // By file. kNotFound without such a tensor; kDataLoss when a piece does not
+  // lie within its tensor, or files disagree on the tensor's shape.
+  absl::StatusOr<std::vector<TensorPiece>> Pieces(
       const std::string& name) const;
-  // Names of all tensors, sorted by group and name.
+  // Names of all tensors, each once, sorted.
   absl::StatusOr<std::vector<std::string>> TensorNames() const;
 
-  // State entries.
+  // State entries: those of the first rank's file.
   absl::StatusOr<std::string> String(const std::string& name) const;
   absl::StatusOr<int64_t> Integer(const std::string& name) const;
   absl::StatusOr<double> Number(const std::string& name) const;
 
  private:
-  CheckpointReader(std::string folder, Manifest manifest, hdf5::File file)
+  CheckpointReader(std::string folder, Manifest manifest,
+                   std::vector<hdf5::File> files)
       : folder_(std::move(folder)),
         manifest_(std::move(manifest)),
-        file_(std::move(file)) {}
+        files_(std::move(files)) {}
 
   std::string folder_;
   Manifest manifest_;
-  hdf5::File file_;
+  std::vector<hdf5::File> files_;  // by rank
 };
 
 }  // namespace caracal

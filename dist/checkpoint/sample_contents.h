@@ -74,18 +74,20 @@ class SampleContents {
       size_t bytes = SizeOf(tensor.dtype);
       for (const uint64_t extent : tensor.shape) bytes *= extent;
       std::vector<char> read(bytes);
-      ASSERT_OK(reader.ReadTensor(tensor.name, tensor.dtype, tensor.shape,
-                                  read.data()));
+      const std::vector<uint64_t> start(tensor.shape.size(), 0);
+      ASSERT_OK(reader.ReadBlock(
+          tensor.name, tensor.dtype,
+          tensor.shard ? tensor.shard->global_shape : tensor.shape,
+          tensor.shard ? tensor.shard->offset : start, tensor.shape,
+          read.data()));
       if (bytes > 0) {
         EXPECT_EQ(std::memcmp(read.data(), tensor.data, bytes), 0)
             << tensor.name;
       }
-      ASSERT_OK_AND_ASSIGN(const auto shard, reader.Shard(tensor.name));
-      ASSERT_EQ(shard.has_value(), tensor.shard.has_value());
-      if (shard.has_value()) {
-        EXPECT_EQ(shard->global_shape, tensor.shard->global_shape);
-        EXPECT_EQ(shard->offset, tensor.shard->offset);
-      }
+      ASSERT_OK_AND_ASSIGN(const auto pieces, reader.Pieces(tensor.name));
+      ASSERT_EQ(pieces.size(), 1);
+      EXPECT_EQ(pieces[0].shape, tensor.shape);
+      EXPECT_EQ(pieces[0].offset, tensor.shard ? tensor.shard->offset : start);
     }
     for (const auto& [name, value] : contents_.strings) {
       EXPECT_EQ(*reader.String(name), value);

@@ -1,11 +1,15 @@
 #include "dist/checkpoint/writer.h"
 
 #include <set>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/storage_type.h"
 
@@ -93,19 +97,73 @@ absl::Status WriteContents(const CheckpointContents& contents,
   return absl::OkStatus();
 }
 
-absl::Status WriteFiles(FileSystem* file_system, const std::string& folder,
-                        const CheckpointContents& contents) {
-  ASSIGN_OR_RETURN(RankFile rank_file,
-                   WriteRankFile(file_system, folder, 0, contents));
+// A RankFile as bytes of fixed size.
+struct PackedRankFile {
+  uint64_t bytes = 0;
+  char checksum[40] = {};
+};
+
+// By rank, on all ranks.
+absl::StatusOr<std::vector<RankFile>> GatherRankFiles(const RankFile& mine,
+                                                      Collective& ranks) {
+  PackedRankFile packed;
+  packed.bytes = mine.bytes;
+  CARACAL_CHECK(mine.checksum.size() < sizeof(packed.checksum));
+  mine.checksum.copy(packed.checksum, mine.checksum.size());
+  std::vector<PackedRankFile> all(ranks.size());
+  RETURN_IF_ERROR(ranks.AllGatherBytes(&packed, sizeof(packed), all.data()));
+  std::vector<RankFile> files;
+  for (size_t r = 0; r < all.size(); ++r) {
+    files.push_back({RankFileName(r), all[r].bytes, all[r].checksum});
+  }
+  return files;
+}
+
+// Before the first byte: what is in the folder stops being a checkpoint, and
+// files of a layout with more ranks would lie about for ever.
+absl::Status PrepareFolder(FileSystem* file_system, const std::string& folder) {
+  RETURN_IF_ERROR(file_system->CreateFolder(folder));
+  const std::string manifest = JoinPath(folder, kManifestName);
+  if (file_system->Exists(manifest)) {
+    RETURN_IF_ERROR(file_system->Remove(manifest));
+    RETURN_IF_ERROR(file_system->SyncFolder(folder));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   file_system->List(folder));
+  for (const std::string& name : names) {
+    if (absl::StartsWith(name, "rank-")) {
+      RETURN_IF_ERROR(file_system->Remove(JoinPath(folder, name)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteManifest(FileSystem* file_system, const std::string& folder,
+                           const CheckpointContents& contents,
+                           std::vector<RankFile> rank_files) {
   Manifest manifest;
   manifest.step = contents.step;
   manifest.layout = contents.layout;
   manifest.model_fingerprint = contents.model_fingerprint;
   manifest.job_fingerprint = contents.job_fingerprint;
   manifest.created_by = contents.created_by;
-  manifest.rank_files.push_back(std::move(rank_file));
+  manifest.rank_files = std::move(rank_files);
   return file_system->WriteFileAtomically(JoinPath(folder, kManifestName),
                                           FormatManifest(manifest));
+}
+
+// Every rank goes through the same agreements.
+absl::Status WriteFiles(FileSystem* file_system, const std::string& folder,
+                        const CheckpointContents& contents, Collective& ranks) {
+  const absl::StatusOr<RankFile> mine =
+      WriteRankFile(file_system, folder, ranks.rank(), contents);
+  RETURN_IF_ERROR(AgreeOn(ranks, mine.status()));
+  ASSIGN_OR_RETURN(std::vector<RankFile> files, GatherRankFiles(*mine, ranks));
+  absl::Status written;
+  if (ranks.rank() == 0) {
+    written = WriteManifest(file_system, folder, contents, std::move(files));
+  }
+  return AgreeOn(ranks, written);
 }
 
 }  // namespace
@@ -123,25 +181,28 @@ absl::StatusOr<RankFile> WriteRankFile(FileSystem* file_system,
 }
 
 absl::Status WriteCheckpoint(FileSystem* file_system, const std::string& folder,
-                             const CheckpointContents& contents) {
-  if (contents.layout != ParallelLayout()) {
-    return absl::InvalidArgumentError(
-        folder + ": the layout says that more than one rank writes");
+                             const CheckpointContents& contents,
+                             Collective* ranks) {
+  SingleProcessCollective alone;
+  Collective& group = ranks == nullptr ? alone : *ranks;
+  const ParallelLayout& layout = contents.layout;
+  const uint64_t expected = layout.data * layout.tensor * layout.layer;
+  absl::Status ready = CheckContents(contents);
+  if (ready.ok() && expected != static_cast<uint64_t>(group.size())) {
+    ready = absl::InvalidArgumentError(
+        absl::StrCat(folder, ": the layout says that ", expected,
+                     " ranks write, not ", group.size()));
   }
-  RETURN_IF_ERROR(CheckContents(contents));
-  RETURN_IF_ERROR(file_system->CreateFolder(folder));
-  const std::string manifest = JoinPath(folder, kManifestName);
-  if (file_system->Exists(manifest)) {
-    RETURN_IF_ERROR(file_system->Remove(manifest));
-    RETURN_IF_ERROR(file_system->SyncFolder(folder));
-  }
-  const absl::Status status = WriteFiles(file_system, folder, contents);
+  RETURN_IF_ERROR(AgreeOn(group, ready));
+  if (group.rank() == 0) ready = PrepareFolder(file_system, folder);
+  RETURN_IF_ERROR(AgreeOn(group, ready));
+  const absl::Status status = WriteFiles(file_system, folder, contents, group);
   if (!status.ok()) {
     // Frees the space, as well as that goes: the disk may be full. The
     // manifest goes first, for its rename may have happened.
-    (void)file_system->Remove(manifest);
+    (void)file_system->Remove(JoinPath(folder, kManifestName));
     (void)file_system->SyncFolder(folder);
-    (void)file_system->Remove(JoinPath(folder, RankFileName(0)));
+    (void)file_system->Remove(JoinPath(folder, RankFileName(group.rank())));
     (void)file_system->RemoveFolder(folder);
   }
   return status;

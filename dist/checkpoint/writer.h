@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/file_system.h"
+#include "core/collective/collective.h"
 #include "dist/checkpoint/contents.h"
 #include "dist/checkpoint/manifest.h"
 
@@ -22,12 +23,18 @@ absl::StatusOr<RankFile> WriteRankFile(FileSystem* file_system,
                                        const std::string& folder, uint64_t rank,
                                        const CheckpointContents& contents);
 
-// The whole checkpoint of a job of one rank; the layout must say so. The
-// folder is made. A checkpoint that is already in it is replaced: it stops
-// existing before the first byte is written. After an error the folder holds
-// no checkpoint; others are never touched.
+// The whole checkpoint of a job. The folder is made. A checkpoint that is
+// already in it is replaced: it stops existing before the first byte is
+// written. After an error the folder holds no checkpoint; others are never
+// touched.
+//
+// With `ranks` every rank of that group calls, with what it owns, and gets the
+// same answer (another rank's error with its number): each writes its own file,
+// and only when all are durable does the first write the manifest. The layout
+// must be of as many ranks. Null: one rank.
 absl::Status WriteCheckpoint(FileSystem* file_system, const std::string& folder,
-                             const CheckpointContents& contents);
+                             const CheckpointContents& contents,
+                             Collective* ranks = nullptr);
 
 }  // namespace caracal
 

@@ -44,9 +44,12 @@ class Gang {
     return groups_.place.tensor == 0 ? 1 : 0;
   }
 
-  // The first error by rank, on all ranks: nobody goes on alone. `mine` is
-  // this rank's; without any, OK.
+  // The first error by rank, on all ranks (core/collective/agree.h).
   absl::Status Agree(const absl::Status& mine);
+
+  // All ranks once more, for the thread that writes checkpoints. The gang keeps
+  // it.
+  Collective& world_behind() { return *groups_.world_behind; }
 
  private:
   MeshGroups groups_;

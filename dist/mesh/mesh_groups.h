@@ -21,6 +21,8 @@ struct MeshGroups {
   // The ranks of `data` and `tensor` once more, for a CollectiveQueue.
   std::unique_ptr<Collective> data_behind;
   std::unique_ptr<Collective> tensor_behind;
+  // All ranks once more, for the thread that writes checkpoints.
+  std::unique_ptr<Collective> world_behind;
 };
 
 }  // namespace caracal

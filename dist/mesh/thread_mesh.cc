@@ -34,10 +34,11 @@ void RunAsMesh(const MeshShape& shape,
     groups.layer = join(3, MeshAxis::kLayer, rank, place.layer);
     groups.tensor_behind = join(4, MeshAxis::kTensor, rank, place.tensor);
   }
-  ThreadGroup world(shape.ranks());
+  ThreadGroup world(shape.ranks()), world_behind(shape.ranks());
   std::vector<std::thread> threads;
   for (int rank = 0; rank < shape.ranks(); ++rank) {
     all[rank].world = world.Join(rank);
+    all[rank].world_behind = world_behind.Join(rank);
     threads.emplace_back([&, rank] { work(all[rank]); });
   }
   for (std::thread& thread : threads) thread.join();

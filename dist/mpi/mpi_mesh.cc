@@ -27,6 +27,8 @@ absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
                    make("second data group", MeshAxis::kData));
   ASSIGN_OR_RETURN(groups.tensor_behind,
                    make("second tensor group", MeshAxis::kTensor));
+  ASSIGN_OR_RETURN(groups.world_behind,
+                   runtime.World("second group of all ranks", options));
   return groups;
 }
 

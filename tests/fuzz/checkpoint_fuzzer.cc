@@ -41,7 +41,7 @@ void ReadAll(const CheckpointReader& reader) {
     int left = 50;
     for (const std::string& name : *names) {
       if (left-- == 0) break;
-      CheckNamed(reader.Shard(name).status());
+      CheckNamed(reader.Pieces(name).status());
     }
   }
   // What a trainer asks for, as in the seeds.
