@@ -17,23 +17,41 @@ std::string PathOf(absl::string_view group, absl::string_view name) {
   return absl::StrCat(group, "/", absl::StrReplaceAll(name, {{".", "/"}}));
 }
 
-std::vector<uint64_t> ShapeOf(const TensorView& view) {
-  return {view.shape, view.shape + view.rank};
+// Where rows of a parameter, from `first_row` of this rank's on, lie in the
+// whole model's tensor.
+struct Place {
+  std::vector<uint64_t> whole, offset, shape;
+};
+Place PlaceOf(const Parameter& p, int64_t first_row, const TensorView& values) {
+  Place place;
+  for (int d = 0; d < values.rank; ++d) {
+    place.whole.push_back(p.slice.whole[d]);
+    place.offset.push_back(p.slice.begin[d] + (d == 0 ? first_row : 0));
+    place.shape.push_back(values.shape[d]);
+  }
+  return place;
 }
 
 void AddTensor(absl::string_view group, const Parameter& parameter,
-               TensorView values, CheckpointContents* contents) {
+               int64_t first_row, TensorView values,
+               CheckpointContents* contents) {
+  Place place = PlaceOf(parameter, first_row, values);
   CheckpointTensor tensor;
   tensor.name = PathOf(group, parameter.name);
-  tensor.shape = ShapeOf(values);
+  tensor.shape = place.shape;
   tensor.data = values.data;
+  if (place.shape != place.whole) {
+    tensor.shard = TensorShard{std::move(place.whole), std::move(place.offset)};
+  }
   contents->tensors.push_back(std::move(tensor));
 }
 
 absl::Status ReadInto(const CheckpointReader& reader, absl::string_view group,
-                      const Parameter& parameter, TensorView values) {
-  return reader.ReadTensor(PathOf(group, parameter.name), DType::kF32,
-                           ShapeOf(values), values.data);
+                      const Parameter& parameter, int64_t first_row,
+                      TensorView values) {
+  const Place place = PlaceOf(parameter, first_row, values);
+  return reader.ReadBlock(PathOf(group, parameter.name), DType::kF32,
+                          place.whole, place.offset, place.shape, values.data);
 }
 
 bool SameState(const TrainState& a, const TrainState& b) {
@@ -44,8 +62,15 @@ bool SameState(const TrainState& a, const TrainState& b) {
 
 Checkpointing::Checkpointing(CheckpointingOptions options)
     : options_(std::move(options)),
-      writer_(options_.files,
-              [this](const std::string&) { return AfterWrite(); }) {
+      writer_(
+          options_.files, [this](const std::string&) { return AfterWrite(); },
+          options_.gang == nullptr ? nullptr : &options_.gang->world_behind()) {
+  if (options_.gang != nullptr) {
+    const MeshShape& shape = options_.gang->shape();
+    contents_.layout = {static_cast<uint64_t>(shape.data),
+                        static_cast<uint64_t>(shape.tensor),
+                        static_cast<uint64_t>(shape.layer)};
+  }
   contents_.model_fingerprint = options_.model.fingerprint;
   contents_.job_fingerprint = options_.job_fingerprint;
   contents_.created_by = kVersion;
@@ -69,13 +94,21 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
   writing_best_ = best;
   contents_.step = state.global_step;
   contents_.tensors.clear();
+  // Data-parallel ranks have the same parameters, each its own moments; of
+  // what several tensor-parallel ranks hold, one writes.
+  const bool first_replica =
+      options_.gang == nullptr || options_.gang->place().data == 0;
   for (const Parameter& p : model.adapters().parameters().parameters()) {
-    AddTensor("parameters", p, p.value, &contents_);
+    if (first_replica && p.slice.owned) {
+      AddTensor("parameters", p, 0, p.value, &contents_);
+    }
   }
   if (optimizer != nullptr) {
     for (const AdamW::Moments& m : optimizer->moments()) {
-      AddTensor("optimizer/m", *m.of.parameter, m.first, &contents_);
-      AddTensor("optimizer/v", *m.of.parameter, m.second, &contents_);
+      const Parameter& p = *m.of.parameter;
+      if (!p.slice.owned) continue;
+      AddTensor("optimizer/m", p, m.of.first_row, m.first, &contents_);
+      AddTensor("optimizer/v", p, m.of.first_row, m.second, &contents_);
     }
   }
   contents_.strings = {{kState, TrainStateToJson(state)},
@@ -90,8 +123,7 @@ absl::Status Checkpointing::Wait() { return writer_.Wait(); }
 
 absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
     Llama& model, std::vector<std::string>* warnings) {
-  ASSIGN_OR_RETURN(const LatestCheckpointResult latest,
-                   LatestCheckpoint(options_.files, options_.run_folder));
+  ASSIGN_OR_RETURN(const LatestCheckpointResult latest, FindLatest());
   *warnings = latest.warnings;
   if (!latest.step.has_value()) {
     // Starting over would throw away what could perhaps be repaired.
@@ -104,19 +136,26 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
     }
     return std::optional<TrainState>();
   }
-  ASSIGN_OR_RETURN(CheckpointReader reader,
-                   CheckpointReader::Open(options_.files, latest.folder));
+  absl::StatusOr<CheckpointReader> opened =
+      CheckpointReader::Open(options_.files, latest.folder);
+  RETURN_IF_ERROR(Agree(opened.status()));
+  CheckpointReader reader = *std::move(opened);
   if (reader.manifest().job_fingerprint != options_.job_fingerprint) {
     return absl::FailedPreconditionError(absl::StrCat(
         latest.folder, ": is a checkpoint of another job (fingerprint ",
         reader.manifest().job_fingerprint, ", this one's is ",
         options_.job_fingerprint, ")"));
   }
-  RETURN_IF_ERROR(
-      ReadCheckpointParameters(reader, options_.model, &model.adapters()));
-  ASSIGN_OR_RETURN(const std::string text, reader.String(kState));
-  absl::StatusOr<TrainState> state = TrainStateFromJson(text);
-  if (!state.ok()) return Annotate(state.status(), latest.folder);
+  absl::StatusOr<TrainState> state;
+  const absl::Status read = [&]() -> absl::Status {
+    RETURN_IF_ERROR(
+        ReadCheckpointParameters(reader, options_.model, &model.adapters()));
+    ASSIGN_OR_RETURN(const std::string text, reader.String(kState));
+    state = TrainStateFromJson(text);
+    return state.ok() ? absl::OkStatus()
+                      : Annotate(state.status(), latest.folder);
+  }();
+  RETURN_IF_ERROR(Agree(read));
   restored_from_ = latest.folder;
   restored_.emplace(std::move(reader));
   last_saved_ = *state;
@@ -124,23 +163,54 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
   return std::optional<TrainState>(*state);
 }
 
+// Ranks that looked by themselves might see a checkpoint appear in between.
+absl::StatusOr<LatestCheckpointResult> Checkpointing::FindLatest() {
+  if (options_.gang == nullptr || options_.gang->alone()) {
+    return LatestCheckpoint(options_.files, options_.run_folder);
+  }
+  absl::StatusOr<LatestCheckpointResult> latest = LatestCheckpointResult();
+  double step = -1;
+  if (options_.gang->leads()) {
+    latest = LatestCheckpoint(options_.files, options_.run_folder);
+    step =
+        latest.ok() && latest->step ? static_cast<double>(*latest->step) : -1;
+  } else {
+    step = 0;
+  }
+  RETURN_IF_ERROR(Agree(latest.status()));
+  RETURN_IF_ERROR(options_.gang->Sum(absl::MakeSpan(&step, 1)));
+  if (!options_.gang->leads() && step >= 0) {
+    latest->step = static_cast<uint64_t>(step);
+    latest->folder = CheckpointFolder(options_.run_folder, *latest->step);
+  }
+  return latest;
+}
+
 absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
                                                   Llama& model) {
   RETURN_IF_ERROR(writer_.Wait());
   const std::string folder = CheckpointFolder(options_.run_folder, global_step);
-  ASSIGN_OR_RETURN(const CheckpointReader reader,
-                   CheckpointReader::Open(options_.files, folder));
-  return ReadCheckpointParameters(reader, options_.model, &model.adapters());
+  const auto read = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const CheckpointReader reader,
+                     CheckpointReader::Open(options_.files, folder));
+    return ReadCheckpointParameters(reader, options_.model, &model.adapters());
+  };
+  return Agree(read());
 }
 
 absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
   CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Restore";
-  for (const AdamW::Moments& m : optimizer.moments()) {
-    RETURN_IF_ERROR(
-        ReadInto(*restored_, "optimizer/m", *m.of.parameter, m.first));
-    RETURN_IF_ERROR(
-        ReadInto(*restored_, "optimizer/v", *m.of.parameter, m.second));
-  }
+  const auto read = [&]() -> absl::Status {
+    for (const AdamW::Moments& m : optimizer.moments()) {
+      const Parameter& p = *m.of.parameter;
+      RETURN_IF_ERROR(
+          ReadInto(*restored_, "optimizer/m", p, m.of.first_row, m.first));
+      RETURN_IF_ERROR(
+          ReadInto(*restored_, "optimizer/v", p, m.of.first_row, m.second));
+    }
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(Agree(read()));
   restored_.reset();
   return absl::OkStatus();
 }
@@ -154,7 +224,7 @@ absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
                         absl::StrCat(same.message(), ", that of ", model.path));
   }
   for (const Parameter& p : adapters->parameters().parameters()) {
-    RETURN_IF_ERROR(ReadInto(reader, "parameters", p, p.value));
+    RETURN_IF_ERROR(ReadInto(reader, "parameters", p, 0, p.value));
   }
   return absl::OkStatus();
 }

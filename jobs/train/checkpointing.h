@@ -13,7 +13,9 @@
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
 #include "dist/checkpoint/async_checkpointer.h"
+#include "dist/checkpoint/catalogue.h"
 #include "dist/checkpoint/reader.h"
+#include "dist/gang/gang.h"
 #include "jobs/train/train_state.h"
 
 namespace caracal {
@@ -33,10 +35,13 @@ struct CheckpointingOptions {
   std::string random;
   int keep_last = 2;
   FileSystem* files = FileSystem::Posix();
+  // The ranks that train together: each writes what it owns, and all make the
+  // same calls. Null: one process.
+  Gang* gang = nullptr;
 };
 
-// Saves off the training thread's path, at most one save in flight; restores.
-// Used by one thread.
+// Saves off the training thread's path, at most one save in flight; restores,
+// whatever the layout that saved. Used by one thread.
 class Checkpointing {
  public:
   explicit Checkpointing(CheckpointingOptions options);
@@ -50,8 +55,9 @@ class Checkpointing {
   // Until the save in flight is durable.
   absl::Status Wait();
 
-  // Reads the newest whole checkpoint into the model's parameters. Empty when
-  // there is none. `warnings`: what was passed over, and why.
+  // Reads the newest whole checkpoint (the leading rank's choice) into the
+  // model's parameters. Empty when there is none. `warnings`: what was passed
+  // over, and why.
   absl::StatusOr<std::optional<TrainState>> Restore(
       Llama& model, std::vector<std::string>* warnings);
   // The optimizer's moments of the checkpoint that Restore() read.
@@ -67,6 +73,10 @@ class Checkpointing {
 
  private:
   absl::Status AfterWrite();
+  absl::StatusOr<LatestCheckpointResult> FindLatest();
+  absl::Status Agree(const absl::Status& mine) {
+    return options_.gang == nullptr ? mine : options_.gang->Agree(mine);
+  }
 
   CheckpointingOptions options_;
   std::string restored_from_;
