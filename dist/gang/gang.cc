@@ -23,8 +23,9 @@ MeshGroups OneProcess() {
 
 Gang::Gang() : Gang(OneProcess()) {}
 
-Gang::Gang(MeshGroups groups)
+Gang::Gang(MeshGroups groups, std::string host)
     : groups_(std::move(groups)),
+      host_(std::move(host)),
       behind_(
           std::make_unique<CollectiveQueue>(std::move(groups_.data_behind))) {}
 

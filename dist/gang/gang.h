@@ -3,6 +3,7 @@
 #define CARACAL_DIST_GANG_GANG_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -16,10 +17,12 @@ class Gang {
  public:
   // One process that has everything.
   Gang();
-  explicit Gang(MeshGroups groups);
+  // `host`: this rank's, for messages.
+  explicit Gang(MeshGroups groups, std::string host = "localhost");
 
   const MeshShape& shape() const { return groups_.shape; }
   const MeshPlace& place() const { return groups_.place; }
+  const std::string& host() const { return host_; }
   int rank() const { return groups_.world->rank(); }
   int size() const { return groups_.world->size(); }
   bool alone() const { return size() == 1; }
@@ -53,6 +56,7 @@ class Gang {
 
  private:
   MeshGroups groups_;
+  std::string host_;
   std::unique_ptr<CollectiveQueue> behind_;
 };
 

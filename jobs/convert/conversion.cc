@@ -18,6 +18,7 @@
 #include "core/io/tokenizer/load_tokenizer.h"
 #include "core/model/generate.h"
 #include "core/model/llama.h"
+#include "dist/handshake/handshake.h"
 #include "eval/attribution/result_json.h"
 #include "eval/measure/measure.h"
 #include "eval/probe/measure_probes.h"
@@ -100,11 +101,18 @@ class Conversion {
   absl::Status WriteReport();
   // What comes before Train() and after it.
   absl::Status Prepare();
+  absl::Status CompareRanks();
   absl::Status Report();
   // kCancelled once the stop flag is up.
   absl::Status CheckStop() const {
     if (options_.stop == nullptr || !*options_.stop) return absl::OkStatus();
     return absl::CancelledError("stopped");
+  }
+  Gang& gang() { return options_.gang == nullptr ? alone_ : *options_.gang; }
+  Execution execution() {
+    Execution exec = compute_.execution();
+    exec.collective = &gang().tensor();
+    return exec;
   }
   void Note(const std::string& line) const {
     if (options_.events.note) options_.events.note(line);
@@ -119,7 +127,7 @@ class Conversion {
   RunFolder folder_;
   FileSystem* files_;
   Compute compute_;
-  Gang gang_;
+  Gang alone_;
   std::optional<RunLock> lock_;
   std::unique_ptr<WeightSource> source_;
   std::string model_fingerprint_;
@@ -187,8 +195,10 @@ absl::Status Conversion::LoadModel() {
   RETURN_IF_ERROR(CheckStop());
   model_fingerprint_ = source_->Fingerprint(ctx);
   RETURN_IF_ERROR(CheckStop());
-  ASSIGN_OR_RETURN(
-      weights_, LlamaWeights::Load(ctx, *source_, Shard(), WeightForm::kDense));
+  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(ctx, *source_,
+                                                Shard{gang().place().tensor,
+                                                      gang().shape().tensor},
+                                                WeightForm::kDense));
   ASSIGN_OR_RETURN(const StudentConfig student,
                    StudentConfigOf(job_, source_->config()));
   job_.mutable_attention()->set_features(
@@ -277,7 +287,8 @@ absl::Status Conversion::Train() {
                               "\"key\": ",
                               job_.seed(), "}"),
        .keep_last = job_.checkpoint().keep_last(),
-       .files = files_});
+       .files = files_,
+       .gang = gang().alone() ? nullptr : &gang()});
   TrainState state;
   if (options_.resume) {
     std::vector<std::string> warnings;
@@ -293,9 +304,11 @@ absl::Status Conversion::Train() {
     }
   }
   MetricsWriter metrics(files_, folder_.metrics());
-  RETURN_IF_ERROR(metrics.KeepUntil(state.global_step));
+  RETURN_IF_ERROR(gang().Agree(gang().leads()
+                                   ? metrics.KeepUntil(state.global_step)
+                                   : absl::OkStatus()));
   const absl::Duration start = Clock::Real()->Now();
-  Trainer trainer(&job_, &*llama_, compute_.execution(), &gang_, data_.get(),
+  Trainer trainer(&job_, &*llama_, execution(), &gang(), data_.get(),
                   validation_.get(), &checkpointing, &metrics,
                   {.stop = options_.stop,
                    .on_step =
@@ -326,7 +339,7 @@ absl::Status Conversion::ChooseGamma() {
   const int64_t seq_len = job_.data().seq_len();
   adapters_->lora_active = HasFinetune(job_);
   HeldOutProbe probe(
-      &*llama_, compute_.execution(), &gang_, data, job_.validation().rows(),
+      &*llama_, execution(), &gang(), data, job_.validation().rows(),
       seq_len > 0 ? seq_len : data->seq_len(), job_.budget().micro_batch(),
       job_.attention().reset_at_document());
   ASSIGN_OR_RETURN(
@@ -335,8 +348,10 @@ absl::Status Conversion::ChooseGamma() {
                  EvaluationModeOf(job_), probe, &*adapters_));
   Note(absl::StrCat("gamma ", sweep.chosen, " of ", sweep.points.size(),
                     " tried"));
-  return files_->WriteFileAtomically(folder_.gamma_sweep(),
-                                     GammaSweepToJson(sweep));
+  return gang().Agree(gang().leads()
+                          ? files_->WriteFileAtomically(folder_.gamma_sweep(),
+                                                        GammaSweepToJson(sweep))
+                          : absl::OkStatus());
 }
 
 absl::Status Conversion::Measure() {
@@ -363,9 +378,8 @@ absl::Status Conversion::Measure() {
   };
   options.stop = options_.stop;
   PackedDataset& data = validation_ != nullptr ? *validation_ : *data_;
-  ASSIGN_OR_RETURN(
-      report_.attribution,
-      MeasureAttribution(*llama_, compute_.execution(), data, options));
+  ASSIGN_OR_RETURN(report_.attribution,
+                   MeasureAttribution(*llama_, execution(), data, options));
   report_.attribution.settings.model = BaseName(job_.model().path());
   report_.attribution.settings.data = BaseName(data.path());
   DescribeTraining(job_, &report_.attribution.settings);
@@ -398,9 +412,8 @@ absl::Status Conversion::AskProbes() {
     if (!options_.events.measured) return;
     options_.events.measured(pass, row_passes_ + done, row_passes_ + total);
   };
-  ASSIGN_OR_RETURN(
-      report_.attribution.probes,
-      MeasureProbes(*llama_, compute_.execution(), *tokenizer_, options));
+  ASSIGN_OR_RETURN(report_.attribution.probes,
+                   MeasureProbes(*llama_, execution(), *tokenizer_, options));
   Timing("probes", start);
   return absl::OkStatus();
 }
@@ -409,7 +422,7 @@ absl::Status Conversion::Continue() {
   if (prompt_.empty()) return absl::OkStatus();
   const auto run = [&](ComponentMode mode) -> absl::StatusOr<std::string> {
     RETURN_IF_ERROR(CheckStop());
-    Decoder decoder(&*llama_, compute_.execution(), mode);
+    Decoder decoder(&*llama_, execution(), mode);
     ASSIGN_OR_RETURN(
         const Continuation out,
         GenerateGreedy(decoder, prompt_, job_.evaluation().max_new_tokens(),
@@ -464,8 +477,18 @@ absl::Status Conversion::Prepare() {
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(WarnAboutJob());
   RETURN_IF_ERROR(CheckStop());
-  // Only now: what a start that failed leaves behind is no run.
-  return WriteJobText(job_, folder_.job());
+  return absl::OkStatus();
+}
+
+// The ranks of a gang train one model, or not at all.
+absl::Status Conversion::CompareRanks() {
+  if (gang().alone()) return absl::OkStatus();
+  return CompareFacts(
+      gang().world(), gang().host(),
+      {{"job fingerprint", JobFingerprint(job_)},
+       {"model fingerprint", model_fingerprint_},
+       {"seed", absl::StrCat(job_.seed())},
+       {"rows of the training data", absl::StrCat(data_->rows())}});
 }
 
 absl::Status Conversion::Report() {
@@ -477,16 +500,22 @@ absl::Status Conversion::Report() {
 }
 
 absl::StatusOr<ReportInput> Conversion::Run() {
-  RETURN_IF_ERROR(PrepareFolder());
-  const absl::Status prepared = Prepare();
+  // Files that are written once are the leading rank's.
+  RETURN_IF_ERROR(
+      gang().Agree(gang().leads() ? PrepareFolder() : absl::OkStatus()));
+  const absl::Status prepared = gang().Agree(Prepare());
   if (absl::IsCancelled(prepared)) {
     return absl::CancelledError(
         "stopped while loading; nothing was trained: give the same command "
         "again");
   }
   RETURN_IF_ERROR(prepared);
+  RETURN_IF_ERROR(CompareRanks());
+  // Only now: what a start that failed leaves behind is no run.
+  RETURN_IF_ERROR(gang().Agree(
+      gang().leads() ? WriteJobText(job_, folder_.job()) : absl::OkStatus()));
   RETURN_IF_ERROR(Train());
-  if (job_.evaluation().rows() == 0) return report_;
+  if (job_.evaluation().rows() == 0 || !gang().alone()) return report_;
   const absl::Status reported = Report();
   if (absl::IsCancelled(reported)) {
     return absl::CancelledError(

@@ -1,4 +1,5 @@
-// A whole conversion on one process: load, train, measure, report.
+// A whole conversion: load, train, measure, report. On one process, or the
+// training of it as a rank of a gang.
 #ifndef CARACAL_JOBS_CONVERT_CONVERSION_H_
 #define CARACAL_JOBS_CONVERT_CONVERSION_H_
 
@@ -7,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "dist/gang/gang.h"
 #include "eval/report/report_input.h"
 #include "jobs/train/metrics_writer.h"
 #include "proto/job.pb.h"
@@ -29,6 +31,11 @@ struct ConversionOptions {
   // Go on with the folder's run, from its newest checkpoint; from its first
   // step where none was saved yet.
   bool resume = false;
+  // The ranks that train together; each calls, with the same job, its own stop
+  // flag, and gets the same answer. They share out rows and heads as the job's
+  // `parallel` says, and only train: call again without a gang, to resume, for
+  // the report. Null: one process does it all.
+  Gang* gang = nullptr;
   // Looked at between steps, measured batches and parts of the loading. Null:
   // never stops.
   const std::atomic<bool>* stop = nullptr;
@@ -40,7 +47,7 @@ struct ConversionOptions {
 // to go on. kAlreadyExists: the folder holds a run and `resume` is off.
 // kNotFound: it holds none and `resume` is on. kFailedPrecondition: another
 // process is writing to it, or its job, model or data differ from this job's,
-// field by field.
+// field by field; or ranks of a gang have different ones.
 absl::StatusOr<ReportInput> RunConversion(const ConversionOptions& options);
 
 }  // namespace caracal
