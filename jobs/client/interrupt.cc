@@ -20,6 +20,7 @@ const std::atomic<bool>* CatchInterrupts() {
   interrupted = false;
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
+  std::signal(SIGUSR1, OnSignal);
   return &interrupted;
 }
 

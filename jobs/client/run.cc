@@ -1,21 +1,22 @@
 #include "jobs/client/run.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/base/clock.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "eval/attribution/result_json.h"
 #include "eval/report/terminal_report.h"
+#include "jobs/client/conversion_progress.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/client/job_option.h"
-#include "jobs/client/progress.h"
 #include "jobs/convert/conversion.h"
-#include "jobs/train/student_config.h"
+#include "jobs/launch/local_gang.h"
+#include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
@@ -26,10 +27,44 @@ struct RunOptions {
   bool resume = false, json = false;
 };
 
-// Fine-tuning's backward through the frozen weights costs as much again, and
-// the language-model head is part of it: what a step costs beside another
-// stage's, near enough for a time estimate.
-constexpr double kFinetuneCost = 2.3;
+int GangSizeOf(const proto::Job& job) {
+  const proto::Parallel& p = job.parallel();
+  return p.data() * p.tensor() * p.layer();
+}
+
+// The training as ranks of their own on this machine: the same job, folder and
+// overrides go to every rank.
+absl::Status TrainWithGang(const RunOptions& o,
+                           const ConversionOptions& options) {
+  GangCommand command;
+  command.ranks = GangSizeOf(options.job);
+  command.arguments = {"--job", o.job.path, "--out", options.run_folder};
+  for (const std::string& field : o.job.overrides) {
+    command.arguments.insert(command.arguments.end(), {"--set", field});
+  }
+  if (options.resume) command.arguments.push_back("--resume");
+  command.threads = options.job.threads();
+  if (command.threads == 0) {
+    // All cores, shared out.
+    command.threads = std::max(1, AvailableCores() / command.ranks);
+    command.arguments.insert(
+        command.arguments.end(),
+        {"--set", absl::StrCat("threads=", command.threads)});
+  }
+  command.stop = options.stop;
+  return RunLocalGang(command);
+}
+
+// Of a run without a report.
+void TellWhere(const RunOptions& o, const ConversionOptions& options,
+               Console& console) {
+  if (o.json) {
+    console.out << nlohmann::ordered_json{{"run", options.run_folder}}.dump()
+                << "\n";
+  } else {
+    console.out << "done: " << options.run_folder << "\n";
+  }
+}
 
 absl::Status Run(const RunOptions& o, Console& console) {
   ASSIGN_OR_RETURN(ConversionOptions options,
@@ -43,49 +78,29 @@ absl::Status Run(const RunOptions& o, Console& console) {
   options.resume = o.resume;
   options.stop = CatchInterrupts();
 
-  std::vector<ProgressStage> stages;
-  for (const proto::Stage& stage : options.job.stages()) {
-    stages.push_back({stage.has_transfer() ? "transfer" : "finetune",
-                      StepsOf(stage),
-                      stage.has_transfer() ? 1.0 : kFinetuneCost});
-  }
-  Progress progress(&console, stages, Clock::Real());
-  std::optional<Progress> measuring;
-  options.events.note = [&](const std::string& line) { progress.Note(line); };
-  options.events.step = [&](const StepRecord& r) {
-    progress.Update({.stage = static_cast<int>(r.stage_index),
-                     .step = r.step,
-                     .loss = r.loss,
-                     .validation_loss = r.validation_loss,
-                     .tokens_per_s = r.tokens_per_s});
-  };
-  options.events.measured = [&](const std::string&, int done, int total) {
-    if (!measuring.has_value()) {
-      progress.Finish();
-      measuring.emplace(&console,
-                        std::vector<ProgressStage>{{"measuring", total, 1.0}},
-                        Clock::Real());
+  if (GangSizeOf(options.job) > 1) {
+    RETURN_IF_ERROR(TrainWithGang(o, options));
+    // What is left is the report.
+    options.resume = true;
+    if (options.job.evaluation().rows() == 0) {
+      TellWhere(o, options, console);
+      return absl::OkStatus();
     }
-    ProgressUpdate update;
-    update.step = done;
-    measuring->Update(update);
-  };
+  }
+  ConversionProgress progress(options.job, &console);
+  options.events = progress.events();
   absl::StatusOr<ReportInput> report = RunConversion(options);
-  measuring.reset();
   progress.Finish();
   RETURN_IF_ERROR(report.status());
   const bool measured = options.job.evaluation().rows() > 0;
-  if (o.json && !measured) {
-    console.out << nlohmann::ordered_json{{"run", options.run_folder}}.dump()
-                << "\n";
+  if (!measured) {
+    TellWhere(o, options, console);
   } else if (o.json) {
     console.out << AttributionToJson(report->attribution);
-  } else if (measured) {
+  } else {
     console.out << TerminalReport(
         *report, {.width = static_cast<size_t>(console.columns()),
                   .color = console.StyledOut()});
-  } else {
-    console.out << "done: " << options.run_folder << "\n";
   }
   return absl::OkStatus();
 }

@@ -26,8 +26,6 @@ struct Unsupported {
 
 constexpr Unsupported kUnsupported[] = {
     {"Job.device", "cpu auto", "training on a GPU"},
-    {"Parallel.data", "1", "data parallelism"},
-    {"Parallel.tensor", "1", "tensor parallelism"},
     {"Parallel.layer", "1", "layer parallelism"},
 };
 

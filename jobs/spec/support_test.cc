@@ -34,10 +34,10 @@ TEST(SupportTest, RunsEveryPreset) {
 TEST(SupportTest, RefusesFieldsByName) {
   proto::Job job = WithPreset("lolcats");
   job.set_device("cuda");
-  job.mutable_parallel()->set_tensor(2);
+  job.mutable_parallel()->set_layer(2);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("parallel.tensor: tensor parallelism is not run by this "
+      ElementsAre("parallel.layer: layer parallelism is not run by this "
                   "version",
                   "device: training on a GPU is not run by this version"));
 }

@@ -336,7 +336,7 @@ TEST(ValidateTest, AsksAboutStepsThatContradict) {
 
 TEST(ValidateTest, ReturnsAllProblems) {
   EXPECT_EQ(Lines("preset: 'ssd' attention { window: 0 sinks: -1 } "
-                  "budget { batch: 0 } parallel { data: 2 } threads: -1")
+                  "budget { batch: 0 } parallel { layer: 2 } threads: -1")
                 .size(),
             9u);
 }

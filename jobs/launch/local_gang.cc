@@ -1,0 +1,138 @@
+#include "jobs/launch/local_gang.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "core/base/status.h"
+#include "kernels/common/thread_pool.h"
+
+namespace caracal {
+namespace {
+
+// How often the stop flag is looked at while the ranks run.
+constexpr absl::Duration kPoll = absl::Milliseconds(100);
+
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) {
+    argv.push_back(const_cast<char*>(argument.c_str()));
+  }
+  argv.push_back(nullptr);
+  // Closed by a successful exec; else it carries the error.
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0) {
+    const int error = errno;
+    close(report[0]);
+    close(report[1]);
+    return ErrnoStatus(error, "fork");
+  }
+  if (child == 0) {
+    // A group of its own: Ctrl-C is for us, who ask the ranks to save; mpirun
+    // would end them at once. It ends them when we are gone.
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() == parent) execvp(argv[0], argv.data());
+    const int error = errno;
+    (void)!write(report[1], &error, sizeof(error));
+    _exit(127);
+  }
+  close(report[1]);
+  int error = 0;
+  const ssize_t got = read(report[0], &error, sizeof(error));
+  close(report[0]);
+  if (got != sizeof(error)) return child;
+  waitpid(child, nullptr, 0);
+  return absl::FailedPreconditionError(
+      absl::StrCat("can't start ", arguments[0], ": ", std::strerror(error),
+                   "; ranks of their own need Open MPI (on Debian: "
+                   "openmpi-bin), or set parallel to one rank"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindWorker() {
+  std::error_code error;
+  const std::filesystem::path self =
+      std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path folder = self.parent_path();
+  std::vector<std::string> tried;
+  for (const char* place : {"caracal-worker", "../worker/caracal-worker"}) {
+    const std::string path = (folder / place).lexically_normal();
+    if (access(path.c_str(), X_OK) == 0) return path;
+    tried.push_back(path);
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no caracal-worker, which ranks of a gang run, at ",
+                   absl::StrJoin(tried, " or ")));
+}
+
+std::vector<std::string> LocalGangArguments(const GangCommand& command,
+                                            const std::string& worker,
+                                            int cores, bool root) {
+  std::vector<std::string> out = {"mpirun", "-n", absl::StrCat(command.ranks)};
+  if (root) out.push_back("--allow-run-as-root");
+  // A core for each rank where there are as many. A rank with several threads
+  // must not be kept on one.
+  const bool bind = command.threads == 1 && command.ranks <= cores;
+  out.insert(out.end(),
+             {"--oversubscribe", "--bind-to", bind ? "core" : "none"});
+  // One machine: shared memory, and mpirun's own messages on the loopback.
+  out.insert(out.end(), {"--mca", "btl", "self,vader", "--mca", "pml", "ob1",
+                         "--mca", "oob_tcp_if_include", "lo"});
+  out.push_back("--quiet");
+  out.push_back(worker);
+  out.insert(out.end(), command.arguments.begin(), command.arguments.end());
+  return out;
+}
+
+absl::Status RunLocalGang(const GangCommand& command) {
+  ASSIGN_OR_RETURN(const std::string worker, FindWorker());
+  ASSIGN_OR_RETURN(const pid_t child,
+                   Spawn(LocalGangArguments(command, worker, AvailableCores(),
+                                            geteuid() == 0)));
+  bool asked = false;
+  int status = 0;
+  while (true) {
+    const pid_t done = waitpid(child, &status, WNOHANG);
+    if (done == child) break;
+    if (done < 0 && errno != EINTR) {
+      return ErrnoStatus(errno, "waitpid of mpirun");
+    }
+    if (!asked && command.stop != nullptr && *command.stop) {
+      // mpirun hands this one on to its ranks.
+      kill(child, SIGUSR1);
+      asked = true;
+    }
+    absl::SleepFor(kPoll);
+  }
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  if (code == kWorkerDone) return absl::OkStatus();
+  if (code == kWorkerStopped) {
+    return absl::CancelledError(
+        "stopped; everything is saved: go on with the same command and "
+        "--resume");
+  }
+  // mpirun's for a rank that a signal ended.
+  if (code == kWorkerTransient || code > 128 || code < 0) {
+    return absl::UnavailableError(
+        "a rank was lost; go on from the newest checkpoint with the same "
+        "command and --resume");
+  }
+  return absl::InternalError("the ranks ended with an error, told above");
+}
+
+}  // namespace caracal

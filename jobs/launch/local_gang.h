@@ -1,0 +1,46 @@
+// Starts a gang of caracal-worker ranks on this machine.
+#ifndef CARACAL_JOBS_LAUNCH_LOCAL_GANG_H_
+#define CARACAL_JOBS_LAUNCH_LOCAL_GANG_H_
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace caracal {
+
+// What a rank's process ends with.
+inline constexpr int kWorkerDone = 0;
+inline constexpr int kWorkerFailed = 1;      // the same again would fail again
+inline constexpr int kWorkerTransient = 75;  // resume: a lost rank, a full disk
+inline constexpr int kWorkerStopped = 85;    // asked to stop, and saved: resume
+
+struct GangCommand {
+  int ranks = 1;
+  int threads = 1;                     // of each
+  std::vector<std::string> arguments;  // of caracal-worker
+  // When it is set, the ranks are asked to save and stop. Null: never.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+// Runs the ranks under mpirun, with their output on this process's, until they
+// end. No shell is involved. kCancelled when they were stopped and have saved;
+// kUnavailable when starting again may help; kFailedPrecondition when mpirun or
+// caracal-worker is not to be found; kInternal for what the ranks' own lines
+// explain.
+absl::Status RunLocalGang(const GangCommand& command);
+
+// The argument vector of it: mpirun and its options, the worker and its.
+std::vector<std::string> LocalGangArguments(const GangCommand& command,
+                                            const std::string& worker,
+                                            int cores, bool root);
+
+// caracal-worker beside this program, or where a build puts it. kNotFound
+// naming the places.
+absl::StatusOr<std::string> FindWorker();
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_LAUNCH_LOCAL_GANG_H_
