@@ -39,7 +39,10 @@ int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
   const int64_t features = job.attention().has_features()
                                ? job.attention().features()
                                : model.head_dim;
-  int64_t layer = 0;
+  // Layers kept as softmax have adapters, of which only LoRA is used.
+  const int64_t converted =
+      model.layers - job.attention().softmax_layers_size();
+  int64_t layer = 0, lora = 0;
   if (maps) {
     const proto::Attention& a = job.attention();
     // hedgehog_fla has one map for all heads.
@@ -52,10 +55,10 @@ int64_t TrainedParameters(const proto::Job& job, const proto::Stage& stage,
   if (!transfer && stage.finetune().train_lora()) {
     for (const std::string& name : job.lora().projections()) {
       const auto [in, out] = ProjectionShape(name, model);
-      layer += job.lora().rank() * (in + out);
+      lora += job.lora().rank() * (in + out);
     }
   }
-  return model.layers * layer;
+  return converted * layer + model.layers * lora;
 }
 
 absl::StatusOr<JobFacts> GatherJobFacts(const proto::Job& job,

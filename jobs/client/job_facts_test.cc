@@ -69,6 +69,25 @@ TEST_F(JobFactsTest, FollowsFeaturesProjectionsAndSeqLen) {
   EXPECT_EQ(facts.stages[1].trained_parameters, 2 * 2 * 2 * (64 + 96));
 }
 
+// Their maps are never looked at; LoRA is in every layer.
+TEST_F(JobFactsTest, LayersKeptAsSoftmaxTrainNoMaps) {
+  const ModelConfig model = {.layers = 3, .heads = 4, .head_dim = 8};
+  proto::Job job;
+  job.mutable_attention()->set_features(8);
+  proto::Stage stage;
+  stage.mutable_transfer()->set_train_feature_maps(true);
+  const int64_t all = TrainedParameters(job, stage, model);
+  EXPECT_EQ(all, 3 * 2 * 4 * 8 * 8);
+  job.mutable_attention()->add_softmax_layers(1);
+  EXPECT_EQ(TrainedParameters(job, stage, model), all / 3 * 2);
+  stage.mutable_finetune()->set_train_lora(true);
+  job.mutable_lora()->set_rank(2);
+  job.mutable_lora()->add_projections("q");
+  const int64_t with = TrainedParameters(job, stage, model);
+  job.mutable_attention()->clear_softmax_layers();
+  EXPECT_EQ(TrainedParameters(job, stage, model), with);
+}
+
 TEST_F(JobFactsTest, CountsSharedMapsAndBiases) {
   proto::Attention* attention = job_.mutable_attention();
   attention->set_feature_bias(true);

@@ -15,7 +15,8 @@ void JobOption::Declare(CLI::App& app) {
       ->required();
   // One value each, so that a JOB after it isn't taken for another.
   app.add_option("--set", overrides,
-                 "change a field, as in attention.window=32; repeatable")
+                 "change a field, as in attention.window=32; repeatable, a "
+                 "later one of the same field wins; lists: a,b")
       ->type_name("FIELD=VALUE")
       ->allow_extra_args(false);
 }

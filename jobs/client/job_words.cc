@@ -241,9 +241,9 @@ std::string AttentionWords(const proto::Job& job, int features) {
     absl::StrAppend(&words, ", reset at document borders");
   }
   if (attention.softmax_layers_size() > 0) {
-    absl::StrAppend(&words, ", layers ",
-                    absl::StrJoin(attention.softmax_layers(), " "),
-                    " kept as softmax");
+    absl::StrAppend(
+        &words, attention.softmax_layers_size() == 1 ? ", layer " : ", layers ",
+        absl::StrJoin(attention.softmax_layers(), " "), " kept as softmax");
   }
   return words;
 }

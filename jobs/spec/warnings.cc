@@ -27,6 +27,14 @@ std::vector<std::string> JobWarnings(const proto::Job& expanded,
     warnings.push_back(
         "data.validation: is data.path again: what is held out is trained on");
   }
+  int64_t steps = 0;
+  for (const proto::Stage& stage : expanded.stages()) {
+    steps += stage.has_transfer() ? stage.transfer().steps()
+                                  : stage.finetune().steps();
+  }
+  if (steps == 0 && expanded.stages_size() > 0) {
+    warnings.push_back("stages: none has a step: nothing is trained");
+  }
   // Twice the cores may be meant; more is a slip, and slow.
   if (expanded.threads() > 2 * around.cores) {
     warnings.push_back(absl::StrCat(

@@ -49,6 +49,12 @@ TEST(JobWarningsTest, OneForEachSlip) {
   job.mutable_data()->set_validation("train.h5");
   EXPECT_THAT(JobWarnings(job, Around(8, 65, 2)),
               ElementsAre(HasSubstr("data.validation: is data.path again")));
+  job = Job();
+  job.add_stages()->mutable_finetune()->set_steps(0);
+  EXPECT_THAT(JobWarnings(job, Around(8, 65, 2)),
+              ElementsAre(HasSubstr("nothing is trained")));
+  job.add_stages()->mutable_transfer()->set_steps(1);
+  EXPECT_THAT(JobWarnings(job, Around(8, 65, 2)), IsEmpty());
 }
 
 // A terraced window sees the whole block before its own.
