@@ -58,8 +58,16 @@ proto::Job Identity(const proto::Job& expanded) {
   return job;
 }
 
-// Every scalar by its path, and every block, which may be empty.
-void Flatten(const Message& message, const std::string& path,
+// Whether a block of a stage that says nothing differs from none.
+bool SwitchesOn(const Message& block) {
+  return block.GetDescriptor() == proto::ClosedLoop::descriptor() ||
+         block.GetDescriptor() == proto::EarlyStop::descriptor();
+}
+
+// Every scalar by its path, and every block whose presence says something:
+// stage kinds and shapes, and what is switched on by an empty block, if
+// `switches`.
+void Flatten(const Message& message, const std::string& path, bool switches,
              std::map<std::string, std::string>* out) {
   const Reflection* reflection = message.GetReflection();
   std::vector<const FieldDescriptor*> fields;
@@ -78,18 +86,22 @@ void Flatten(const Message& message, const std::string& path,
       const Message& inner =
           repeated ? reflection->GetRepeatedMessage(message, field, i)
                    : reflection->GetMessage(message, field);
-      // Only a block whose presence says something: stage kinds and shapes.
       if (repeated || field->real_containing_oneof() != nullptr) {
         (*out)[here] = "{...}";
       }
-      Flatten(inner, here, out);
+      const size_t before = out->size();
+      Flatten(inner, here, switches, out);
+      if (switches && SwitchesOn(inner) && out->size() == before) {
+        (*out)[here] = "{...}";
+      }
     }
   }
 }
 
-std::map<std::string, std::string> FlatIdentity(const proto::Job& job) {
+std::map<std::string, std::string> FlatIdentity(const proto::Job& job,
+                                                bool switches) {
   std::map<std::string, std::string> flat;
-  Flatten(Identity(job), "", &flat);
+  Flatten(Identity(job), "", switches, &flat);
   return flat;
 }
 
@@ -106,13 +118,14 @@ std::string Digest(const std::map<std::string, std::string>& fields) {
 }  // namespace
 
 std::string JobFingerprint(const proto::Job& expanded) {
-  return Digest(FlatIdentity(expanded));
+  return Digest(FlatIdentity(expanded, /*switches=*/false));
 }
 
 std::string JobFingerprintButForSeed(const proto::Job& expanded) {
   proto::Job job = expanded;
   job.clear_seed();
-  std::map<std::string, std::string> fields = FlatIdentity(job);
+  std::map<std::string, std::string> fields =
+      FlatIdentity(job, /*switches=*/true);
   fields["model.path"] = expanded.model().path();
   fields["data.path"] = expanded.data().path();
   return Digest(fields);
@@ -120,7 +133,8 @@ std::string JobFingerprintButForSeed(const proto::Job& expanded) {
 
 std::vector<std::string> JobDifferences(const proto::Job& before,
                                         const proto::Job& now) {
-  const auto a = FlatIdentity(before), b = FlatIdentity(now);
+  const auto a = FlatIdentity(before, /*switches=*/true);
+  const auto b = FlatIdentity(now, /*switches=*/true);
   std::vector<std::string> lines;
   const auto show = [](const std::map<std::string, std::string>& fields,
                        const std::string& field) {

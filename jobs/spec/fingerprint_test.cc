@@ -102,6 +102,59 @@ TEST(FingerprintTest, DefaultsCountAsAbsent) {
   EXPECT_EQ(JobFingerprint(job), JobFingerprint(Base()));
 }
 
+// Blocks that switch something on by being there. Fingerprints are blind to
+// them where all in them is default, and stay so: runs have them saved.
+TEST(FingerprintTest, DifferencesSeeWhatIsSwitchedOn) {
+  proto::Job stopping = Base();
+  stopping.mutable_stages(0)->mutable_transfer()->mutable_early_stop();
+  stopping = ExpandJob(stopping);
+  EXPECT_EQ(JobFingerprint(stopping), JobFingerprint(Base()));
+  EXPECT_NE(JobFingerprintButForSeed(stopping),
+            JobFingerprintButForSeed(Base()));
+  EXPECT_THAT(JobDifferences(Base(), stopping),
+              ElementsAre("stages[0].transfer.early_stop: was the default or "
+                          "unset, is {...}"));
+  EXPECT_THAT(JobDifferences(stopping, stopping), ElementsAre());
+
+  proto::Job ssd;
+  ssd.set_preset("ssd");
+  proto::Job steered = ssd;
+  steered.mutable_curriculum()->mutable_closed_loop();
+  ssd = ExpandJob(ssd);
+  steered = ExpandJob(steered);
+  EXPECT_NE(JobFingerprintButForSeed(ssd), JobFingerprintButForSeed(steered));
+  EXPECT_THAT(JobDifferences(ssd, steered),
+              ElementsAre("stages[1].finetune.curriculum.closed_loop: was the "
+                          "default or unset, is {...}"));
+  // What else it says is told as before.
+  proto::Job slower = steered;
+  slower.mutable_stages(1)
+      ->mutable_finetune()
+      ->mutable_curriculum()
+      ->mutable_closed_loop()
+      ->set_every(30);
+  EXPECT_THAT(JobDifferences(ssd, slower),
+              ElementsAre("stages[1].finetune.curriculum.closed_loop.every: "
+                          "was the default or unset, is 30"));
+}
+
+// Of runs saved so far, whose folders hold expanded jobs.
+TEST(FingerprintTest, OfPresetsIsWhatSavedRunsHave) {
+  const auto fingerprint = [](const char* preset, bool steered) {
+    proto::Job job;
+    job.set_preset(preset);
+    if (steered) {
+      job.mutable_curriculum()->mutable_drop()->set_constant(0.5);
+      job.mutable_curriculum()->mutable_closed_loop()->set_every(4);
+    }
+    return JobFingerprint(ExpandJob(job));
+  };
+  EXPECT_EQ(fingerprint("ssd", false), "335e75b4732b29e2076442624bba332b");
+  EXPECT_EQ(fingerprint("ssd", true), "eefe93f57f7368ecbe72f0ede2d16ae4");
+  EXPECT_EQ(fingerprint("hedgecats", false),
+            "646ccf6506b0a6d7beba9e36422abffb");
+}
+
 TEST(FingerprintTest, ButForSeedSeesEverythingElse) {
   const std::string base = JobFingerprintButForSeed(Base());
   EXPECT_EQ(base.size(), 32u);
