@@ -179,14 +179,13 @@ def gradient_cases():
 DROPS = dict(seed=5, probability=0.5, granularity='head', step=3)
 
 
-def make_gradients(model, rows, documents):
-    """-> (cases, {case name/tensor name: gradient})."""
+def make_gradients(model, rows, documents, given):
+    """given: gradient_cases() -> (cases, {case name/tensor name: gradient})."""
     cases, tensors = [], {}
-    rows, documents = rows[:2], documents[:2]
     drops = curricula.dropped(**DROPS, layers=model.layers, samples=2,
                               heads=model.H)
     assert 0 < drops.sum() < drops.numel()
-    for name, student, stage, mode, weights in gradient_cases():
+    for name, student, stage, mode, weights in given:
         student.put_in(model)
         docs = documents if student.reset_at_document else None
         terms = None if mode else torch.where(
@@ -216,6 +215,53 @@ def make_gradients(model, rows, documents):
         for n, g in grads.items():  # what cancels exactly leaves rounding
             tensors[f'{name}/{n}'] = g * (g.norm() > 1e-12)
     return cases, tensors
+
+
+# Of that row: beyond a window of 100, and beyond both blocks of a terraced one
+# of 16.
+LONG_GRADIENTS = 144
+
+
+def long_gradient_cases():
+    """As gradient_cases()."""
+    both = {'mse': 3, 'xent': 0.5, 'kl': 0.25}
+    yield ('long_finetune_100', Student.of('elu1', window=100), 'finetune',
+           'hybrid', None)
+    yield ('long_finetune_16_terraced',
+           Student(window=16, sinks=0, window_kind='terraced'), 'finetune',
+           'hybrid', None)
+    yield ('long_transfer_100', Student(window=100, sinks=0), 'transfer',
+           'hybrid', both)
+    yield ('long_transfer_16_terraced', Student.of(
+        'elu1', window=16, window_kind='terraced'), 'transfer', 'hybrid', both)
+
+
+def window_factor_terms(model, rows, attention):
+    """-> {name of w_h: 2-norm over heads of the magnitudes that its gradient
+    sums} of fine-tuning in hybrid, not affine. A row adds
+    (1 - gamma) (dy.num_s - (dy.y) den_s) / den, two terms which cancel: fully
+    where L_n is empty and y is num_s / den_s."""
+    outs = []
+
+    def attend(*args):
+        outs.append(hybrid_attention(*args))
+        outs[-1]['y'].retain_grad()
+        return outs[-1]
+    hybrid_attention, ref.hybrid_attention = ref.hybrid_attention, attend
+    try:
+        training.gradients(model, rows, attention, 'finetune')
+    finally:
+        ref.hybrid_attention = hybrid_attention
+    terms = {}
+    for i, out in enumerate(outs):
+        dy, den = out['y'].grad, out['softmax_den'] + out['linear_den']
+        softmax = (dy * out['softmax_part']).sum(-1)
+        share = (dy * out['y']).sum(-1) * out['softmax_den'] / den
+        name = f'layers.{i}.window_factor'
+        left = 1 - torch.sigmoid(model.student[name])
+        magnitude = (softmax.abs() + share.abs()).sum((0, 2)) * left
+        terms[name] = magnitude.norm().item()
+    return terms
 
 
 DISTILLATION = (
@@ -411,7 +457,17 @@ def main():
         'made_with': {m.__name__: m.__version__ for m in (torch, np)},
         'lora_rank': LORA_RANK, 'lora_alpha': LORA_ALPHA,
         'losses': make_losses(model, long_row[0]), 'drops': DROPS}
-    expected['gradients'], tensors = make_gradients(model, rows, documents)
+    expected['gradients'], tensors = make_gradients(
+        model, rows[:2], documents[:2], gradient_cases())
+    long_rows = long_row[:, :LONG_GRADIENTS + 1]
+    cases, more = make_gradients(model, long_rows, None, long_gradient_cases())
+    tensors.update(more)
+    expected['long_gradients'] = {'seq_len': LONG_GRADIENTS, 'cases': cases}
+    for case, (_, student, stage, *_) in zip(cases, long_gradient_cases()):
+        if stage == 'finetune':
+            student.put_in(model)
+            case['terms'] = window_factor_terms(model, long_rows,
+                                                student.attention())
     expected['distillation'], more = make_distillation(model, rows)
     tensors.update(more)
     save_tensors(OUT / 'method_gradients.safetensors', tensors)
