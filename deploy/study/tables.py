@@ -25,7 +25,8 @@ PRESETS = [
     ("ssd_closed_loop", "ssd, closed loop"),
 ]
 
-# The mode that a preset's finished model runs in, where it is not hybrid.
+# The mode that a preset's finished model runs in, where it is not hybrid: of
+# runs whose attribution.json does not say it.
 FINISHED = {"swa_control": "swa_only", "hedgehog": "la_only"}
 
 
@@ -45,6 +46,8 @@ class Run:
         self.preset, self.sinks, self.seed = matched.groups()
         self.sinks = int(self.sinks)
         self.result = read_json(folder / "attribution.json")
+        self.finished_as = (self.result["settings"].get("finished_as")
+                            or FINISHED.get(self.preset, "hybrid"))
         self.steps = [
             json.loads(line)
             for line in (folder / "metrics.jsonl").read_text().splitlines()
@@ -113,8 +116,7 @@ def presets_table(groups, caracal):
         word, u, ratio = judge(runs, caracal)
         lines.append([
             f"`{name}`",
-            over_seeds([r.loss(FINISHED.get(r.preset, "hybrid"))
-                        for r in runs]),
+            over_seeds([r.loss(r.finished_as) for r in runs]),
             over_seeds([r.loss("hybrid") for r in runs]),
             over_seeds([r.loss("swa_only") for r in runs]),
             over_seeds([r.loss("la_only") for r in runs]),

@@ -43,6 +43,10 @@ struct AttributionSettings {
   // fingerprint differ in their seed alone.
   std::string seed;
   std::string job_digest;
+  // The component mode that the trained model is meant to run in, as
+  // core/model/component_mode.h names it: "hybrid", "la_only", ... Empty: not
+  // known, or nothing trained it; then it is the hybrid.
+  std::string finished_as;
 };
 
 // One way of running attention over all rows.

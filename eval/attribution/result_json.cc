@@ -32,7 +32,8 @@ static Json ToJson(const AttributionSettings& settings) {
           {"recipe", settings.recipe},
           {"rows_digest", settings.rows_digest},
           {"seed", settings.seed},
-          {"job_digest", settings.job_digest}};
+          {"job_digest", settings.job_digest},
+          {"finished_as", settings.finished_as}};
 }
 
 static Json ToJson(const ModeResult& mode) {
@@ -101,7 +102,8 @@ static absl::Status Read(const Node& node, AttributionSettings* out) {
   RETURN_IF_ERROR(ReadField(node, "recipe", &out->recipe));
   RETURN_IF_ERROR(ReadField(node, "rows_digest", &out->rows_digest));
   RETURN_IF_ERROR(ReadField(node, "seed", &out->seed));
-  return ReadField(node, "job_digest", &out->job_digest);
+  RETURN_IF_ERROR(ReadField(node, "job_digest", &out->job_digest));
+  return ReadField(node, "finished_as", &out->finished_as);
 }
 
 static absl::Status Read(const Node& node, ModeResult* out) {

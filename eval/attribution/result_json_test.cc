@@ -49,6 +49,7 @@ AttributionResult Sample() {
                      3,
                      "lolcats",
                      "f00d"};
+  result.settings.finished_as = "la_only";
   result.modes = {{"teacher", 3.5, {3.25, 3.75}, 3.375, {3.5, 3.0, 4.0}, {}},
                   {"hybrid", 3.6, {3.35, 3.85}, 3.45, {3.6, 3.1, 4.1}, {7, 5}},
                   {"la_only", 6.0, {6.0}, 5.0, {}, {}}};
@@ -97,6 +98,7 @@ TEST(AttributionJsonTest, RoundTripKeepsEveryField) {
   EXPECT_EQ(back.settings.heads, 3);
   EXPECT_EQ(back.settings.recipe, "lolcats");
   EXPECT_EQ(back.settings.rows_digest, "f00d");
+  EXPECT_EQ(back.settings.finished_as, "la_only");
   EXPECT_EQ(back.what_attention_brings.high, 6.75);
   ASSERT_EQ(back.shapley.size(), 2);
   EXPECT_EQ(back.shapley[1].component, "la");

@@ -149,4 +149,15 @@ std::string GammaSentence(const std::vector<GammaLoss>& sweep, double chosen) {
   return text;
 }
 
+std::string AboutGammaRows(const ReportInput& input) {
+  const int64_t twice = input.gamma_rows_scored;
+  const int64_t rows = input.attribution.settings.rows;
+  if (twice <= 0) return "";
+  return absl::StrCat(
+      " It was chosen on ",
+      twice < rows ? absl::StrCat("the first ", twice, " of ") : "", "the ",
+      rows, rows == 1 ? " row" : " rows",
+      " scored above, whose losses may for that look a little too good.");
+}
+
 }  // namespace caracal

@@ -18,6 +18,10 @@ std::string GammaChart(const std::vector<GammaLoss>& sweep, double chosen);
 // One or two sentences: what was chosen, against what. Empty as above.
 std::string GammaSentence(const std::vector<GammaLoss>& sweep, double chosen);
 
+// What follows it where rows were used twice, to choose and to report: " It was
+// chosen on the first 16 of the 32 rows scored above ..."; else empty.
+std::string AboutGammaRows(const ReportInput& input);
+
 }  // namespace caracal
 
 #endif  // CARACAL_EVAL_REPORT_CHART_GAMMA_H_

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/utf8.h"
 #include "eval/report/color_scale.h"
 #include "eval/report/numbers.h"
 #include "eval/report/scale.h"
@@ -20,6 +21,8 @@ constexpr double kWidth = 300;
 constexpr double kLeft = 28, kRight = kWidth - 2;
 constexpr double kTop = 36, kFooter = 52;
 constexpr double kBarHeight = 10;
+// Of a label's letter, on average.
+constexpr double kLetterWidth = 6.8;
 
 // Every how many-th label to print, so that they do not touch.
 size_t LabelStride(size_t count, double spacing, double needed) {
@@ -42,6 +45,41 @@ void DrawCell(Svg& svg, const HeatMap& map, double x, double y, double width,
   }
 }
 
+struct BarLabel {
+  double at;
+  std::string text;
+  Anchor anchor;
+  double begin, end;  // what it covers
+};
+
+std::vector<BarLabel> BarLabels(const Scale& x, bool with_sign, int count) {
+  std::vector<BarLabel> labels;
+  for (const Scale::Tick& tick : x.Ticks(count)) {
+    BarLabel label;
+    label.at = x.At(tick.value);
+    label.text =
+        absl::StrCat(with_sign && tick.value > 0 ? "+" : "", tick.label);
+    label.anchor = label.at < kLeft + 4    ? Anchor::kStart
+                   : label.at > kRight - 4 ? Anchor::kEnd
+                                           : Anchor::kMiddle;
+    const double width =
+        kLetterWidth * static_cast<double>(TerminalColumns(label.text));
+    label.begin = label.at - (label.anchor == Anchor::kMiddle ? width / 2
+                              : label.anchor == Anchor::kEnd  ? width
+                                                              : 0);
+    label.end = label.begin + width;
+    labels.push_back(std::move(label));
+  }
+  return labels;
+}
+
+bool StandApart(const std::vector<BarLabel>& labels) {
+  for (size_t i = 1; i < labels.size(); ++i) {
+    if (labels[i].begin - labels[i - 1].end < 8) return false;
+  }
+  return true;
+}
+
 void DrawColorBar(Svg& svg, const HeatMap& map, double top) {
   const double low = map.diverging ? -map.limit : 0;
   const Scale x = Scale::Linear(low, map.limit, kLeft, kRight);
@@ -54,15 +92,15 @@ void DrawColorBar(Svg& svg, const HeatMap& map, double top) {
              i + 1 < steps ? width + 0.5 : width, kBarHeight,
              low + share * (map.limit - low), "");
   }
-  for (const Scale::Tick& tick : x.Ticks(4)) {
-    const double at = x.At(tick.value);
-    const Anchor anchor = at < kLeft + 4    ? Anchor::kStart
-                          : at > kRight - 4 ? Anchor::kEnd
-                                            : Anchor::kMiddle;
-    svg.Line(at, top + kBarHeight, at, top + kBarHeight + 4, "axis");
-    const bool plus = map.diverging && tick.value > 0;
-    svg.Text(at, top + kBarHeight + 17,
-             absl::StrCat(plus ? "+" : "", tick.label), "tick", anchor);
+  int count = 4;
+  std::vector<BarLabel> labels = BarLabels(x, map.diverging, count);
+  while (count > 1 && !StandApart(labels)) {
+    labels = BarLabels(x, map.diverging, --count);
+  }
+  for (const BarLabel& label : labels) {
+    svg.Line(label.at, top + kBarHeight, label.at, top + kBarHeight + 4,
+             "axis");
+    svg.Text(label.at, top + kBarHeight + 17, label.text, "tick", label.anchor);
   }
 }
 

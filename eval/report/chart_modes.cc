@@ -53,8 +53,7 @@ Layout LayOut(const std::vector<ModeRow>& rows) {
 
 void DrawLabel(Svg& svg, double middle, const ModeRow& row) {
   svg.Text(kLeft - 10, middle + 4, row.label,
-           row.kind == ModeKind::kStudent ? "label strong" : "label",
-           Anchor::kEnd);
+           row.finished ? "label strong" : "label", Anchor::kEnd);
 }
 
 void DrawWhisker(Svg& svg, double from, double to, double middle) {
@@ -139,7 +138,7 @@ std::string ModeLossChart(const std::vector<ModeRow>& all) {
                   x.At(row.result->interval.high), middle);
     }
     svg.Text(end + 8, middle + 4, Fixed(row.result->loss, 3),
-             row.kind == ModeKind::kStudent ? "value strong" : "value");
+             row.finished ? "value strong" : "value");
   }
   svg.Line(kLeft, kTop - 2, kLeft, layout.bottom, "axis");
   if (rows[0].kind == ModeKind::kTeacher) {
@@ -176,8 +175,7 @@ std::string ModeDifferenceChart(const std::vector<ModeRow>& all) {
     const Interval& d = row.to_teacher;
     const double middle = layout.middle[i];
     const std::string number = Signed(d.mean, 3);
-    const char* strong =
-        row.kind == ModeKind::kStudent ? "value strong" : "value";
+    const char* strong = row.finished ? "value strong" : "value";
     DrawLabel(svg, middle, row);
     if (d.mean > high) {
       svg.Text(kRight + 8, middle + 4, absl::StrCat(number, " \u2192"), strong);

@@ -12,6 +12,7 @@
 #include "eval/attribution/pool_seeds.h"
 #include "eval/attribution/result_intervals.h"
 #include "eval/report/comparison_groups.h"
+#include "eval/report/finished.h"
 #include "eval/report/la_status.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
@@ -141,34 +142,43 @@ bool IsControl(const AttributionResult& result) {
   return JudgeLinearPart(result).status == LaStatus::kControl;
 }
 
-// What the hybrids of all but the controls lie above.
-void AddHybridMinus(const std::vector<AttributionResult>& results,
-                    Builder* build) {
+// Whether a verdict is about a model that the run did not finish as.
+bool FinishedOtherwise(const AttributionResult& result) {
+  return !IsControl(result) && !FinishedAsHybrid(result.settings);
+}
+
+std::string AboutHybrid(const AttributionResult& result) {
+  if (!FinishedOtherwise(result)) return "";
+  return absl::StrCat("; of the same model run as a hybrid, while the run ",
+                      "finished as ", FinishedMode(result.settings));
+}
+
+// What the runs, each as it finished, lie above.
+void AddFinishedMinus(const std::vector<AttributionResult>& results,
+                      Builder* build) {
+  using Result = AttributionResult;
   const auto minus =
       [&](const std::string& label,
-          const std::function<const ModeResult*(const AttributionResult&)>&
-              other) {
-        build->Values("Hybrid minus", label, Kind::kDifference,
-                      [&](const AttributionResult& r) {
-                        return IsControl(r)
-                                   ? Interval()
-                                   : LossDifference(r.Find("hybrid"), other(r));
+          const std::function<const ModeResult*(const Result&)>& other) {
+        build->Values("As finished, minus", label, Kind::kDifference,
+                      [&](const Result& r) {
+                        return LossDifference(FindFinished(r), other(r));
                       });
       };
-  using Result = AttributionResult;
   minus("teacher", [](const Result& r) { return r.Find("teacher"); });
-  if (!IsControl(results[0]) && results.size() > 1) {
-    minus("run 1's hybrid", [&](const Result& r) {
-      return &r == &results[0] ? nullptr : results[0].Find("hybrid");
+  if (results.size() > 1) {
+    minus("run 1", [&](const Result& r) {
+      return &r == &results[0] ? nullptr : FindFinished(results[0]);
     });
   }
   // The same fine-tuning without a linear part, of the same window and sinks.
   minus("swa_control", [&](const Result& r) -> const ModeResult* {
     for (const Result& control : results) {
-      if (IsControl(control) && control.settings.window == r.settings.window &&
+      if (IsControl(control) && !IsControl(r) &&
+          control.settings.window == r.settings.window &&
           control.settings.window_kind == r.settings.window_kind &&
           control.settings.sinks == r.settings.sinks) {
-        return control.Find("swa_only");
+        return FindFinished(control);
       }
     }
     return nullptr;
@@ -263,11 +273,13 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
   }
   for (size_t i = 0; i < groups.size(); ++i) {
     const LaJudgement judgement = JudgeLinearPart(results[i]);
-    ComparedGroup column{
-        groups[i].name,
-        absl::StrCat(judgement.word, " (", judgement.rule, ")"),
-        {},
-        {}};
+    ComparedGroup column{groups[i].name,
+                         absl::StrCat(judgement.word, " (", judgement.rule,
+                                      AboutHybrid(results[i]), ")"),
+                         {},
+                         {}};
+    column.finished_as = FinishedMode(results[i].settings);
+    column.finished_loss = LossOf(results[i], column.finished_as);
     for (const ComparedRun* run : groups[i].runs) {
       column.members.push_back(run->name);
       column.seeds.push_back(run->result.settings.seed);
@@ -282,8 +294,19 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
   build.Texts("Run", "window, sinks", [](const AttributionResult& r) {
     return absl::StrCat(r.settings.window, ", ", r.settings.sinks);
   });
+  build.Texts("Run", "finished as", [](const AttributionResult& r) {
+    return FinishedMode(r.settings);
+  });
+  build.Values("Loss, nats per token", "as finished", Kind::kLoss,
+               [](const AttributionResult& r) {
+                 const ModeResult* finished = FindFinished(r);
+                 if (finished == nullptr) return Interval();
+                 Interval loss = finished->interval;
+                 loss.mean = finished->loss;
+                 return loss;
+               });
   build.Modes("Loss, nats per token", /*baselines=*/false);
-  AddHybridMinus(results, &build);
+  AddFinishedMinus(results, &build);
   build.Values("Linear part", "u", Kind::kDifference,
                [](const AttributionResult& r) {
                  return IsControl(r) ? Interval() : r.what_la_brings;
@@ -295,8 +318,9 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
                  return IsControl(r) ? Interval() : UseRatio(r);
                });
   build.Texts("Linear part", "verdict", [](const AttributionResult& r) {
-    const std::string word = JudgeLinearPart(r).word;
-    return word.substr(0, word.find(':'));
+    std::string word = JudgeLinearPart(r).word;
+    word.resize(std::min(word.find(':'), word.size()));
+    return FinishedOtherwise(r) ? word + ", as a hybrid" : word;
   });
   build.Modes("Untrained teacher", /*baselines=*/true);
   build.Add(ProbeLines(groups));
@@ -313,7 +337,8 @@ std::string ComparisonToJson(const Comparison& comparison) {
     json["runs"].push_back({{"name", column.name},
                             {"verdict", column.verdict},
                             {"members", column.members},
-                            {"seeds", column.seeds}});
+                            {"seeds", column.seeds},
+                            {"finished_as", column.finished_as}});
   }
   json["lines"] = Json::array();
   for (const ComparisonLine& line : comparison.lines) {

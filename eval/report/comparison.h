@@ -6,6 +6,7 @@
 #ifndef CARACAL_EVAL_REPORT_COMPARISON_H_
 #define CARACAL_EVAL_REPORT_COMPARISON_H_
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct ComparedGroup {
   std::string verdict;               // the word and its rule
   std::vector<std::string> members;  // names of its runs
   std::vector<std::string> seeds;    // (members); empty: not known
+  std::string finished_as;           // FinishedMode()
+  // Its loss, nats per token; NaN: not measured.
+  double finished_loss = std::numeric_limits<double>::quiet_NaN();
 };
 
 // A line of the table: one quantity of every column.
@@ -49,15 +53,15 @@ struct Comparison {
   std::vector<RunReference> references;
 };
 
-// Settings, losses by mode, differences of the hybrids to the first run's, u,
-// u*, r, the verdict and the training-free baselines. kInvalidArgument naming
-// two runs and what differs: the rows, their length or number, the model, or
-// what its teacher loses.
+// Settings, losses by mode, differences of what each run finished as to the
+// first run's and others, u, u*, r, the verdict and the training-free
+// baselines. kInvalidArgument naming two runs and what differs: the rows, their
+// length or number, the model, or what its teacher loses.
 absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs);
 
-// {"about", "runs": [{name, verdict, members, seeds}], "lines": [{group, label,
-// values: [{mean, low, high} or a text]}]}, a value a run of "runs"; ends with
-// a new line. `members` are the runs' names, `seeds` theirs.
+// {"about", "runs": [{name, verdict, members, seeds, finished_as}], "lines":
+// [{group, label, values: [{mean, low, high} or a text]}]}, a value a run of
+// "runs"; ends with a new line. `members` are the runs' names, `seeds` theirs.
 std::string ComparisonToJson(const Comparison& comparison);
 
 // A table for a terminal of `width` columns, runs beside one another as far as

@@ -63,7 +63,7 @@ TEST(CompareRunsTest, HasEveryQuantityOfEveryRun) {
   EXPECT_TRUE(Find(c, "Linear part", "r = u / u*")->values[1].bounded());
   EXPECT_NEAR(mean("Untrained teacher", "teacher_swa S=4", 2), 3.983, 1e-9);
   // Paired: the rows are the same, so the interval is narrow.
-  const ComparisonLine* paired = Find(c, "Hybrid minus", "run 1's hybrid");
+  const ComparisonLine* paired = Find(c, "As finished, minus", "run 1");
   EXPECT_FALSE(paired->values[0].measured());
   EXPECT_NEAR(paired->values[1].mean, -0.024, 1e-9);
   EXPECT_TRUE(paired->values[1].below_zero());
@@ -178,8 +178,7 @@ TEST(CompareSeedsTest, RunsOfOneJobShareAColumn) {
   EXPECT_THAT(c.dots[0].hybrid_of_seeds, testing::SizeIs(2));
   EXPECT_THAT(c.dots[1].hybrid_of_seeds, testing::IsEmpty());
   // Difference to run 1, whose seeds vary.
-  const Interval& to_first =
-      Find(c, "Hybrid minus", "run 1's hybrid")->values[1];
+  const Interval& to_first = Find(c, "As finished, minus", "run 1")->values[1];
   EXPECT_NEAR(to_first.mean, 3.924 - 3.927, 1e-9);
   EXPECT_GT(to_first.high - to_first.mean, 12.7 * 0.003);
 }
@@ -295,24 +294,87 @@ TEST(CompareRunsTest, HybridsAreComparedWithTheControl) {
     if (!first) std::swap(runs[0], runs[1]);
     const size_t control = first ? 0 : 1, ssd = 1 - control;
     ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
-    const auto& gain = Find(c, "Hybrid minus", "swa_control")->values;
+    const auto& gain = Find(c, "As finished, minus", "swa_control")->values;
     const double swa_only =
         Find(c, "Loss, nats per token", "swa_only")->values[control].mean;
     EXPECT_NEAR(gain[ssd].mean, 3.90 - swa_only, 1e-9);
     EXPECT_TRUE(gain[ssd].bounded());
     EXPECT_FALSE(gain[control].measured());
     EXPECT_FALSE(gain[2].measured());  // other sinks
-    for (const auto& [group, label] : {std::pair("Hybrid minus", "teacher"),
-                                       {"Linear part", "u"},
-                                       {"Linear part", "r = u / u*"}}) {
-      const ComparisonLine* line = Find(c, group, label);
+    for (const char* label : {"u", "r = u / u*"}) {
+      const ComparisonLine* line = Find(c, "Linear part", label);
       EXPECT_FALSE(line->values[control].measured()) << label;
       EXPECT_TRUE(line->values[ssd].measured()) << label;
     }
-    for (const ComparisonLine& line : c.lines) {
-      EXPECT_FALSE(first && line.label == "run 1's hybrid");
-    }
+    const auto& to_teacher = Find(c, "As finished, minus", "teacher")->values;
+    EXPECT_NEAR(to_teacher[control].mean, swa_only - 3.865, 1e-9);
+    EXPECT_NEAR(to_teacher[ssd].mean, 3.90 - 3.865, 1e-9);
   }
+}
+
+// Two runs, of which the first finished as linear attention alone.
+std::vector<ComparedRun> OneOfLinearAttention() {
+  std::vector<ComparedRun> runs = Runs();
+  runs.pop_back();
+  runs[0].name = "runs/hedgehog-s0";
+  runs[0].result.settings.recipe = "hedgehog";
+  runs[0].result.settings.finished_as = "la_only";
+  runs[1].result.settings.finished_as = "hybrid";
+  return runs;
+}
+
+TEST(CompareRunsTest, SaysWhatEachRunFinishedAsAndComparesThat) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(OneOfLinearAttention()));
+  EXPECT_THAT(Find(c, "Run", "finished as")->texts,
+              testing::ElementsAre("la_only", "hybrid"));
+  const auto& finished = Find(c, "Loss, nats per token", "as finished")->values;
+  EXPECT_NEAR(finished[0].mean, 6.203, 1e-9);
+  EXPECT_TRUE(finished[0].bounded());
+  EXPECT_NEAR(finished[1].mean, 3.90, 1e-9);
+  const auto& to_teacher = Find(c, "As finished, minus", "teacher")->values;
+  EXPECT_NEAR(to_teacher[0].mean, 6.203 - 3.865, 1e-9);
+  EXPECT_NEAR(to_teacher[1].mean, 3.90 - 3.865, 1e-9);
+  EXPECT_NEAR(Find(c, "As finished, minus", "run 1")->values[1].mean,
+              3.90 - 6.203, 1e-9);
+  EXPECT_THAT(Find(c, "Linear part", "verdict")->texts,
+              testing::ElementsAre("used, as a hybrid", "used"));
+  EXPECT_THAT(c.columns[0].verdict, HasSubstr("; of the same model run as a "
+                                              "hybrid, while the run finished "
+                                              "as la_only)"));
+  EXPECT_EQ(c.columns[0].finished_as, "la_only");
+}
+
+TEST(CompareRunsTest, TheLegendSaysWhoseDotIsNotTheFinishedModel) {
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(OneOfLinearAttention()));
+  EXPECT_THAT(ComparisonHtml(c),
+              AllOf(HasSubstr("Dot: the hybrid. Ring"),
+                    HasSubstr("hedgehog-s0 finished as la_only, loss 6.203: "
+                              "its dot is the same model run as a hybrid."),
+                    Not(HasSubstr("finished hybrid"))));
+  ASSERT_OK_AND_ASSIGN(const Comparison hybrids, CompareRuns(Runs()));
+  EXPECT_THAT(ComparisonHtml(hybrids), Not(HasSubstr("its dot is")));
+  std::vector<ComparedRun> control = Runs();
+  control[0].result.settings.recipe = "swa_control";
+  ASSERT_OK_AND_ASSIGN(const Comparison with, CompareRuns(control));
+  EXPECT_THAT(ComparisonHtml(with),
+              HasSubstr("lolcats finished as swa_only, loss 3.951: that is its "
+                        "ring."));
+}
+
+TEST(ComparisonHtmlTest, LooksLikeTheOtherPages) {
+  std::vector<ComparedRun> runs = Runs();
+  runs[0].name = "runs/hedgehog_long-name";
+  ASSERT_OK_AND_ASSIGN(const Comparison c, CompareRuns(runs));
+  const std::string html = ComparisonHtml(c);
+  EXPECT_THAT(html, AllOf(HasSubstr("<p class=\"eyebrow\">Comparison</p>"),
+                          Not(HasSubstr("Attribution report"))));
+  // Minus signs, but not those of JSON or a terminal.
+  EXPECT_THAT(c.columns[2].verdict, HasSubstr("[-0.0"));
+  EXPECT_THAT(html, Not(HasSubstr("[-0.0")));
+  EXPECT_THAT(html, HasSubstr("[\u22120.0"));
+  // Long names break between their parts only.
+  EXPECT_THAT(html, HasSubstr("<th scope=\"col\">runs/<wbr/>hedgehog_<wbr/>"
+                              "long-<wbr/>name</th>"));
 }
 
 TEST(ComparisonHtmlTest, IsOneWholePage) {
@@ -337,8 +399,10 @@ TEST(ComparisonJsonTest, HasALineForEachQuantity) {
   const auto json = nlohmann::json::parse(ComparisonToJson(c));
   EXPECT_EQ(json["runs"][1]["name"], "runs/ssd");
   EXPECT_EQ(json["lines"].size(), c.lines.size());
-  EXPECT_EQ(json["lines"][2]["values"].size(), 3);
-  EXPECT_TRUE(json["lines"][2]["values"][0]["mean"].is_number());
+  EXPECT_EQ(json["lines"][3]["label"], "as finished");
+  EXPECT_EQ(json["lines"][3]["values"].size(), 3);
+  EXPECT_TRUE(json["lines"][3]["values"][0]["mean"].is_number());
+  EXPECT_EQ(json["runs"][1]["finished_as"], "hybrid");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The comparison as text and as a page: quantities down, runs across.
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 
@@ -117,22 +118,45 @@ void WriteColumns(const Comparison& comparison, size_t first, size_t last,
   }
 }
 
+// Of the runs whose dot is not what they finished as, or who have none.
+std::string AboutDots(const Comparison& comparison) {
+  std::string text;
+  for (size_t i = 0; i < comparison.columns.size(); ++i) {
+    const ComparedGroup& column = comparison.columns[i];
+    if (column.finished_as == "hybrid") continue;
+    const RunDots& dots = comparison.dots[i];
+    const bool ring =
+        column.finished_as == "swa_only" && !std::isfinite(dots.hybrid);
+    absl::StrAppend(
+        &text, " ", dots.name, " finished as ", column.finished_as,
+        std::isfinite(column.finished_loss)
+            ? absl::StrCat(", loss ", Fixed(column.finished_loss, 3))
+            : "",
+        ring ? ": that is its ring."
+             : ": its dot is the same model run as a hybrid.");
+  }
+  return text;
+}
+
 std::string Picture(const Comparison& comparison) {
   const std::string chart = RunsChart(comparison.dots, comparison.references);
   if (chart.empty()) return "";
   return Scrollable(
       "Loss with and without the linear part",
       Element("div", "runs-chart", chart) +
-          Element("p", "note",
-                  "Dot: the finished hybrid. Ring: the same without its linear "
-                  "part. u is the way between them, in nats per token; drawn "
-                  "warm where the linear part does harm."));
+          Element(
+              "p", "note",
+              HtmlText(absl::StrCat(
+                  "Dot: the hybrid. Ring: the same without its linear part. u "
+                  "is the way between them, in nats per token; drawn warm "
+                  "where the linear part does harm.",
+                  AboutDots(comparison)))));
 }
 
 std::string RunTable(const Comparison& comparison) {
   std::string head = "<th scope=\"col\"></th>\n";
   for (const ComparedGroup& column : comparison.columns) {
-    absl::StrAppend(&head, "<th scope=\"col\">", HtmlText(column.name),
+    absl::StrAppend(&head, "<th scope=\"col\">", HtmlName(column.name),
                     "</th>\n");
   }
   std::string body, group_html;
@@ -169,7 +193,7 @@ std::string RunTable(const Comparison& comparison) {
     }
     group_html += Element(
         "tr",
-        line.label == "hybrid" || line.label == "verdict" ? "student" : "",
+        line.label == "as finished" || line.label == "verdict" ? "student" : "",
         cells);
   }
   close();
@@ -213,9 +237,10 @@ std::string ComparisonHtml(const Comparison& comparison) {
   std::string verdicts;
   for (const ComparedGroup& column : comparison.columns) {
     const std::string members = Members(column);
-    verdicts += Fact(column.name, members.empty() ? column.verdict
-                                                  : absl::StrCat(column.verdict,
-                                                                 ".", members));
+    // Names of runs keep their hyphens.
+    verdicts +=
+        Fact(column.name, absl::StrCat(TypographicMinus(column.verdict),
+                                       members.empty() ? "" : ".", members));
   }
   return absl::StrCat(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
@@ -228,7 +253,7 @@ std::string ComparisonHtml(const Comparison& comparison) {
       Element("title", "", "Caracal: runs compared"),
       Element("style", "", HtmlReportStyle()), "</head>\n<body>\n<main>\n",
       Element("header", "",
-              absl::StrCat(Element("p", "eyebrow", "Attribution report"),
+              absl::StrCat(Element("p", "eyebrow", "Comparison"),
                            Element("h1", "", "Runs compared"),
                            Element("p", "sub", EscapeHtml(comparison.about)))),
       Section("Is the linear part used?", Element("dl", "facts", verdicts)),

@@ -39,6 +39,18 @@ std::string Fact(absl::string_view name, absl::string_view text) {
          Element("dd", "", EscapeHtml(text));
 }
 
+std::string HtmlName(absl::string_view name) {
+  std::string html;
+  while (!name.empty()) {
+    const size_t part = name.find_first_of("/-_");
+    const size_t end = part == absl::string_view::npos ? name.size() : part + 1;
+    html += HtmlText(name.substr(0, end));
+    name.remove_prefix(end);
+    if (!name.empty()) html += "<wbr/>";
+  }
+  return html;
+}
+
 std::string Scrollable(absl::string_view label, absl::string_view html) {
   return absl::StrCat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" ",
                       "aria-label=\"", EscapeHtml(label), "\">\n", html,

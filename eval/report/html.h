@@ -27,6 +27,9 @@ std::string Figure(absl::string_view title, absl::string_view about,
 // <dt>..</dt><dd>..</dd>; "" when `text` is empty.
 std::string Fact(absl::string_view name, absl::string_view text);
 
+// HtmlText() of a path or name, which may be broken after / - and _ only.
+std::string HtmlName(absl::string_view name);
+
 // A table's box that scrolls sideways on narrow screens, also by keyboard.
 std::string Scrollable(absl::string_view label, absl::string_view html);
 

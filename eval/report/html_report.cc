@@ -19,6 +19,7 @@
 #include "eval/report/chart_loss_curve.h"
 #include "eval/report/chart_modes.h"
 #include "eval/report/chart_position.h"
+#include "eval/report/finished.h"
 #include "eval/report/html.h"
 #include "eval/report/html_findings.h"
 #include "eval/report/html_probes.h"
@@ -44,7 +45,8 @@ constexpr char kNotes[] =
     "component gets what it adds, averaged over every order of adding them. "
     "Intervals are bootstrapped over rows; differences are paired row by row.";
 
-std::string VerdictBox(const Verdict& verdict) {
+std::string VerdictBox(const AttributionSettings& settings,
+                       const Verdict& verdict) {
   std::string findings;
   for (const Finding& finding : verdict.findings) {
     findings += FindingItem(finding);
@@ -55,11 +57,11 @@ std::string VerdictBox(const Verdict& verdict) {
           Element("p", "headline", HtmlText(verdict.headline.text)),
           verdict.word.empty()
               ? ""
-              : Element(
-                    "p", "rule",
-                    absl::StrCat(
-                        "Verdict: ", Element("b", "", HtmlText(verdict.word)),
-                        HtmlText(absl::StrCat(" (", verdict.rule, ").")))),
+              : Element("p", "rule",
+                        absl::StrCat(
+                            VerdictLabel(settings),
+                            Element("b", "", HtmlText(verdict.word)),
+                            HtmlText(absl::StrCat(" (", verdict.rule, ").")))),
           findings.empty() ? "" : Element("ul", "findings", findings)));
 }
 
@@ -68,13 +70,17 @@ std::string Header(const ReportInput& input, const Verdict& verdict) {
   std::string html = Element("p", "eyebrow", "Attribution report");
   html += Element("h1", "", EscapeHtml(settings.model));
   html += Element("p", "sub", EscapeHtml(DescribeAttention(settings)));
+  if (const std::string finished = FinishedLine(input.attribution);
+      !finished.empty()) {
+    html += Element("p", "sub", HtmlText(finished));
+  }
   std::string about = DescribeRows(settings);
   for (const std::string* part : {&input.run.job_path, &input.run.date}) {
     if (part->empty()) continue;
     absl::StrAppend(&about, about.empty() ? "" : " \u00b7 ", *part);
   }
   if (!about.empty()) html += Element("p", "sub", EscapeHtml(about));
-  return Element("header", "", html + VerdictBox(verdict));
+  return Element("header", "", html + VerdictBox(settings, verdict));
 }
 
 std::string Tile(absl::string_view name, absl::string_view figure,
@@ -93,16 +99,24 @@ std::string DifferenceTile(absl::string_view name, const Interval& interval) {
 }
 
 std::string Tiles(const AttributionResult& result) {
-  const ModeResult* hybrid = result.Find("hybrid");
-  std::string tiles =
-      DifferenceTile("Linear part brings (u)", result.what_la_brings);
-  tiles += DifferenceTile("Hybrid minus teacher",
-                          LossDifference(hybrid, result.Find("teacher")));
+  const AttributionSettings& settings = result.settings;
+  const ModeResult* finished = FindFinished(result);
+  const bool hybrid = FinishedAsHybrid(settings);
+  const std::string name = hybrid ? "Hybrid" : FinishedMode(settings);
+  std::string tiles;
+  // Of a control it is the worth of an untrained linear part.
+  if (settings.recipe != "swa_control") {
+    tiles += DifferenceTile(
+        hybrid ? "Linear part brings (u)" : "Linear part brings the hybrid (u)",
+        result.what_la_brings);
+  }
+  tiles += DifferenceTile(absl::StrCat(name, " minus teacher"),
+                          LossDifference(finished, result.Find("teacher")));
   for (int sinks : {0, 4}) {
     tiles += DifferenceTile(
-        absl::StrCat("Hybrid minus untrained ",
+        absl::StrCat(name, " minus untrained ",
                      sinks > 0 ? absl::StrCat(sinks, " sinks") : "window"),
-        LossDifference(hybrid,
+        LossDifference(finished,
                        result.Find(absl::StrCat("teacher_swa_s", sinks))));
   }
   const double la = GridMean(result.masses.la_mass);
@@ -119,10 +133,11 @@ std::string Tiles(const AttributionResult& result) {
   return tiles.empty() ? "" : Element("dl", "tiles", tiles);
 }
 
-std::string Legend() {
+std::string Legend(const AttributionSettings& settings) {
   const std::pair<const char*, const char*> entries[] = {
       {"teacher", "teacher"},
-      {"student", "hybrid student"},
+      {"student", FinishedAsHybrid(settings) ? "hybrid student"
+                                             : "the student as a hybrid"},
       {"component", "student with parts removed"},
       {"baseline", "untrained teacher with a window"}};
   std::string items;
@@ -147,7 +162,8 @@ std::string ModeSection(const AttributionResult& result) {
   if (charts.empty()) return "";
   return Section("Loss by component mode",
                  absl::StrCat(Element("div", "charts two aligned", charts),
-                              Legend(), ModeTable(rows), ComponentTable(result),
+                              Legend(result.settings), ModeTable(rows),
+                              ComponentTable(result),
                               Element("p", "note", HtmlText(kNotes))));
 }
 
@@ -312,7 +328,8 @@ std::string GammaSection(const ReportInput& input) {
       "Choosing \u03b3, the window's weight",
       absl::StrCat(Element("p", "",
                            HtmlText(GammaSentence(input.gamma_sweep,
-                                                  input.chosen_gamma))),
+                                                  input.chosen_gamma) +
+                                    AboutGammaRows(input))),
                    Element("div", "charts two", chart)));
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/base/status_matchers.h"
+#include "eval/report/terminal_report.h"
 #include "eval/report/testing/sample_report.h"
 #include "eval/report/testing/xml_checker.h"
 
@@ -37,6 +38,40 @@ TEST(HtmlReportTest, SteeredRunsShowWhatSteeredThem) {
         "Early stop", "Choosing \u03b3", "Of 11 values tried", "W(t)"}) {
     EXPECT_THAT(html, HasSubstr(text));
   }
+}
+
+TEST(HtmlReportTest, SaysWhatTheRunFinishedAs) {
+  ReportInput input = SampleReport();
+  EXPECT_THAT(HtmlReport(input), Not(HasSubstr("inished as")));
+  input.attribution.settings.finished_as = "la_only";
+  const std::string html = HtmlReport(input);
+  EXPECT_OK(CheckXml(html));
+  for (const char* text :
+       {"<p class=\"sub\">Finished as la_only, with a loss of 6.203 nats per "
+        "token, not as this hybrid</p>",
+        "<dt>la_only minus teacher</dt>",
+        "<dt>la_only minus untrained window</dt>",
+        "<dt>Linear part brings the hybrid (u)</dt>",
+        "Verdict on the same model as a hybrid: <b>used</b>",
+        "<li><span class=\"swatch student\"></span>the student as a "
+        "hybrid</li>",
+        "linear attention alone, over the whole past; the run finished as "
+        "this"}) {
+    EXPECT_THAT(html, HasSubstr(text));
+  }
+  EXPECT_THAT(html, Not(HasSubstr("Hybrid minus")));
+}
+
+TEST(HtmlReportTest, SaysWhereGammaWasChosenOnRowsScoredHere) {
+  const std::string said = "the first 16 of the 32 rows scored above";
+  ReportInput input = SampleSteeredReport();
+  EXPECT_THAT(HtmlReport(input), Not(HasSubstr("rows scored above")));
+  EXPECT_THAT(TerminalReport(input), Not(HasSubstr("rows scored above")));
+  input.gamma_rows_scored = 16;
+  EXPECT_THAT(HtmlReport(input), HasSubstr(said));
+  EXPECT_THAT(TerminalReport(input, {.width = 500}), HasSubstr(said));
+  input.gamma_rows_scored = 32;
+  EXPECT_THAT(HtmlReport(input), HasSubstr("the 32 rows scored above"));
 }
 
 TEST(HtmlReportTest, ProbesAloneAreAPageToo) {

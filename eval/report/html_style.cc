@@ -144,7 +144,7 @@ tr>td.range{color:var(--muted);font-weight:400}
 .components{max-width:860px}
 .components tbody tr:nth-last-child(2)>*{border-bottom-color:var(--muted)}
 .runs thead th{color:var(--ink);font-weight:600;white-space:normal;
-overflow-wrap:anywhere;min-width:110px}
+overflow-wrap:break-word;min-width:110px}
 .runs tbody th[scope=row]{position:sticky;left:0;background:var(--page)}
 .runs td small{display:block;font-size:12.5px;font-weight:400;
 color:var(--muted)}

@@ -42,7 +42,7 @@ std::string ModeLine(const ModeRow& row) {
                     RangeCell(SignedRange(row.to_teacher, 3)));
   }
   absl::StrAppend(&cells, Cell(Fixed(row.result->second_half, 3)));
-  return Element("tr", row.kind == ModeKind::kStudent ? "student" : "", cells);
+  return Element("tr", row.finished ? "student" : "", cells);
 }
 
 }  // namespace

@@ -27,7 +27,10 @@ LaStatus StatusOf(const AttributionResult& result) {
                                                     : LaStatus::kUsed;
   }
   const Interval& ustar = result.ustar;
-  if (ustar.bounded() && !ustar.above_zero()) return LaStatus::kWorthless;
+  if (ustar.bounded() && !ustar.above_zero()) {
+    return ustar.high < kUstarNearZero ? LaStatus::kWorthless
+                                       : LaStatus::kTooLittleData;
+  }
   return u.high < kBypassedShareOfUstar * ustar.mean ? LaStatus::kBypassed
                                                      : LaStatus::kTooWide;
 }
@@ -48,6 +51,8 @@ std::string WordOf(LaStatus status, const AttributionResult& result) {
       return "used";
     case LaStatus::kWorthless:
       return "cannot tell: nothing to bring";
+    case LaStatus::kTooLittleData:
+      return "cannot tell: too little data";
     case LaStatus::kBypassed:
       return "bypassed";
     case LaStatus::kTooWide:
@@ -88,10 +93,16 @@ std::string RuleOf(LaStatus status, const AttributionResult& result) {
                              Bounds(beyond))
               : "");
     case LaStatus::kWorthless:
-      return absl::StrCat(of_u, "includes 0, and so does that of u*, ",
-                          Bounds(ustar),
-                          ": that the past is worth anything to the "
-                          "teacher here is not shown");
+      return absl::StrCat(of_u, "includes 0, and that of u*, ", Bounds(ustar),
+                          ", ends below ", Fixed(kUstarNearZero, 2),
+                          ": to the teacher the past is worth next to nothing "
+                          "here");
+    case LaStatus::kTooLittleData:
+      return absl::StrCat(of_u, "includes 0, and that of u*, ", Bounds(ustar),
+                          ", includes 0 and does not end below ",
+                          Fixed(kUstarNearZero, 2),
+                          ": whether the past is worth anything to the teacher "
+                          "takes more rows");
     case LaStatus::kBypassed:
       return absl::StrCat(of_u, "includes 0 and ends below a tenth of u*, ",
                           tenth);

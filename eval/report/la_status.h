@@ -1,5 +1,6 @@
 // Whether the linear part is used: one word a run, by a fixed rule that is
-// printed beside it (docs/method.md, section 5).
+// printed beside it (docs/method.md, section 5). It is about the hybrid, which
+// a run may not have finished as (finished.h).
 #ifndef CARACAL_EVAL_REPORT_LA_STATUS_H_
 #define CARACAL_EVAL_REPORT_LA_STATUS_H_
 
@@ -14,16 +15,17 @@ namespace caracal {
 // u* = loss(teacher_swa) - loss(teacher), what the past is worth to the
 // teacher; the first that holds:
 enum class LaStatus {
-  kControl,      // a swa_control run: it has no linear part to judge
-  kOutOfReach,   // reach is near 0: the text cannot tell
-  kNotMeasured,  // swa_only or hybrid is missing, or fewer than two rows
-  kHurts,        // the interval of u lies below 0
-  kSinkOnly,     // it lies above 0, but 4 sinks in the linear part's place do
-                 // as well
-  kUsed,         // it lies above 0
-  kWorthless,    // it includes 0, and that of u* does not lie above 0
-  kBypassed,     // it includes 0 and ends below a tenth of u*
-  kTooWide,      // it includes 0 and more
+  kControl,        // a swa_control run: it has no linear part to judge
+  kOutOfReach,     // reach is near 0: the text cannot tell
+  kNotMeasured,    // swa_only or hybrid is missing, or fewer than two rows
+  kHurts,          // the interval of u lies below 0
+  kSinkOnly,       // it lies above 0, but 4 sinks in the linear part's place do
+                   // as well
+  kUsed,           // it lies above 0
+  kWorthless,      // it includes 0, and that of u* ends near 0
+  kTooLittleData,  // it includes 0, and so does that of u*
+  kBypassed,       // it includes 0 and ends below a tenth of u*
+  kTooWide,        // it includes 0 and more
 };
 
 // Below this share of scored tokens with a non-empty linear set, losses cannot
@@ -31,6 +33,10 @@ enum class LaStatus {
 inline constexpr double kReachNearZero = 0.05;
 // A linear part that brings less than this share of u*, at best, is bypassed.
 inline constexpr double kBypassedShareOfUstar = 0.1;
+
+// The past is worth nothing to the teacher where the interval of u* ends below
+// this, in nats per token: two per cent of perplexity.
+inline constexpr double kUstarNearZero = 0.02;
 
 struct LaJudgement {
   LaStatus status = LaStatus::kNotMeasured;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/report/finished.h"
 
 namespace caracal {
 namespace {
@@ -44,9 +45,17 @@ int64_t BaselineSinks(absl::string_view mode, int64_t own_sinks) {
 }
 
 ModeRow Row(const ModeResult& mode, const AttributionResult& result) {
-  const ModeName name = NameMode(mode.mode, result.settings.sinks);
-  return {&mode, name.kind, name.label, name.meaning,
-          LossDifference(&mode, result.Find("teacher"))};
+  ModeName name = NameMode(mode.mode, result.settings.sinks);
+  const bool finished = mode.mode == FinishedMode(result.settings);
+  if (finished && !FinishedAsHybrid(result.settings)) {
+    absl::StrAppend(&name.meaning, "; the run finished as this");
+  }
+  return {&mode,
+          name.kind,
+          name.label,
+          name.meaning,
+          LossDifference(&mode, result.Find("teacher")),
+          finished};
 }
 
 }  // namespace

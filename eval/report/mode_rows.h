@@ -40,6 +40,9 @@ struct ModeRow {
   std::string label;    // "hybrid", "teacher_swa S=4"
   std::string meaning;  // "window only, linear part removed"
   Interval to_teacher;  // loss minus the teacher's, paired over rows
+  // What the run finished as: for reports to stress. Its meaning says so of
+  // another mode than hybrid.
+  bool finished = false;
 };
 
 // Teacher, hybrid, components, baselines by rising number of sinks; modes

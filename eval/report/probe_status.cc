@@ -1,5 +1,8 @@
 #include "eval/report/probe_status.h"
 
+#include <cstdint>
+#include <numeric>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "eval/report/la_status.h"
@@ -22,7 +25,10 @@ ProbeStatus StatusOf(const ProbeResult& probe, const Interval& brings,
   if (!brings.bounded()) return ProbeStatus::kNotMeasured;
   if (brings.below_zero()) return ProbeStatus::kHurts;
   if (brings.above_zero()) return ProbeStatus::kUsed;
-  if (worth.bounded() && !worth.above_zero()) return ProbeStatus::kWorthless;
+  if (worth.bounded() && !worth.above_zero()) {
+    return worth.high < kWorthNearZero ? ProbeStatus::kWorthless
+                                       : ProbeStatus::kTooFewFacts;
+  }
   return brings.high < kBypassedShareOfUstar * worth.mean
              ? ProbeStatus::kBypassed
              : ProbeStatus::kNotSeen;
@@ -46,12 +52,28 @@ std::string WordOf(ProbeStatus status, const ProbeResult& probe,
       return "used";
     case ProbeStatus::kWorthless:
       return "cannot tell: nothing to bring";
+    case ProbeStatus::kTooFewFacts:
+      return "cannot tell: too few facts";
     case ProbeStatus::kBypassed:
       return "bypassed";
     case ProbeStatus::kNotSeen:
       break;
   }
   return absl::StrCat("no use seen: at most ", Fixed(brings.high, kDecimals));
+}
+
+int64_t OutsideCount(const ProbeResult& probe) {
+  return std::accumulate(probe.outside.begin(), probe.outside.end(),
+                         int64_t{0});
+}
+
+// "1.00 [0.81, 1.00], with a window 0.00 [0.00, 0.19]"
+std::string OfTeacher(const ProbeResult& probe) {
+  const auto share = [&](absl::string_view mode) {
+    return Share(ShareAmong(probe, probe.Find(mode), ProbeFacts::kOutside));
+  };
+  return absl::StrCat(share("teacher"), ", with a window ",
+                      share("teacher_swa"));
 }
 
 // What hybrid, swa_only and the teacher get of the facts outside.
@@ -105,14 +127,16 @@ Finding ProbeFinding(const ProbeResult& probe) {
                       " That takes the modes hybrid and swa_only.");
       break;
     case ProbeStatus::kWorthless:
-      absl::StrAppend(
-          &finding.text,
-          " That the teacher needs what lies outside is not shown: it gets ",
-          Share(ShareAmong(probe, probe.Find("teacher"), ProbeFacts::kOutside)),
-          " of those facts, with a window ",
-          Share(ShareAmong(probe, probe.Find("teacher_swa"),
-                           ProbeFacts::kOutside)),
-          ".");
+      absl::StrAppend(&finding.text,
+                      " The teacher hardly needs what lies outside: it gets ",
+                      OfTeacher(probe), ".");
+      break;
+    case ProbeStatus::kTooFewFacts:
+      absl::StrAppend(&finding.text, " Of the facts outside (",
+                      OutsideCount(probe), ") the teacher gets ",
+                      OfTeacher(probe),
+                      ": more of them would tell whether it needs what lies "
+                      "there.");
       break;
     case ProbeStatus::kUsed:
       finding.tone = Tone::kGood;

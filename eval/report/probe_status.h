@@ -20,10 +20,16 @@ enum class ProbeStatus {
   kNotMeasured,    // hybrid or swa_only is missing
   kHurts,          // hybrid - swa_only lies below 0
   kUsed,           // it lies above 0
-  kWorthless,      // teacher - teacher_swa is measured, and not above 0
+  kWorthless,      // teacher - teacher_swa ends below a quarter, and is not
+                   // above 0
+  kTooFewFacts,    // it is not above 0
   kBypassed,       // hybrid - swa_only ends below a tenth of that
   kNotSeen,        // it includes 0 and more
 };
+
+// The facts outside are worth nothing to the teacher where at best this share
+// of them needs more than a window.
+inline constexpr double kWorthNearZero = 0.25;
 
 struct ProbeJudgement {
   ProbeStatus status = ProbeStatus::kNotMeasured;

@@ -103,13 +103,36 @@ TEST(ProbeStatusTest, OtherWords) {
   EXPECT_EQ(JudgeProbe(Probe(16, 16, 8, 8)).word,
             "cannot tell: nothing to bring");
   EXPECT_THAT(ProbeFinding(Probe(16, 16, 8, 8)).text,
-              HasSubstr("is not shown: it gets 1.00 [0.81, 1.00] of those "
-                        "facts, with a window 1.00 [0.81, 1.00]."));
+              HasSubstr("hardly needs what lies outside: it gets 1.00 [0.81, "
+                        "1.00], with a window 1.00 [0.81, 1.00]."));
   EXPECT_EQ(JudgeProbe(Probe(16, 0, 0, 16)).word, "hurts");
   ProbeResult probe = Probe(16, 0, 12, 0);
   probe.modes.pop_back();
   EXPECT_EQ(JudgeProbe(probe).word, "cannot tell: not measured");
   EXPECT_THAT(ProbeFinding(probe).text, HasSubstr("hybrid and swa_only"));
+}
+
+TEST(ProbeStatusTest, AFewFactsDoNotMakeThePastWorthless) {
+  // One fact, which the teacher has and a window has not.
+  ProbeResult probe = Probe(1, 0, 0, 0);
+  probe.outside.assign(kSamples, 0);
+  probe.outside[0] = 1;
+  const ProbeJudgement judgement = JudgeProbe(probe);
+  EXPECT_FALSE(judgement.worth.above_zero());
+  EXPECT_EQ(judgement.worth.mean, 1);
+  EXPECT_EQ(judgement.status, ProbeStatus::kTooFewFacts);
+  EXPECT_EQ(judgement.word, "cannot tell: too few facts");
+  EXPECT_THAT(ProbeFinding(probe).text,
+              HasSubstr("cannot tell: too few facts. Of the facts outside (1) "
+                        "the teacher gets 1.00 [0.21, 1.00], with a window "
+                        "0.00 [0.00, 0.79]: more of them would tell whether it "
+                        "needs what lies there."));
+  // Nor is it worth nothing where both have it.
+  probe.modes[1] = probe.modes[0];
+  probe.modes[1].mode = "teacher_swa";
+  EXPECT_EQ(JudgeProbe(probe).word, "cannot tell: too few facts");
+  // No such probe can tell.
+  EXPECT_THAT(ProbesHeadline({probe}).text, HasSubstr("cannot tell"));
 }
 
 TEST(ProbesHeadlineTest, CountsThoseThatCanTell) {

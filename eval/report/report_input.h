@@ -52,6 +52,9 @@ struct ReportInput {
   // Empty and NaN where gamma was not swept.
   std::vector<GammaLoss> gamma_sweep;
   double chosen_gamma = std::numeric_limits<double>::quiet_NaN();
+  // So many of the attribution's rows, the first, are those that gamma was
+  // chosen on.
+  int64_t gamma_rows_scored = 0;
 };
 
 }  // namespace caracal

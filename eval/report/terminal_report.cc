@@ -12,6 +12,7 @@
 #include "eval/report/chart_gamma.h"
 #include "eval/report/chart_key_classes.h"
 #include "eval/report/component_rows.h"
+#include "eval/report/finished.h"
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
@@ -68,7 +69,7 @@ void WriteTable(TerminalWriter& out, const AttributionResult& result) {
                                    : "  student with parts removed"));
     }
     const bool teacher = row.kind == ModeKind::kTeacher;
-    const bool student = row.kind == ModeKind::kStudent;
+    const bool student = row.finished;
     const std::string name =
         absl::StrCat("  ", Left(Printable(row.label), kLabel),
                      Right(Fixed(row.result->loss, 3), kNumber));
@@ -213,7 +214,8 @@ void WriteMasses(TerminalWriter& out, const AttributionResult& result) {
   WriteKeyClasses(out, result);
 }
 
-void WriteVerdict(TerminalWriter& out, const Verdict& verdict) {
+void WriteVerdict(TerminalWriter& out, const AttributionSettings& settings,
+                  const Verdict& verdict) {
   const auto color = [](Tone tone) {
     return tone == Tone::kGood      ? absl::string_view(kGreen)
            : tone == Tone::kWarning ? absl::string_view(kYellow)
@@ -222,8 +224,8 @@ void WriteVerdict(TerminalWriter& out, const Verdict& verdict) {
   out.Paragraph("", verdict.headline.text,
                 absl::StrCat(kBold, ";", color(verdict.headline.tone)));
   if (!verdict.word.empty()) {
-    out.Paragraph(
-        "", absl::StrCat("Verdict: ", verdict.word, " (", verdict.rule, ")."));
+    out.Paragraph("", absl::StrCat(VerdictLabel(settings), verdict.word, " (",
+                                   verdict.rule, ")."));
   }
   for (const Finding& finding : verdict.findings) out.Write(finding);
   out.Line();
@@ -273,6 +275,9 @@ std::string TerminalReport(const ReportInput& input,
   out.Line(out.Style(kBold, absl::StrCat("Attribution report: ",
                                          Printable(result.settings.model))));
   out.Paragraph("", Printable(DescribeAttention(result.settings)));
+  if (const std::string finished = FinishedLine(result); !finished.empty()) {
+    out.Paragraph("", Printable(finished));
+  }
   // Probes alone have none.
   const std::string rows = DescribeRows(result.settings);
   if (!rows.empty()) out.Paragraph("", Printable(rows));
@@ -281,11 +286,11 @@ std::string TerminalReport(const ReportInput& input,
   WriteMasses(out, result);
   WriteAblation(out, result);
   WriteProbes(out, result);
-  WriteVerdict(out, JudgeAttribution(result));
+  WriteVerdict(out, result.settings, JudgeAttribution(result));
   const std::string gamma =
       GammaSentence(input.gamma_sweep, input.chosen_gamma);
   if (!gamma.empty()) {
-    out.Paragraph("", gamma);
+    out.Paragraph("", gamma + AboutGammaRows(input));
     out.Line();
   }
   WriteTexts(out, input.run);

@@ -38,6 +38,18 @@ TEST(TerminalReportTest, HasTheTableTheVerdictAndThePlaces) {
   }
 }
 
+TEST(TerminalReportTest, SaysWhatTheRunFinishedAs) {
+  ReportInput input = SampleReport();
+  EXPECT_THAT(TerminalReport(input), Not(HasSubstr("inished as")));
+  input.attribution.settings.finished_as = "la_only";
+  const std::string text = TerminalReport(input, {.width = 300});
+  EXPECT_THAT(text, HasSubstr("\nFinished as la_only, with a loss of 6.203 "
+                              "nats per token, not as this hybrid\n"));
+  EXPECT_THAT(text, HasSubstr("Verdict on the same model as a hybrid: used ("));
+  EXPECT_THAT(TerminalReport(input, {.color = true}),
+              HasSubstr("\x1b[1m  la_only "));
+}
+
 TEST(TerminalReportTest, NoLineIsWiderThanTheTerminal) {
   for (size_t width : {80, 100, 140}) {
     const std::string text = TerminalReport(SampleReport(), {.width = width});

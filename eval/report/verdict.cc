@@ -7,8 +7,10 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/report/finished.h"
 #include "eval/report/numbers.h"
 #include "eval/report/probe_status.h"
 
@@ -100,7 +102,7 @@ Finding ControlHeadline(const AttributionResult& result) {
                        Amount(gain), ".")};
 }
 
-Finding Headline(LaStatus status, const AttributionResult& result) {
+Finding HybridHeadline(LaStatus status, const AttributionResult& result) {
   const Interval& u = result.what_la_brings;
   switch (status) {
     case LaStatus::kUsed:
@@ -120,6 +122,7 @@ Finding Headline(LaStatus status, const AttributionResult& result) {
                            "the loss by ",
                            AmountAroundZero(u), ".")};
     case LaStatus::kWorthless:
+    case LaStatus::kTooLittleData:
     case LaStatus::kTooWide:
       return {Tone::kWarning,
               absl::StrCat("No use of the linear part can be measured: "
@@ -153,6 +156,27 @@ Finding Headline(LaStatus status, const AttributionResult& result) {
           "hybrid and swa_only."};
 }
 
+// Of a run that finished as another mode first what it lost, and no colour:
+// what follows is said of a model that is not meant to be run.
+Finding Headline(LaStatus status, const AttributionResult& result) {
+  Finding headline = HybridHeadline(status, result);
+  if (status == LaStatus::kControl || FinishedAsHybrid(result.settings)) {
+    return headline;
+  }
+  headline.text[0] = absl::ascii_tolower(headline.text[0]);
+  return {Tone::kPlain,
+          absl::StrCat("This run ", FinishedWords(result),
+                       ". Of the same model run as a hybrid: ", headline.text)};
+}
+
+// "The hybrid", "As la_only the student".
+std::string Subject(const AttributionResult& result) {
+  return FinishedAsHybrid(result.settings)
+             ? "The hybrid"
+             : absl::StrCat("As ", FinishedMode(result.settings),
+                            " the student");
+}
+
 std::optional<Finding> ReachWarning(const AttributionResult& result) {
   if (!(result.reach < kReachNearZero)) return std::nullopt;
   return Finding{
@@ -183,13 +207,22 @@ std::optional<Finding> WorthOfThePast(LaStatus status,
                                       const AttributionResult& result) {
   const Interval& ustar = result.ustar;
   if (status == LaStatus::kOutOfReach || !ustar.bounded()) return std::nullopt;
+  const std::string around =
+      absl::StrCat(Signed(ustar.mean, DecimalsFor(ustar)), " ",
+                   SignedRange(ustar, DecimalsFor(ustar)));
+  if (!ustar.above_zero() && !(ustar.high < kUstarNearZero)) {
+    return Finding{
+        Tone::kWarning,
+        absl::StrCat("Whether the past outside the window is worth anything to "
+                     "the teacher itself, these rows cannot tell (",
+                     around, "): more rows would.")};
+  }
   if (!ustar.above_zero()) {
     return Finding{
         Tone::kWarning,
         absl::StrCat("To the teacher itself the past outside the window is "
                      "worth nothing that can be measured here (",
-                     Signed(ustar.mean, DecimalsFor(ustar)), " ",
-                     SignedRange(ustar, DecimalsFor(ustar)),
+                     around,
                      "): there is nothing for a linear part to bring.")};
   }
   const int64_t sinks = result.settings.sinks;
@@ -285,15 +318,16 @@ std::optional<Finding> SinksAlone(const AttributionResult& result) {
   return Finding{Tone::kPlain, text + "."};
 }
 
-// Whether the student beats an untrained window, and, of the better one,
-// whose doing it is.
+// Whether the student, as it finished, beats an untrained window; of a hybrid
+// and the better one, whose doing it is.
 std::optional<Finding> AgainstBaseline(const AttributionResult& result,
                                        int64_t sinks) {
   const ModeResult* baseline =
       result.Find(absl::StrCat("teacher_swa_s", sinks));
   const ModeResult* other =
       result.Find(absl::StrCat("teacher_swa_s", sinks == 0 ? 4 : 0));
-  const Interval lead = LossDifference(baseline, result.Find("hybrid"));
+  const Interval lead = LossDifference(baseline, FindFinished(result));
+  const std::string subject = Subject(result);
   if (!lead.measured()) return std::nullopt;
   const std::string name =
       absl::StrCat("the training-free baseline with ",
@@ -301,27 +335,28 @@ std::optional<Finding> AgainstBaseline(const AttributionResult& result,
                               : absl::StrCat(sinks, " sinks"));
   if (!lead.bounded()) {
     return Finding{lead.mean < 0 ? Tone::kWarning : Tone::kPlain,
-                   absl::StrCat("The hybrid's loss is ", Compared(-lead.mean),
+                   absl::StrCat(subject, "'s loss is ", Compared(-lead.mean),
                                 " than that of ", name, ".", kOneRow)};
   }
   if (lead.below_zero()) {
     return Finding{
         Tone::kWarning,
-        absl::StrCat("The hybrid is worse than ", name, ", by ", Amount(lead),
+        absl::StrCat(subject, " is worse than ", name, ", by ", Amount(lead),
                      ": on this text the conversion is not worth its "
                      "training.")};
   }
   if (!lead.above_zero()) {
     return Finding{Tone::kWarning,
-                   absl::StrCat("The hybrid cannot be told from ", name,
+                   absl::StrCat(subject, " cannot be told from ", name,
                                 ": the baseline's loss differs by ",
                                 AmountAroundZero(lead), ".")};
   }
   std::string text =
-      absl::StrCat("The hybrid beats ", name, " by ", Amount(lead), ".");
+      absl::StrCat(subject, " beats ", name, " by ", Amount(lead), ".");
   const bool better = other == nullptr || baseline->loss <= other->loss;
   const Interval without_la = LossDifference(baseline, result.Find("swa_only"));
-  if (better && result.what_la_brings.above_zero() && without_la.bounded()) {
+  if (better && FinishedAsHybrid(result.settings) &&
+      result.what_la_brings.above_zero() && without_la.bounded()) {
     if (without_la.above_zero()) {
       absl::StrAppend(
           &text, " With its linear part removed it would still lead by ",
@@ -336,17 +371,19 @@ std::optional<Finding> AgainstBaseline(const AttributionResult& result,
 
 std::optional<Finding> ToTeacher(const AttributionResult& result) {
   const Interval cost =
-      LossDifference(result.Find("hybrid"), result.Find("teacher"));
+      LossDifference(FindFinished(result), result.Find("teacher"));
+  const std::string subject = Subject(result);
   if (!cost.bounded()) return std::nullopt;
   if (!cost.excludes_zero()) {
     return Finding{Tone::kPlain,
-                   absl::StrCat("The hybrid cannot be told from its teacher: "
+                   absl::StrCat(subject,
+                                " cannot be told from its teacher: "
                                 "it differs by ",
                                 AmountAroundZero(cost), ".")};
   }
   return Finding{
       Tone::kPlain,
-      absl::StrCat("The hybrid's loss is ", Amount(cost),
+      absl::StrCat(subject, "'s loss is ", Amount(cost),
                    cost.above_zero() ? " above" : " below", " its teacher's.",
                    cost.below_zero() ? " Fine-tuning on text like this one "
                                        "can explain that; it is no sign of "

@@ -123,8 +123,20 @@ TEST(VerdictTest, WordsAndRules) {
               HasSubstr("ends below a tenth of u*, 0.100"));
   EXPECT_EQ(judge({0.01, -0.1, 0.12}, past).word,
             "cannot tell: u in [-0.100, +0.120]");
-  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {0.1, -0.1, 0.3}).word,
+  // That the past is worth little is shown only where u* ends near 0.
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {0.001, -0.01, 0.019}).word,
             "cannot tell: nothing to bring");
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {-0.1, -0.2, -0.01}).word,
+            "cannot tell: nothing to bring");
+  EXPECT_THAT(judge({0.01, -0.01, 0.02}, {0.001, -0.01, 0.019}).rule,
+              HasSubstr("that of u*, [-0.010, +0.019], ends below 0.02"));
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {0.1, -0.1, 0.3}).word,
+            "cannot tell: too little data");
+  EXPECT_EQ(judge({0.01, -0.01, 0.02}, {0.001, -0.01, 0.02}).word,
+            "cannot tell: too little data");
+  EXPECT_THAT(judge({0.01, -0.01, 0.02}, {0.1, -0.1, 0.3}).rule,
+              HasSubstr("that of u*, [-0.100, +0.300], includes 0 and does not "
+                        "end below 0.02"));
   EXPECT_EQ(judge({0.01, -0.01, 0.02}, {}).status, LaStatus::kTooWide);
   EXPECT_THAT(judge({0.01, -0.01, 0.02}, {}).rule,
               HasSubstr("u* was not measured"));
@@ -211,6 +223,67 @@ TEST(VerdictTest, NothingForThePastToBring) {
       AllOf(HasSubstr("! To the teacher itself the past outside the "
                       "window is worth nothing"),
             HasSubstr("+0.001 [-0.004, +0.006]"), Not(HasSubstr("% of that"))));
+}
+
+TEST(VerdictTest, TooLittleDataIsNotNothingToBring) {
+  AttributionResult result = SampleAttribution();
+  result.what_la_brings = {0.001, -0.2, 0.2};
+  result.ustar = {0.15, -0.05, 0.35};
+  const Verdict verdict = JudgeAttribution(result);
+  EXPECT_EQ(verdict.status, LaStatus::kTooLittleData);
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("! Whether the past outside the window is worth "
+                              "anything to the teacher itself, these rows "
+                              "cannot tell (+0.150 [-0.050, +0.350])"),
+                    Not(HasSubstr("nothing for a linear part"))));
+}
+
+// A sample of a run that finished as linear attention alone.
+AttributionResult FinishedAsLaOnly(const SampleLosses& losses = {}) {
+  AttributionResult result = SampleAttribution(losses);
+  result.settings.recipe = "hedgehog";
+  result.settings.finished_as = "la_only";
+  return result;
+}
+
+TEST(VerdictTest, WhatFinishedIsJudgedBeforeItsHybrid) {
+  const Verdict verdict = JudgeAttribution(
+      FinishedAsLaOnly({.hybrid = 3.99, .swa_only = 3.93, .la_only = 4.2}));
+  EXPECT_EQ(verdict.status, LaStatus::kHurts);
+  EXPECT_EQ(verdict.word, "hurts");
+  EXPECT_EQ(verdict.headline.tone, Tone::kPlain);
+  EXPECT_THAT(verdict.headline.text,
+              AllOf(HasSubstr("This run finished as la_only, with a loss of "
+                              "4.200 nats per token. Of the same model run as "
+                              "a hybrid: the linear part hurts")));
+  // Teacher and baselines are those of what finished.
+  EXPECT_THAT(Text(verdict),
+              AllOf(HasSubstr("As la_only the student is worse than the "
+                              "training-free baseline with 4 sinks, by 0.217"),
+                    HasSubstr("As la_only the student beats the training-free "
+                              "baseline with a bare window by 0.870 nats"),
+                    HasSubstr("As la_only the student's loss is 0.335"),
+                    Not(HasSubstr("With its linear part removed it would")),
+                    Not(HasSubstr("The hybrid"))));
+}
+
+TEST(VerdictTest, AFinishedModeThatWasNotMeasuredIsSaidToBe) {
+  AttributionResult result = FinishedAsLaOnly();
+  for (ModeResult& mode : result.modes) {
+    if (mode.mode == "la_only") mode.mode = "other";
+  }
+  EXPECT_THAT(JudgeAttribution(result).headline.text,
+              HasSubstr("This run finished as la_only, which was not measured. "
+                        "Of the same model"));
+}
+
+TEST(VerdictTest, HybridsAreJudgedAsBefore) {
+  AttributionResult result = SampleAttribution();
+  const Verdict unknown = JudgeAttribution(result);
+  result.settings.finished_as = "hybrid";
+  EXPECT_EQ(JudgeAttribution(result).headline.text, unknown.headline.text);
+  EXPECT_EQ(JudgeAttribution(result).rule, unknown.rule);
+  EXPECT_THAT(unknown.headline.text, Not(HasSubstr("finished")));
 }
 
 TEST(VerdictTest, MissingModesAreNotGuessed) {

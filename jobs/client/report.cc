@@ -39,9 +39,13 @@ absl::StatusOr<ComparedRun> ReadRun(FileSystem& files,
   run.name = path;
   while (run.name.size() > 1 && run.name.back() == '/') run.name.pop_back();
   ASSIGN_OR_RETURN(run.result, AttributionFromJson(*text, file));
-  // Runs of earlier versions don't say which seed they had; their job does. A
-  // job that cannot be read any more only leaves the run by itself.
-  if (run.result.settings.job_digest.empty() && file == in_folder) {
+  // Runs of earlier versions don't say which seed they had, or what mode they
+  // finished as; their job does. A job that cannot be read any more only leaves
+  // the run by itself.
+  const AttributionSettings& settings = run.result.settings;
+  const bool older =
+      settings.job_digest.empty() || settings.finished_as.empty();
+  if (older && file == in_folder) {
     if (const auto job = ReadRunJob(path); job.ok()) {
       DescribeTraining(*job, &run.result.settings);
     }

@@ -80,6 +80,17 @@ TEST_F(ReportTest, SeedsOfOneJobShareAColumn) {
                                 HasSubstr("1, 2")));
 }
 
+TEST_F(ReportTest, RunsOfEarlierVersionsFinishedAsTheirJobSays) {
+  const std::string a = MakeRun("a", 3, "d1", "1"), b = MakeRun("b", 3);
+  ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(
+      JoinPath(a, "job.textproto"),
+      "preset: 'hedgehog' model { path: 'm' } data { path: 'd' } "
+      "budget { transfer_steps: 1 finetune_steps: 1 }"));
+  ASSERT_EQ(Run({"report", a, b, "--json"}), 0) << err_.str();
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("\"finished_as\": \"la_only\""),
+                                HasSubstr("\"finished_as\": \"hybrid\"")));
+}
+
 TEST_F(ReportTest, RefusesOtherRowsAndMissingRuns) {
   const std::string a = MakeRun("a", 3), b = MakeRun("b", 2.5, "d2");
   EXPECT_NE(Run({"report", a, b}), 0);

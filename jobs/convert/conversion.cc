@@ -448,6 +448,9 @@ absl::Status Conversion::ReadGammaSweep() {
     report_.gamma_sweep.push_back({point.gamma, point.loss});
   }
   report_.chosen_gamma = sweep->chosen;
+  // Both take the first rows of the same file.
+  report_.gamma_rows_scored = std::min<int64_t>(
+      job_.validation().rows(), report_.attribution.settings.rows);
   return absl::OkStatus();
 }
 

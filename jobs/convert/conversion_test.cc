@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -110,6 +111,7 @@ TEST_F(ConversionTest, StoppedWhileMeasuringKeepsTheModelAndResumes) {
   stop_ = false;
   ASSERT_OK_AND_ASSIGN(const ReportInput report, Run(/*resume=*/true));
   EXPECT_EQ(report.attribution.settings.recipe, "lolcats");
+  EXPECT_EQ(report.attribution.settings.finished_as, "hybrid");
   EXPECT_EQ(Metrics(), before);
   EXPECT_TRUE(files_->Exists(run_.report()));
 }
@@ -328,6 +330,22 @@ TEST_F(ConversionTest, DataWithoutAScoredTargetIsRefused) {
     EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
                                 AllOf(HasSubstr("late.h5"),
                                       HasSubstr("its first 3 rows"))));
+  }
+}
+
+TEST_F(ConversionTest, TheReportKnowsOnWhichOfItsRowsGammaWasChosen) {
+  job_.set_preset("inference_hybrid");
+  for (const double gamma : {0.3, 0.7}) {
+    job_.mutable_evaluation()->add_gamma_override(gamma);
+  }
+  for (const auto& [validated, reported, both] :
+       {std::tuple(3, 4, 3), {4, 2, 2}}) {
+    job_.mutable_validation()->set_rows(validated);
+    job_.mutable_evaluation()->set_rows(reported);
+    run_.path = folder_.File(absl::StrCat("run", validated));
+    ASSERT_OK_AND_ASSIGN(const ReportInput report, Run());
+    EXPECT_EQ(report.gamma_sweep.size(), 2);
+    EXPECT_EQ(report.gamma_rows_scored, both);
   }
 }
 

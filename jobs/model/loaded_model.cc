@@ -90,6 +90,7 @@ void DescribeTraining(const proto::Job& job, AttributionSettings* settings) {
       job.expanded_from().empty() ? "stages" : job.expanded_from();
   settings->seed = absl::StrCat(job.seed());
   settings->job_digest = JobFingerprintButForSeed(job);
+  settings->finished_as = std::string(NameOf(EvaluationModeOf(job)));
 }
 
 absl::StatusOr<proto::Job> ReadRunJob(const std::string& path) {

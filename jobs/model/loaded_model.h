@@ -61,7 +61,8 @@ std::vector<int32_t> EndTokens(const Tokenizer& tokenizer,
 // Whether the job's stages train LoRA adapters.
 bool HasFinetune(const proto::Job& job);
 
-// What trained a job's student: recipe, seed and job_digest.
+// What trained a job's student, and as what: recipe, seed, job_digest and
+// finished_as.
 void DescribeTraining(const proto::Job& job, AttributionSettings* settings);
 
 // The expanded job of a run folder; what it names need not be there any more.
