@@ -13,6 +13,7 @@
 #include "jobs/client/job_option.h"
 #include "jobs/client/job_words.h"
 #include "jobs/client/model_words.h"
+#include "jobs/client/rank_words.h"
 #include "jobs/spec/fingerprint.h"
 #include "nlohmann/json.hpp"
 
@@ -104,6 +105,7 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
   }
   list.Add("attention", AttentionWords(job, FeaturesOf(job, facts)));
   list.Add("step", StepWords(job, facts));
+  list.Add("ranks", RankWords(job, facts.model));
   list.Add("optimizer", OptimizerWords(job));
   list.Add("validation", ValidationWords(job));
   list.Add("checkpoint", CheckpointWords(job));
