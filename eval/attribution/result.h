@@ -63,7 +63,7 @@ struct ModeResult {
   std::vector<double> row_tokens;
   // (seeds, rows) of several runs that differ in their seed alone, whose mean
   // per_row then is (pool_seeds.h); empty in the result of one run.
-  SeedsAndRows per_seed;
+  SeedsAndRows per_seed = {};
 };
 
 using HeadGrid = std::vector<std::vector<double>>;  // (layers, heads)

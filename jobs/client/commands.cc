@@ -2,6 +2,7 @@
 
 #include "jobs/client/attribute.h"
 #include "jobs/client/bench.h"
+#include "jobs/client/checkpoint.h"
 #include "jobs/client/data_pack.h"
 #include "jobs/client/explain.h"
 #include "jobs/client/generate.h"
@@ -24,6 +25,11 @@ constexpr Command kCommands[] = {
     {"report", "compare runs that were measured on the same rows",
      DeclareReport},
     {"generate", "continue a text", DeclareGenerate},
+    {"checkpoint list", "show the checkpoints of a run", DeclareCheckpointList},
+    {"checkpoint verify", "read every checkpoint of a run, and find damage",
+     DeclareCheckpointVerify},
+    {"checkpoint prune", "remove all but the newest checkpoints and the best",
+     DeclareCheckpointPrune},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 
