@@ -318,15 +318,9 @@ std::string ReportWords(const proto::Job& job) {
 }
 
 std::string DeviceWords(const proto::Job& job) {
-  const proto::Parallel& p = job.parallel();
-  std::string words = absl::StrCat(
+  return absl::StrCat(
       job.device(), ", ",
       job.threads() == 0 ? "a thread a core" : Plural(job.threads(), "thread"));
-  if (p.data() * p.tensor() * p.layer() > 1) {
-    absl::StrAppend(&words, ", ranks ", p.data(), " data x ", p.tensor(),
-                    " tensor x ", p.layer(), " layer");
-  }
-  return words;
 }
 
 }  // namespace caracal

@@ -106,8 +106,7 @@ TEST(JobWordsTest, DescribesCurriculaAndSchedules) {
   EXPECT_THAT(ReportWords(ExpandJob(probing)),
               EndsWith("; probes passkey, recall at 256, 512, 1024 tokens, 8 "
                        "prompts each"));
-  EXPECT_EQ(DeviceWords(job),
-            "auto, 1 thread, ranks 2 data x 1 tensor x 1 layer");
+  EXPECT_EQ(DeviceWords(job), "auto, 1 thread");
 }
 
 // What tells the presets from each other.

@@ -1,9 +1,11 @@
 #include "jobs/spec/expand.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 
 #include "jobs/spec/field_rules.h"
+#include "jobs/spec/layout.h"
 #include "jobs/spec/presets.h"
 
 namespace caracal {
@@ -119,8 +121,15 @@ proto::Job ExpandJob(const proto::Job& original) {
     job.mutable_attention()->set_feature_bias(map == "t2r" ||
                                               map == "hedgehog_fla");
   }
+  if (job.parallel().layer() > 1 || job.parallel().has_finetune()) {
+    const MeshShape finetune = FinetuneLayout(job);
+    job.mutable_parallel()->mutable_finetune()->set_data(finetune.data);
+    job.mutable_parallel()->mutable_finetune()->set_tensor(finetune.tensor);
+  }
   if (!job.budget().has_micro_batch()) {
-    const int rows = job.budget().batch() / std::max(1, job.parallel().data());
+    const int batch = job.budget().batch();
+    const int rows = std::gcd(batch / TransferLayout(job).data,
+                              batch / FinetuneLayout(job).data);
     // A share out of its range is the batch's fault, which is told there.
     const FieldRule* rule =
         FindFieldRule(proto::Budget::descriptor()->FindFieldByNumber(

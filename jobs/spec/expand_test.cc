@@ -112,5 +112,19 @@ TEST(ExpandTest, SinksOnlyIsReportedWhereThereAreSinks) {
   EXPECT_TRUE(has_sinks_only(Expand("attention { sinks: 4 }")));
 }
 
+TEST(ExpandTest, LayersOfFineTuningAreWrittenOut) {
+  proto::Job job;
+  job.set_preset("lolcats");
+  job.mutable_budget()->set_batch(8);
+  job.mutable_parallel()->set_layer(2);
+  const proto::Job expanded = ExpandJob(job);
+  EXPECT_EQ(expanded.parallel().finetune().data(), 2);
+  EXPECT_EQ(expanded.parallel().finetune().tensor(), 1);
+  // 8 rows of a transfer rank, 4 of a fine-tuning one.
+  EXPECT_EQ(expanded.budget().micro_batch(), 4);
+  job.clear_parallel();
+  EXPECT_FALSE(ExpandJob(job).parallel().has_finetune());
+}
+
 }  // namespace
 }  // namespace caracal

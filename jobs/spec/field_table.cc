@@ -82,6 +82,9 @@ constexpr FieldRule kRules[] = {
     {"Parallel.data", "1", Within(1, 65536)},
     {"Parallel.tensor", "1", Within(1, 1024)},
     {"Parallel.layer", "1", Within(1, 1024)},
+    {"Parallel.finetune"},
+    {"FinetuneParallel.data", nullptr, Within(1, 65536)},
+    {"FinetuneParallel.tensor", nullptr, Within(1, 1024)},
 
     {"Lora.rank", "8", Within(1, 256)},
     {"Lora.alpha", "16", Above(0)},

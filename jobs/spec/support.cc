@@ -26,7 +26,6 @@ struct Unsupported {
 
 constexpr Unsupported kUnsupported[] = {
     {"Job.device", "cpu auto", "training on a GPU"},
-    {"Parallel.layer", "1", "layer parallelism"},
 };
 
 struct Hit {

@@ -34,12 +34,9 @@ TEST(SupportTest, RunsEveryPreset) {
 TEST(SupportTest, RefusesFieldsByName) {
   proto::Job job = WithPreset("lolcats");
   job.set_device("cuda");
-  job.mutable_parallel()->set_layer(2);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("parallel.layer: layer parallelism is not run by this "
-                  "version",
-                  "device: training on a GPU is not run by this version"));
+      ElementsAre("device: training on a GPU is not run by this version"));
 }
 
 }  // namespace

@@ -39,6 +39,11 @@ class SurroundingsChecker {
 
   void CheckAll() {
     CheckSoftmaxLayers(job_, around_.layers, &problems_);
+    if (job_.parallel().layer() > around_.layers) {
+      Refuse("parallel.layer",
+             absl::StrCat("is ", job_.parallel().layer(),
+                          ", but the model has ", around_.layers, " layers"));
+    }
     if (!CheckRows()) return;
     CheckDocuments();
     CheckSinks();

@@ -38,6 +38,12 @@ std::vector<std::string> Lines(const std::string& text,
   return lines;
 }
 
+TEST(SurroundingsTest, NoRankOfAChainIsWithoutLayers) {
+  EXPECT_THAT(Lines("parallel { layer: 2 }"), ElementsAre());
+  EXPECT_THAT(Lines("parallel { layer: 4 }"),
+              ElementsAre("parallel.layer: is 4, but the model has 2 layers"));
+}
+
 TEST(SurroundingsTest, SinksLeaveSomethingOfARow) {
   EXPECT_THAT(Lines("attention { sinks: 63 }"), ElementsAre());
   EXPECT_THAT(Lines("attention { sinks: 64 }"),

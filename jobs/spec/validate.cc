@@ -10,6 +10,7 @@
 #include "jobs/spec/bind.h"
 #include "jobs/spec/check_stages.h"
 #include "jobs/spec/field_rules.h"
+#include "jobs/spec/layout.h"
 #include "jobs/spec/presets.h"
 #include "jobs/spec/support.h"
 
@@ -29,6 +30,7 @@ class Validator {
     CheckBatch();
     CheckLora();
     CheckEvaluation();
+    CheckLayers();
   }
 
  private:
@@ -145,22 +147,57 @@ class Validator {
     }
   }
 
+  // The rows of a batch that a rank of a stage's layout has.
   void CheckBatch() {
-    const int batch = job_.budget().batch();
-    const int data = job_.parallel().data();
-    const int micro = job_.budget().micro_batch();
     if (Reported("budget.batch") || Reported("budget.micro_batch") ||
-        Reported("parallel.data")) {
+        Reported("parallel.data") || Reported("parallel.tensor") ||
+        Reported("parallel.layer")) {
       return;
     }
+    const MeshShape transfer = TransferLayout(job_);
+    CheckShare("parallel.data", transfer.data);
+    if (!job_.parallel().has_finetune()) return;
+    const MeshShape finetune = FinetuneLayout(job_);
+    if (Reported("parallel.finetune.data") ||
+        Reported("parallel.finetune.tensor")) {
+      return;
+    }
+    if (finetune.ranks() != transfer.ranks()) {
+      Refuse("parallel.finetune",
+             absl::StrCat("is ", FormatMesh(finetune), ", ", finetune.ranks(),
+                          finetune.ranks() == 1 ? " rank" : " ranks",
+                          ", but transfer has ", transfer.ranks(), " (",
+                          FormatMesh(transfer), ")"));
+      return;
+    }
+    if (finetune.data != transfer.data) {
+      CheckShare("parallel.finetune.data", finetune.data);
+    }
+  }
+
+  void CheckShare(const std::string& field, int data) {
+    const int batch = job_.budget().batch();
+    const int micro = job_.budget().micro_batch();
     if (batch % data != 0) {
-      Refuse("budget.batch",
-             absl::StrCat("is ", batch, ", which parallel.data ", data,
-                          " does not divide"));
+      Refuse("budget.batch", absl::StrCat("is ", batch, ", which ", field, " ",
+                                          data, " does not divide"));
     } else if (batch / data % micro != 0) {
       Refuse("budget.micro_batch",
              absl::StrCat("is ", micro, ", which does not divide the ",
-                          batch / data, " rows a rank has of each batch"));
+                          batch / data, " rows a rank has of each batch",
+                          field == "parallel.data" ? "" : " in fine-tuning"));
+    }
+  }
+
+  // Gamma is chosen by the loss of a whole model, which a chain's ranks do not
+  // have.
+  void CheckLayers() {
+    if (job_.parallel().layer() < 2 || job_.stages_size() == 0) return;
+    if (job_.evaluation().gamma_override_size() > 0 &&
+        job_.stages(job_.stages_size() - 1).has_transfer()) {
+      Refuse("parallel.layer",
+             "above 1 goes with evaluation.gamma_override only where the last "
+             "stage is a finetune stage");
     }
   }
 

@@ -65,6 +65,14 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
       {"budget { batch: 0 }", "budget.batch: is 0, must be 1 to 65536"},
       {"budget { micro_batch: 3 }",
        "budget.micro_batch: is 3, which does not divide the 4 rows"},
+      {"parallel { layer: 3 }",
+       "budget.batch: is 4, which parallel.finetune.data 3 does not divide"},
+      {"budget { micro_batch: 4 } parallel { layer: 2 }",
+       "budget.micro_batch: is 4, which does not divide the 2 rows a rank has "
+       "of each batch in fine-tuning"},
+      {"parallel { layer: 4 finetune { data: 2 tensor: 1 } }",
+       "parallel.finetune: is data 2 x layer 1 x tensor 1, 2 ranks, but "
+       "transfer has 4 (data 1 x layer 4 x tensor 1)"},
       {"lora { projections: ['q', 'q'] }",
        "lora.projections[1]: 'q' is there twice"},
       {"lora { rank: 257 }", "lora.rank: is 257, must be 1 to 256"},
@@ -82,6 +90,15 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
                 ::testing::Contains(HasSubstr(c.problem)))
         << c.text;
   }
+}
+
+TEST(ValidateTest, ALayerChainCannotChooseGamma) {
+  EXPECT_THAT(
+      Lines("stages { transfer { steps: 1 student_mode: LA_ONLY } } "
+            "model { path: 'm' } data { path: 'd' validation: 'v' } "
+            "evaluation { eval_mode: HYBRID gamma_override: 0.1 } "
+            "parallel { layer: 2 }"),
+      ::testing::Contains(HasSubstr("parallel.layer: above 1 goes with")));
 }
 
 // One mistake is one problem, not also those that follow from it.
@@ -336,7 +353,7 @@ TEST(ValidateTest, AsksAboutStepsThatContradict) {
 
 TEST(ValidateTest, ReturnsAllProblems) {
   EXPECT_EQ(Lines("preset: 'ssd' attention { window: 0 sinks: -1 } "
-                  "budget { batch: 0 } parallel { layer: 2 } threads: -1")
+                  "budget { batch: 0 } parallel { layer: 0 } threads: -1")
                 .size(),
             9u);
 }
