@@ -65,6 +65,36 @@ void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
          &x);
 }
 
+bool Llama::KeptAsSoftmax(int layer) const {
+  return adapters_->config().IsSoftmaxLayer(weights_->layer_range.begin +
+                                            layer);
+}
+
+TransferKept Llama::TeacherLayer(Execution& exec, const TokenBatch& batch,
+                                 int layer, Variable* x) const {
+  const LayerContext context = Layer(layer, /*lora=*/false);
+  TransferKept kept;
+  kept.qkv = ProjectQkv(exec, context, batch, x);
+  kept.y = TeacherAttention(exec, context, batch, kept.qkv);
+  // Nobody reads the last layer's output.
+  if (weights_->layer_range.begin + layer + 1 < weights_->config.layers) {
+    ArenaScope scratch(exec.arena);
+    ProjectOutput(exec, context, kept.y, x);
+    Mlp(exec, context, batch, x);
+  }
+  return kept;
+}
+
+void Llama::StudentLayer(Execution& exec, const TokenBatch& batch,
+                         const TransferObjective& objective, int layer,
+                         const TransferKept& kept, TransferSums* sums) const {
+  if (!KeptAsSoftmax(layer)) {
+    TransferAttention(exec, Layer(layer, /*lora=*/false), batch, objective,
+                      *kept.qkv, *kept.y, sums);
+  }
+  if (exec.layer_done != nullptr) (*exec.layer_done)(layer);
+}
+
 void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
                          const TransferObjective& objective,
                          TransferSums* sums) const {
@@ -72,16 +102,23 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
   Variable* x = Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     ArenaScope scratch(exec.arena);
-    const LayerContext layer = Layer(i, /*lora=*/false);
-    Variable* qkv = ProjectQkv(exec, layer, batch, x);
-    Variable* y =
-        adapters_->config().IsSoftmaxLayer(i)
-            ? TeacherAttention(exec, layer, batch, qkv)
-            : TransferAttention(exec, layer, batch, objective, qkv, &sums[i]);
-    if (exec.layer_done != nullptr) (*exec.layer_done)(i);
-    if (i + 1 == layers()) break;  // Nobody reads the last layer's output.
-    ProjectOutput(exec, layer, y, x);
-    Mlp(exec, layer, batch, x);
+    const TransferKept kept = TeacherLayer(exec, batch, i, x);
+    StudentLayer(exec, batch, objective, i, kept, &sums[i]);
+  }
+}
+
+void Llama::TransferTeacher(Execution& exec, const TokenBatch& batch,
+                            Variable* x, TransferKept* kept) const {
+  for (int i = 0; i < layers(); ++i) kept[i] = TeacherLayer(exec, batch, i, x);
+}
+
+void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
+                             const TransferObjective& objective,
+                             const TransferKept* kept,
+                             TransferSums* sums) const {
+  CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
+  for (int i = 0; i < layers(); ++i) {
+    StudentLayer(exec, batch, objective, i, kept[i], &sums[i]);
   }
 }
 

@@ -18,6 +18,12 @@
 
 namespace caracal {
 
+// Of the teacher's pass through one layer, for the student's.
+struct TransferKept {
+  Variable* qkv = nullptr;  // [rows, (H + 2 Hkv) D]
+  Variable* y = nullptr;    // [rows, H D]
+};
+
 // Borrows its weights and adapters; both must outlive it. A pass allocates in
 // exec.arena, which the caller resets between steps. Errors of a pass are in
 // exec.status.
@@ -28,7 +34,8 @@ class Llama {
 
   const LlamaWeights& weights() const { return *weights_; }
   Adapters& adapters() const { return *adapters_; }
-  int64_t layers() const { return weights_->config.layers; }
+  // That this rank holds.
+  int64_t layers() const { return weights_->layer_range.size(); }
   int64_t heads() const { return weights_->heads.size(); }
 
   // Every layer and sequence in one mode (layers kept as softmax apart), or
@@ -54,6 +61,18 @@ class Llama {
                     const TransferObjective& objective,
                     TransferSums* sums) const;
 
+  // The same in two halves, of a rank that holds some of the layers. First the
+  // teacher's pass, which nothing that is trained takes part in: the residual
+  // stream x [StreamRows(rows), C] before the first layer held becomes the one
+  // after the last (of the model's last layer: left as it was, nobody reads
+  // it). What the students need goes to kept[layer], in exec.arena.
+  void TransferTeacher(Execution& exec, const TokenBatch& batch, Variable* x,
+                       TransferKept* kept) const;
+  // Then the students', on what was kept of the same batch.
+  void TransferStudents(Execution& exec, const TokenBatch& batch,
+                        const TransferObjective& objective,
+                        const TransferKept* kept, TransferSums* sums) const;
+
   // One micro-batch of fine-tuning: gradients of sum_r row_weight[r] nll[r]
   // are added to those of the trained parameters; with `logit_kl` also those
   // of its divergence from the teacher. exec.tape must be set; `plan` must
@@ -64,6 +83,12 @@ class Llama {
 
  private:
   const std::vector<bool>* SoftmaxLayers() const;
+  bool KeptAsSoftmax(int layer) const;  // counted from this rank's first
+  TransferKept TeacherLayer(Execution& exec, const TokenBatch& batch, int layer,
+                            Variable* x) const;
+  void StudentLayer(Execution& exec, const TokenBatch& batch,
+                    const TransferObjective& objective, int layer,
+                    const TransferKept& kept, TransferSums* sums) const;
   LayerContext Layer(int layer, bool lora) const {
     return {weights_, adapters_, layer, lora};
   }

@@ -114,7 +114,7 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
 
 absl::StatusOr<LlamaWeights> LlamaWeights::Load(
     const Context& ctx, const WeightSource& source, Shard shard,
-    WeightForm form, std::optional<IndexRange> layers) {
+    WeightForm form, const LlamaParts& parts) {
   LlamaWeights w;
   w.config = source.config();
   w.shard = shard;
@@ -127,20 +127,25 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(
   w.split = *split;
   w.heads = w.split.heads;
   w.kv_heads = w.split.kv_heads;
-  w.layer_range = layers.value_or(IndexRange{0, config.layers});
+  w.layer_range = parts.layers.value_or(IndexRange{0, config.layers});
   w.columns = shard.Of(config.intermediate_size);
   w.vocabulary = shard.Of(config.vocab_size);
 
   Loader loader(ctx, source, form);
   const int64_t c = config.hidden_size;
-  ASSIGN_OR_RETURN(
-      w.embedding,
-      loader.Matrix({Rows("model.embed_tokens.weight", w.vocabulary)}, c));
-  ASSIGN_OR_RETURN(w.final_norm, loader.Vector("model.norm.weight", c));
-  w.lm_head = w.embedding;
-  if (!config.tie_word_embeddings) {
-    ASSIGN_OR_RETURN(w.lm_head,
-                     loader.Matrix({Rows("lm_head.weight", w.vocabulary)}, c));
+  const bool tied = config.tie_word_embeddings;
+  if (parts.embedding || (parts.head && tied)) {
+    ASSIGN_OR_RETURN(
+        w.embedding,
+        loader.Matrix({Rows("model.embed_tokens.weight", w.vocabulary)}, c));
+  }
+  if (parts.head) {
+    ASSIGN_OR_RETURN(w.final_norm, loader.Vector("model.norm.weight", c));
+    w.lm_head = w.embedding;
+    if (!tied) {
+      ASSIGN_OR_RETURN(
+          w.lm_head, loader.Matrix({Rows("lm_head.weight", w.vocabulary)}, c));
+    }
   }
   for (int64_t i = w.layer_range.begin; i < w.layer_range.end; ++i) {
     ASSIGN_OR_RETURN(LayerWeights layer, LoadLayer(loader, w, i));

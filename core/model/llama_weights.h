@@ -34,6 +34,13 @@ enum class WeightForm {
   kBlocks,  // as encoded in the file: decoding reads fewer bytes
 };
 
+// Which parts of the model a rank holds.
+struct LlamaParts {
+  std::optional<IndexRange> layers;  // in the model's numbering; none: all
+  bool embedding = true;             // of tokens: of who runs the first layer
+  bool head = true;                  // the last norm and lm_head
+};
+
 // Immutable after loading; thread-safe to read. In kBlocks form the source
 // must live as long.
 struct LlamaWeights {
@@ -44,17 +51,19 @@ struct LlamaWeights {
   IndexRange columns;          // of the MLP
   IndexRange vocabulary;
   IndexRange layer_range;  // of the model, that this rank holds
+  // Undefined where the parts leave them out.
   LinearWeight embedding;  // [V of this shard, C]
   Tensor final_norm;       // [C]
   LinearWeight lm_head;    // [V of this shard, C]; the embedding when tied
   std::vector<LayerWeights> layers;  // those of layer_range
   Tensor rope_cos, rope_sin;         // [positions, D / 2]
 
-  // Reads this shard's part of every tensor, of all layers or of a range of
-  // them. kBlocks is for one shard only. Errors name the file and the tensor.
-  static absl::StatusOr<LlamaWeights> Load(
-      const Context& ctx, const WeightSource& source, Shard shard,
-      WeightForm form, std::optional<IndexRange> layers = std::nullopt);
+  // Reads this shard's part of every tensor of these parts, and touches no
+  // other. kBlocks is for one shard only. Errors name the file and the tensor.
+  static absl::StatusOr<LlamaWeights> Load(const Context& ctx,
+                                           const WeightSource& source,
+                                           Shard shard, WeightForm form,
+                                           const LlamaParts& parts = {});
 
   AdapterShape adapter_shape() const;
 };

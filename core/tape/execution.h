@@ -22,8 +22,8 @@ struct Execution {
   Tape* tape = nullptr;              // null: no gradients are wanted
 
   // Called by a pass with gradients as soon as it adds no more to those of a
-  // layer's parameters; layers are counted from the model's first here. Null:
-  // nobody asks.
+  // layer's parameters; layers are counted from this rank's first. Null: nobody
+  // asks.
   const std::function<void(int layer)>* layer_done = nullptr;
 
   // With `check_finite`, every operation's result is scanned, and the first

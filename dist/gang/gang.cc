@@ -5,6 +5,7 @@
 
 #include "core/base/status.h"
 #include "core/collective/agree.h"
+#include "kernels/common/check.h"
 
 namespace caracal {
 namespace {
@@ -13,7 +14,8 @@ MeshGroups OneProcess() {
   MeshGroups groups;
   for (std::unique_ptr<Collective>* group :
        {&groups.world, &groups.data, &groups.tensor, &groups.layer,
-        &groups.data_behind, &groups.tensor_behind, &groups.world_behind}) {
+        &groups.data_behind, &groups.tensor_behind, &groups.layer_behind,
+        &groups.world_behind}) {
     *group = std::make_unique<SingleProcessCollective>();
   }
   return groups;
@@ -24,10 +26,40 @@ MeshGroups OneProcess() {
 Gang::Gang() : Gang(OneProcess()) {}
 
 Gang::Gang(MeshGroups groups, std::string host)
-    : groups_(std::move(groups)),
-      host_(std::move(host)),
-      behind_(
-          std::make_unique<CollectiveQueue>(std::move(groups_.data_behind))) {}
+    : groups_(std::move(groups)), host_(std::move(host)) {
+  StartQueues();
+}
+
+void Gang::StartQueues() {
+  behind_ = std::make_unique<CollectiveQueue>(std::move(groups_.data_behind));
+  if (shape().layer == 1) return;
+  even_links_ = std::make_unique<CollectiveQueue>(std::move(groups_.layer));
+  odd_links_ =
+      std::make_unique<CollectiveQueue>(std::move(groups_.layer_behind));
+}
+
+CollectiveQueue& Gang::from_before() {
+  CARACAL_CHECK(even_links_ != nullptr) << FormatMesh(shape());
+  return place().layer % 2 == 0 ? *odd_links_ : *even_links_;
+}
+
+CollectiveQueue& Gang::to_after() {
+  CARACAL_CHECK(even_links_ != nullptr) << FormatMesh(shape());
+  return place().layer % 2 == 0 ? *even_links_ : *odd_links_;
+}
+
+absl::Status Gang::LayOut(const MeshShape& shape) {
+  RETURN_IF_ERROR(CheckRanks(shape, size()));
+  if (shape == groups_.shape) return absl::OkStatus();
+  // In the same order on all ranks: groups end together.
+  behind_ = nullptr;
+  even_links_ = nullptr;
+  odd_links_ = nullptr;
+  static_cast<AxisGroups&>(groups_) = AxisGroups();
+  ASSIGN_OR_RETURN(static_cast<AxisGroups&>(groups_), groups_.lay_out(shape));
+  StartQueues();
+  return absl::OkStatus();
+}
 
 absl::Status Gang::Sum(absl::Span<double> values) {
   if (alone()) return absl::OkStatus();

@@ -32,12 +32,23 @@ class Gang {
   Collective& world() { return *groups_.world; }
   Collective& data() { return *groups_.data; }
   Collective& tensor() { return *groups_.tensor; }
-  Collective& layer() { return *groups_.layer; }
 
   // Runs on the data group behind this thread's back; its operations may use
   // tensor_behind() as well, and nobody else may.
   CollectiveQueue& behind() { return *behind_; }
   Collective& tensor_behind() { return *groups_.tensor_behind; }
+
+  // The layer chain: from the rank before this one, and to the one after it.
+  // Each runs behind this thread's back, on a group that has the chain's ranks
+  // by their places and carries every other link of it. Of a chain of one rank
+  // there are none (CHECK).
+  CollectiveQueue& from_before();
+  CollectiveQueue& to_after();
+
+  // Lays the ranks out as another mesh of as many ranks. All ranks call, with
+  // nothing queued; groups from before are gone, world() and world_behind()
+  // stay. kInvalidArgument when the shape is of another number of ranks.
+  absl::Status LayOut(const MeshShape& shape);
 
   // Sums over all ranks, in rank order: bit for bit the same everywhere.
   absl::Status Sum(absl::Span<double> values);
@@ -55,9 +66,13 @@ class Gang {
   Collective& world_behind() { return *groups_.world_behind; }
 
  private:
+  void StartQueues();
+
   MeshGroups groups_;
   std::string host_;
   std::unique_ptr<CollectiveQueue> behind_;
+  // Links of even places and of odd ones; null without a chain.
+  std::unique_ptr<CollectiveQueue> even_links_, odd_links_;
 };
 
 }  // namespace caracal

@@ -52,5 +52,45 @@ TEST(GangTest, TheFirstErrorIsEverybodys) {
   EXPECT_EQ(seen[2], seen[0]);
 }
 
+// Every rank of a chain hands on what it got, plus one.
+void PassAlong(Gang& gang, std::vector<float>* seen) {
+  const int place = gang.place().layer, last = gang.shape().layer - 1;
+  float value = 10 * static_cast<float>(gang.place().data);
+  const TensorView view(&value, {1});
+  if (place > 0) {
+    gang.from_before().Start([&](Collective& links) {
+      return links.Receive(view, place - 1);
+    });
+    CARACAL_CHECK_OK(gang.from_before().Wait());
+  }
+  (*seen)[gang.rank()] = value;
+  value += 1;
+  if (place == last) return;
+  gang.to_after().Start(
+      [&](Collective& links) { return links.Send(view, place + 1); });
+  CARACAL_CHECK_OK(gang.to_after().Wait());
+}
+
+TEST(GangTest, IsLaidOutAnew) {
+  const MeshShape chain = {.data = 2, .layer = 3};
+  std::vector<float> seen(chain.ranks()), again(chain.ranks());
+  RunAsMesh(chain, [&](MeshGroups& groups) {
+    Gang gang(std::move(groups));
+    PassAlong(gang, &seen);
+    EXPECT_EQ(gang.LayOut({.data = 4}).code(),
+              absl::StatusCode::kInvalidArgument);
+    CARACAL_CHECK_OK(gang.LayOut({.data = 6}));
+    EXPECT_EQ(gang.data().size(), 6);
+    EXPECT_EQ(gang.place().data, gang.rank());
+    double sum = 1;
+    CARACAL_CHECK_OK(gang.Sum(absl::MakeSpan(&sum, 1)));
+    EXPECT_EQ(sum, 6);
+    CARACAL_CHECK_OK(gang.LayOut(chain));
+    PassAlong(gang, &again);
+  });
+  EXPECT_EQ(seen, (std::vector<float>{0, 1, 2, 10, 11, 12}));
+  EXPECT_EQ(again, seen);
+}
+
 }  // namespace
 }  // namespace caracal

@@ -2,27 +2,36 @@
 #ifndef CARACAL_DIST_MESH_MESH_GROUPS_H_
 #define CARACAL_DIST_MESH_MESH_GROUPS_H_
 
+#include <functional>
 #include <memory>
 
+#include "absl/status/statusor.h"
 #include "core/collective/collective.h"
 #include "dist/mesh/mesh.h"
 
 namespace caracal {
 
-// None is null; groups of one rank are there too. A rank's number in a group is
-// its place on the axis (in `world`, its rank).
-struct MeshGroups {
+// Those along the axes of a mesh. None is null; groups of one rank are there
+// too. A rank's number in a group is its place on the axis.
+struct AxisGroups {
   MeshShape shape;
   MeshPlace place;  // of this rank
-  std::unique_ptr<Collective> world;
   std::unique_ptr<Collective> data;
   std::unique_ptr<Collective> tensor;
   std::unique_ptr<Collective> layer;  // the chain
-  // The ranks of `data` and `tensor` once more, for a CollectiveQueue.
+  // The same ranks once more, for CollectiveQueues.
   std::unique_ptr<Collective> data_behind;
   std::unique_ptr<Collective> tensor_behind;
+  std::unique_ptr<Collective> layer_behind;
+};
+
+struct MeshGroups : AxisGroups {
+  std::unique_ptr<Collective> world;
   // All ranks once more, for the thread that writes checkpoints.
   std::unique_ptr<Collective> world_behind;
+  // Lays the ranks out as another mesh of as many: every rank calls with the
+  // same shape.
+  std::function<absl::StatusOr<AxisGroups>(const MeshShape&)> lay_out;
 };
 
 }  // namespace caracal

@@ -12,9 +12,7 @@
 namespace caracal {
 
 // Every rank asks the ranks of its groups who they are.
-inline void CheckGroups(const MeshGroups& groups) {
-  const int rank = groups.world->rank();
-  EXPECT_EQ(groups.world->size(), groups.shape.ranks());
+inline void CheckAxes(const AxisGroups& groups, int rank) {
   EXPECT_EQ(groups.place, PlaceOf(groups.shape, rank));
   const auto check = [&](Collective& group, MeshAxis axis, int at) {
     SCOPED_TRACE(testing::Message() << NameOf(axis) << " of rank " << rank);
@@ -29,6 +27,19 @@ inline void CheckGroups(const MeshGroups& groups) {
   check(*groups.tensor, MeshAxis::kTensor, groups.place.tensor);
   check(*groups.tensor_behind, MeshAxis::kTensor, groups.place.tensor);
   check(*groups.layer, MeshAxis::kLayer, groups.place.layer);
+  check(*groups.layer_behind, MeshAxis::kLayer, groups.place.layer);
+}
+
+// Also once they are laid out in each of `others`.
+inline void CheckGroups(const MeshGroups& groups,
+                        const std::vector<MeshShape>& others = {}) {
+  EXPECT_EQ(groups.world->size(), groups.shape.ranks());
+  CheckAxes(groups, groups.world->rank());
+  for (const MeshShape& shape : others) {
+    ASSERT_OK_AND_ASSIGN(const AxisGroups again, groups.lay_out(shape));
+    EXPECT_EQ(again.shape, shape);
+    CheckAxes(again, groups.world->rank());
+  }
 }
 
 }  // namespace caracal

@@ -5,12 +5,13 @@
 
 namespace caracal {
 
-absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
-                                       const MeshShape& shape,
-                                       const MpiOptions& options) {
+namespace {
+
+absl::StatusOr<AxisGroups> MakeAxes(MpiRuntime& runtime, const MeshShape& shape,
+                                    const MpiOptions& options) {
   RETURN_IF_ERROR(CheckRanks(shape, runtime.size()));
   const int rank = runtime.rank();
-  MeshGroups groups;
+  AxisGroups groups;
   groups.shape = shape;
   groups.place = PlaceOf(shape, rank);
   const auto make = [&](const char* what, MeshAxis axis) {
@@ -19,7 +20,6 @@ absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
         ranks[0], rank, absl::StrCat(what, " of ranks ", FormatRankList(ranks)),
         options);
   };
-  ASSIGN_OR_RETURN(groups.world, runtime.World("group of all ranks", options));
   ASSIGN_OR_RETURN(groups.data, make("data group", MeshAxis::kData));
   ASSIGN_OR_RETURN(groups.tensor, make("tensor group", MeshAxis::kTensor));
   ASSIGN_OR_RETURN(groups.layer, make("layer chain", MeshAxis::kLayer));
@@ -27,8 +27,25 @@ absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
                    make("second data group", MeshAxis::kData));
   ASSIGN_OR_RETURN(groups.tensor_behind,
                    make("second tensor group", MeshAxis::kTensor));
+  ASSIGN_OR_RETURN(groups.layer_behind,
+                   make("second layer chain", MeshAxis::kLayer));
+  return groups;
+}
+
+}  // namespace
+
+absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
+                                       const MeshShape& shape,
+                                       const MpiOptions& options) {
+  MeshGroups groups;
+  ASSIGN_OR_RETURN(static_cast<AxisGroups&>(groups),
+                   MakeAxes(runtime, shape, options));
+  ASSIGN_OR_RETURN(groups.world, runtime.World("group of all ranks", options));
   ASSIGN_OR_RETURN(groups.world_behind,
                    runtime.World("second group of all ranks", options));
+  groups.lay_out = [&runtime, options](const MeshShape& another) {
+    return MakeAxes(runtime, another, options);
+  };
   return groups;
 }
 

@@ -9,7 +9,7 @@
 namespace caracal {
 
 // This rank's. Every rank of the runtime calls with the same shape and
-// options; destroyed before the runtime. kInvalidArgument when the shape is for
+// options; destroyed before the runtime, which it borrows. kInvalidArgument when the shape is for
 // another number of ranks than were started.
 absl::StatusOr<MeshGroups> MakeMpiMesh(
     MpiRuntime& runtime, const MeshShape& shape,

@@ -20,7 +20,7 @@ TEST(MpiMesh, GivesEveryRankItsGroups) {
     if (shape.ranks() != ranks) continue;
     ASSERT_OK_AND_ASSIGN(const MeshGroups groups,
                          MakeMpiMesh(TestRuntime(), shape));
-    CheckGroups(groups);
+    CheckGroups(groups, {{.layer = ranks}, {.data = ranks}});
   }
 }
 

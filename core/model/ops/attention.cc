@@ -284,21 +284,20 @@ Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
   return y;
 }
 
-Variable* TransferAttention(Execution& exec, const LayerContext& layer,
-                            const TokenBatch& batch,
-                            const TransferObjective& objective, Variable* qkv,
-                            TransferSums* sums) {
-  Variable* y = TeacherAttention(exec, layer, batch, qkv);
+void TransferAttention(Execution& exec, const LayerContext& layer,
+                       const TokenBatch& batch,
+                       const TransferObjective& objective, const Variable& qkv,
+                       const Variable& y, TransferSums* sums) {
   ArenaScope scratch(exec.arena);
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, objective.terms, entries);
   const HybridAttentionInputs in =
-      HybridInputs(layer, batch, qkv->value, terms);
+      HybridInputs(layer, batch, qkv.value, terms);
   const kernels::HybridAttentionGradients grads = ParameterGradients(layer);
   if (objective.output_scale != 0) {
     kernels::HybridAttentionCotangent cotangent;
-    cotangent.target = AsHeads(layer, y->value);
+    cotangent.target = AsHeads(layer, y.value);
     cotangent.scale = objective.output_scale;
     cotangent.squared_error = &sums->squared_error;
     RunHybridBackward(exec, layer, in, cotangent, grads);
@@ -311,7 +310,6 @@ Variable* TransferAttention(Execution& exec, const LayerContext& layer,
             kernels::AttentionWeightLossWorkspaceBytes(exec.ctx, config, in,
                                                        grads)));
   }
-  return y;
 }
 
 }  // namespace caracal

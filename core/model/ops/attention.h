@@ -18,8 +18,8 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
                  const TokenBatch& batch, const ModePlan& plan, Variable* qkv,
                  AttentionStatistics* statistics);
 
-// Attention transfer of one layer: runs the teacher's attention on qkv and
-// trains the student's to match it. The gradients are those of
+// Attention transfer of one layer: the student's attention learns to match the
+// teacher's on the same q, k and v. The gradients are those of
 //   output_scale / 2 * sum (y_student - y_teacher)^2
 //     + weight_scale * sum xent
 // (kernels/hybrid_attention/weight_loss.h); what has scale 0 is not computed.
@@ -33,14 +33,14 @@ struct TransferSums {
   double squared_error = 0;  // over [rows, H, D]
   kernels::AttentionWeightLoss weights;
 };
-// Returns the teacher's y [rows, H D]: what goes on to the next layer.
+// The teacher's y [rows, H D]: what goes on to the next layer.
 Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
                            const TokenBatch& batch, Variable* qkv);
-// Likewise.
-Variable* TransferAttention(Execution& exec, const LayerContext& layer,
-                            const TokenBatch& batch,
-                            const TransferObjective& objective, Variable* qkv,
-                            TransferSums* sums);
+// `y` is the teacher's, of the same q, k and v.
+void TransferAttention(Execution& exec, const LayerContext& layer,
+                       const TokenBatch& batch,
+                       const TransferObjective& objective, const Variable& qkv,
+                       const Variable& y, TransferSums* sums);
 
 // The layer's feature maps and window factors, as the kernels take them.
 void BindFeatureMaps(const LayerContext& layer,
