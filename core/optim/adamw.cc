@@ -1,6 +1,8 @@
 #include "core/optim/adamw.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "kernels/adamw/adamw.h"
@@ -34,29 +36,19 @@ AdamW::AdamW(ParameterStore* store, const AdamWSettings& settings,
       m.first.data = first_.f32() + offset + rows.begin - part.begin;
       m.second.data = second_.f32() + offset + rows.begin - part.begin;
       moments_.push_back(m);
-      all_owned_ &= rows.parameter->slice.owned;
     }
     offset += part.size();
   }
 }
 
-double AdamW::SumOfSquares(const Context& ctx) const {
-  double squares = 0;
-  if (all_owned_) {
-    for (const RunRange& part : parts_) {
-      squares += kernels::SumOfSquares(
-          ctx, part.Of(store_->trained_runs()[part.run].grad));
-    }
-    return squares;
-  }
+void AdamW::AddSquares(const Context& ctx, absl::Span<double> layers) const {
   for (const Moments& m : moments_) {
     const Parameter& p = *m.of.parameter;
     if (!p.slice.owned) continue;
     const int64_t row = p.grad.size() / p.grad.shape[0];
-    squares += kernels::SumOfSquares(
+    layers[p.slice.layer] += kernels::SumOfSquares(
         ctx, TensorView(p.grad.f32() + m.of.first_row * row, {m.of.size}));
   }
-  return squares;
 }
 
 void AdamW::Update(const Context& ctx, float learning_rate, double norm) {
@@ -85,7 +77,14 @@ void AdamW::Update(const Context& ctx, float learning_rate, double norm) {
 }
 
 double AdamW::Step(const Context& ctx, float learning_rate) {
-  const double norm = std::sqrt(SumOfSquares(ctx));
+  int layers = 0;
+  for (const Moments& m : moments_) {
+    layers = std::max(layers, m.of.parameter->slice.layer + 1);
+  }
+  std::vector<double> squares(layers);
+  AddSquares(ctx, absl::MakeSpan(squares));
+  const double norm =
+      std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
   if (std::isfinite(norm)) Update(ctx, learning_rate, norm);
   return norm;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/model/parameters.h"
 #include "core/tensor/tensor.h"
 #include "kernels/common/context.h"
@@ -33,9 +34,10 @@ class AdamW {
   AdamW(ParameterStore* store, const AdamWSettings& settings,
         std::vector<RunRange> parts);
 
-  // Sum of squares of the parts' gradients, of what this rank answers for
-  // (ParameterSlice.owned): over all ranks, the square of the gradient's norm.
-  double SumOfSquares(const Context& ctx) const;
+  // Adds the sum of squares of the parts' gradients, of what this rank answers
+  // for (ParameterSlice.owned), by layer from this rank's first: over all ranks
+  // and layers, the square of the gradient's norm.
+  void AddSquares(const Context& ctx, absl::Span<double> layers) const;
 
   // Clips the gradients to the global norm and updates the parts. Must not be
   // called with a norm that is not finite.
@@ -61,7 +63,6 @@ class AdamW {
   std::vector<RunRange> parts_;
   Tensor first_, second_;  // flat, part after part
   std::vector<Moments> moments_;
-  bool all_owned_ = true;
   int64_t steps_ = 0;
 };
 

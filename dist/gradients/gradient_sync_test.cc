@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -134,8 +136,11 @@ void CheckMesh(const MeshShape& shape, int64_t bucket_elements) {
         if (layer > 0) sync.LayerDone(layer);
       }
       CARACAL_CHECK_OK(sync.Finish());
-      double squares = optimizer.SumOfSquares(ctx);
-      CARACAL_CHECK_OK(gang.Sum(absl::MakeSpan(&squares, 1)));
+      std::array<double, kLayers> by_layer = {};
+      optimizer.AddSquares(ctx, absl::MakeSpan(by_layer));
+      CARACAL_CHECK_OK(gang.Sum(absl::MakeSpan(by_layer)));
+      const double squares =
+          std::accumulate(by_layer.begin(), by_layer.end(), 0.0);
       EXPECT_NEAR(std::sqrt(squares), norms[step], 1e-5 * norms[step]);
       optimizer.Update(ctx, 0.01f, std::sqrt(squares));
       CARACAL_CHECK_OK(sync.GatherValues());

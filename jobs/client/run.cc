@@ -16,6 +16,7 @@
 #include "jobs/client/job_option.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/launch/local_gang.h"
+#include "jobs/spec/layout.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -27,17 +28,12 @@ struct RunOptions {
   bool resume = false, json = false;
 };
 
-int GangSizeOf(const proto::Job& job) {
-  const proto::Parallel& p = job.parallel();
-  return p.data() * p.tensor() * p.layer();
-}
-
 // The training as ranks of their own on this machine: the same job, folder and
 // overrides go to every rank.
 absl::Status TrainWithGang(const RunOptions& o,
                            const ConversionOptions& options) {
   GangCommand command;
-  command.ranks = GangSizeOf(options.job);
+  command.ranks = TransferLayout(options.job).ranks();
   command.arguments = {"--job", o.job.path, "--out", options.run_folder};
   for (const std::string& field : o.job.overrides) {
     command.arguments.insert(command.arguments.end(), {"--set", field});
@@ -78,7 +74,7 @@ absl::Status Run(const RunOptions& o, Console& console) {
   options.resume = o.resume;
   options.stop = CatchInterrupts();
 
-  if (GangSizeOf(options.job) > 1) {
+  if (TransferLayout(options.job).ranks() > 1) {
     RETURN_IF_ERROR(TrainWithGang(o, options));
     // What is left is the report.
     options.resume = true;

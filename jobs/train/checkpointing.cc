@@ -54,6 +54,14 @@ absl::Status ReadInto(const CheckpointReader& reader, absl::string_view group,
                           place.whole, place.offset, place.shape, values.data);
 }
 
+absl::Status CheckModel(const CheckpointReader& reader,
+                        const BaseModel& model) {
+  const absl::Status same = reader.CheckModel(model.fingerprint);
+  if (same.ok()) return same;
+  return absl::Status(same.code(),
+                      absl::StrCat(same.message(), ", that of ", model.path));
+}
+
 bool SameState(const TrainState& a, const TrainState& b) {
   return a.global_step == b.global_step && a.stage_index == b.stage_index;
 }
@@ -65,12 +73,6 @@ Checkpointing::Checkpointing(CheckpointingOptions options)
       writer_(
           options_.files, [this](const std::string&) { return AfterWrite(); },
           options_.gang == nullptr ? nullptr : &options_.gang->world_behind()) {
-  if (options_.gang != nullptr) {
-    const MeshShape& shape = options_.gang->shape();
-    contents_.layout = {static_cast<uint64_t>(shape.data),
-                        static_cast<uint64_t>(shape.tensor),
-                        static_cast<uint64_t>(shape.layer)};
-  }
   contents_.model_fingerprint = options_.model.fingerprint;
   contents_.job_fingerprint = options_.job_fingerprint;
   contents_.created_by = kVersion;
@@ -93,6 +95,12 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
   writing_step_ = state.global_step;
   writing_best_ = best;
   contents_.step = state.global_step;
+  if (options_.gang != nullptr) {
+    const MeshShape& shape = options_.gang->shape();
+    contents_.layout = {static_cast<uint64_t>(shape.data),
+                        static_cast<uint64_t>(shape.tensor),
+                        static_cast<uint64_t>(shape.layer)};
+  }
   contents_.tensors.clear();
   // Data-parallel ranks have the same parameters, each its own moments; of
   // what several tensor-parallel ranks hold, one writes.
@@ -115,14 +123,15 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
                        {kRandom, options_.random}};
   last_saved_ = state;
   saved_any_ = true;
+  restored_.reset();
   return writer_.Start(CheckpointFolder(options_.run_folder, state.global_step),
                        contents_);
 }
 
 absl::Status Checkpointing::Wait() { return writer_.Wait(); }
 
-absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
-    Llama& model, std::vector<std::string>* warnings) {
+absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
+    std::vector<std::string>* warnings) {
   ASSIGN_OR_RETURN(const LatestCheckpointResult latest, FindLatest());
   *warnings = latest.warnings;
   if (!latest.step.has_value()) {
@@ -148,8 +157,7 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
   }
   absl::StatusOr<TrainState> state;
   const absl::Status read = [&]() -> absl::Status {
-    RETURN_IF_ERROR(
-        ReadCheckpointParameters(reader, options_.model, &model.adapters()));
+    RETURN_IF_ERROR(CheckModel(reader, options_.model));
     ASSIGN_OR_RETURN(const std::string text, reader.String(kState));
     state = TrainStateFromJson(text);
     return state.ok() ? absl::OkStatus()
@@ -186,9 +194,24 @@ absl::StatusOr<LatestCheckpointResult> Checkpointing::FindLatest() {
   return latest;
 }
 
+absl::Status Checkpointing::RestoreParameters(Llama& model) {
+  RETURN_IF_ERROR(writer_.Wait());
+  if (!saved_any_) return absl::OkStatus();
+  if (restored_.has_value()) {
+    return Agree(ReadCheckpointParameters(*restored_, options_.model,
+                                          &model.adapters()));
+  }
+  return ReadParametersOf(last_saved_.global_step, model);
+}
+
 absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
                                                   Llama& model) {
   RETURN_IF_ERROR(writer_.Wait());
+  return ReadParametersOf(global_step, model);
+}
+
+absl::Status Checkpointing::ReadParametersOf(int64_t global_step,
+                                             Llama& model) {
   const std::string folder = CheckpointFolder(options_.run_folder, global_step);
   const auto read = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const CheckpointReader reader,
@@ -199,7 +222,7 @@ absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
 }
 
 absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
-  CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Restore";
+  CARACAL_CHECK(restored_.has_value()) << "RestoreMoments before Find";
   const auto read = [&]() -> absl::Status {
     for (const AdamW::Moments& m : optimizer.moments()) {
       const Parameter& p = *m.of.parameter;
@@ -218,11 +241,7 @@ absl::Status Checkpointing::RestoreMoments(AdamW& optimizer) {
 absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
                                       const BaseModel& model,
                                       Adapters* adapters) {
-  if (const absl::Status same = reader.CheckModel(model.fingerprint);
-      !same.ok()) {
-    return absl::Status(same.code(),
-                        absl::StrCat(same.message(), ", that of ", model.path));
-  }
+  RETURN_IF_ERROR(CheckModel(reader, model));
   for (const Parameter& p : adapters->parameters().parameters()) {
     RETURN_IF_ERROR(ReadInto(reader, "parameters", p, 0, p.value));
   }

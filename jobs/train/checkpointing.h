@@ -55,12 +55,15 @@ class Checkpointing {
   // Until the save in flight is durable.
   absl::Status Wait();
 
-  // Reads the newest whole checkpoint (the leading rank's choice) into the
-  // model's parameters. Empty when there is none. `warnings`: what was passed
-  // over, and why.
-  absl::StatusOr<std::optional<TrainState>> Restore(
-      Llama& model, std::vector<std::string>* warnings);
-  // The optimizer's moments of the checkpoint that Restore() read.
+  // Where the newest whole checkpoint (the leading rank's choice) goes on.
+  // Empty when there is none. `warnings`: what was passed over, and why.
+  absl::StatusOr<std::optional<TrainState>> Find(
+      std::vector<std::string>* warnings);
+  // The parameters of the checkpoint that was found or saved last, for a model
+  // laid out in whatever way; waits for a save in flight. Nothing when there is
+  // none.
+  absl::Status RestoreParameters(Llama& model);
+  // The optimizer's moments of the checkpoint that Find() opened, once.
   absl::Status RestoreMoments(AdamW& optimizer);
 
   // Reads the parameters of the best checkpoint, which must be that of
@@ -68,11 +71,12 @@ class Checkpointing {
   // when it is gone.
   absl::Status RestoreBestParameters(int64_t global_step, Llama& model);
 
-  // Checkpoint folder that Restore() read.
+  // Checkpoint folder that Find() found.
   const std::string& restored_from() const { return restored_from_; }
 
  private:
   absl::Status AfterWrite();
+  absl::Status ReadParametersOf(int64_t global_step, Llama& model);
   absl::StatusOr<LatestCheckpointResult> FindLatest();
   absl::Status Agree(const absl::Status& mine) {
     return options_.gang == nullptr ? mine : options_.gang->Agree(mine);

@@ -15,6 +15,7 @@
 #include "core/optim/adamw.h"
 #include "dist/gang/gang.h"
 #include "dist/gradients/gradient_sync.h"
+#include "jobs/train/loss_sums.h"
 #include "jobs/train/metrics_writer.h"
 #include "proto/job.pb.h"
 
@@ -36,17 +37,6 @@ struct StepResult {
   double grad_norm = 0;  // of the weighted objective, before clipping
   LossParts parts;
   double dropped_share = 0;  // of (sample, layer, head)
-};
-
-// What losses are made of: sums over rows, of one rank or of a gang.
-struct LossSums {
-  double rows = 0;     // of the data
-  double targets = 0;  // that count
-  double nll = 0, kl = 0, dropped = 0;
-  double squared_error = 0, cross_entropy = 0, teacher_entropy = 0;
-
-  // To sums over all ranks, on all ranks.
-  absl::Status SumOver(Gang& gang);
 };
 
 // Computes gradients in micro-batches and applies them. Owns the optimizer of
@@ -71,17 +61,23 @@ class StageRunner {
   // What validation makes of the sums over the gang.
   virtual double ValidationLoss(const LossSums& sums) const = 0;
 
+  // When no more steps follow, for whatever reason but an error.
+  virtual absl::Status Finish() { return absl::OkStatus(); }
+
   AdamW& optimizer() { return optimizer_; }
 
  protected:
+  // A step's rows once, gradients being reduced on the way, or again.
+  enum class Pass { kStep, kRepeat };
+
   // Of the parameters that are trained now.
   StageRunner(Llama* model, Execution exec, Gang* gang, int64_t micro_batch,
               const AdamWSettings& settings);
 
   // Adds the gradients of the whole batch, and its sums. Errors of the pass
-  // are in exec().status.
-  virtual void Accumulate(BatchBuffer& batch, const StepInputs& in,
-                          LossSums* sums) = 0;
+  // are in exec().status; one that is returned leaves the gang unusable.
+  virtual absl::Status Accumulate(BatchBuffer& batch, const StepInputs& in,
+                                  Pass pass, LossSums* sums) = 0;
   // The losses that sums over the gang come to.
   virtual StepResult ResultOf(const LossSums& sums) const = 0;
 
@@ -91,7 +87,7 @@ class StageRunner {
   int64_t micro_batch() const { return micro_batch_; }
   // Tells the reduction of gradients about layers: from the last micro-batch.
   void WatchLayers(bool watch) {
-    exec_.layer_done = watch && reduce_ ? &layer_done_ : nullptr;
+    exec_.layer_done = watch ? &layer_done_ : nullptr;
   }
 
  private:
@@ -106,15 +102,10 @@ class StageRunner {
   int64_t micro_batch_;
   GradientSync sync_;
   AdamW optimizer_;
-  bool reduce_ = true;  // gradients are reduced as layers are done
   std::function<void(int)> layer_done_;
+  LossSums sums_;
+  std::vector<double> squares_;
 };
-
-// Sets the store's trained groups, and makes the runner of an expanded stage.
-std::unique_ptr<StageRunner> MakeStageRunner(const proto::Stage& stage,
-                                             const proto::Job& job,
-                                             Llama* model, Execution exec,
-                                             Gang* gang, int64_t micro_batch);
 
 }  // namespace caracal
 

@@ -51,10 +51,10 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
   }
 }
 
-absl::StatusOr<bool> Trainer::Run(TrainState state) {
+absl::StatusOr<bool> Trainer::Run(TrainState state, int end) {
   state_ = state;
   last_save_ = options_.clock->Now();
-  while (state_.stage_index < job_->stages_size()) {
+  while (state_.stage_index < end) {
     const bool empty = StepsOf(job_->stages(state_.stage_index)) == 0;
     ASSIGN_OR_RETURN(const bool finished, RunStage());
     if (!finished) return false;
@@ -73,6 +73,7 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
     }
     state_ = next;
     runner_ = nullptr;
+    rows_ = nullptr;
     const bool last = state_.stage_index == job_->stages_size();
     if (last && options_.finish) RETURN_IF_ERROR(options_.finish());
     if (empty && !last) continue;  // Nothing new to save.
@@ -85,7 +86,19 @@ absl::StatusOr<bool> Trainer::Run(TrainState state) {
 
 absl::Status Trainer::StartStage() {
   const proto::Stage& stage = job_->stages(state_.stage_index);
-  runner_ = MakeStageRunner(stage, *job_, model_, exec_, gang_, micro_batch_);
+  rows_ = std::make_unique<StageRows>(
+      data_, order_,
+      StageRowsOptions{
+          .first_sample = state_.next_sample,
+          .steps = StepsOf(stage) - state_.step,
+          .batch = job_->budget().batch(),
+          .my_rows = my_rows_,
+          .data_rank = gang_->place().data,
+          .micro_batch = micro_batch_,
+          .seq_len = seq_len_,
+          .reset_at_document = job_->attention().reset_at_document()});
+  runner_ = MakeStageRunner(stage, *job_, model_, exec_, gang_, micro_batch_,
+                            rows_.get());
   schedule_ = ScheduleOf(stage);
   early_stop_ = nullptr;
   curriculum_ = nullptr;
@@ -114,18 +127,25 @@ absl::Status Trainer::StartStage() {
 }
 
 absl::StatusOr<bool> Trainer::RunStage() {
-  const proto::Stage& stage = job_->stages(state_.stage_index);
   RETURN_IF_ERROR(StartStage());
-  const int64_t steps = StepsOf(stage);
+  ASSIGN_OR_RETURN(const bool finished, RunSteps());
+  RETURN_IF_ERROR(runner_->Finish());
+  if (!finished) {
+    RETURN_IF_ERROR(checkpointing_->Save(
+        state_, *model_, &runner_->optimizer(), std::nullopt));
+    RETURN_IF_ERROR(checkpointing_->Wait());
+    return false;
+  }
+  RETURN_IF_ERROR(FinishStage());
+  return true;
+}
+
+absl::StatusOr<bool> Trainer::RunSteps() {
+  const int64_t steps = StepsOf(job_->stages(state_.stage_index));
   const int64_t every = job_->validation().every_steps();
   while (state_.step < steps) {
     ASSIGN_OR_RETURN(const bool stop_now, StopRequested());
-    if (stop_now) {
-      RETURN_IF_ERROR(checkpointing_->Save(
-          state_, *model_, &runner_->optimizer(), std::nullopt));
-      RETURN_IF_ERROR(checkpointing_->Wait());
-      return false;
-    }
+    if (stop_now) return false;
     absl::StatusOr<StepRecord> record = RunStep();
     if (!record.ok()) {
       return Annotate(
@@ -146,7 +166,6 @@ absl::StatusOr<bool> Trainer::RunStage() {
     if (stop) break;
     if (state_.step < steps) RETURN_IF_ERROR(SaveIfDue(best));
   }
-  RETURN_IF_ERROR(FinishStage());
   return true;
 }
 
@@ -269,7 +288,8 @@ absl::StatusOr<double> Trainer::Validate() {
       std::min<int64_t>(job_->validation().rows(), validation_->rows());
   const IndexRange mine =
       Shard{gang_->place().data, gang_->shape().data}.Of(rows);
-  LossSums sums;
+  LossSums& sums = validation_sums_;
+  sums.Reset(model_->weights().config.layers);
   for (int64_t begin = mine.begin; begin < mine.end; begin += my_rows_) {
     const int64_t n = std::min<int64_t>(my_rows_, mine.end - begin);
     RETURN_IF_ERROR(validation_batch_.Fill(

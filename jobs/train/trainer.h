@@ -19,8 +19,9 @@
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/held_out_probe.h"
 #include "jobs/train/metrics_writer.h"
+#include "jobs/train/make_stage_runner.h"
 #include "jobs/train/row_order.h"
-#include "jobs/train/stage_runner.h"
+#include "jobs/train/stage_rows.h"
 #include "jobs/train/train_state.h"
 #include "proto/job.pb.h"
 
@@ -31,8 +32,9 @@ struct TrainerOptions {
   const std::atomic<bool>* stop = nullptr;
   // After each step: what it gave, and the steps of its stage and of all.
   std::function<void(const StepRecord&, int64_t, int64_t)> on_step;
-  // When all stages are done, before their last checkpoint: may still change
-  // the parameters. Not called again by a run that goes on after it.
+  // When all stages of the job are done, before their last checkpoint: may
+  // still change the parameters. Not called again by a run that goes on after
+  // it.
   std::function<absl::Status()> finish;
   Clock* clock = Clock::Real();
 };
@@ -49,14 +51,15 @@ class Trainer {
           TrainerOptions options);
 
   // Goes on from `state` (a default one: the start; one that Restore() of the
-  // checkpointing gave: there, with its optimizer moments).
-  // Returns true when all stages are done, false when stopped by request.
-  absl::StatusOr<bool> Run(TrainState state);
+  // checkpointing gave: there, with its optimizer moments) to the beginning of
+  // stage `end`. Returns true when it is there, false when stopped by request.
+  absl::StatusOr<bool> Run(TrainState state, int end);
 
   const TrainState& state() const { return state_; }
 
  private:
   absl::StatusOr<bool> RunStage();
+  absl::StatusOr<bool> RunSteps();
   absl::StatusOr<StepRecord> RunStep();
   absl::StatusOr<double> Validate();
   // What a validation leads to: the record's losses, whether this is the best
@@ -88,8 +91,10 @@ class Trainer {
   int64_t total_steps_ = 0;
   RowOrder order_;
   BatchBuffer batch_, validation_batch_;
+  LossSums validation_sums_;
   TrainState state_;
-  std::unique_ptr<StageRunner> runner_;  // of the current stage
+  std::unique_ptr<StageRows> rows_;      // of the current stage
+  std::unique_ptr<StageRunner> runner_;  // likewise
   ScheduleSettings schedule_;            // of the current stage
   // Likewise; null: none.
   const proto::EarlyStop* early_stop_ = nullptr;

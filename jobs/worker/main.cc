@@ -20,6 +20,7 @@
 #include "jobs/client/job_option.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/launch/local_gang.h"
+#include "jobs/spec/layout.h"
 
 namespace caracal {
 namespace {
@@ -30,12 +31,6 @@ struct WorkerOptions {
   bool resume = false;
 };
 
-MeshShape ShapeOf(const proto::Job& job) {
-  return {.data = job.parallel().data(),
-          .tensor = job.parallel().tensor(),
-          .layer = job.parallel().layer()};
-}
-
 absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime) {
   ConversionOptions options;
   ASSIGN_OR_RETURN(options.job, o.job.Load());
@@ -44,7 +39,7 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime) {
   options.resume = o.resume;
   options.stop = CatchInterrupts();
   ASSIGN_OR_RETURN(MeshGroups groups,
-                   MakeMpiMesh(runtime, ShapeOf(options.job)));
+                   MakeMpiMesh(runtime, TransferLayout(options.job)));
   ASSIGN_OR_RETURN(const std::vector<Fact> facts,
                    ProgramFacts(FileSystem::Posix()));
   RETURN_IF_ERROR(CompareFacts(*groups.world, runtime.host(), facts));

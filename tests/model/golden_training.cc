@@ -5,7 +5,7 @@
 #include "core/model/batch_buffer.h"
 #include "jobs/spec/expand.h"
 #include "jobs/train/curriculum.h"
-#include "jobs/train/stage_runner.h"
+#include "jobs/train/make_stage_runner.h"
 
 namespace caracal::golden {
 

@@ -77,6 +77,7 @@ class GangTest : public ::testing::Test {
     job.mutable_data()->set_validation(folder_.File("heldout.h5"));
     job.mutable_parallel()->set_data(shape.data);
     job.mutable_parallel()->set_tensor(shape.tensor);
+    job.mutable_parallel()->set_layer(shape.layer);
     return ExpandJob(job);
   }
 
@@ -186,7 +187,8 @@ void ExpectNear(const State& one, const State& gang, const std::string& begin,
 
 const MeshShape kShapes[] = {
     {.data = 2}, {.data = 1, .tensor = 2}, {.data = 2, .tensor = 2},
-    {.data = 4}, {.data = 1, .tensor = 3}, {.data = 1, .tensor = 4}};
+    {.data = 4}, {.data = 1, .tensor = 3}, {.data = 1, .tensor = 4},
+    {.layer = 2}, {.data = 1, .tensor = 2, .layer = 2}};
 
 TEST_F(GangTest, EveryLayoutTrainsTheSameModel) {
   for (const char* own : {kSsd, kMixed}) {

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "core/base/status_matchers.h"
-#include "jobs/train/stage_runner.h"
+#include "jobs/train/make_stage_runner.h"
 #include "tests/training/tiny_training.h"
 
 namespace caracal {

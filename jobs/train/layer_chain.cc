@@ -1,0 +1,153 @@
+#include "jobs/train/layer_chain.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/base/status.h"
+#include "core/model/ops/stream.h"
+
+namespace caracal {
+
+LayerChain::LayerChain(Llama* model, Gang* gang, MicroBatches* source)
+    : model_(model),
+      gang_(gang),
+      source_(source),
+      place_(gang->place().layer),
+      ahead_(gang->shape().layer - 1 - place_) {
+  for (int64_t i = 0; i <= ahead_; ++i) {
+    slots_.push_back(std::make_unique<Slot>(*source_));
+  }
+}
+
+absl::Status LayerChain::Step(Execution& exec,
+                              const TransferObjective& objective,
+                              TransferSums* sums, FunctionRef<void()> last) {
+  const int64_t end = done_ + source_->per_step();
+  for (; done_ < end; ++done_) {
+    const int64_t wanted = std::min(source_->count(), done_ + ahead_ + 1);
+    while (prepared_ < wanted) RETURN_IF_ERROR(Prepare(exec));
+    if (done_ + 1 == end) last();
+    Slot& slot = *slots_[done_ % slots_.size()];
+    Execution students = exec;
+    students.arena = &slot.arena;
+    model_->TransferStudents(students, slot.tokens, objective,
+                             slot.kept.data(), sums);
+    exec.Fail(students.status);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LayerChain::Prepare(Execution& exec) {
+  const int64_t index = prepared_++;
+  Slot& slot = *slots_[index % slots_.size()];
+  RETURN_IF_ERROR(source_->Fill(index, &slot.rows));
+  slot.tokens = slot.rows.Rows(0, slot.rows.count());
+  slot.kept.resize(model_->layers());
+  slot.arena.Reset();
+  Execution teacher = exec;
+  teacher.arena = &slot.arena;
+  teacher.layer_done = nullptr;
+  Variable x;
+  if (first()) {
+    x = *Embed(teacher, model_->weights(), slot.tokens.tokens);
+  } else {
+    const int64_t rows = StreamRows(exec, slot.tokens.rows()).size();
+    if (received_ == index) StartReceive(&in_[received_++ % 2], rows);
+    RETURN_IF_ERROR(gang_->from_before().Wait());
+    // The rank before runs one further ahead: it sends this one whatever
+    // happens here.
+    if (received_ < source_->count()) StartReceive(&in_[received_++ % 2], rows);
+    x.value = Stream(&in_[index % 2], rows, model_->weights().config.hidden_size);
+  }
+  RETURN_IF_ERROR(Teacher(teacher, slot.tokens, &x, slot.kept.data()));
+  exec.Fail(teacher.status);
+  return absl::OkStatus();
+}
+
+absl::Status LayerChain::Teacher(Execution& exec, const TokenBatch& tokens,
+                                 Variable* x, TransferKept* kept) {
+  model_->TransferTeacher(exec, tokens, x, kept);
+  return last() ? absl::OkStatus() : SendOn(x->value);
+}
+
+absl::Status LayerChain::Repeat(Execution& exec,
+                                const TransferObjective& objective,
+                                TransferSums* sums) {
+  RETURN_IF_ERROR(Drain());
+  BatchBuffer rows(source_->rows(), source_->seq_len(),
+                   source_->reset_at_document());
+  for (int64_t i = done_ - source_->per_step(); i < done_; ++i) {
+    RETURN_IF_ERROR(source_->Fill(i, &rows));
+    RETURN_IF_ERROR(RunOne(exec, rows.Rows(0, rows.count()), objective, sums));
+  }
+  return Drain();
+}
+
+absl::Status LayerChain::Run(Execution& exec, BatchBuffer& rows,
+                             int64_t micro_batch,
+                             const TransferObjective& objective,
+                             TransferSums* sums) {
+  RETURN_IF_ERROR(Drain());
+  for (int64_t begin = 0; begin < rows.count(); begin += micro_batch) {
+    const int64_t n = std::min(micro_batch, rows.count() - begin);
+    RETURN_IF_ERROR(RunOne(exec, rows.Rows(begin, n), objective, sums));
+  }
+  return Drain();
+}
+
+absl::Status LayerChain::RunOne(Execution& exec, const TokenBatch& tokens,
+                                const TransferObjective& objective,
+                                TransferSums* sums) {
+  exec.arena->Reset();
+  std::vector<TransferKept> kept(model_->layers());
+  Variable x;
+  if (first()) {
+    x = *Embed(exec, model_->weights(), tokens.tokens);
+  } else {
+    const int64_t rows = StreamRows(exec, tokens.rows()).size();
+    StartReceive(&aside_, rows);
+    RETURN_IF_ERROR(gang_->from_before().Wait());
+    x.value = Stream(&aside_, rows, model_->weights().config.hidden_size);
+  }
+  RETURN_IF_ERROR(Teacher(exec, tokens, &x, kept.data()));
+  model_->TransferStudents(exec, tokens, objective, kept.data(), sums);
+  return absl::OkStatus();
+}
+
+absl::Status LayerChain::Drain() {
+  if (!first()) RETURN_IF_ERROR(gang_->from_before().Wait());
+  if (!last()) RETURN_IF_ERROR(gang_->to_after().Wait());
+  return absl::OkStatus();
+}
+
+TensorView LayerChain::Stream(Tensor* buffer, int64_t rows, int64_t columns) {
+  return TensorView(buffer->f32(), {rows, columns});
+}
+
+void LayerChain::StartReceive(Tensor* buffer, int64_t rows) {
+  const int64_t columns = model_->weights().config.hidden_size;
+  if (buffer->size() < rows * columns) {
+    *buffer = Tensor::Empty(DType::kF32, {rows, columns});
+  }
+  const TensorView into = Stream(buffer, rows, columns);
+  gang_->from_before().Start([into, from = place_ - 1](Collective& links) {
+    return links.Receive(into, from);
+  });
+}
+
+absl::Status LayerChain::SendOn(const TensorView& x) {
+  // The one before is taken by now, or nearly so.
+  RETURN_IF_ERROR(gang_->to_after().Wait());
+  if (out_.size() < x.size()) {
+    out_ = Tensor::Empty(DType::kF32, {x.shape[0], x.shape[1]});
+  }
+  const TensorView out = Stream(&out_, x.shape[0], x.shape[1]);
+  std::memcpy(out.data, x.data, x.size() * sizeof(float));
+  gang_->to_after().Start([out, to = place_ + 1](Collective& links) {
+    return links.Send(out, to);
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace caracal
