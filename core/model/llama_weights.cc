@@ -112,9 +112,10 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
 
 }  // namespace
 
-absl::StatusOr<LlamaWeights> LlamaWeights::Load(
-    const Context& ctx, const WeightSource& source, Shard shard,
-    WeightForm form, const LlamaParts& parts) {
+absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
+                                                const WeightSource& source,
+                                                Shard shard, WeightForm form,
+                                                const LlamaParts& parts) {
   LlamaWeights w;
   w.config = source.config();
   w.shard = shard;

@@ -58,9 +58,8 @@ void PassAlong(Gang& gang, std::vector<float>* seen) {
   float value = 10 * static_cast<float>(gang.place().data);
   const TensorView view(&value, {1});
   if (place > 0) {
-    gang.from_before().Start([&](Collective& links) {
-      return links.Receive(view, place - 1);
-    });
+    gang.from_before().Start(
+        [&](Collective& links) { return links.Receive(view, place - 1); });
     CARACAL_CHECK_OK(gang.from_before().Wait());
   }
   (*seen)[gang.rank()] = value;

@@ -30,8 +30,8 @@ TEST(OncePerHostTest, OneRankOfAHostComputes) {
     results[rank] = *result;
   });
   EXPECT_EQ(calls, 3);
-  EXPECT_EQ(results, (std::vector<std::string>{"by 0", "by 1", "by 0", "by 1",
-                                               "by 4"}));
+  EXPECT_EQ(results,
+            (std::vector<std::string>{"by 0", "by 1", "by 0", "by 1", "by 4"}));
 }
 
 }  // namespace

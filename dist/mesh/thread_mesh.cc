@@ -64,8 +64,8 @@ void RunAsMesh(const MeshShape& shape,
     static_cast<AxisGroups&>(all[rank]) = meetings.Axes(shape, rank, 0);
     all[rank].world = world.Join(rank);
     all[rank].world_behind = world_behind.Join(rank);
-    all[rank].lay_out = [&meetings, rank, generation = 0](
-                            const MeshShape& another) mutable {
+    all[rank].lay_out = [&meetings, rank,
+                         generation = 0](const MeshShape& another) mutable {
       return meetings.Axes(another, rank, ++generation);
     };
   }

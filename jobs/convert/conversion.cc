@@ -80,8 +80,7 @@ class Conversion {
     return validation_ != nullptr ? *validation_ : *data_;
   }
   int64_t seq_len() const {
-    return job_.data().seq_len() > 0 ? job_.data().seq_len()
-                                     : data_->seq_len();
+    return job_.data().seq_len() > 0 ? job_.data().seq_len() : data_->seq_len();
   }
   void Note(const std::string& line) const {
     if (options_.events.note) options_.events.note(line);
@@ -173,7 +172,8 @@ absl::Status Conversion::ReadPrompt() {
   if (e.has_probe() && e.rows() > 0) {
     RETURN_IF_ERROR(tokenizer.status());
     const absl::Status possible =
-        CheckProbes(ProbeOptionsOf(job_, options_.stop), *tokenizer_, source_->config().max_positions);
+        CheckProbes(ProbeOptionsOf(job_, options_.stop), *tokenizer_,
+                    source_->config().max_positions);
     if (!possible.ok()) return Annotate(possible, "evaluation.probe");
   }
   if (e.prompt().empty() || e.rows() == 0) return absl::OkStatus();
@@ -244,10 +244,10 @@ absl::Status Conversion::CompareRanks() {
   std::error_code ignored;
   ASSIGN_OR_RETURN(
       model_fingerprint_,
-      OncePerHost(gang(),
-                  std::filesystem::canonical(job_.model().path(), ignored)
-                      .string(),
-                  [this] { return source_->Fingerprint(compute_.context()); }));
+      OncePerHost(
+          gang(),
+          std::filesystem::canonical(job_.model().path(), ignored).string(),
+          [this] { return source_->Fingerprint(compute_.context()); }));
   RETURN_IF_ERROR(gang().Agree(CheckStop()));
   if (gang().alone()) return absl::OkStatus();
   return CompareFacts(
@@ -263,8 +263,8 @@ absl::Status Conversion::FindState() {
       .run_folder = folder_.path,
       .model = {job_.model().path(), model_fingerprint_},
       .job_fingerprint = JobFingerprint(job_),
-      .random = absl::StrCat("{\"generator\": \"philox4x32-10\", \"key\": ",
-                             job_.seed(), "}"),
+      .random = absl::StrCat(
+          "{\"generator\": \"philox4x32-10\", \"key\": ", job_.seed(), "}"),
       .keep_last = job_.checkpoint().keep_last(),
       .files = files_,
       .gang = gang().alone() ? nullptr : &gang()});
@@ -361,9 +361,9 @@ absl::Status Conversion::ChooseGamma() {
   const int64_t seq_len = job_.data().seq_len();
   student_->adapters->lora_active = HasFinetune(job_);
   HeldOutProbe probe(
-      student_->llama.get(), execution(), &gang(), data, job_.validation().rows(),
-      seq_len > 0 ? seq_len : data->seq_len(), job_.budget().micro_batch(),
-      job_.attention().reset_at_document());
+      student_->llama.get(), execution(), &gang(), data,
+      job_.validation().rows(), seq_len > 0 ? seq_len : data->seq_len(),
+      job_.budget().micro_batch(), job_.attention().reset_at_document());
   ASSIGN_OR_RETURN(
       const GammaSweep sweep,
       SweepGamma({e.gamma_override().begin(), e.gamma_override().end()},

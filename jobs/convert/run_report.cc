@@ -82,15 +82,18 @@ absl::Status RunReport::Measure() {
                                 e.baseline_sinks().end());
   options.bootstrap_samples = e.bootstrap_samples();
   options.seed = job().seed();
-  const int probe_passes = e.has_probe() ? ProbePasses(ProbeOptionsOf(job(), nullptr), *in_.model) : 0;
+  const int probe_passes =
+      e.has_probe() ? ProbePasses(ProbeOptionsOf(job(), nullptr), *in_.model)
+                    : 0;
   options.progress = [&](const std::string& pass, int done, int total) {
     row_passes_ = total;
     if (!in_.options->events.measured) return;
     in_.options->events.measured(pass, done, total + probe_passes);
   };
   options.stop = in_.options->stop;
-  ASSIGN_OR_RETURN(report_->attribution,
-                   MeasureAttribution(*in_.model, in_.exec, *in_.data, options));
+  ASSIGN_OR_RETURN(
+      report_->attribution,
+      MeasureAttribution(*in_.model, in_.exec, *in_.data, options));
   report_->attribution.settings.model = BaseName(job().model().path());
   report_->attribution.settings.data = BaseName(in_.data->path());
   DescribeTraining(job(), &report_->attribution.settings);
@@ -107,8 +110,9 @@ absl::Status RunReport::AskProbes() {
     if (!in_.options->events.measured) return;
     in_.options->events.measured(pass, row_passes_ + done, row_passes_ + total);
   };
-  ASSIGN_OR_RETURN(report_->attribution.probes,
-                   MeasureProbes(*in_.model, in_.exec, *in_.tokenizer, options));
+  ASSIGN_OR_RETURN(
+      report_->attribution.probes,
+      MeasureProbes(*in_.model, in_.exec, *in_.tokenizer, options));
   Timing("probes", start);
   return absl::OkStatus();
 }
@@ -121,7 +125,8 @@ absl::Status RunReport::Continue() {
     ASSIGN_OR_RETURN(
         const Continuation out,
         GenerateGreedy(decoder, in_.prompt, job().evaluation().max_new_tokens(),
-                       EndTokens(*in_.tokenizer, in_.model->weights().config), nullptr));
+                       EndTokens(*in_.tokenizer, in_.model->weights().config),
+                       nullptr));
     return in_.tokenizer->Decode(out.tokens);
   };
   report_->run.prompt = job().evaluation().prompt();
@@ -194,8 +199,7 @@ ProbeOptions ProbeOptionsOf(const proto::Job& job,
 
 void AddTiming(const std::string& what, absl::Duration start,
                ReportInput* report) {
-  const double seconds =
-      absl::ToDoubleSeconds(Clock::Real()->Now() - start);
+  const double seconds = absl::ToDoubleSeconds(Clock::Real()->Now() - start);
   for (auto& timing : report->run.timings) {
     if (timing.what == what) {
       timing.seconds += seconds;

@@ -25,9 +25,9 @@ struct RunReportInputs {
   FileSystem* files = nullptr;
   const Llama* model = nullptr;  // whole, trained
   Execution exec;
-  PackedDataset* data = nullptr;           // rows that are scored
-  const Tokenizer* tokenizer = nullptr;    // null: the model has none
-  std::vector<int32_t> prompt;             // may be empty
+  PackedDataset* data = nullptr;         // rows that are scored
+  const Tokenizer* tokenizer = nullptr;  // null: the model has none
+  std::vector<int32_t> prompt;           // may be empty
 };
 
 // Measures the model as the job asks for it, fills `report`, and writes it to

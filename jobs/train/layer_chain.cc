@@ -31,8 +31,8 @@ absl::Status LayerChain::Step(Execution& exec,
     Slot& slot = *slots_[done_ % slots_.size()];
     Execution students = exec;
     students.arena = &slot.arena;
-    model_->TransferStudents(students, slot.tokens, objective,
-                             slot.kept.data(), sums);
+    model_->TransferStudents(students, slot.tokens, objective, slot.kept.data(),
+                             sums);
     exec.Fail(students.status);
   }
   return absl::OkStatus();
@@ -58,7 +58,8 @@ absl::Status LayerChain::Prepare(Execution& exec) {
     // The rank before runs one further ahead: it sends this one whatever
     // happens here.
     if (received_ < source_->count()) StartReceive(&in_[received_++ % 2], rows);
-    x.value = Stream(&in_[index % 2], rows, model_->weights().config.hidden_size);
+    x.value =
+        Stream(&in_[index % 2], rows, model_->weights().config.hidden_size);
   }
   RETURN_IF_ERROR(Teacher(teacher, slot.tokens, &x, slot.kept.data()));
   exec.Fail(teacher.status);

@@ -88,7 +88,7 @@ class LayerChain {
   Gang* gang_;
   MicroBatches* source_;
   const int place_;
-  const int64_t ahead_;  // micro-batches
+  const int64_t ahead_;                       // micro-batches
   std::vector<std::unique_ptr<Slot>> slots_;  // of index i: i % (ahead + 1)
   int64_t prepared_ = 0, done_ = 0;           // micro-batches
   int64_t received_ = 0;                      // started to be

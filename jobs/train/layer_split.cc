@@ -59,9 +59,9 @@ class LayerTimer {
                             .head = false}));
     Adapters adapters(weights.adapter_shape(), student_);
     adapters.Initialize(/*seed=*/0);
-    adapters.parameters().SetTrained(
-        {ParameterGroup::kFeatureMap, ParameterGroup::kFeatureBias,
-         ParameterGroup::kWindowFactor});
+    adapters.parameters().SetTrained({ParameterGroup::kFeatureMap,
+                                      ParameterGroup::kFeatureBias,
+                                      ParameterGroup::kWindowFactor});
     const Llama model(&weights, &adapters);
     double least = kNever;
     for (int run = 0; run < kRuns; ++run) {
@@ -79,9 +79,8 @@ class LayerTimer {
   void Run(const Llama& model) {
     exec_.arena->Reset();
     Variable x;
-    x.value = exec_.arena->AllocateF32(
-        {StreamRows(exec_, batch_.rows()).size(),
-         model.weights().config.hidden_size});
+    x.value = exec_.arena->AllocateF32({StreamRows(exec_, batch_.rows()).size(),
+                                        model.weights().config.hidden_size});
     const RandomStream draw({.seed = 0,
                              .purpose = RandomPurpose::kFeatureMapInit,
                              .step = 0,

@@ -31,8 +31,7 @@ TEST(LayerSplitTest, EqualLayersAreSharedOutEvenly) {
 TEST(LayerSplitTest, TheLargestShareIsAsSmallAsCanBe) {
   // Softmax layers are cheaper, the last layer half.
   EXPECT_EQ(Sizes(SplitLayers({1, 1, 1, 1, 0.5}, 2)), (Numbers{2, 3}));
-  EXPECT_EQ(Sizes(SplitLayers({0.5, 0.5, 0.5, 0.5, 1, 1}, 2)),
-            (Numbers{4, 2}));
+  EXPECT_EQ(Sizes(SplitLayers({0.5, 0.5, 0.5, 0.5, 1, 1}, 2)), (Numbers{4, 2}));
   EXPECT_EQ(Sizes(SplitLayers({5, 1, 1, 1, 1}, 2)), (Numbers{1, 4}));
 }
 

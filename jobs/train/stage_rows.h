@@ -37,9 +37,7 @@ class StageRows final : public MicroBatches {
     return options_.my_rows / options_.micro_batch;
   }
   int64_t seq_len() const override { return options_.seq_len; }
-  bool reset_at_document() const override {
-    return options_.reset_at_document;
-  }
+  bool reset_at_document() const override { return options_.reset_at_document; }
   // Errors name the file and the row.
   absl::Status Fill(int64_t index, BatchBuffer* out) override;
 

@@ -32,14 +32,13 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   // The gradient's squares by layer of the whole model, added up in one order
   // whichever ranks hold which; behind them whether a rank's pass failed.
   std::fill(squares_.begin(), squares_.end(), 0.0);
-  optimizer_.AddSquares(
-      exec_.ctx, absl::MakeSpan(squares_)
-                     .subspan(model_->weights().layer_range.begin));
+  optimizer_.AddSquares(exec_.ctx, absl::MakeSpan(squares_).subspan(
+                                       model_->weights().layer_range.begin));
   squares_.back() = exec_.status.ok() ? 0 : 1;
   RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(squares_)));
   const bool failed = squares_.back() > 0;
-  result.grad_norm = std::sqrt(
-      std::accumulate(squares_.begin(), squares_.end() - 1, 0.0));
+  result.grad_norm =
+      std::sqrt(std::accumulate(squares_.begin(), squares_.end() - 1, 0.0));
   // A non-finite loss or layer is looked into before anything is updated.
   if (!failed && std::isfinite(result.loss) &&
       std::isfinite(result.grad_norm)) {

@@ -131,8 +131,8 @@ absl::StatusOr<bool> Trainer::RunStage() {
   ASSIGN_OR_RETURN(const bool finished, RunSteps());
   RETURN_IF_ERROR(runner_->Finish());
   if (!finished) {
-    RETURN_IF_ERROR(checkpointing_->Save(
-        state_, *model_, &runner_->optimizer(), std::nullopt));
+    RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, &runner_->optimizer(),
+                                         std::nullopt));
     RETURN_IF_ERROR(checkpointing_->Wait());
     return false;
   }

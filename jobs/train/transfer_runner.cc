@@ -90,8 +90,8 @@ double TransferRunner::AttentionRows(double rows) const {
 
 TransferObjective TransferRunner::ObjectiveOf(const BatchBuffer& batch) {
   seq_len_ = batch.seq_len();
-  const double rows = AttentionRows(
-      static_cast<double>(batch.count() * gang().shape().data));
+  const double rows =
+      AttentionRows(static_cast<double>(batch.count() * gang().shape().data));
   const double elements =
       rows * static_cast<double>(model().weights().config.head_dim);
   return {
@@ -113,8 +113,7 @@ void TransferRunner::RunAlone(BatchBuffer& batch,
 
 void TransferRunner::AddSums(int64_t rows, LossSums* out) {
   if (gang().place().layer == 0) {
-    out->rows +=
-        gang().speaks_for_tensor_group() * static_cast<double>(rows);
+    out->rows += gang().speaks_for_tensor_group() * static_cast<double>(rows);
   }
   const int64_t first = model().weights().layer_range.begin;
   for (size_t i = 0; i < sums_.size(); ++i) {

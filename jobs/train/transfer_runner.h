@@ -27,8 +27,8 @@ class TransferRunner final : public StageRunner {
   absl::Status Finish() override;
 
  protected:
-  absl::Status Accumulate(BatchBuffer& batch, const StepInputs& in,
-                          Pass pass, LossSums* sums) override;
+  absl::Status Accumulate(BatchBuffer& batch, const StepInputs& in, Pass pass,
+                          LossSums* sums) override;
   StepResult ResultOf(const LossSums& sums) const override;
 
  private:
@@ -42,8 +42,8 @@ class TransferRunner final : public StageRunner {
 
   proto::TransferLoss loss_;
   uint8_t terms_;
-  int64_t converted_ = 0;  // layers of the whole model
-  int64_t seq_len_ = 0;     // of the last batch
+  int64_t converted_ = 0;           // layers of the whole model
+  int64_t seq_len_ = 0;             // of the last batch
   std::vector<TransferSums> sums_;  // [layers of this rank]
   std::optional<LayerChain> chain_;
 };
