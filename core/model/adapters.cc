@@ -80,13 +80,15 @@ Adapters::Adapters(const AdapterShape& shape, const StudentConfig& config)
                      {.whole = {r, in.whole},
                       .begin = {0, in.begin},
                       .shared = in.shared,
-                      .owned = in.owned});
+                      .owned = in.owned,
+                      .layer = static_cast<int>(i)});
       layer.lora_b[p] =
           store_.Add(name + "B", ParameterGroup::kLora, {out.size, r},
                      {.whole = {out.whole, r},
                       .begin = {out.begin},
                       .shared = out.shared,
-                      .owned = out.owned});
+                      .owned = out.owned,
+                      .layer = static_cast<int>(i)});
     }
   }
   store_.Allocate();
