@@ -175,12 +175,11 @@ std::string SymbolWords(const StageLayout& layout) {
   std::string words;
   if (mesh.tensor > 1) {
     const int64_t tokens = layout.rows / mesh.data * layout.seq_len;
-    absl::StrAppend(
-        &words, "C = ", layout.model.hidden_size, ", T = ", mesh.tensor,
-        ", n = ", tokens,
-        " tokens of a data rank, r a rank's share of each "
-        "micro-batch of them, G = r (T - 1), S = n - r, A(x) = 2 x (T - 1) / "
-        "T, s trained elements that several tensor ranks hold");
+    absl::StrAppend(&words, "C = ", layout.model.hidden_size,
+                    ", T = ", mesh.tensor, ", n = ", tokens,
+                    " tokens of a data rank, r a rank's share of them, "
+                    "G = r (T - 1), S = n - r, A(x) = 2 x (T - 1)/T, s trained "
+                    "elements that several tensor ranks hold");
   } else if (mesh.layer > 1) {
     absl::StrAppend(&words, "C = ", layout.model.hidden_size,
                     ", r = ", layout.rows / mesh.data * layout.seq_len,
