@@ -23,6 +23,13 @@ MeshGroups OneProcess() {
 
 }  // namespace
 
+GangTraffic operator-(const GangTraffic& after, const GangTraffic& before) {
+  return {.tensor = after.tensor - before.tensor,
+          .data = after.data - before.data,
+          .layer = after.layer - before.layer,
+          .world = after.world - before.world};
+}
+
 Gang::Gang() : Gang(OneProcess()) {}
 
 Gang::Gang(MeshGroups groups, std::string host)
@@ -71,6 +78,17 @@ absl::Status Gang::Sum(absl::Span<double> values) {
     for (int r = 0; r < size(); ++r) values[i] += all[r * values.size() + i];
   }
   return absl::OkStatus();
+}
+
+GangTraffic Gang::traffic() const {
+  return {
+      .tensor = groups_.tensor->traffic() + groups_.tensor_behind->traffic(),
+      .data = groups_.data->traffic() + behind_->collective().traffic(),
+      .layer = even_links_ == nullptr
+                   ? 0
+                   : even_links_->collective().traffic() +
+                         odd_links_->collective().traffic(),
+      .world = groups_.world->traffic()};
 }
 
 absl::Status Gang::Agree(const absl::Status& mine) {

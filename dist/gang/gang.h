@@ -2,6 +2,7 @@
 #ifndef CARACAL_DIST_GANG_GANG_H_
 #define CARACAL_DIST_GANG_GANG_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,16 @@
 #include "dist/mesh/mesh_groups.h"
 
 namespace caracal {
+
+// Bytes of data that a rank has sent so far, by what it sent them along
+// (core/collective/traffic.h).
+struct GangTraffic {
+  uint64_t tensor = 0, data = 0, layer = 0;
+  uint64_t world = 0;  // but for what the thread that writes checkpoints sends
+  bool operator==(const GangTraffic&) const = default;
+  uint64_t total() const { return tensor + data + layer + world; }
+};
+GangTraffic operator-(const GangTraffic& after, const GangTraffic& before);
 
 // Not thread-safe: of the training thread.
 class Gang {
@@ -60,6 +71,10 @@ class Gang {
 
   // The first error by rank, on all ranks (core/collective/agree.h).
   absl::Status Agree(const absl::Status& mine);
+
+  // Of this rank, behind the training thread's back included. Only while
+  // nothing is queued there: between steps, say.
+  GangTraffic traffic() const;
 
   // All ranks once more, for the thread that writes checkpoints. The gang keeps
   // it.

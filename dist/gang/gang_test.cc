@@ -91,5 +91,29 @@ TEST(GangTest, IsLaidOutAnew) {
   EXPECT_EQ(again, seen);
 }
 
+TEST(GangTest, CountsWhatItSendsByGroup) {
+  EXPECT_EQ(Gang().traffic(), GangTraffic());
+  const MeshShape shape = {.data = 3, .tensor = 2};
+  RunAsMesh(shape, [&](MeshGroups& groups) {
+    Gang gang(std::move(groups));
+    const GangTraffic before = gang.traffic();
+    float value = 1;
+    const TensorView one(&value, {1});
+    gang.behind().Start([&](Collective& data) -> absl::Status {
+      CARACAL_CHECK_OK(gang.tensor_behind().Broadcast(one, 0));
+      return data.Broadcast(one, 0);
+    });
+    CARACAL_CHECK_OK(gang.behind().Wait());
+    CARACAL_CHECK_OK(gang.tensor().Broadcast(one, 1));
+    CARACAL_CHECK_OK(gang.data().Broadcast(one, 0));
+    double sum = 1;
+    CARACAL_CHECK_OK(gang.Sum(absl::MakeSpan(&sum, 1)));
+    const bool first = gang.place().data == 0;
+    EXPECT_EQ(gang.traffic() - before,
+              (GangTraffic{.tensor = 4, .data = first ? 16u : 0u, .world = 40}))
+        << gang.rank();
+  });
+}
+
 }  // namespace
 }  // namespace caracal

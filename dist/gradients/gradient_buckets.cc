@@ -1,47 +1,29 @@
 #include "dist/gradients/gradient_buckets.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
+
+#include "dist/gradients/bucket_plan.h"
 
 namespace caracal {
 namespace {
 
-// Where the part of `rank` begins: a row's start at or below its even share.
-int64_t CutOf(const ParameterStore::Run& run, const RunRange& range, int rank,
-              int ranks) {
-  if (rank == ranks) return range.end;
-  const int64_t share = range.begin + range.size() * rank / ranks;
-  for (const Parameter* p : run.parameters) {
-    const int64_t first = p->grad.f32() - run.grad.f32();
-    if (share < first || share >= first + p->grad.size()) continue;
-    const int64_t row = p->grad.size() / p->grad.shape[0];
-    return first + (share - first) / row * row;
+// All that is trained, run by run.
+std::vector<TrainedTensor> TensorsOf(const ParameterStore& store) {
+  std::vector<TrainedTensor> tensors;
+  for (size_t i = 0; i < store.trained_runs().size(); ++i) {
+    for (const Parameter* p : store.trained_runs()[i].parameters) {
+      int64_t whole = 1;
+      for (int d = 0; d < p->value.rank; ++d) whole *= p->slice.whole[d];
+      tensors.push_back({.run = static_cast<int>(i),
+                         .layer = p->slice.layer,
+                         .size = p->grad.size(),
+                         .row = p->grad.size() / p->grad.shape[0],
+                         .whole = whole,
+                         .shared = p->slice.shared});
+    }
   }
-  return range.end;  // An empty range.
-}
-
-// Consecutive layers of one bucket: [first, last] of each. By the sizes of the
-// whole model's tensors, so that all tensor-parallel ranks do the same.
-std::vector<std::pair<int, int>> LayersOf(const ParameterStore& store,
-                                          int64_t elements) {
-  std::map<int, int64_t> sizes;
-  for (const Parameter* p : store.trained()) {
-    int64_t whole = 1;
-    for (int i = 0; i < p->value.rank; ++i) whole *= p->slice.whole[i];
-    sizes[p->slice.layer] += whole;
-  }
-  std::vector<std::pair<int, int>> out;
-  int64_t size = 0;
-  bool open = false;
-  for (const auto& [layer, n] : sizes) {
-    if (!open) out.push_back({layer, layer});
-    out.back().second = layer;
-    size += n;
-    open = size < elements;
-    if (!open) size = 0;
-  }
-  return out;
+  return tensors;
 }
 
 }  // namespace
@@ -58,26 +40,17 @@ RunRange GradientBucket::Range::Of(int data_rank) const {
 std::vector<GradientBucket> MakeGradientBuckets(const ParameterStore& store,
                                                 int data_ranks,
                                                 int64_t elements) {
+  std::vector<const Parameter*> parameters;
+  for (const ParameterStore::Run& run : store.trained_runs()) {
+    parameters.insert(parameters.end(), run.parameters.begin(),
+                      run.parameters.end());
+  }
   std::vector<GradientBucket> buckets;
-  for (const auto& [first, last] : LayersOf(store, elements)) {
-    GradientBucket bucket{.first_layer = first, .last_layer = last};
-    for (size_t i = 0; i < store.trained_runs().size(); ++i) {
-      const ParameterStore::Run& run = store.trained_runs()[i];
-      RunRange range{static_cast<int>(i), -1, -1};
-      for (const Parameter* p : run.parameters) {
-        if (p->slice.layer < first || p->slice.layer > last) continue;
-        bucket.parameters.push_back(p);
-        const int64_t begin = p->grad.f32() - run.grad.f32();
-        if (range.begin < 0) range.begin = begin;
-        range.end = begin + p->grad.size();
-      }
-      if (range.begin < 0) continue;
-      GradientBucket::Range part{range, {}};
-      for (int r = 0; r < data_ranks; ++r) {
-        part.counts.push_back(CutOf(run, range, r + 1, data_ranks) -
-                              CutOf(run, range, r, data_ranks));
-      }
-      bucket.ranges.push_back(std::move(part));
+  for (BucketPlan& plan : PlanBuckets(TensorsOf(store), data_ranks, elements)) {
+    GradientBucket bucket{plan.first_layer, plan.last_layer, {}, {}};
+    for (const int i : plan.tensors) bucket.parameters.push_back(parameters[i]);
+    for (BucketPlan::Range& r : plan.ranges) {
+      bucket.ranges.push_back({{r.run, r.begin, r.end}, std::move(r.counts)});
     }
     buckets.push_back(std::move(bucket));
   }

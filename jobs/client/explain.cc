@@ -117,6 +117,7 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
   for (int i = 0; i < job.stages_size(); ++i) {
     out += StageText(job, i, facts, console);
   }
+  out += RankTables(job, facts.model, facts.row_tokens, console);
   FactList total;
   total.Add("tokens", Count(facts.tokens));
   total.Add("memory",
@@ -165,6 +166,7 @@ std::string ExplainJson(const proto::Job& job, const JobFacts& facts) {
                              {"passes", size.passes},
                              {"trained_parameters", size.trained_parameters}});
   }
+  out["ranks"] = RankJson(job, facts.model, facts.row_tokens);
   out["warnings"] = facts.warnings;
   return out.dump(1);
 }

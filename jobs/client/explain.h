@@ -15,7 +15,7 @@ CommandBody DeclareExplain(CLI::App& app);
 // The command's outputs. The job is expanded and valid.
 std::string ExplainText(const proto::Job& job, const JobFacts& facts,
                         const Console& console);
-// One JSON object: job (every field), fingerprint, model, data, stages.
+// One JSON object: job (every field), fingerprint, model, data, stages, ranks.
 std::string ExplainJson(const proto::Job& job, const JobFacts& facts);
 
 }  // namespace caracal

@@ -15,10 +15,6 @@
 namespace caracal {
 namespace {
 
-// Rows of one chunk: enough for full-rate matrix products, while the logits
-// (chunk x vocabulary) stay at some 100 MB.
-constexpr int64_t kChunk = 512;
-
 // log sum exp over the whole vocabulary and the target's logit, from this
 // shard's logits.
 struct RowStatistics {
@@ -191,7 +187,7 @@ void LmLoss(Execution& exec, const LlamaWeights& weights,
   const ConstTensorView stream = GatherRows(exec, x->value, rows);
   auto* active = exec.arena->AllocateI32({rows}).As<int32_t>();
   const int64_t count = ActiveRows(request, rows, active);
-  const int64_t chunk = std::min(kChunk, std::max<int64_t>(count, 1));
+  const int64_t chunk = std::min(kLmLossChunk, std::max<int64_t>(count, 1));
   const TensorView gathered = exec.arena->AllocateF32({chunk, width});
   const TensorView normed = exec.arena->AllocateF32({chunk, width});
   const TensorView dnormed = exec.arena->AllocateF32({chunk, width});

@@ -9,6 +9,10 @@
 
 namespace caracal {
 
+// Rows of one chunk: enough for full-rate matrix products, while the logits
+// (chunk x vocabulary) stay at some 100 MB.
+inline constexpr int64_t kLmLossChunk = 512;
+
 // Distillation beside the next-token loss.
 struct LogitKl {
   kernels::KlDirection direction = kernels::KlDirection::kForward;
