@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "jobs/train/curriculum.h"
 #include "jobs/train/student_config.h"
 
@@ -128,7 +129,7 @@ absl::StatusOr<bool> Trainer::RunStage() {
     }
     absl::StatusOr<StepRecord> record = RunStep();
     if (!record.ok()) {
-      return Annotate(
+      return AnnotateRanked(
           record.status(),
           absl::StrCat("stage ", runner_->name(), ", step ", state_.step + 1));
     }
