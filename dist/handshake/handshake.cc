@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/base/version.h"
+#include "core/collective/agree.h"
 #include "core/io/quoted.h"
 
 namespace caracal {
@@ -79,9 +80,10 @@ const std::string* Find(const RankFacts& rank, const std::string& name) {
 }
 
 absl::Status Stranger(int rank, const std::string& what) {
-  return absl::FailedPreconditionError(
-      absl::StrCat("rank ", rank, " is of another program: it said ",
-                   Quoted(what), " where ranks compare what they are"));
+  return ErrorOfRank(absl::FailedPreconditionError(absl::StrCat(
+                         "rank ", rank, " is of another program: it said ",
+                         Quoted(what), " where ranks compare what they are")),
+                     0);
 }
 
 std::string Show(const std::string* value) {
@@ -122,7 +124,8 @@ absl::Status Compare(const std::vector<RankFacts>& ranks) {
   if (!others.empty()) {
     absl::StrAppend(&first, "; and in the ", absl::StrJoin(others, ", "));
   }
-  return absl::FailedPreconditionError(first);
+  // All know it: one tells.
+  return ErrorOfRank(absl::FailedPreconditionError(first), 0);
 }
 
 }  // namespace

@@ -68,8 +68,9 @@ absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Start() {
 
 MpiRuntime::~MpiRuntime() { MPI_Finalize(); }
 
-absl::StatusOr<std::unique_ptr<Collective>> MpiRuntime::Split(
-    int color, int key, const std::string& name, const MpiOptions& options) {
+absl::StatusOr<MpiGroup> MpiRuntime::SplitGroup(int color, int key,
+                                                const std::string& name,
+                                                const MpiOptions& options) {
   CARACAL_CHECK(color >= 0) << "color " << color;
   const auto where = [&] {
     return absl::StrCat("for the ", name, " on rank ", rank_, " of ", size_);
@@ -82,6 +83,12 @@ absl::StatusOr<std::unique_ptr<Collective>> MpiRuntime::Split(
       MPI_Comm_split(MPI_COMM_WORLD, color, key, &group.comm), where());
   CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_rank(group.comm, &group.rank), where());
   CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_size(group.comm, &group.size), where());
+  return group;
+}
+
+absl::StatusOr<std::unique_ptr<Collective>> MpiRuntime::Split(
+    int color, int key, const std::string& name, const MpiOptions& options) {
+  ASSIGN_OR_RETURN(MpiGroup group, SplitGroup(color, key, name, options));
   return std::make_unique<MpiCollective>(std::move(group));
 }
 

@@ -39,7 +39,12 @@ class MpiRuntime {
   absl::StatusOr<std::unique_ptr<Collective>> World(
       const std::string& name, const MpiOptions& options = MpiOptions());
 
-  // Ends every rank's process at once, with this exit status.
+  // As Split, for what is no Collective. The caller frees the communicator.
+  absl::StatusOr<MpiGroup> SplitGroup(int color, int key,
+                                      const std::string& name,
+                                      const MpiOptions& options);
+
+  // Ends every rank's process at once, with this exit status. Thread-safe.
   [[noreturn]] void Abort(int exit_status);
 
  private:

@@ -84,8 +84,16 @@ int UsageError(const std::string& words, const std::string& message,
 }
 
 int ExitStatus(const absl::Status& status) {
-  if (status.ok()) return kExitOk;
-  return absl::IsCancelled(status) ? kExitInterrupted : kExitFailure;
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitOk;
+    case absl::StatusCode::kCancelled:
+      return kExitInterrupted;
+    case absl::StatusCode::kUnavailable:
+      return kExitTransient;
+    default:
+      return kExitFailure;
+  }
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace caracal {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;          // the command line is wrong
+inline constexpr int kExitTransient = 75;     // kUnavailable: again may help
 inline constexpr int kExitInterrupted = 130;  // kCancelled: Ctrl-C
 
 // `arguments` without the program's name.

@@ -119,18 +119,39 @@ absl::Status RunLocalGang(const GangCommand& command) {
     }
     absl::SleepFor(kPoll);
   }
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  if (code == kWorkerDone) return absl::OkStatus();
-  if (code == kWorkerStopped) {
-    return absl::CancelledError(
-        "stopped; everything is saved: go on with the same command and "
-        "--resume");
+  return GangStatus(WIFEXITED(status) ? WEXITSTATUS(status)
+                                      : 128 + WTERMSIG(status));
+}
+
+absl::Status GangStatus(int exit_status) {
+  constexpr char kGoOn[] =
+      "go on from the newest checkpoint with the same command and --resume";
+  switch (exit_status) {
+    case kWorkerDone:
+      return absl::OkStatus();
+    case kWorkerStopped:
+      return absl::CancelledError(
+          "stopped; everything is saved: go on with the same command and "
+          "--resume");
+    case kWorkerTransient:
+      return absl::UnavailableError(
+          absl::StrCat("the ranks ended, as told above; ", kGoOn));
   }
   // mpirun's for a rank that a signal ended.
-  if (code == kWorkerTransient || code > 128 || code < 0) {
-    return absl::UnavailableError(
-        "a rank was lost; go on from the newest checkpoint with the same "
-        "command and --resume");
+  const int signal = exit_status - 128;
+  switch (signal) {
+    case SIGKILL:
+    case SIGTERM:
+    case SIGINT:
+    case SIGHUP:
+    case SIGBUS:  // A file that vanished, or a disk that is full.
+      return absl::UnavailableError(
+          absl::StrCat("a rank was ended by signal ", signal, " (",
+                       strsignal(signal), "); ", kGoOn));
+  }
+  if (signal > 0) {
+    return absl::InternalError(absl::StrCat("a rank crashed: signal ", signal,
+                                            " (", strsignal(signal), ")"));
   }
   return absl::InternalError("the ranks ended with an error, told above");
 }

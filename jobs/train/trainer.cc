@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "jobs/train/curriculum.h"
 #include "jobs/train/student_config.h"
 
@@ -148,7 +149,7 @@ absl::StatusOr<bool> Trainer::RunSteps() {
     if (stop_now) return false;
     absl::StatusOr<StepRecord> record = RunStep();
     if (!record.ok()) {
-      return Annotate(
+      return AnnotateRanked(
           record.status(),
           absl::StrCat("stage ", runner_->name(), ", step ", state_.step + 1));
     }

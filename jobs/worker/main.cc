@@ -1,17 +1,25 @@
 // `caracal-worker`: one rank of a gang that trains a job. Started by mpirun or
 // srun, as many as the job's `parallel` asks for; `caracal run` does it too.
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "dist/handshake/handshake.h"
+#include "dist/liveness/liveness.h"
+#include "dist/mpi/mpi_beats.h"
 #include "dist/mpi/mpi_mesh.h"
 #include "dist/mpi/mpi_runtime.h"
 #include "jobs/client/console.h"
@@ -29,26 +37,37 @@ struct WorkerOptions {
   JobOption job;
   std::string out;
   bool resume = false;
+  double heartbeat_timeout = 6;  // seconds
 };
 
-absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime) {
+absl::StatusOr<proto::Job> LoadJob(const JobOption& job, Liveness& liveness) {
+  absl::StatusOr<proto::Job> loaded = job.Load();
+  RETURN_IF_ERROR(liveness.Agree(loaded.status()));
+  return loaded;
+}
+
+absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
+                   const std::atomic<bool>* stop, Liveness& liveness) {
   ConversionOptions options;
-  ASSIGN_OR_RETURN(options.job, o.job.Load());
+  ASSIGN_OR_RETURN(options.job, LoadJob(o.job, liveness));
   options.run_folder =
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume;
-  options.stop = CatchInterrupts();
-  ASSIGN_OR_RETURN(MeshGroups groups,
-                   MakeMpiMesh(runtime, TransferLayout(options.job)));
-  ASSIGN_OR_RETURN(const std::vector<Fact> facts,
-                   ProgramFacts(FileSystem::Posix()));
-  RETURN_IF_ERROR(CompareFacts(*groups.world, runtime.host(), facts));
-  Gang gang(std::move(groups), runtime.host());
+  options.stop = stop;
+  absl::StatusOr<MeshGroups> groups =
+      MakeMpiMesh(runtime, TransferLayout(options.job));
+  RETURN_IF_ERROR(liveness.Agree(groups.status()));
+  Gang gang(*std::move(groups), runtime.host());
   options.gang = &gang;
   Console console =
       SystemConsole([](const char* name) { return std::getenv(name); });
   ConversionProgress progress(options.job, &console);
   if (gang.leads()) options.events = progress.events();
+  options.events.step =
+      [&liveness, shown = options.events.step](const StepRecord& record) {
+        liveness.SetStep(record.stage, record.step);
+        if (shown) shown(record);
+      };
   const absl::Status status = RunConversion(options).status();
   if (gang.leads()) progress.Finish();
   return status;
@@ -70,6 +89,70 @@ int ExitStatusOf(const absl::Status& status) {
   }
 }
 
+void Print(const std::string& line) {
+  // One write: lines of several ranks are not mixed.
+  std::cerr << absl::StrCat("caracal-worker: ", line, "\n") << std::flush;
+}
+
+absl::StatusOr<std::unique_ptr<Liveness>> StartLiveness(
+    const WorkerOptions& o, MpiRuntime& runtime,
+    const std::atomic<bool>* stop) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Collective> world,
+                   runtime.World("meeting of all ranks"));
+  ASSIGN_OR_RETURN(const std::vector<Fact> facts,
+                   ProgramFacts(FileSystem::Posix()));
+  RETURN_IF_ERROR(CompareFacts(*world, runtime.host(), facts));
+  ASSIGN_OR_RETURN(std::unique_ptr<MpiBeats> beats, MpiBeats::Make(runtime));
+  return Liveness::Start(
+      std::move(world), runtime.host(), std::move(beats),
+      {.limit = absl::Seconds(o.heartbeat_timeout),
+       .lost_status = kWorkerTransient,
+       .stop = stop,
+       .tell = Print,
+       .abort = [&runtime](int exit_status) { runtime.Abort(exit_status); },
+       .quit = [](int exit_status) { std::_Exit(exit_status); }});
+}
+
+// Whose error it is, tells it; of a lost peer, whoever sees how it was lost.
+bool IsAnothersToTell(const absl::Status& status, int rank) {
+  return RankOfError(status).value_or(rank) != rank ||
+         absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+int RunRank(const WorkerOptions& options, MpiRuntime& runtime) {
+  const std::atomic<bool>* const stop = CatchInterrupts();
+  const std::string me =
+      absl::StrCat("rank ", runtime.rank(), " on ", runtime.host());
+  absl::StatusOr<std::unique_ptr<Liveness>> started =
+      StartLiveness(options, runtime, stop);
+  if (!started.ok()) {
+    if (IsAnothersToTell(started.status(), runtime.rank())) {
+      absl::SleepFor(absl::Seconds(options.heartbeat_timeout));
+    }
+    Print(absl::StrCat(me, ": ", started.status().message()));
+    runtime.Abort(ExitStatusOf(started.status()));
+  }
+  Liveness& liveness = **started;
+  absl::Status status = Train(options, runtime, stop, liveness);
+  if (status.ok() || absl::IsCancelled(status)) {
+    // All ranks know it, and leave together.
+    const absl::Status left = liveness.Leave();
+    if (left.ok() && !status.ok() && runtime.rank() == 0) {
+      Print(std::string(status.message()));
+    }
+    if (left.ok()) return ExitStatusOf(status);
+    status = left;
+  }
+  // Errors of a step begin with it.
+  const bool has_step = absl::StartsWith(status.message(), "stage ");
+  liveness.Fail(
+      ExitStatusOf(status),
+      absl::StrCat(me, has_step ? "" : absl::StrCat(" ", liveness.Where()),
+                   ": ", status.message()),
+      IsAnothersToTell(status, runtime.rank()));
+  return kWorkerFailed;  // Not reached: Fail aborts.
+}
+
 int Main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   WorkerOptions options;
@@ -85,6 +168,12 @@ int Main(int argc, char** argv) {
                  "run folder (by default runs/NAME), seen by all ranks");
   app.add_flag("--resume", options.resume,
                "go on from the folder's newest checkpoint");
+  app.add_option("--heartbeat-timeout", options.heartbeat_timeout,
+                 "seconds without a sign of life after which a rank counts as "
+                 "lost")
+      ->envname("CARACAL_HEARTBEAT_TIMEOUT")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   absl::StatusOr<std::unique_ptr<MpiRuntime>> runtime = MpiRuntime::Start();
@@ -92,18 +181,7 @@ int Main(int argc, char** argv) {
     std::cerr << "caracal-worker: " << runtime.status().message() << "\n";
     return kWorkerFailed;
   }
-  const absl::Status status = Train(options, **runtime);
-  if (status.ok()) return kWorkerDone;
-  // An error that all ranks know is told once.
-  const int exit_status = ExitStatusOf(status);
-  if ((*runtime)->rank() == 0 || exit_status != kWorkerStopped) {
-    std::cerr << absl::StrCat("caracal-worker: rank ", (*runtime)->rank(),
-                              " on ", (*runtime)->host(), ": ",
-                              status.message(), "\n")
-              << std::flush;
-  }
-  if (exit_status == kWorkerStopped) return exit_status;
-  (*runtime)->Abort(exit_status);
+  return RunRank(options, **runtime);
 }
 
 }  // namespace

@@ -1,0 +1,48 @@
+#include "jobs/launch/local_gang.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "core/base/status_matchers.h"
+
+namespace caracal {
+namespace {
+
+using absl::StatusCode;
+using testing::HasSubstr;
+
+TEST(GangStatus, TellsWhatToDo) {
+  EXPECT_OK(GangStatus(kWorkerDone));
+  EXPECT_THAT(GangStatus(kWorkerStopped),
+              StatusIs(StatusCode::kCancelled, HasSubstr("--resume")));
+  EXPECT_THAT(GangStatus(kWorkerTransient),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
+  EXPECT_THAT(GangStatus(kWorkerFailed),
+              StatusIs(StatusCode::kInternal, HasSubstr("told above")));
+}
+
+TEST(GangStatus, KilledRanksMayGoOnAndCrashedOnesWouldCrashAgain) {
+  EXPECT_THAT(GangStatus(128 + SIGKILL),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("signal 9")));
+  EXPECT_THAT(GangStatus(128 + SIGSEGV),
+              StatusIs(StatusCode::kInternal, HasSubstr("signal 11")));
+  EXPECT_THAT(GangStatus(128 + SIGABRT),
+              StatusIs(StatusCode::kInternal, HasSubstr("crashed")));
+}
+
+TEST(LocalGangArguments, OneThreadEachIsBoundToACore) {
+  const GangCommand command = {.ranks = 2, .arguments = {"--job", "j"}};
+  const std::vector<std::string> bound =
+      LocalGangArguments(command, "/w", 2, false);
+  EXPECT_THAT(bound, testing::Contains("core"));
+  EXPECT_THAT(bound, testing::Not(testing::Contains("--allow-run-as-root")));
+  EXPECT_EQ(bound[bound.size() - 3], "/w");
+  EXPECT_EQ(bound.back(), "j");
+  EXPECT_THAT(LocalGangArguments(command, "/w", 1, true),
+              testing::Not(testing::Contains("core")));
+}
+
+}  // namespace
+}  // namespace caracal

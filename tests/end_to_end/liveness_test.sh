@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Ranks that die, hang or raise: the gang ends soon, one line says which rank,
+# where, when and why, and the exit status tells whether to resume.
+source "$(dirname "$0")/common.sh"
+worker=$PWD/$2
+# Sockets are made below it, whose paths must be short: TEST_TMPDIR's is not.
+TMPDIR=$(mktemp -d /tmp/liveness.XXXXXX)
+gang=
+trap '[ -z "$gang" ] || kill -KILL "$gang" 2>/dev/null; rm -rf "$TMPDIR"' EXIT
+export TMPDIR OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export CARACAL_HEARTBEAT_TIMEOUT=2
+
+make_text >"$work/text.txt"
+"$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
+  --seq-len 48 --out "$work/train.h5" >/dev/null || fail "data pack"
+cat >"$work/job.textproto" <<EOF
+preset: "lolcats"
+model { path: "$model" }
+data { path: "train.h5" }
+attention { window: 8 sinks: 2 features: 32 }
+budget { transfer_steps: 100000 finetune_steps: 1 batch: 3 }
+evaluation { rows: 0 }
+parallel { data: 3 }
+threads: 1
+EOF
+
+# start HOW RUN: in the background, until its first step is written.
+start() {
+  local how=$1 run=$work/$2
+  shift 2
+  if [ "$how" = mpirun ]; then
+    mpirun --oversubscribe --bind-to none --mca btl self,vader --mca pml ob1 \
+      --mca oob_tcp_if_include lo --quiet -n 3 "$worker" \
+      --job "$work/job.textproto" --out "$run" "$@" 2>"$work/err.txt" &
+  else
+    "$caracal" run "$work/job.textproto" --out "$run" "$@" \
+      >/dev/null 2>"$work/err.txt" &
+  fi
+  gang=$!
+  { tail -F -n +1 --pid="$gang" "$run/metrics.jsonl" 2>/dev/null || true
+  } | head -n 1 | grep -q transfer || fail "no step: $(cat "$work/err.txt")"
+}
+# pid_of RANK: of the gang's.
+pid_of() {
+  local pid
+  for pid in $(pgrep -x caracal-worker); do
+    if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null |
+      grep -q -x "TMPDIR=$TMPDIR" &&
+      tr '\0' '\n' <"/proc/$pid/environ" | grep -q -x "OMPI_COMM_WORLD_RANK=$1"
+    then
+      echo "$pid"
+      return
+    fi
+  done
+  fail "no rank $1"
+}
+# ends STATUS WORDS: within 10 s, with one line of the ranks.
+ends() {
+  local began=$SECONDS status=0
+  wait "$gang" || status=$?
+  gang=
+  [ $((SECONDS - began)) -le 10 ] || fail "it took $((SECONDS - began)) s"
+  echo "$2: $((SECONDS - began)) s"
+  [[ " $1 " == *" $status "* ]] ||
+    fail "exit status $status, not $1: $(cat "$work/err.txt")"
+  grep "^caracal-worker: " "$work/err.txt" >"$work/lines.txt" || true
+  [ "$(wc -l <"$work/lines.txt")" -eq 1 ] ||
+    fail "not one line: $(cat "$work/err.txt")"
+  grep -q -E -- "$2" "$work/lines.txt" || fail "$2: $(cat "$work/err.txt")"
+  ! pgrep -f "^$worker.*$work/job.textproto" >/dev/null ||
+    fail "ranks are left"
+}
+host=$(hostname)
+
+# mpirun's own status of a killed rank is 128 + 9.
+start mpirun killed
+kill -KILL "$(pid_of 2)"
+ends "75 137" "rank 2 on $host was lost after step [0-9]+ of transfer: its process ended"
+
+start run killed_first
+kill -KILL "$(pid_of 0)"
+ends 75 "rank 0 on $host was lost after step [0-9]+ of transfer: its process ended"
+grep -q -- "--resume" "$work/err.txt" || fail "how to go on"
+
+start mpirun stopped
+kill -STOP "$(pid_of 1)"
+ends 75 "rank 1 on $host was lost after step [0-9]+ of transfer: no sign of life"
+
+# Asked to stop, the ranks save first.
+start run asked
+kill -TERM "$gang"
+ends_quietly=0
+wait "$gang" || ends_quietly=$?
+gang=
+[ "$ends_quietly" -eq 130 ] || fail "stopped: $ends_quietly $(cat "$work/err.txt")"
+steps=$(wc -l <"$work/asked/metrics.jsonl")
+[ -e "$work/asked/checkpoints/checkpoint-$(printf %08d "$steps")/manifest.json" ] ||
+  fail "step $steps was not saved: $(ls "$work/asked/checkpoints")"
+
+# One rank's error is told by that rank; here it may pass.
+start mpirun raised --set checkpoint.every_steps=50
+prlimit --pid "$(pid_of 1)" --nofile=4
+ends 75 "rank 1 on $host after step [0-9]+ of transfer: .*Too many open files"
+
+# An error that all ranks know is told once. Nothing that passes.
+start run refused --set checkpoint.every_steps=50
+kill -STOP "$gang"
+rm -rf "$work/refused/checkpoints"
+touch "$work/refused/checkpoints"
+kill -CONT "$gang"
+ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoints"
