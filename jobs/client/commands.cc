@@ -7,6 +7,7 @@
 #include "jobs/client/explain.h"
 #include "jobs/client/generate.h"
 #include "jobs/client/inspect.h"
+#include "jobs/client/plan.h"
 #include "jobs/client/report.h"
 #include "jobs/client/run.h"
 
@@ -17,6 +18,8 @@ constexpr Command kCommands[] = {
     {"run", "convert a model on this machine, and report", DeclareRun},
     {"explain", "show what a job does, with every setting written out",
      DeclareExplain},
+    {"plan", "work out what a job takes on a cluster, and its best layout",
+     DeclarePlan},
     {"inspect", "show what a model, data or checkpoint file holds",
      DeclareInspect},
     {"data pack", "turn text into packed rows of tokens", DeclareDataPack},

@@ -1,0 +1,209 @@
+#include "jobs/plan/time.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "jobs/plan/communication.h"
+
+namespace caracal {
+namespace {
+
+// Of matmul_cuda_bench's table: what is left of a product's time beside its
+// arithmetic is about half of its memory traffic. Products with W as it lies
+// (dx = dy W) take 7% more.
+constexpr double kBytesShown = 0.5, kTransposedCost = 1.07;
+
+// Hybrid attention runs a block for each head of 1,024 tokens; so many blocks
+// as there are multiprocessors take as long as one (hybrid_attention_cuda_bench
+// at T = 1,024 without sinks: 512 blocks, 0.292, 1.617 and 1.440 ms; with D =
+// 64 and 4 sinks 144 blocks, 0.135 and 0.643 ms, of which sinks are a tenth).
+struct WaveSeconds {
+  double forward, with_backward, transfer;
+};
+constexpr WaveSeconds kWave128 = {0.073e-3, 0.404e-3, 0.360e-3};
+constexpr WaveSeconds kWave64 = {0.061e-3, 0.290e-3, 0.258e-3};
+constexpr double kBlockTokens = 1024, kSinkCost = 1.09;
+constexpr double kMeasuredFeatures = 64;
+
+// Full attention (causal_attention_cuda_bench): the causal half's FLOP at the
+// rate of long rows, and a part that does not grow with them.
+constexpr double kCausalFlops128 = 709e12, kCausalFlops64 = 454e12;
+constexpr double kCausalRowSeconds = 0.208e-9;  // of a head
+
+constexpr double kStreamShare = 0.92;  // of a copy's rate: norms, SwiGLU
+
+// The step's work of one micro-batch.
+class MicroBatch {
+ public:
+  MicroBatch(const Machine& machine, const StageLayout& layout,
+             const RankPart& part, double rows)
+      : machine_(machine),
+        layout_(layout),
+        n_(rows * static_cast<double>(layout.seq_len)),
+        share_(n_ / layout.mesh.tensor),
+        c_(static_cast<double>(layout.model.hidden_size)),
+        d_(static_cast<double>(layout.model.head_dim)),
+        heads_(static_cast<double>(part.split.heads.size())),
+        keys_(static_cast<double>(part.split.kv_heads.size())),
+        columns_(static_cast<double>(part.columns.size())),
+        vocabulary_(static_cast<double>(part.vocabulary.size())) {}
+
+  // Of one layer.
+  double Products(bool output) const {
+    double t = Product(n_, (heads_ + 2 * keys_) * d_, c_);
+    if (!output) return t;
+    t += Product(n_, c_, heads_ * d_);
+    t += Product(n_, 2 * columns_, c_);
+    return t + Product(n_, c_, columns_);
+  }
+  double Hybrid(double WaveSeconds::*kind) const {
+    const WaveSeconds& wave = d_ > 96 ? kWave128 : kWave64;
+    const double blocks = std::ceil(n_ * heads_ / kBlockTokens);
+    const double waves = std::ceil(blocks / machine_.multiprocessors);
+    const double sinks = layout_.student.attention.sinks > 0 ? kSinkCost : 1;
+    const double features = std::max(
+        1.0, static_cast<double>(layout_.student.features) / kMeasuredFeatures);
+    return waves * wave.*kind * sinks * features;
+  }
+  double Causal() const {
+    const double rate = d_ > 96 ? kCausalFlops128 : kCausalFlops64;
+    return n_ * heads_ *
+           (2 * static_cast<double>(layout_.seq_len) * d_ / rate +
+            kCausalRowSeconds);
+  }
+  // Two norms with the residual's sum, RoPE, SwiGLU.
+  double ForwardRest(bool output) const {
+    double bytes = 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_;
+    if (output) bytes += 4 * c_ * share_ + 3 * columns_ * n_;
+    return Stream(2 * bytes);
+  }
+  double BackwardRest() const {
+    return Stream(2 * (2 * 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_ +
+                       5 * columns_ * n_));
+  }
+  // Thin products of adapters: passes over what they read.
+  double Adapters(double passes) const {
+    const auto& has = layout_.student.lora.projections;
+    double columns = 0;
+    if (has[0] || has[1] || has[2]) columns += c_;
+    if (has[3]) columns += heads_ * d_;
+    if (has[4] || has[5]) columns += c_;
+    if (has[6]) columns += columns_;
+    return Stream(2 * passes * columns * n_);
+  }
+  // Logits and, of a fine-tune, their gradient; statistics read them once, the
+  // gradient reads and writes them.
+  double Head() const {
+    double t = (1 + kTransposedCost) * Product(n_, vocabulary_, c_) +
+               Stream(2 * 3 * n_ * vocabulary_);
+    if (layout_.logit_kl) {
+      t += Product(n_, vocabulary_, c_) + Stream(2 * 5 * n_ * vocabulary_);
+    }
+    return t;
+  }
+
+ private:
+  double Product(double m, double n, double k) const {
+    return ProductSeconds(machine_, m, n, k);
+  }
+  double Stream(double bytes) const {
+    return bytes / (kStreamShare * machine_.memory_bytes_per_s);
+  }
+
+  const Machine& machine_;
+  const StageLayout& layout_;
+  const double n_, share_, c_, d_, heads_, keys_, columns_, vocabulary_;
+};
+
+bool WithinNode(const Machine& machine, const MeshShape& mesh, MeshAxis axis) {
+  // Ranks are numbered node by node, tensor ranks side by side.
+  int span = mesh.tensor;
+  if (axis != MeshAxis::kTensor) span *= mesh.layer;
+  if (axis == MeshAxis::kData) span *= mesh.data;
+  return span <= machine.gpus_per_node;
+}
+
+}  // namespace
+
+double ProductSeconds(const Machine& machine, double m, double n, double k) {
+  return machine.launch_seconds + 2 * m * n * k / machine.matrix_flops +
+         kBytesShown * 2 * (m * n + m * k + n * k) / machine.memory_bytes_per_s;
+}
+
+TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
+                          const RankPart& part, const MeshPlace& place,
+                          const GangTraffic& traffic) {
+  const MeshShape& mesh = layout.mesh;
+  const double layers = static_cast<double>(part.layers.size());
+  const bool ends = place.layer + 1 == mesh.layer;
+  TimeEstimate out;
+  const std::vector<int64_t> batches = layout.MicroBatches();
+  double last = 0;  // of the last micro-batch, what hides the gradients
+  for (const int64_t rows : batches) {
+    const MicroBatch one(machine, layout, part, static_cast<double>(rows));
+    TimeEstimate now;
+    if (layout.transfer) {
+      // Nobody reads the last layer's output.
+      now.products = (layers - ends) * one.Products(true) +
+                     static_cast<double>(ends) * one.Products(false);
+      now.attention =
+          layers * (one.Causal() + one.Hybrid(&WaveSeconds::transfer));
+      now.rest = (layers - ends) * one.ForwardRest(true) +
+                 static_cast<double>(ends) * one.ForwardRest(false);
+    } else {
+      now.products = layers * one.Products(true) * (1 + kTransposedCost);
+      now.attention = layers * one.Hybrid(&WaveSeconds::with_backward);
+      now.rest = layers *
+                 (one.ForwardRest(true) + one.BackwardRest() + one.Adapters(7));
+      if (layout.logit_kl) {
+        now.products += layers * one.Products(true);
+        now.attention += layers * one.Causal();
+        now.rest += layers * one.ForwardRest(true);
+      }
+      now.loss = one.Head();
+    }
+    last = now.products + now.attention + now.rest;
+    out.products += now.products;
+    out.attention += now.attention;
+    out.rest += now.rest;
+    out.loss += now.loss;
+  }
+  const int64_t micro_batches = static_cast<int64_t>(batches.size());
+  const StreamOperations ops = StreamOperationsOf(layout, place);
+  out.tensor = machine.Seconds(
+      traffic.tensor,
+      micro_batches * (ops.gathers + ops.sums + ops.target_sums + ops.row_sums),
+      mesh.tensor, WithinNode(machine, mesh, MeshAxis::kTensor));
+
+  const double moments =
+      static_cast<double>(UpdatedElements(part, mesh.data, place.data));
+  // Reads value, gradient and moments, writes value, moments and a bf16 copy;
+  // the norm reads the gradient.
+  out.optimizer =
+      (34 * moments + 4 * static_cast<double>(part.trained_elements())) /
+      (kStreamShare * machine.memory_bytes_per_s);
+  if (mesh.data > 1) {
+    const bool node = WithinNode(machine, mesh, MeshAxis::kData);
+    const int64_t buckets = part.layers.size();
+    const double values =
+        machine.Seconds(traffic.data / 2, buckets, mesh.data, node);
+    // The backward part of the last micro-batch is two thirds of it.
+    const double hidden = layout.transfer ? last : 2 * last / 3;
+    out.data = values + std::max(0.0, values - hidden);
+  }
+  if (mesh.layer > 1) {
+    const double work = out.products + out.attention + out.rest + out.tensor;
+    const double links =
+        machine.Seconds(traffic.layer, micro_batches, 2,
+                        WithinNode(machine, mesh, MeshAxis::kLayer));
+    out.layer = std::max(0.0, links - work);
+    out.start =
+        (work + links) / static_cast<double>(micro_batches) * (mesh.layer - 1);
+  }
+  // Five or six sums of a few numbers, one after another.
+  out.world = machine.Seconds(0, layout.transfer ? 5 : 6, mesh.ranks(),
+                              mesh.ranks() <= machine.gpus_per_node);
+  return out;
+}
+
+}  // namespace caracal
