@@ -82,7 +82,7 @@ TEST(LayoutsTest, WhatDoesNotFitIsBrokenDown) {
                                         "78.0 GiB; the smallest, data 1 x "
                                         "layer 1 x tensor 1 with 1 row at a "
                                         "time, takes "),
-                              HasSubstr("layer weights 127 GiB, vocabulary "
+                              HasSubstr("layer weights 128 GiB, vocabulary "
                                         "weights 3.9 GiB"))));
 }
 

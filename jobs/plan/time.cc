@@ -17,11 +17,14 @@ constexpr double kBytesShown = 0.5, kTransposedCost = 1.07;
 // as there are multiprocessors take as long as one (hybrid_attention_cuda_bench
 // at T = 1,024 without sinks: 512 blocks, 0.292, 1.617 and 1.440 ms; with D =
 // 64 and 4 sinks 144 blocks, 0.135 and 0.643 ms, of which sinks are a tenth).
+// Where there are fewer, sequences are cut into segments, which then cost more:
+// as one of 16,384 tokens does.
 struct WaveSeconds {
   double forward, with_backward, transfer;
 };
 constexpr WaveSeconds kWave128 = {0.073e-3, 0.404e-3, 0.360e-3};
 constexpr WaveSeconds kWave64 = {0.061e-3, 0.290e-3, 0.258e-3};
+constexpr WaveSeconds kSegmentCost = {1.33, 1.19, 1.13};
 constexpr double kBlockTokens = 1024, kSinkCost = 1.09;
 constexpr double kMeasuredFeatures = 64;
 
@@ -58,8 +61,10 @@ class MicroBatch {
   }
   double Hybrid(double WaveSeconds::*kind) const {
     const WaveSeconds& wave = d_ > 96 ? kWave128 : kWave64;
-    const double blocks = std::ceil(n_ * heads_ / kBlockTokens);
-    const double waves = std::ceil(blocks / machine_.multiprocessors);
+    const double full =
+        std::ceil(n_ * heads_ / kBlockTokens) / machine_.multiprocessors;
+    const double waves =
+        full > 1 ? std::ceil(full) : std::min(1.0, full * kSegmentCost.*kind);
     const double sinks = layout_.student.attention.sinks > 0 ? kSinkCost : 1;
     const double features = std::max(
         1.0, static_cast<double>(layout_.student.features) / kMeasuredFeatures);
