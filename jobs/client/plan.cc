@@ -45,6 +45,7 @@ struct Options {
 
 // A stage's layouts, and the best with the rows at a time that all stages use.
 struct StagePlan {
+  int stage = 0;  // of the job
   std::string name;
   std::vector<PlannedStage> layouts;
   PlannedStage proposed;
@@ -292,15 +293,14 @@ absl::Status Propose(const PaperJob& paper, const PlanRequest& request,
     fixed.micro_rows = rows;
     std::vector<PlannedStage> stages;
     double seconds = 0;
-    for (int i = 0; i < paper.job.stages_size(); ++i) {
+    for (const StagePlan& plan : *plans) {
       absl::StatusOr<std::vector<PlannedStage>> one =
-          PlanStage(paper.job, i, paper.model, fixed);
+          PlanStage(paper.job, plan.stage, paper.model, fixed);
       if (!one.ok()) {
         refused = one.status();
         break;
       }
-      const int64_t steps = StepsOf(paper.job.stages(i));
-      seconds += static_cast<double>(std::max<int64_t>(steps, 1)) *
+      seconds += static_cast<double>(StepsOf(paper.job.stages(plan.stage))) *
                  one->front().time.total();
       stages.push_back(SimplestOf(*one));
     }
@@ -323,12 +323,18 @@ absl::Status Plan(Options options, Console& console) {
   request.micro_rows = paper.micro_rows;
   std::vector<StagePlan> plans;
   for (int i = 0; i < paper.job.stages_size(); ++i) {
+    if (StepsOf(paper.job.stages(i)) == 0) continue;  // skipped
     StagePlan plan;
+    plan.stage = i;
     plan.name =
         absl::StrCat("Stage ", i + 1, ": ", StageName(paper.job.stages(i)));
     ASSIGN_OR_RETURN(plan.layouts,
                      PlanStage(paper.job, i, paper.model, request));
     plans.push_back(std::move(plan));
+  }
+  if (plans.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.path, ": no stage takes a step"));
   }
   RETURN_IF_ERROR(Propose(paper, request, &plans));
   console.out << (options.json ? PlanJson(paper, options, plans) + "\n"
