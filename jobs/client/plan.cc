@@ -1,8 +1,9 @@
 #include "jobs/client/plan.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "jobs/client/paper_job.h"
 #include "jobs/client/table.h"
 #include "jobs/plan/layouts.h"
+#include "jobs/train/student_config.h"
 #include "nlohmann/json.hpp"
 
 namespace caracal {
@@ -29,6 +31,7 @@ using Align = Table::Align;
 
 constexpr int kNameColumns = 12;
 constexpr double kMeasuredFeatures = 64;
+constexpr double kAsGood = 1.03;  // times as long as the quickest
 
 struct Options {
   std::string path;
@@ -42,6 +45,7 @@ struct Options {
 
 // A stage's layouts, and the best with the rows at a time that all stages use.
 struct StagePlan {
+  int stage = 0;  // of the job
   std::string name;
   std::vector<PlannedStage> layouts;
   PlannedStage proposed;
@@ -265,6 +269,50 @@ std::string PlanJson(const PaperJob& paper, const Options& options,
   return out.dump(1);
 }
 
+// Of layouts as good as equal on paper the one with most copies of the model:
+// short chains and small tensor groups wait for less that a plan leaves out.
+const PlannedStage& SimplestOf(const std::vector<PlannedStage>& plans) {
+  const PlannedStage* simplest = &plans.front();
+  for (const PlannedStage& plan : plans) {
+    if (plan.time.total() > kAsGood * plans.front().time.total()) break;
+    if (plan.layout.mesh.data > simplest->layout.mesh.data) simplest = &plan;
+  }
+  return *simplest;
+}
+
+// A job says once how many rows a rank runs at a time: as many as make the
+// whole job quickest.
+absl::Status Propose(const PaperJob& paper, const PlanRequest& request,
+                     std::vector<StagePlan>* plans) {
+  double best = std::numeric_limits<double>::infinity();
+  absl::Status refused;
+  for (int64_t rows = 1; rows <= paper.job.budget().batch(); ++rows) {
+    if (paper.job.budget().batch() % rows != 0) continue;
+    if (request.micro_rows > 0 && rows != request.micro_rows) continue;
+    PlanRequest fixed = request;
+    fixed.micro_rows = rows;
+    std::vector<PlannedStage> stages;
+    double seconds = 0;
+    for (const StagePlan& plan : *plans) {
+      absl::StatusOr<std::vector<PlannedStage>> one =
+          PlanStage(paper.job, plan.stage, paper.model, fixed);
+      if (!one.ok()) {
+        refused = one.status();
+        break;
+      }
+      seconds += static_cast<double>(StepsOf(paper.job.stages(plan.stage))) *
+                 one->front().time.total();
+      stages.push_back(SimplestOf(*one));
+    }
+    if (stages.size() < plans->size() || seconds >= best) continue;
+    best = seconds;
+    for (size_t i = 0; i < stages.size(); ++i) {
+      (*plans)[i].proposed = std::move(stages[i]);
+    }
+  }
+  return std::isfinite(best) ? absl::OkStatus() : refused;
+}
+
 absl::Status Plan(Options options, Console& console) {
   ASSIGN_OR_RETURN(const PaperJob paper,
                    LoadPaperJob(options.path, options.overrides));
@@ -274,28 +322,21 @@ absl::Status Plan(Options options, Console& console) {
   request.seq_len = paper.seq_len;
   request.micro_rows = paper.micro_rows;
   std::vector<StagePlan> plans;
-  int64_t micro_rows = 0;
   for (int i = 0; i < paper.job.stages_size(); ++i) {
+    if (StepsOf(paper.job.stages(i)) == 0) continue;  // skipped
     StagePlan plan;
+    plan.stage = i;
     plan.name =
         absl::StrCat("Stage ", i + 1, ": ", StageName(paper.job.stages(i)));
     ASSIGN_OR_RETURN(plan.layouts,
                      PlanStage(paper.job, i, paper.model, request));
-    micro_rows = std::gcd(micro_rows, plan.layouts.front().layout.micro_rows);
     plans.push_back(std::move(plan));
   }
-  // A job says once how many rows a rank runs at a time.
-  for (int i = 0; i < paper.job.stages_size(); ++i) {
-    PlanRequest fixed = request;
-    const MeshShape& mesh = plans[i].layouts.front().layout.mesh;
-    fixed.data = mesh.data;
-    fixed.tensor = mesh.tensor;
-    fixed.layer = mesh.layer;
-    fixed.micro_rows = micro_rows;
-    ASSIGN_OR_RETURN(std::vector<PlannedStage> one,
-                     PlanStage(paper.job, i, paper.model, fixed));
-    plans[i].proposed = std::move(one.front());
+  if (plans.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.path, ": no stage takes a step"));
   }
+  RETURN_IF_ERROR(Propose(paper, request, &plans));
   console.out << (options.json ? PlanJson(paper, options, plans) + "\n"
                                : PlanText(paper, options, plans, console));
   return absl::OkStatus();

@@ -179,7 +179,13 @@ std::string RankTables(const proto::Job& job, const ModelConfig& model,
                Style::kBold, console.StyledOut()),
         "\n");
     if (!(mesh == shown)) {
-      absl::StrAppend(&out, PartTable(layout, console), "\n");
+      absl::StrAppend(&out, PartTable(layout, console));
+      if (mesh.layer > 1) {
+        absl::StrAppend(&out, Paragraph("layers evenly here; a run shares them "
+                                        "out by their measured times",
+                                        console, 2));
+      }
+      absl::StrAppend(&out, "\n");
       shown = mesh;
     }
     absl::StrAppend(&out, TrafficTable(layout, console));

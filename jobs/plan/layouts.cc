@@ -56,7 +56,7 @@ absl::StatusOr<PlannedStage> OnMesh(const proto::Job& job, int stage,
   for (const int size : sizes) {
     layout.micro_rows = size;
     if (size != sizes.back() && EstimateMemory(layout, part, {}).total() >
-                                    request.machine.memory_bytes) {
+                                    request.machine.usable_bytes()) {
       continue;
     }
     return Estimate(request.machine, layout, part);
@@ -195,7 +195,7 @@ absl::StatusOr<std::vector<PlannedStage>> PlanStage(
         planned->memory.total() < smallest->memory.total()) {
       smallest = *planned;
     }
-    if (planned->memory.total() <= request.machine.memory_bytes) {
+    if (planned->memory.total() <= request.machine.usable_bytes()) {
       fit.push_back(*std::move(planned));
     }
   }
@@ -204,7 +204,8 @@ absl::StatusOr<std::vector<PlannedStage>> PlanStage(
     return absl::ResourceExhaustedError(absl::StrCat(
         transfer ? "transfer" : "finetune", ": no layout of ", request.gpus,
         request.gpus == 1 ? " GPU" : " GPUs", WantedMesh(request), " fits in ",
-        Bytes(request.machine.memory_bytes), "; the smallest, ",
+        Bytes(request.machine.usable_bytes()), " (95% of ",
+        Bytes(request.machine.memory_bytes), "); the smallest, ",
         FormatMesh(smallest->layout.mesh), " with ",
         smallest->layout.micro_rows,
         smallest->layout.micro_rows == 1 ? " row" : " rows",

@@ -1,5 +1,6 @@
 #include "jobs/plan/machine.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -17,14 +18,24 @@ constexpr double kNetworkLink = 50e9, kNetworkShare = 0.85;
 
 }  // namespace
 
-double Machine::Seconds(uint64_t bytes, int64_t operations, int ranks,
-                        bool within_node) const {
+double Machine::RingSeconds(uint64_t bytes, int64_t operations, int ranks,
+                            int per_node) const {
   if (ranks == 1) return 0;
-  const double rate = within_node ? node_bytes_per_s : network_bytes_per_s;
-  const double hop = within_node ? node_hop_seconds : network_hop_seconds;
+  double rate = node_bytes_per_s, round = (ranks - 1) * node_hop_seconds;
+  if (per_node < ranks) {
+    rate = std::min(rate, per_node * network_bytes_per_s);
+    const int nodes = (ranks + per_node - 1) / per_node;
+    round = (ranks - nodes) * node_hop_seconds + nodes * network_hop_seconds;
+  }
   return static_cast<double>(bytes) / rate +
-         static_cast<double>(operations) *
-             (start_seconds + hop * std::ceil(std::log2(ranks)));
+         static_cast<double>(operations) * (start_seconds + round);
+}
+
+double Machine::SumSeconds(int ranks) const {
+  if (ranks == 1) return 0;
+  const double hop =
+      ranks <= gpus_per_node ? node_hop_seconds : network_hop_seconds;
+  return start_seconds + hop * std::ceil(std::log2(ranks));
 }
 
 absl::StatusOr<Machine> MachineOf(const std::string& name) {

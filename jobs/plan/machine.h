@@ -15,6 +15,9 @@ namespace caracal {
 struct Machine {
   std::string name;
   uint64_t memory_bytes = 0;  // free on an idle GPU
+  // What a plan may fill: estimates were up to 5% below what was measured (a
+  // model of a GiB or two apart, whose workspaces count).
+  uint64_t usable_bytes() const { return memory_bytes / 100 * 95; }
   int multiprocessors = 132;
 
   // Of large matrix products in bf16 while steps run: below what a product
@@ -29,16 +32,19 @@ struct Machine {
   // collective is assumed to reach.
   double node_bytes_per_s = 0;
   double network_bytes_per_s = 0;
-  // A collective of a few bytes: a start, and so much for each doubling of the
-  // ranks. Assumed.
-  double start_seconds = 15e-6;
-  double node_hop_seconds = 3e-6, network_hop_seconds = 8e-6;
+  // Of a collective beside its bytes: a start, and the way round the ring of
+  // its ranks, from one to the next in a node and from node to node. Assumed.
+  double start_seconds = 10e-6;
+  double node_hop_seconds = 1e-6, network_hop_seconds = 4e-6;
   int gpus_per_node = 8;
 
-  // A collective in which each rank of `ranks` sends `bytes`; its group lies
-  // within a node or not.
-  double Seconds(uint64_t bytes, int64_t operations, int ranks,
-                 bool within_node) const;
+  // `operations` collectives in which each rank of a group sends `bytes` in
+  // all: rings, of which as many leave a node as the group has ranks there
+  // (`per_node`), each through a network card of its own.
+  double RingSeconds(uint64_t bytes, int64_t operations, int ranks,
+                     int per_node) const;
+  // A sum of a few numbers over all ranks, by a tree.
+  double SumSeconds(int ranks) const;
 };
 
 // "h100" or "h200". kInvalidArgument for another.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dist/gradients/gradient_sync.h"
 #include "jobs/plan/communication.h"
 
 namespace caracal {
@@ -17,11 +18,14 @@ constexpr double kBytesShown = 0.5, kTransposedCost = 1.07;
 // as there are multiprocessors take as long as one (hybrid_attention_cuda_bench
 // at T = 1,024 without sinks: 512 blocks, 0.292, 1.617 and 1.440 ms; with D =
 // 64 and 4 sinks 144 blocks, 0.135 and 0.643 ms, of which sinks are a tenth).
+// Where there are fewer, sequences are cut into segments, which then cost more:
+// as one of 16,384 tokens does.
 struct WaveSeconds {
   double forward, with_backward, transfer;
 };
 constexpr WaveSeconds kWave128 = {0.073e-3, 0.404e-3, 0.360e-3};
 constexpr WaveSeconds kWave64 = {0.061e-3, 0.290e-3, 0.258e-3};
+constexpr WaveSeconds kSegmentCost = {1.33, 1.19, 1.13};
 constexpr double kBlockTokens = 1024, kSinkCost = 1.09;
 constexpr double kMeasuredFeatures = 64;
 
@@ -58,8 +62,10 @@ class MicroBatch {
   }
   double Hybrid(double WaveSeconds::*kind) const {
     const WaveSeconds& wave = d_ > 96 ? kWave128 : kWave64;
-    const double blocks = std::ceil(n_ * heads_ / kBlockTokens);
-    const double waves = std::ceil(blocks / machine_.multiprocessors);
+    const double full =
+        std::ceil(n_ * heads_ / kBlockTokens) / machine_.multiprocessors;
+    const double waves =
+        full > 1 ? std::ceil(full) : std::min(1.0, full * kSegmentCost.*kind);
     const double sinks = layout_.student.attention.sinks > 0 ? kSinkCost : 1;
     const double features = std::max(
         1.0, static_cast<double>(layout_.student.features) / kMeasuredFeatures);
@@ -115,12 +121,22 @@ class MicroBatch {
   const double n_, share_, c_, d_, heads_, keys_, columns_, vocabulary_;
 };
 
-bool WithinNode(const Machine& machine, const MeshShape& mesh, MeshAxis axis) {
-  // Ranks are numbered node by node, tensor ranks side by side.
-  int span = mesh.tensor;
-  if (axis != MeshAxis::kTensor) span *= mesh.layer;
-  if (axis == MeshAxis::kData) span *= mesh.data;
-  return span <= machine.gpus_per_node;
+// Ranks of a group along `axis` that a node has. Ranks are numbered node by
+// node, tensor ranks side by side, then chains.
+int PerNode(const Machine& machine, const MeshShape& mesh, MeshAxis axis) {
+  int stride = 1;
+  if (axis != MeshAxis::kTensor) stride *= mesh.tensor;
+  if (axis == MeshAxis::kData) stride *= mesh.layer;
+  return std::clamp(machine.gpus_per_node / stride, 1, SizeOf(axis, mesh));
+}
+
+int64_t DataCollectives(const RankPart& part, int data_ranks) {
+  int64_t count = 0;
+  for (const BucketPlan& bucket :
+       PlanBuckets(part.trained, data_ranks, GradientSync::kBucketElements)) {
+    count += static_cast<int64_t>(bucket.ranges.size());
+  }
+  return count;
 }
 
 }  // namespace
@@ -170,10 +186,10 @@ TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
   }
   const int64_t micro_batches = static_cast<int64_t>(batches.size());
   const StreamOperations ops = StreamOperationsOf(layout, place);
-  out.tensor = machine.Seconds(
+  out.tensor = machine.RingSeconds(
       traffic.tensor,
       micro_batches * (ops.gathers + ops.sums + ops.target_sums + ops.row_sums),
-      mesh.tensor, WithinNode(machine, mesh, MeshAxis::kTensor));
+      mesh.tensor, PerNode(machine, mesh, MeshAxis::kTensor));
 
   const double moments =
       static_cast<double>(UpdatedElements(part, mesh.data, place.data));
@@ -183,26 +199,24 @@ TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
       (34 * moments + 4 * static_cast<double>(part.trained_elements())) /
       (kStreamShare * machine.memory_bytes_per_s);
   if (mesh.data > 1) {
-    const bool node = WithinNode(machine, mesh, MeshAxis::kData);
-    const int64_t buckets = part.layers.size();
     const double values =
-        machine.Seconds(traffic.data / 2, buckets, mesh.data, node);
+        machine.RingSeconds(traffic.data / 2, DataCollectives(part, mesh.data),
+                            mesh.data, PerNode(machine, mesh, MeshAxis::kData));
     // The backward part of the last micro-batch is two thirds of it.
     const double hidden = layout.transfer ? last : 2 * last / 3;
     out.data = values + std::max(0.0, values - hidden);
   }
   if (mesh.layer > 1) {
     const double work = out.products + out.attention + out.rest + out.tensor;
-    const double links =
-        machine.Seconds(traffic.layer, micro_batches, 2,
-                        WithinNode(machine, mesh, MeshAxis::kLayer));
+    const double links = machine.RingSeconds(
+        traffic.layer, micro_batches, 2,
+        std::min(2, PerNode(machine, mesh, MeshAxis::kLayer)));
     out.layer = std::max(0.0, links - work);
     out.start =
         (work + links) / static_cast<double>(micro_batches) * (mesh.layer - 1);
   }
   // Five or six sums of a few numbers, one after another.
-  out.world = machine.Seconds(0, layout.transfer ? 5 : 6, mesh.ranks(),
-                              mesh.ranks() <= machine.gpus_per_node);
+  out.world = (layout.transfer ? 5 : 6) * machine.SumSeconds(mesh.ranks());
   return out;
 }
 
