@@ -47,9 +47,11 @@ TEST(GangTest, TheFirstErrorIsEverybodys) {
                             : rank == 1 ? absl::DataLossError("rows.h5 is cut")
                                         : absl::InternalError("later"));
   });
-  EXPECT_EQ(seen[0], absl::DataLossError("rank 1: rows.h5 is cut"));
-  EXPECT_EQ(seen[1], absl::DataLossError("rows.h5 is cut"));
-  EXPECT_EQ(seen[2], seen[0]);
+  for (int rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(seen[rank].code(), absl::StatusCode::kDataLoss);
+    EXPECT_EQ(seen[rank].message(),
+              rank == 1 ? "rows.h5 is cut" : "rank 1: rows.h5 is cut");
+  }
 }
 
 // Every rank of a chain hands on what it got, plus one.

@@ -60,7 +60,8 @@ std::optional<LostRank> Watch::Lost() {
   if (now - last_asked_ > limit_ / 2) last_beat_ = now;
   last_asked_ = now;
   if (!ended_.empty() && now >= tell_end_after_ && IsLowestLeft()) {
-    return LostRank{first_ended_, "its process ended (killed? out of memory?)"};
+    return LostRank{first_ended_,
+                    "its process ended (killed, crashed, out of memory?)"};
   }
   // A successor that is seen to have ended is told of as that.
   if (ended_.count(successor_) == 0 && now - last_beat_ >= limit_) {

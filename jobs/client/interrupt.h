@@ -7,7 +7,8 @@
 namespace caracal {
 
 // From now on the first SIGINT, SIGTERM or SIGUSR1 (which mpirun hands on to
-// its ranks) sets the flag; a second one ends the process at once. Returns the flag, which lives as long as the process.
+// its ranks) sets the flag; a second one ends the process at once. Returns the
+// flag, which lives as long as the process.
 const std::atomic<bool>* CatchInterrupts();
 
 }  // namespace caracal

@@ -20,6 +20,7 @@ CommandBody DeclareEcho(CLI::App& app) {
   return [word, loud](Console& console) -> absl::Status {
     if (*word == "fail") return absl::DataLossError("x.gguf: no tensor a");
     if (*word == "stop") return absl::CancelledError("stopped by Ctrl-C");
+    if (*word == "lose") return absl::UnavailableError("a rank was lost");
     console.out << *word << (*loud ? "!" : "") << "\n";
     return absl::OkStatus();
   };
@@ -54,6 +55,7 @@ TEST_F(ShellTest, AnErrorIsOneLineOnStderr) {
   EXPECT_EQ(err_.str(), "caracal: x.gguf: no tensor a\n");
   EXPECT_EQ(out_.str(), "");
   EXPECT_EQ(Run({"echo", "stop"}), kExitInterrupted);
+  EXPECT_EQ(Run({"echo", "lose"}), kExitTransient);
 }
 
 TEST_F(ShellTest, RefusesWrongCommandLines) {

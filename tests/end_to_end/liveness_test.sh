@@ -8,7 +8,7 @@ TMPDIR=$(mktemp -d /tmp/liveness.XXXXXX)
 gang=
 trap '[ -z "$gang" ] || kill -KILL "$gang" 2>/dev/null; rm -rf "$TMPDIR"' EXIT
 export TMPDIR OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export CARACAL_HEARTBEAT_TIMEOUT=2
+export CARACAL_HEARTBEAT_TIMEOUT=3
 
 make_text >"$work/text.txt"
 "$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
@@ -70,6 +70,13 @@ ends() {
   ! pgrep -f "^$worker.*$work/job.textproto" >/dev/null ||
     fail "ranks are left"
 }
+# saved RUN: the last step that was taken.
+saved() {
+  local step
+  step=$(wc -l <"$work/$1/metrics.jsonl")
+  [ -e "$work/$1/checkpoints/checkpoint-$(printf %08d "$step")/manifest.json" ] ||
+    fail "step $step was not saved: $(ls "$work/$1/checkpoints")"
+}
 host=$(hostname)
 
 # mpirun's own status of a killed rank is 128 + 9.
@@ -89,23 +96,25 @@ ends 75 "rank 1 on $host was lost after step [0-9]+ of transfer: no sign of life
 # Asked to stop, the ranks save first.
 start run asked
 kill -TERM "$gang"
-ends_quietly=0
-wait "$gang" || ends_quietly=$?
+status=0
+wait "$gang" || status=$?
 gang=
-[ "$ends_quietly" -eq 130 ] || fail "stopped: $ends_quietly $(cat "$work/err.txt")"
-steps=$(wc -l <"$work/asked/metrics.jsonl")
-[ -e "$work/asked/checkpoints/checkpoint-$(printf %08d "$steps")/manifest.json" ] ||
-  fail "step $steps was not saved: $(ls "$work/asked/checkpoints")"
+[ "$status" -eq 130 ] || fail "stopped with $status: $(cat "$work/err.txt")"
+saved asked
+
+# mpirun hands this signal on.
+start mpirun asked_mpirun
+kill -USR1 "$gang"
+ends 85 "everything is saved: go on with the same command and --resume"
+saved asked_mpirun
 
 # One rank's error is told by that rank; here it may pass.
 start mpirun raised --set checkpoint.every_steps=50
 prlimit --pid "$(pid_of 1)" --nofile=4
 ends 75 "rank 1 on $host after step [0-9]+ of transfer: .*Too many open files"
 
-# An error that all ranks know is told once. Nothing that passes.
+# An error that all ranks know is told once; this one would come again.
 start run refused --set checkpoint.every_steps=50
-kill -STOP "$gang"
-rm -rf "$work/refused/checkpoints"
-touch "$work/refused/checkpoints"
-kill -CONT "$gang"
-ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoints"
+mkdir -p "$work/refused/checkpoints"
+touch "$work/refused/checkpoints/checkpoint-00000400"
+ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoint-00000400"
