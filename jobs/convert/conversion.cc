@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
@@ -340,6 +341,15 @@ absl::Status Conversion::TrainPhase(const Phase& phase) {
   // A run that was resumed for its report alone trained nothing.
   if (state_.global_step > first_step) {
     AddTiming("training", start, &report_);
+    const absl::Duration took = Clock::Real()->Now() - start;
+    const absl::Duration stall = trainer.checkpoint_stall();
+    if (stall > absl::ZeroDuration()) {
+      Note(absl::StrFormat(
+          "trained for %.1f s, of which checkpoints on the way held up %.3f s "
+          "(%.2f%%)",
+          absl::ToDoubleSeconds(took), absl::ToDoubleSeconds(stall),
+          100 * absl::FDivDuration(stall, took)));
+    }
   }
   return absl::OkStatus();
 }

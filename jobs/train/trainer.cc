@@ -322,9 +322,11 @@ absl::Status Trainer::SaveIfDue(bool validated_best) {
   const bool by_best = validated_best && c.keep_best();
   if (!by_step && !by_time && !by_best) return absl::OkStatus();
   last_save_ = now;
-  return checkpointing_->Save(
+  const absl::Status saved = checkpointing_->Save(
       state_, *model_, &runner_->optimizer(),
       by_best ? std::optional<double>(state_.best_validation) : std::nullopt);
+  checkpoint_stall_ += options_.clock->Now() - now;
+  return saved;
 }
 
 }  // namespace caracal

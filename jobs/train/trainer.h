@@ -56,6 +56,9 @@ class Trainer {
   absl::StatusOr<bool> Run(TrainState state, int end);
 
   const TrainState& state() const { return state_; }
+  // What checkpoints on the way took of this thread's time, those at the ends
+  // of stages apart.
+  absl::Duration checkpoint_stall() const { return checkpoint_stall_; }
 
  private:
   absl::StatusOr<bool> RunStage();
@@ -100,7 +103,7 @@ class Trainer {
   const proto::EarlyStop* early_stop_ = nullptr;
   const proto::Curriculum* curriculum_ = nullptr;
   std::unique_ptr<HeldOutProbe> probe_;
-  absl::Duration last_save_;
+  absl::Duration last_save_, checkpoint_stall_;
 };
 
 }  // namespace caracal

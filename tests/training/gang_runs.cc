@@ -3,6 +3,7 @@
 #include <google/protobuf/text_format.h>
 
 #include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_split.h"
@@ -128,6 +129,33 @@ RunState GangRuns::Read(const std::string& run, uint64_t step) {
     EXPECT_OK(reader->ReadTensor(name, DType::kF32, shape, state[name].data()));
   }
   return state;
+}
+
+RunState GangRuns::Gradients(const std::string& run, uint64_t step) {
+  constexpr float kBeta1 = 0.9f;
+  const RunState before = Read(run, step - 1);
+  RunState out;
+  for (auto& [name, m] : Read(run, step)) {
+    if (name.find("optimizer/m/") != 0) continue;
+    out[name] = m;
+    const auto old = before.find(name);
+    for (size_t i = 0; i < m.size(); ++i) {
+      const float was = old == before.end() ? 0 : old->second[i];
+      out[name][i] = (m[i] - kBeta1 * was) / (1 - kBeta1);
+    }
+  }
+  return out;
+}
+
+void GangRuns::CopyUntil(uint64_t step, const std::string& run,
+                         const std::string& to) {
+  std::filesystem::remove_all(to);
+  std::filesystem::copy(run, to, std::filesystem::copy_options::recursive);
+  const auto steps = ListCheckpoints(FileSystem::Posix(), to);
+  ASSERT_OK(steps.status());
+  for (const uint64_t later : *steps) {
+    if (later > step) std::filesystem::remove_all(CheckpointFolder(to, later));
+  }
 }
 
 void ExpectClose(const RunMetrics& one, const RunMetrics& gang) {

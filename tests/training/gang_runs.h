@@ -44,6 +44,12 @@ class GangRuns : public ::testing::Test {
   static RunMetrics Metrics(const std::string& path);
   // Of the checkpoint after `step`.
   static RunState Read(const std::string& run, uint64_t step);
+  // The gradients that AdamW took at `step`, by what they changed: its first
+  // moments from the checkpoint before to the one after.
+  static RunState Gradients(const std::string& run, uint64_t step);
+  // A copy of a run as if it had been cut off after `step`.
+  static void CopyUntil(uint64_t step, const std::string& run,
+                        const std::string& to);
 
   TemporaryFolder folder_;
   std::string model_;  // tiny_gqa

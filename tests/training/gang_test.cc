@@ -56,6 +56,27 @@ TEST_F(GangTest, EveryLayoutTrainsTheSameModel) {
   }
 }
 
+// One step from a state in the middle of either stage, dropout on.
+TEST_F(GangTest, FromOneStateEveryGradientIsTheSame) {
+  for (const char* own : {kSsd, kMixed}) {
+    SCOPED_TRACE(own);
+    const std::string one = folder_.File("one"), cut = folder_.File("cut");
+    std::filesystem::remove_all(one);
+    ASSERT_OK(Run(own, {}, one));
+    for (const uint64_t step : {2, 6}) {
+      const RunState expected = Gradients(one, step);
+      for (const MeshShape& shape : kShapes) {
+        SCOPED_TRACE(FormatMesh(shape) + ", step " + std::to_string(step));
+        CopyUntil(step - 1, one, cut);
+        ASSERT_OK(Run(own, shape, cut, /*resume=*/true));
+        ExpectNear(expected, Gradients(cut, step), "", 1e-5);
+        const double loss = Metrics(one)[step - 1]["loss"];
+        EXPECT_NEAR(Metrics(cut)[step - 1]["loss"], loss, 1e-6 * loss);
+      }
+    }
+  }
+}
+
 TEST_F(GangTest, TheSameLayoutTwiceIsTheSameBits) {
   const MeshShape shape = {.data = 2, .tensor = 2};
   ASSERT_OK(Run(kSsd, shape, folder_.File("a")));
@@ -70,11 +91,7 @@ TEST_F(GangTest, GoesOnFromACheckpointBitForBit) {
   ASSERT_OK(Run(kSsd, shape, whole));
   for (const uint64_t step : {2, 3, 5}) {
     SCOPED_TRACE(step);
-    std::filesystem::remove_all(cut);
-    std::filesystem::copy(whole, cut, std::filesystem::copy_options::recursive);
-    for (uint64_t later = step + 1; later <= 7; ++later) {
-      std::filesystem::remove_all(CheckpointFolder(cut, later));
-    }
+    CopyUntil(step, whole, cut);
     ASSERT_OK(Run(kSsd, shape, cut, /*resume=*/true));
     EXPECT_EQ(Metrics(cut), Metrics(whole));
     EXPECT_EQ(Read(cut, 6), Read(whole, 6));

@@ -3,11 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
 #include <string>
 
 #include "core/base/status_matchers.h"
-#include "dist/checkpoint/catalogue.h"
 #include "tests/model/tall_model.h"
 #include "tests/training/gang_runs.h"
 
@@ -70,6 +68,20 @@ TEST_F(LayerChainTest, TrainsTheSameModel) {
   }
 }
 
+TEST_F(LayerChainTest, FromOneStateEveryGradientIsTheSame) {
+  const std::string one = folder_.File("one"), cut = folder_.File("cut");
+  ASSERT_OK(Run(kKept, {}, one));
+  for (const uint64_t step : {2, 6}) {
+    const RunState expected = Gradients(one, step);
+    for (const MeshShape& shape : kChains) {
+      SCOPED_TRACE(FormatMesh(shape) + ", step " + std::to_string(step));
+      CopyUntil(step - 1, one, cut);
+      ASSERT_OK(Run(kKept, shape, cut, /*resume=*/true));
+      ExpectNear(expected, Gradients(cut, step), "", 1e-5);
+    }
+  }
+}
+
 // Transfer alone has no sums over rows in another order: the split changes
 // nothing at all.
 TEST_F(LayerChainTest, TransferIsTheSameBits) {
@@ -101,11 +113,7 @@ TEST_F(LayerChainTest, GoesOnOnAnotherLayout) {
        {MeshShape{.layer = 4}, MeshShape{.layer = 2}, MeshShape{},
         MeshShape{.data = 2, .tensor = 2}}) {
     SCOPED_TRACE(FormatMesh(shape));
-    std::filesystem::remove_all(cut);
-    std::filesystem::copy(whole, cut, std::filesystem::copy_options::recursive);
-    for (const uint64_t later : {3, 4, 5, 6, 7}) {
-      std::filesystem::remove_all(CheckpointFolder(cut, later));
-    }
+    CopyUntil(2, whole, cut);
     ASSERT_OK(Run(kSsd, shape, cut, /*resume=*/true));
     EXPECT_EQ(Read(cut, 2), Read(whole, 2));
     if (shape.layer == 4) {

@@ -155,9 +155,8 @@ TEST_F(TrafficTest, AChainSendsItsStream) {
   for (const MeshShape& shape :
        {MeshShape{.layer = 2}, MeshShape{.data = 2, .layer = 2},
         MeshShape{.tensor = 2, .layer = 2}}) {
-    const proto::Job job =
-        Job("stages { transfer { steps: 3 } } budget { micro_batch: 1 }",
-            shape);
+    const proto::Job job = Job(
+        "stages { transfer { steps: 3 } } budget { micro_batch: 1 }", shape);
     ASSERT_OK_AND_ASSIGN(
         const StageLayout layout,
         LayOut(job, 0, model->config(), job.data().seq_len(), shape));
