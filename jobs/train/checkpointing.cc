@@ -123,7 +123,9 @@ absl::Status Checkpointing::Wait() { return writer_.Wait(); }
 
 absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
     Llama& model, std::vector<std::string>* warnings) {
-  ASSIGN_OR_RETURN(const LatestCheckpointResult latest, FindLatest());
+  ASSIGN_OR_RETURN(
+      const LatestCheckpointResult latest,
+      LatestCheckpoint(options_.files, options_.run_folder, Ranks()));
   *warnings = latest.warnings;
   if (!latest.step.has_value()) {
     // Starting over would throw away what could perhaps be repaired.
@@ -136,8 +138,8 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
     }
     return std::optional<TrainState>();
   }
-  absl::StatusOr<CheckpointReader> opened =
-      CheckpointReader::Open(options_.files, latest.folder);
+  absl::StatusOr<CheckpointReader> opened = CheckpointReader::OpenVerified(
+      options_.files, latest.folder, latest.manifest);
   RETURN_IF_ERROR(Agree(opened.status()));
   CheckpointReader reader = *std::move(opened);
   if (reader.manifest().job_fingerprint != options_.job_fingerprint) {
@@ -163,36 +165,13 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Restore(
   return std::optional<TrainState>(*state);
 }
 
-// Ranks that looked by themselves might see a checkpoint appear in between.
-absl::StatusOr<LatestCheckpointResult> Checkpointing::FindLatest() {
-  if (options_.gang == nullptr || options_.gang->alone()) {
-    return LatestCheckpoint(options_.files, options_.run_folder);
-  }
-  absl::StatusOr<LatestCheckpointResult> latest = LatestCheckpointResult();
-  double step = -1;
-  if (options_.gang->leads()) {
-    latest = LatestCheckpoint(options_.files, options_.run_folder);
-    step =
-        latest.ok() && latest->step ? static_cast<double>(*latest->step) : -1;
-  } else {
-    step = 0;
-  }
-  RETURN_IF_ERROR(Agree(latest.status()));
-  RETURN_IF_ERROR(options_.gang->Sum(absl::MakeSpan(&step, 1)));
-  if (!options_.gang->leads() && step >= 0) {
-    latest->step = static_cast<uint64_t>(step);
-    latest->folder = CheckpointFolder(options_.run_folder, *latest->step);
-  }
-  return latest;
-}
-
 absl::Status Checkpointing::RestoreBestParameters(int64_t global_step,
                                                   Llama& model) {
   RETURN_IF_ERROR(writer_.Wait());
   const std::string folder = CheckpointFolder(options_.run_folder, global_step);
   const auto read = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const CheckpointReader reader,
-                     CheckpointReader::Open(options_.files, folder));
+                     CheckpointReader::Open(options_.files, folder, Ranks()));
     return ReadCheckpointParameters(reader, options_.model, &model.adapters());
   };
   return Agree(read());

@@ -55,9 +55,9 @@ class Checkpointing {
   // Until the save in flight is durable.
   absl::Status Wait();
 
-  // Reads the newest whole checkpoint (the leading rank's choice) into the
-  // model's parameters. Empty when there is none. `warnings`: what was passed
-  // over, and why.
+  // Reads the newest whole checkpoint into the model's parameters; ranks share
+  // out the files to verify. Empty when there is none. `warnings`: what was
+  // passed over, and why.
   absl::StatusOr<std::optional<TrainState>> Restore(
       Llama& model, std::vector<std::string>* warnings);
   // The optimizer's moments of the checkpoint that Restore() read.
@@ -73,7 +73,12 @@ class Checkpointing {
 
  private:
   absl::Status AfterWrite();
-  absl::StatusOr<LatestCheckpointResult> FindLatest();
+  // The ranks, unless there is just one process.
+  Collective* Ranks() {
+    return options_.gang == nullptr || options_.gang->alone()
+               ? nullptr
+               : &options_.gang->world();
+  }
   absl::Status Agree(const absl::Status& mine) {
     return options_.gang == nullptr ? mine : options_.gang->Agree(mine);
   }
