@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "core/io/bounded_file.h"
 #include "dist/checkpoint/manifest.h"
 #include "dist/checkpoint/reader.h"
@@ -41,6 +42,25 @@ absl::StatusOr<std::vector<uint64_t>> ListFolders(
     }
   }
   std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+// Ranks that looked by themselves might see a checkpoint appear in between.
+absl::StatusOr<std::vector<uint64_t>> ListFoldersOfRank0(
+    FileSystem* file_system, const std::string& run_folder, Collective* ranks) {
+  if (ranks == nullptr) return ListFolders(file_system, run_folder);
+  absl::StatusOr<std::vector<uint64_t>> steps;
+  if (ranks->rank() == 0)
+    steps = ListFolders(file_system, run_folder);
+  else
+    steps.emplace();
+  RETURN_IF_ERROR(AgreeOn(*ranks, steps.status()));
+  std::vector<int64_t> counts(ranks->size());
+  const int64_t mine = steps->size();
+  RETURN_IF_ERROR(ranks->AllGatherBytes(&mine, sizeof(mine), counts.data()));
+  steps->resize(counts[0]);
+  RETURN_IF_ERROR(
+      ranks->Broadcast(TensorView(steps->data(), DType::kI64, {counts[0]}), 0));
   return steps;
 }
 
@@ -102,17 +122,20 @@ absl::StatusOr<std::vector<uint64_t>> ListCheckpoints(
 }
 
 absl::StatusOr<LatestCheckpointResult> LatestCheckpoint(
-    FileSystem* file_system, const std::string& run_folder) {
+    FileSystem* file_system, const std::string& run_folder, Collective* ranks) {
   LatestCheckpointResult result;
   ASSIGN_OR_RETURN(const std::vector<uint64_t> steps,
-                   ListFolders(file_system, run_folder));
+                   ListFoldersOfRank0(file_system, run_folder, ranks));
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     const std::string folder = CheckpointFolder(run_folder, *step);
-    const absl::StatusOr<Manifest> manifest =
-        VerifyCheckpoint(file_system, folder);
+    absl::StatusOr<Manifest> manifest =
+        VerifyCheckpoint(file_system, folder, ranks);
+    // Of a group that lost a rank, every error looks like the checkpoint's.
+    if (ranks != nullptr) RETURN_IF_ERROR(ranks->Barrier());
     if (manifest.ok() && manifest->step == *step) {
       result.step = *step;
       result.folder = folder;
+      result.manifest = *std::move(manifest);
       break;
     }
     result.warnings.push_back(

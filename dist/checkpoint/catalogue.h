@@ -15,6 +15,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/file_system.h"
+#include "core/collective/collective.h"
+#include "dist/checkpoint/manifest.h"
 
 namespace caracal {
 
@@ -30,13 +32,17 @@ absl::StatusOr<std::vector<uint64_t>> ListCheckpoints(
 struct LatestCheckpointResult {
   std::optional<uint64_t> step;  // none: the run has no usable checkpoint
   std::string folder;            // of that step
+  Manifest manifest;             // likewise
   // One sentence for each newer folder that was passed over.
   std::vector<std::string> warnings;
 };
 
-// The newest checkpoint whose files all agree with its manifest.
+// The newest checkpoint whose files all agree with its manifest. With `ranks`
+// they all call, look at what rank 0 sees, each read their share of the files,
+// and get the same answer.
 absl::StatusOr<LatestCheckpointResult> LatestCheckpoint(
-    FileSystem* file_system, const std::string& run_folder);
+    FileSystem* file_system, const std::string& run_folder,
+    Collective* ranks = nullptr);
 
 // Removes all checkpoints but the `keep_last` newest, those in `keep` and the
 // best one, and what crashes left behind: folders without a manifest that are

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "dist/checkpoint/storage_type.h"
 
 namespace caracal {
@@ -114,36 +115,65 @@ std::string StatePath() { return absl::StrCat("/", kStateGroup); }
 
 }  // namespace
 
-absl::StatusOr<Manifest> VerifyCheckpoint(FileSystem* file_system,
-                                          const std::string& folder) {
+namespace {
+
+absl::Status VerifyRankFile(FileSystem* file_system, const std::string& folder,
+                            const RankFile& expected) {
+  const std::string path = JoinPath(folder, expected.name);
+  if (!file_system->Exists(path)) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": is missing; the manifest lists it with ",
+                     expected.bytes, " bytes"));
+  }
+  // Before reading it all.
+  ASSIGN_OR_RETURN(const uint64_t bytes, file_system->FileSize(path));
+  if (bytes != expected.bytes) {
+    return absl::DataLossError(absl::StrCat(
+        path, ": has ", bytes, " bytes, the manifest says ", expected.bytes));
+  }
+  ASSIGN_OR_RETURN(const RankFile found,
+                   DescribeRankFile(file_system, folder, expected.name));
+  if (found.bytes != expected.bytes || found.checksum != expected.checksum) {
+    return absl::DataLossError(absl::StrCat(
+        path, ": has the XXH3 checksum ", found.checksum,
+        ", the manifest says ", expected.checksum, ": the file is damaged"));
+  }
+  return absl::OkStatus();
+}
+
+// Of the files, every `size`-th from number `rank` on.
+absl::StatusOr<Manifest> VerifyShare(FileSystem* file_system,
+                                     const std::string& folder, int rank,
+                                     int size) {
   ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(file_system, folder));
-  for (const RankFile& expected : manifest.rank_files) {
-    const std::string path = JoinPath(folder, expected.name);
-    if (!file_system->Exists(path)) {
-      return absl::NotFoundError(
-          absl::StrCat(path, ": is missing; the manifest lists it with ",
-                       expected.bytes, " bytes"));
-    }
-    // Before reading it all.
-    ASSIGN_OR_RETURN(const uint64_t bytes, file_system->FileSize(path));
-    if (bytes != expected.bytes) {
-      return absl::DataLossError(absl::StrCat(
-          path, ": has ", bytes, " bytes, the manifest says ", expected.bytes));
-    }
-    ASSIGN_OR_RETURN(const RankFile found,
-                     DescribeRankFile(file_system, folder, expected.name));
-    if (found.bytes != expected.bytes || found.checksum != expected.checksum) {
-      return absl::DataLossError(absl::StrCat(
-          path, ": has the XXH3 checksum ", found.checksum,
-          ", the manifest says ", expected.checksum, ": the file is damaged"));
-    }
+  for (size_t i = rank; i < manifest.rank_files.size(); i += size) {
+    RETURN_IF_ERROR(
+        VerifyRankFile(file_system, folder, manifest.rank_files[i]));
   }
   return manifest;
 }
 
+}  // namespace
+
+absl::StatusOr<Manifest> VerifyCheckpoint(FileSystem* file_system,
+                                          const std::string& folder,
+                                          Collective* ranks) {
+  if (ranks == nullptr) return VerifyShare(file_system, folder, 0, 1);
+  absl::StatusOr<Manifest> manifest =
+      VerifyShare(file_system, folder, ranks->rank(), ranks->size());
+  RETURN_IF_ERROR(AgreeOn(*ranks, manifest.status()));
+  return manifest;
+}
+
 absl::StatusOr<CheckpointReader> CheckpointReader::Open(
-    FileSystem* file_system, const std::string& folder) {
-  ASSIGN_OR_RETURN(Manifest manifest, VerifyCheckpoint(file_system, folder));
+    FileSystem* file_system, const std::string& folder, Collective* ranks) {
+  ASSIGN_OR_RETURN(Manifest manifest,
+                   VerifyCheckpoint(file_system, folder, ranks));
+  return OpenVerified(file_system, folder, std::move(manifest));
+}
+
+absl::StatusOr<CheckpointReader> CheckpointReader::OpenVerified(
+    FileSystem* file_system, const std::string& folder, Manifest manifest) {
   std::vector<hdf5::File> files;
   for (const RankFile& rank_file : manifest.rank_files) {
     ASSIGN_OR_RETURN(

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/base/file_system.h"
+#include "core/collective/collective.h"
 #include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/contents.h"
 #include "dist/checkpoint/manifest.h"
@@ -23,8 +24,11 @@ namespace caracal {
 //   kDataLoss            a file is shorter, longer or different; a damaged
 //                        manifest
 //   kFailedPrecondition  a newer version of the format
+// With `ranks` they all call, each reads its share of the files, and what one
+// finds wrong is everybody's (core/collective/agree.h).
 absl::StatusOr<Manifest> VerifyCheckpoint(FileSystem* file_system,
-                                          const std::string& folder);
+                                          const std::string& folder,
+                                          Collective* ranks = nullptr);
 
 // A block of a tensor, as one rank's file holds it.
 struct TensorPiece {
@@ -41,7 +45,11 @@ class CheckpointReader {
  public:
   // As VerifyCheckpoint.
   static absl::StatusOr<CheckpointReader> Open(FileSystem* file_system,
-                                               const std::string& folder);
+                                               const std::string& folder,
+                                               Collective* ranks = nullptr);
+  // One that was verified just now, and has this manifest.
+  static absl::StatusOr<CheckpointReader> OpenVerified(
+      FileSystem* file_system, const std::string& folder, Manifest manifest);
 
   const Manifest& manifest() const { return manifest_; }
 

@@ -10,6 +10,7 @@
 #include "core/base/temporary_folder.h"
 #include "core/collective/thread_collective.h"
 #include "dist/checkpoint/async_checkpointer.h"
+#include "dist/checkpoint/catalogue.h"
 #include "dist/checkpoint/reader.h"
 #include "dist/checkpoint/writer.h"
 
@@ -205,6 +206,45 @@ TEST(ShardedCheckpointTest, RanksWriteBehind) {
                                folder.File("c" + std::to_string(step)))
                   .status());
   }
+}
+
+// Every rank has a disk of its own here, on which all files of the other's
+// share are damaged, and perhaps one of its own: just that one is seen.
+TEST(ShardedCheckpointTest, RanksShareOutWhatIsVerified) {
+  for (const int damaged : {0, 1, 2, 3, -1}) {
+    SCOPED_TRACE(damaged);
+    RunAsRanks(2, [&](Collective& group) {
+      FaultFileSystem files;
+      const std::string folder = CheckpointFolder("/run", 5);
+      EXPECT_OK(WriteBy(4, &files, folder));
+      for (int file = 0; file < 4; ++file) {
+        if (file != damaged && file % 2 == group.rank()) continue;
+        files.FlipBits(JoinPath(folder, RankFileName(file)), 100, 1);
+      }
+      ASSERT_OK_AND_ASSIGN(const LatestCheckpointResult latest,
+                           LatestCheckpoint(&files, "/run", &group));
+      EXPECT_EQ(latest.step.has_value(), damaged < 0);
+      ASSERT_EQ(latest.warnings.size(), damaged < 0 ? 0 : 1);
+      if (damaged >= 0) {
+        EXPECT_THAT(latest.warnings[0],
+                    HasSubstr(absl::StrCat(RankFileName(damaged), ": has")));
+      }
+    });
+  }
+}
+
+TEST(ShardedCheckpointTest, RanksLookAtWhatTheFirstOneSees) {
+  RunAsRanks(3, [](Collective& group) {
+    FaultFileSystem files;
+    EXPECT_OK(WriteBy(2, &files, CheckpointFolder("/run", 5)));
+    if (group.rank() != 0) {
+      EXPECT_OK(WriteBy(2, &files, CheckpointFolder("/run", 6)));
+    }
+    ASSERT_OK_AND_ASSIGN(const LatestCheckpointResult latest,
+                         LatestCheckpoint(&files, "/run", &group));
+    EXPECT_EQ(latest.step, 5);
+    EXPECT_EQ(latest.manifest.rank_files.size(), 2);
+  });
 }
 
 }  // namespace

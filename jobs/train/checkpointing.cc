@@ -132,7 +132,9 @@ absl::Status Checkpointing::Wait() { return writer_.Wait(); }
 
 absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
     std::vector<std::string>* warnings) {
-  ASSIGN_OR_RETURN(const LatestCheckpointResult latest, FindLatest());
+  ASSIGN_OR_RETURN(
+      const LatestCheckpointResult latest,
+      LatestCheckpoint(options_.files, options_.run_folder, Ranks()));
   *warnings = latest.warnings;
   if (!latest.step.has_value()) {
     // Starting over would throw away what could perhaps be repaired.
@@ -145,8 +147,8 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
     }
     return std::optional<TrainState>();
   }
-  absl::StatusOr<CheckpointReader> opened =
-      CheckpointReader::Open(options_.files, latest.folder);
+  absl::StatusOr<CheckpointReader> opened = CheckpointReader::OpenVerified(
+      options_.files, latest.folder, latest.manifest);
   RETURN_IF_ERROR(Agree(opened.status()));
   CheckpointReader reader = *std::move(opened);
   if (reader.manifest().job_fingerprint != options_.job_fingerprint) {
@@ -171,29 +173,6 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
   return std::optional<TrainState>(*state);
 }
 
-// Ranks that looked by themselves might see a checkpoint appear in between.
-absl::StatusOr<LatestCheckpointResult> Checkpointing::FindLatest() {
-  if (options_.gang == nullptr || options_.gang->alone()) {
-    return LatestCheckpoint(options_.files, options_.run_folder);
-  }
-  absl::StatusOr<LatestCheckpointResult> latest = LatestCheckpointResult();
-  double step = -1;
-  if (options_.gang->leads()) {
-    latest = LatestCheckpoint(options_.files, options_.run_folder);
-    step =
-        latest.ok() && latest->step ? static_cast<double>(*latest->step) : -1;
-  } else {
-    step = 0;
-  }
-  RETURN_IF_ERROR(Agree(latest.status()));
-  RETURN_IF_ERROR(options_.gang->Sum(absl::MakeSpan(&step, 1)));
-  if (!options_.gang->leads() && step >= 0) {
-    latest->step = static_cast<uint64_t>(step);
-    latest->folder = CheckpointFolder(options_.run_folder, *latest->step);
-  }
-  return latest;
-}
-
 absl::Status Checkpointing::RestoreParameters(Llama& model) {
   RETURN_IF_ERROR(writer_.Wait());
   if (!saved_any_) return absl::OkStatus();
@@ -215,7 +194,7 @@ absl::Status Checkpointing::ReadParametersOf(int64_t global_step,
   const std::string folder = CheckpointFolder(options_.run_folder, global_step);
   const auto read = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const CheckpointReader reader,
-                     CheckpointReader::Open(options_.files, folder));
+                     CheckpointReader::Open(options_.files, folder, Ranks()));
     return ReadCheckpointParameters(reader, options_.model, &model.adapters());
   };
   return Agree(read());

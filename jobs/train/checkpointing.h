@@ -55,8 +55,8 @@ class Checkpointing {
   // Until the save in flight is durable.
   absl::Status Wait();
 
-  // Where the newest whole checkpoint (the leading rank's choice) goes on.
-  // Empty when there is none. `warnings`: what was passed over, and why.
+  // Where the newest whole checkpoint goes on; ranks share out the files to
+  // verify. Empty when there is none. `warnings`: what was passed over, and why.
   absl::StatusOr<std::optional<TrainState>> Find(
       std::vector<std::string>* warnings);
   // The parameters of the checkpoint that was found or saved last, for a model
@@ -77,7 +77,12 @@ class Checkpointing {
  private:
   absl::Status AfterWrite();
   absl::Status ReadParametersOf(int64_t global_step, Llama& model);
-  absl::StatusOr<LatestCheckpointResult> FindLatest();
+  // The ranks, unless there is just one process.
+  Collective* Ranks() {
+    return options_.gang == nullptr || options_.gang->alone()
+               ? nullptr
+               : &options_.gang->world();
+  }
   absl::Status Agree(const absl::Status& mine) {
     return options_.gang == nullptr ? mine : options_.gang->Agree(mine);
   }

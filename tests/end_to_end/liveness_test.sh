@@ -113,8 +113,11 @@ start mpirun raised --set checkpoint.every_steps=50
 prlimit --pid "$(pid_of 1)" --nofile=4
 ends 75 "rank 1 on $host after step [0-9]+ of transfer: .*Too many open files"
 
-# An error that all ranks know is told once; this one would come again.
+# An error that all ranks know is told once; this one would come again: files
+# where checkpoints are to be folders.
 start run refused --set checkpoint.every_steps=50
 mkdir -p "$work/refused/checkpoints"
-touch "$work/refused/checkpoints/checkpoint-00000400"
-ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoint-00000400"
+for ((step = 50; step <= 5000; step += 50)); do
+  touch "$work/refused/checkpoints/checkpoint-$(printf %08d "$step")"
+done
+ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoint-"
