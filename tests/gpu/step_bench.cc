@@ -7,6 +7,9 @@
 //                              rank. One GPU is measured first.
 //       --chunks N             rows in N (1, 2) chunks: collectives of one run
 //                              under products of the other (2 with --tensor)
+//       --exchange WHAT        nccl, copies (the tensor ranks' rows by the copy
+//                              engines) or nothing (what the products allow;
+//                              wrong results)
 //       --multiprocessors N    for products; the others are for collectives
 //       --graph                the step as one CUDA graph
 //       --layers N             fewer than the shape has
@@ -42,6 +45,7 @@ struct Options {
   StepOptions step;
   std::string stage, size = "8b";
   int tensor = 1, data = 1;
+  std::string exchange = "nccl";
   bool graph = false, check = false, alone = false;
   int ranks() const { return tensor * data; }
 };
@@ -125,7 +129,14 @@ void RunRank(const Options& options, Collective& control, Result* result) {
   Place place;
   place.tensor = options.tensor, place.data = options.data;
   (options.tensor > 1 ? place.tensor_rank : place.data_rank) = control.rank();
-  Ranks ranks(place, &control);
+  const StepOptions& step = options.step;
+  const int64_t piece =
+      step.sequences * step.shape.length / step.chunks / options.tensor;
+  Ranks ranks(place,
+              options.exchange == "copies"    ? Exchange::kCopies
+              : options.exchange == "nothing" ? Exchange::kNothing
+                                              : Exchange::kNccl,
+              &control, piece * step.shape.hidden * sizeof(uint16_t));
   Model model(options.step, ranks);
   Steps steps(model, ranks);
   const bool first = control.rank() == 0;
@@ -175,9 +186,11 @@ Result RunOn(const Options& options) {
   const double flop =
       (step.finetune ? 4 : 2) * result.parameters * tokens / options.ranks();
   std::printf(
-      "%s %s, tensor %d, data %d%s, %ld x %ld tokens: %.1f ms (%.1f - %.1f), "
+      "%s %s, tensor %d, data %d, %s%s, %ld x %ld tokens: %.1f ms (%.1f - "
+      "%.1f), "
       "%.0f tokens/s, MFU %.1f%% of 989 TFLOP/s, %.1f GiB\n",
       options.stage.c_str(), options.size.c_str(), options.tensor, options.data,
+      options.ranks() > 1 ? options.exchange.c_str() : "alone",
       options.graph ? ", graph" : "",
       static_cast<long>(step.sequences * options.data),
       static_cast<long>(step.shape.length), t.median, t.low, t.high,
@@ -225,7 +238,8 @@ bool Compare(const Result& ours, const Result& one) {
 int Usage(const char* program) {
   std::fprintf(stderr,
                "usage: %s transfer|finetune [8b|135m] [rows] [--tensor N | "
-               "--data N] [--chunks N] [--multiprocessors N] [--graph] "
+               "--data N] [--exchange WHAT] [--chunks N] [--multiprocessors N] "
+               "[--graph] "
                "[--layers N] [--check] [--alone]\n",
                program);
   return 2;
@@ -246,6 +260,8 @@ int Main(int argc, char** argv) {
       options.check = true;
     } else if (word == "--alone") {
       options.alone = true;
+    } else if (word == "--exchange") {
+      options.exchange = i + 1 < argc ? argv[++i] : "";
     } else {
       const int value = i + 1 < argc ? std::atoi(argv[++i]) : 0;
       if (value < 1) return Usage(argv[0]);
@@ -270,6 +286,8 @@ int Main(int argc, char** argv) {
   options.step.finetune = options.stage == "finetune";
   if ((!options.step.finetune && options.stage != "transfer") ||
       (options.size != "8b" && options.size != "135m") ||
+      (options.exchange != "nccl" && options.exchange != "copies" &&
+       options.exchange != "nothing") ||
       options.step.sequences < 1 || (options.tensor > 1 && options.data > 1)) {
     return Usage(argv[0]);
   }

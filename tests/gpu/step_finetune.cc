@@ -86,7 +86,7 @@ void Model::Finetune() {
                             Mine(delta, chunk, s.hidden), VectorView(ones),
                             kEps, Own(final_x, chunk),
                             Mine(y2, chunk, s.hidden), Own(final_inv, chunk));
-      tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden));
+      tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden), chunk);
     }));
   }
   segments.push_back(Head());
@@ -148,7 +148,7 @@ Model::Segment Model::FinetuneAttention(int64_t i) {
     LoraFoldedForwardCuda(ctx, plans, All(w.a, chunk, s.q() + s.rank),
                           OWeight(w), s.rank, All(delta, chunk, s.hidden),
                           Products());
-    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden), chunk);
   };
   segment.join = [=, this](int chunk) { NormBeforeMlp(i, chunk); };
   return segment;
@@ -196,7 +196,7 @@ Model::Segment Model::Head() {
   };
   segment.second = [=, this](int chunk) {
     piece(chunk, std::min(kLossRows, ChunkRows()), ChunkRows());
-    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden), chunk);
   };
   segment.join = [=, this](int chunk) {
     NormBackward(final_x, final_inv, chunk, false);
@@ -211,7 +211,7 @@ void Model::NormBackward(const Bf16& x, const F32& inv, int chunk,
   RmsNormBackwardCuda(ctx, Mine(dy, chunk, s.hidden), Own(x, chunk),
                       VectorView(ones), Own(inv, chunk), accumulate,
                       Mine(dx, chunk, s.hidden, Wide()), {}, {});
-  tickets[chunk] = ranks.Gather(All(dx, chunk, Wide()));
+  tickets[chunk] = ranks.Gather(All(dx, chunk, Wide()), chunk);
 }
 
 // Gate and up become their gradients.
@@ -232,7 +232,7 @@ Model::Segment Model::MlpBackward(int64_t i) {
     ProductBack(All(w.gate_up, chunk, 2 * s.inner),
                 View(w.up_weight, 2 * s.inner, s.hidden),
                 All(dy, chunk, s.hidden));
-    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden), chunk);
   };
   segment.join = [=, this](int chunk) {
     NormBackward(layers[i].x2, layers[i].inv2, chunk, true);
@@ -270,7 +270,7 @@ Model::Segment Model::AttentionBackward(int64_t i) {
     const Layer& w = layers[i];
     LoraFoldedBackwardCuda(ctx, plans, All(dqkv, chunk, d_width), QkvWeight(w),
                            extra, false, All(dy, chunk, s.hidden), Products());
-    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden), chunk);
     int64_t at = 8 * i, j = 0;
     for (const Adapter& a : QkvAdapters(s)) {
       LoraGradientsCuda(

@@ -248,7 +248,7 @@ void Model::NormBeforeAttention(int64_t i, int chunk) {
                           Mine(delta, chunk, s.hidden), VectorView(ones), kEps,
                           x1, y, Own(w.inv1, chunk));
   }
-  tickets[chunk] = ranks.Gather(All(w.y1, chunk, width));
+  tickets[chunk] = ranks.Gather(All(w.y1, chunk, width), chunk);
 }
 
 void Model::NormBeforeMlp(int64_t i, int chunk) {
@@ -257,7 +257,7 @@ void Model::NormBeforeMlp(int64_t i, int chunk) {
   RmsNormAddForwardCuda(ctx, Own(w.x1, chunk), Mine(delta, chunk, s.hidden),
                         VectorView(ones), kEps, Own(w.x2, chunk),
                         Mine(y2, chunk, s.hidden), Own(w.inv2, chunk));
-  tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden));
+  tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden), chunk);
 }
 
 Model::Segment Model::Mlp(int64_t i, const std::function<void(int)>& join) {
@@ -276,7 +276,7 @@ Model::Segment Model::Mlp(int64_t i, const std::function<void(int)>& join) {
     Product(All(h, chunk, s.inner),
             View(layers[i].down_weight, s.hidden, s.inner),
             All(delta, chunk, s.hidden));
-    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden), chunk);
   };
   segment.join = join;
   return segment;

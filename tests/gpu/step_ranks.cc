@@ -2,97 +2,152 @@
 
 #include "core/base/status.h"
 #include "core/collective/traffic.h"
+#include "kernels/adamw/adamw_cuda.h"
 #include "kernels/common/cuda_check.h"
 
 namespace caracal::kernels {
 namespace {
 
-constexpr int kEvents = 64;  // more than tickets in use at a time
+constexpr int kOperations = 64;  // more than are waited for at a time
+enum Kind : int { kGather, kReduce };
 
 TensorView Flat(const TensorView& x) { return x.Reshaped({x.size()}); }
 
 }  // namespace
 
-Ranks::Ranks(const Place& place, Collective* control) : place_(place) {
+Ranks::Ranks(const Place& place, Exchange exchange, Collective* control,
+             size_t piece_bytes)
+    : place_(place), exchange_(exchange), operations_(kOperations) {
   int low = 0, high = 0;
   CARACAL_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&low, &high));
   CARACAL_CUDA_CHECK(
       cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, low));
-  CARACAL_CUDA_CHECK(
-      cudaStreamCreateWithPriority(&beside_, cudaStreamNonBlocking, high));
-  events_.resize(kEvents);
-  for (cudaEvent_t& e : events_) {
-    CARACAL_CUDA_CHECK(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+  for (cudaStream_t& beside : beside_) {
+    CARACAL_CUDA_CHECK(
+        cudaStreamCreateWithPriority(&beside, cudaStreamNonBlocking, high));
+  }
+  for (Operation& o : operations_) {
+    for (cudaEvent_t* e : {&o.begin, &o.end}) {
+      CARACAL_CUDA_CHECK(cudaEventCreateWithFlags(e, cudaEventDisableTiming));
+    }
   }
   CARACAL_CHECK(place.tensor == 1 || place.data == 1);
   if (place.tensor * place.data == 1) return;
-  auto group = NcclCollective::Create(control, beside_, "group of GPUs",
+  auto group = NcclCollective::Create(control, beside_[0], "group of GPUs",
                                       absl::Seconds(60));
   CARACAL_CHECK_OK(group.status());
   group_ = *std::move(group);
+  if (exchange == Exchange::kCopies && place.tensor > 1) {
+    copies_ = std::make_unique<PeerCopies>(control, piece_bytes);
+  }
 }
 
 Ranks::~Ranks() {
+  copies_.reset();
   group_.reset();
-  for (cudaEvent_t e : events_) cudaEventDestroy(e);
-  cudaStreamDestroy(beside_);
+  for (const Operation& o : operations_) {
+    cudaEventDestroy(o.begin);
+    cudaEventDestroy(o.end);
+  }
+  for (const cudaStream_t beside : beside_) cudaStreamDestroy(beside);
   cudaStreamDestroy(stream_);
 }
 
-template <typename Operation>
-int Ranks::Begin(const Operation& operation) {
-  const cudaEvent_t begin = events_[next_];
-  next_ = (next_ + 1) % kEvents;
-  CARACAL_CUDA_CHECK(cudaEventRecord(begin, stream_));
-  CARACAL_CUDA_CHECK(cudaStreamWaitEvent(beside_, begin));
-  CARACAL_CHECK_OK(operation());
+template <typename Call>
+int Ranks::Begin(int lane, const Call& call) {
   const int ticket = next_;
-  next_ = (next_ + 1) % kEvents;
-  CARACAL_CUDA_CHECK(cudaEventRecord(events_[ticket], beside_));
+  next_ = (next_ + 1) % kOperations;
+  Operation& o = operations_[ticket];
+  o.received = {};
+  const cudaStream_t beside = beside_[copies_ != nullptr ? lane : 0];
+  CARACAL_CUDA_CHECK(cudaEventRecord(o.begin, stream_));
+  CARACAL_CUDA_CHECK(cudaStreamWaitEvent(beside, o.begin));
+  CARACAL_CHECK_OK(call(beside, o));
+  CARACAL_CUDA_CHECK(cudaEventRecord(o.end, beside));
   return ticket;
 }
 
-int Ranks::Gather(TensorView whole) {
-  if (place_.tensor == 1) return -1;
-  const auto counts = EvenCounts(whole.size(), place_.tensor);
-  TensorView mine = Flat(whole);
-  mine.shape[0] = counts[place_.tensor_rank];
-  mine.data = static_cast<char*>(whole.data) +
-              EvenBegin(whole.size(), place_.tensor, place_.tensor_rank) *
-                  SizeOf(whole.dtype);
-  return Begin([&] { return group_->AllGather(mine, counts, Flat(whole)); });
+TensorView Ranks::Piece(const TensorView& whole, int rank) const {
+  TensorView piece = Flat(whole);
+  piece.shape[0] = EvenCount(whole.size(), place_.tensor, rank);
+  piece.data = PeerCopies::Offset(
+      whole.data,
+      EvenBegin(whole.size(), place_.tensor, rank) * SizeOf(whole.dtype));
+  return piece;
 }
 
-int Ranks::Reduce(TensorView whole) {
+int Ranks::Gather(TensorView whole, int lane) {
+  if (place_.tensor == 1 || exchange_ == Exchange::kNothing) return -1;
+  if (copies_ == nullptr) return GatherSmall(whole);
+  return Begin(lane, [&](cudaStream_t stream, Operation&) {
+    const TensorView mine = Piece(whole, place_.tensor_rank);
+    const size_t bytes = mine.size() * SizeOf(mine.dtype);
+    // There it lies in the same place.
+    const size_t at =
+        static_cast<char*>(mine.data) - static_cast<char*>(whole.data);
+    void* const to = PeerCopies::Offset(copies_->PeerOf(whole.data), at);
+    copies_->Exchange(mine.data, to, bytes, lane, kGather, stream);
+    return absl::OkStatus();
+  });
+}
+
+int Ranks::GatherSmall(TensorView whole) {
   if (place_.tensor == 1) return -1;
-  const auto counts = EvenCounts(whole.size(), place_.tensor);
-  TensorView mine = Flat(whole);
-  mine.shape[0] = counts[place_.tensor_rank];
-  mine.data = static_cast<char*>(whole.data) +
-              EvenBegin(whole.size(), place_.tensor, place_.tensor_rank) *
-                  SizeOf(whole.dtype);
-  return Begin(
-      [&] { return group_->ReduceScatterSum(Flat(whole), counts, mine); });
+  return Begin(0, [&](cudaStream_t, Operation&) {
+    return group_->AllGather(Piece(whole, place_.tensor_rank),
+                             EvenCounts(whole.size(), place_.tensor),
+                             Flat(whole));
+  });
+}
+
+int Ranks::Reduce(TensorView whole, int lane) {
+  if (place_.tensor == 1 || exchange_ == Exchange::kNothing) return -1;
+  return Begin(lane, [&](cudaStream_t stream, Operation& o) {
+    const TensorView mine = Piece(whole, place_.tensor_rank);
+    if (copies_ == nullptr) {
+      return group_->ReduceScatterSum(
+          Flat(whole), EvenCounts(whole.size(), place_.tensor), mine);
+    }
+    const TensorView theirs = Piece(whole, 1 - place_.tensor_rank);
+    copies_->Exchange(theirs.data, copies_->PeerInbox(lane),
+                      theirs.size() * SizeOf(theirs.dtype), lane, kReduce,
+                      stream);
+    o.sum = mine;
+    o.received =
+        ConstTensorView(copies_->inbox(lane), mine.dtype, {mine.size()});
+    return absl::OkStatus();
+  });
 }
 
 int Ranks::Sum(TensorView data) {
   if (group_ == nullptr || data.size() == 0) return -1;
-  return Begin([&] { return group_->AllReduceSum(Flat(data)); });
+  return Begin(0, [&](cudaStream_t, Operation&) {
+    return group_->AllReduceSum(Flat(data));
+  });
 }
 
 int Ranks::Max(TensorView data) {
   if (group_ == nullptr) return -1;
-  return Begin([&] { return group_->AllReduceMax(Flat(data)); });
+  return Begin(0, [&](cudaStream_t, Operation&) {
+    return group_->AllReduceMax(Flat(data));
+  });
 }
 
 void Ranks::Wait(int ticket) {
   if (ticket < 0) return;
-  CARACAL_CUDA_CHECK(cudaStreamWaitEvent(stream_, events_[ticket]));
+  const Operation& o = operations_[ticket];
+  CARACAL_CUDA_CHECK(cudaStreamWaitEvent(stream_, o.end));
+  if (o.received.defined()) AccumulateCuda(context(), o.received, o.sum);
 }
 
 void Ranks::WaitForAll() {
   if (group_ == nullptr) return;
-  Wait(Begin([] { return absl::OkStatus(); }));
+  const auto nothing = [](cudaStream_t, Operation&) {
+    return absl::OkStatus();
+  };
+  for (int lane = 0; lane < PeerCopies::kLanes; ++lane) {
+    Wait(Begin(lane, nothing));
+  }
 }
 
 void Ranks::Barrier() {

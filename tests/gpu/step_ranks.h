@@ -1,5 +1,5 @@
-// One rank of a step benchmark: its stream, and beside it a stream on which
-// collective operations run under the work that does not need them.
+// One rank of a step benchmark: its stream, and beside it streams on which
+// exchanges with other ranks run under the work that does not need them.
 #ifndef CARACAL_TESTS_GPU_STEP_RANKS_H_
 #define CARACAL_TESTS_GPU_STEP_RANKS_H_
 
@@ -11,17 +11,26 @@
 #include "core/collective/collective.h"
 #include "dist/nccl/nccl_collective.h"
 #include "kernels/common/context.h"
+#include "tests/gpu/peer_copies.h"
 #include "tests/gpu/step_parts.h"
 
 namespace caracal::kernels {
+
+enum class Exchange {
+  kNccl,
+  kCopies,   // Gather and Reduce by peer_copies.h
+  kNothing,  // for what a step takes without: its results are wrong
+};
 
 // Operations begin when all work given to the stream so far is done, and return
 // a ticket: work given after Wait(ticket) sees their results. With one rank
 // they do nothing. Not thread-safe.
 class Ranks {
  public:
-  // On the device that is current. `control` is the group of all ranks.
-  Ranks(const Place& place, Collective* control);
+  // On the device that is current. `control` is the group of all ranks; a piece
+  // of Reduce's takes `piece_bytes` at most.
+  Ranks(const Place& place, Exchange exchange, Collective* control,
+        size_t piece_bytes);
   Ranks(const Ranks&) = delete;
   Ranks& operator=(const Ranks&) = delete;
   ~Ranks();
@@ -31,10 +40,11 @@ class Ranks {
   Context context() const { return {DeviceType::kCuda, nullptr, stream_}; }
 
   // Contiguous `whole`, cut evenly among the tensor ranks: each one's piece to
-  // all; the sum of all to each one's piece.
-  int Gather(TensorView whole);
-  int Reduce(TensorView whole);
-  // Over all ranks, tensor or data.
+  // all; the sum of all to each one's piece. On a lane (0, 1) they alternate.
+  int Gather(TensorView whole, int lane);
+  int Reduce(TensorView whole, int lane);
+  // Few bytes: gathered, and summed over all ranks, tensor or data.
+  int GatherSmall(TensorView whole);
   int Sum(TensorView data);
   int Max(TensorView data);
   void Wait(int ticket);
@@ -45,13 +55,23 @@ class Ranks {
   void Barrier();
 
  private:
-  template <typename Operation>
-  int Begin(const Operation& operation);
+  // What a ticket stands for: an event, and a sum that is left to do.
+  struct Operation {
+    cudaEvent_t begin = nullptr, end = nullptr;
+    ConstTensorView received;
+    TensorView sum;
+  };
+  template <typename Call>
+  int Begin(int lane, const Call& call);
+  TensorView Piece(const TensorView& whole, int rank) const;
 
   const Place place_;
-  cudaStream_t stream_ = nullptr, beside_ = nullptr;
+  const Exchange exchange_;
+  cudaStream_t stream_ = nullptr;
+  cudaStream_t beside_[PeerCopies::kLanes] = {};
   std::unique_ptr<NcclCollective> group_;  // null: one rank
-  std::vector<cudaEvent_t> events_;
+  std::unique_ptr<PeerCopies> copies_;
+  std::vector<Operation> operations_;
   int next_ = 0;
 };
 

@@ -80,8 +80,8 @@ void Trained::Step() {
   const Workspace sums{sums_.data(), sums_.size()};
   SumOfSquaresCuda(ctx, tables_[0].table, AdamWCudaPart::kGrad,
                    squares_.data() + place.tensor_rank, sums);
-  ranks_.Wait(
-      ranks_.Gather(TensorView(squares_.data(), DType::kI64, {place.tensor})));
+  ranks_.Wait(ranks_.GatherSmall(
+      TensorView(squares_.data(), DType::kI64, {place.tensor})));
   if (tables_[1].tensors > 0) {
     SumOfSquaresCuda(ctx, tables_[1].table, AdamWCudaPart::kGrad,
                      squares_.data() + place.tensor, sums);

@@ -52,7 +52,7 @@ Model::Segment Model::TransferAttention(int64_t i) {
     Product(All(work->a, chunk, s.q()),
             View(layers[i].o_weight, s.hidden, s.q(), s.q() + s.rank),
             All(delta, chunk, s.hidden));
-    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden));
+    tickets[chunk] = ranks.Reduce(All(delta, chunk, s.hidden), chunk);
   };
   segment.join = [=, this](int chunk) { NormBeforeMlp(i, chunk); };
   // Nobody waits for the student, and all rows at once fill the chip best.
