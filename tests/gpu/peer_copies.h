@@ -1,7 +1,6 @@
 // Rows between two GPUs of one process by their copy engines, which take no
 // multiprocessor from the products beside them: each rank writes what the other
-// one needs straight into its memory, then a flag that the other's stream waits
-// for.
+// one needs straight into its memory.
 #ifndef CARACAL_TESTS_GPU_PEER_COPIES_H_
 #define CARACAL_TESTS_GPU_PEER_COPIES_H_
 
@@ -15,10 +14,11 @@
 
 namespace caracal::kernels {
 
-// Both ranks make the same calls in the same order. Nothing says that the other
-// rank no longer reads what is written over: a caller whose messages on a lane
-// alternate between kinds (0 and 1), each sent after what the last one brought
-// was used, need not ask. Not thread-safe.
+// Both ranks make the same calls in the same order, and their threads meet in
+// each: a stream waits for nothing that is not on its way yet. Nothing says
+// that the other rank no longer reads what is written over: a caller whose
+// messages on a lane alternate between kinds (0 and 1), each sent after what
+// the last one brought was used, need not ask. Not thread-safe.
 class PeerCopies {
  public:
   static constexpr int kLanes = 2, kKinds = 2;
@@ -33,8 +33,8 @@ class PeerCopies {
   void* PeerOf(void* mine);
   void* PeerInbox(int lane) { return Offset(peer_inbox_, lane * inbox_bytes_); }
 
-  // On `stream`: writes to the other rank's `to`; then waits until its message
-  // of this lane and kind is here.
+  // On `stream`: writes to the other rank's `to`, then waits until what it
+  // writes of this lane and kind is here.
   void Exchange(const void* from, void* to, size_t bytes, int lane, int kind,
                 cudaStream_t stream);
 
@@ -46,9 +46,9 @@ class PeerCopies {
   Collective* const control_;
   const size_t inbox_bytes_;
   testing::DeviceArray<char> inbox_;
-  testing::DeviceArray<uint32_t> flags_;  // [kLanes, kKinds]
   void* peer_inbox_ = nullptr;
-  void* peer_flags_ = nullptr;
+  // Each rank's: its copy is done.
+  cudaEvent_t sent_[kLanes][kKinds] = {}, peer_sent_[kLanes][kKinds] = {};
   std::map<void*, void*> peers_;
 };
 

@@ -7,9 +7,8 @@
 //                              rank. One GPU is measured first.
 //       --chunks N             rows in N (1, 2) chunks: collectives of one run
 //                              under products of the other (2 with --tensor)
-//       --exchange WHAT        nccl, copies (the tensor ranks' rows by the copy
-//                              engines) or nothing (what the products allow;
-//                              wrong results)
+//       --exchange WHAT        nccl, or copies: two tensor ranks' rows by the
+//                              copy engines (not with --graph)
 //       --multiprocessors N    for products; the others are for collectives
 //       --graph                the step as one CUDA graph
 //       --layers N             fewer than the shape has
@@ -132,11 +131,9 @@ void RunRank(const Options& options, Collective& control, Result* result) {
   const StepOptions& step = options.step;
   const int64_t piece =
       step.sequences * step.shape.length / step.chunks / options.tensor;
-  Ranks ranks(place,
-              options.exchange == "copies"    ? Exchange::kCopies
-              : options.exchange == "nothing" ? Exchange::kNothing
-                                              : Exchange::kNccl,
-              &control, piece * step.shape.hidden * sizeof(uint16_t));
+  Ranks ranks(
+      place, options.exchange == "copies" ? Exchange::kCopies : Exchange::kNccl,
+      &control, piece * step.shape.hidden * sizeof(uint16_t));
   Model model(options.step, ranks);
   Steps steps(model, ranks);
   const bool first = control.rank() == 0;
@@ -213,8 +210,10 @@ double Distance(const std::vector<float>& a, const std::vector<float>& b,
   return std::sqrt(difference / size);
 }
 
-// Prints by how much losses and gradients differ; false beyond bf16's noise.
-bool Compare(const Result& ours, const Result& one) {
+// Prints by how much losses and gradients differ; false beyond bf16's noise:
+// some 16 roundings in each layer that may fall out otherwise. A tensor with
+// small gradients may be further off, but not as one in the wrong place is.
+bool Compare(const Result& ours, const Result& one, int64_t layers) {
   const double loss = std::abs(ours.first_loss / one.first_loss - 1);
   const double all =
       Distance(ours.gradient, one.gradient, 0, ours.gradient.size());
@@ -224,12 +223,12 @@ bool Compare(const Result& ours, const Result& one) {
     worst = std::max(worst, Distance(ours.gradient, one.gradient, begin, end));
     begin = end;
   }
-  // Roundings of 2^-9 that differ, a few of them in each layer.
-  const bool close = loss < 2e-3 && all < 4e-2 && worst < 0.1;
+  const double noise = testing::kBf16Rounding * std::sqrt(16.0 * layers);
+  const bool close = loss < 1e-3 && all < noise && worst < 0.5;
   std::printf(
-      "  loss %.8g, on one GPU %.8g: %.2e apart; gradients %.2e apart, the "
-      "worst tensor's %.2e%s\n",
-      ours.first_loss, one.first_loss, loss, all, worst,
+      "  loss %.8g, on one GPU %.8g: %.2e apart; gradients %.2e apart (at most "
+      "%.2e), the worst tensor's %.2e%s\n",
+      ours.first_loss, one.first_loss, loss, all, noise, worst,
       close ? "" : ": NOT EQUAL");
   std::fflush(stdout);
   return close;
@@ -286,8 +285,8 @@ int Main(int argc, char** argv) {
   options.step.finetune = options.stage == "finetune";
   if ((!options.step.finetune && options.stage != "transfer") ||
       (options.size != "8b" && options.size != "135m") ||
-      (options.exchange != "nccl" && options.exchange != "copies" &&
-       options.exchange != "nothing") ||
+      (options.exchange != "nccl" && options.exchange != "copies") ||
+      (options.exchange == "copies" && options.graph) ||
       options.step.sequences < 1 || (options.tensor > 1 && options.data > 1)) {
     return Usage(argv[0]);
   }
@@ -309,7 +308,8 @@ int Main(int argc, char** argv) {
   }
   const Result alone = options.alone ? Result() : RunOn(one);
   const Result all = RunOn(options);
-  if (options.check) return Compare(all, alone) ? 0 : 1;
+  if (options.check)
+    return Compare(all, alone, options.step.shape.layers) ? 0 : 1;
   if (!options.alone) {
     std::printf("  %.2f times one GPU\n",
                 alone.times.median / all.times.median * options.data);

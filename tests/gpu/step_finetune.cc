@@ -48,7 +48,8 @@ void Model::AddFinetune() {
               {at * s.vocabulary, s.vocabulary, 0, s.hidden}, head.data(),
               s.hidden);
   }
-  logits = Bf16(std::min(kLossRows, rows) * s.vocabulary);
+  loss_rows = std::min(kLossRows * place.tensor, ChunkRows());
+  logits = Bf16(loss_rows * s.vocabulary);
   dx = Bf16(rows * Wide());
   Layer::Zero(dx);
   dy = Bf16(rows * s.hidden);
@@ -57,11 +58,12 @@ void Model::AddFinetune() {
   final_x = Bf16(rows / place.tensor * s.hidden);
   final_inv = F32(rows / place.tensor);
   nll = F32(rows);
-  for (F32* v : {&own_max, &row_max, &sum_exp, &target_logit, &lse}) {
-    *v = F32(2 * kLossRows);  // sum_exp and target_logit: one array, below
+  chunk_dens = F32(2 * s.H * ChunkRows());
+  for (F32* v : {&own_max, &row_max, &sum_exp, &lse}) {
+    *v = F32(2 * loss_rows);  // sum_exp and target_logit: one array, below
   }
   weight = F32(std::vector<float>(
-      kLossRows, 1.0f / static_cast<float>(rows * place.data)));
+      loss_rows, 1.0f / static_cast<float>(rows * place.data)));
   std::vector<int32_t> ids(rows);
   for (int64_t r = 0; r < rows; ++r) {
     ids[r] = (place.data_rank * rows + r) * 7919 % options.shape.vocabulary;
@@ -81,11 +83,8 @@ void Model::Finetune() {
         NormBeforeAttention(i + 1, chunk);
         return;
       }
-      ranks.Wait(tickets[chunk]);
-      RmsNormAddForwardCuda(ctx, Own(layers[i].x2, chunk),
-                            Mine(delta, chunk, s.hidden), VectorView(ones),
-                            kEps, Own(final_x, chunk),
-                            Mine(y2, chunk, s.hidden), Own(final_inv, chunk));
+      AddNorm(layers[i].x2, final_x, Mine(y2, chunk, s.hidden), final_inv,
+              chunk);
       tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden), chunk);
     }));
   }
@@ -118,13 +117,6 @@ void Model::Fold(int64_t i) {
                View(w.o_weight, s.hidden, s.rank, s.q() + s.rank, s.q()));
 }
 
-HybridAttentionSaved Model::Saved(const Layer& w, int chunk) const {
-  const int64_t n = ChunkRows(), begin = chunk * s.H * n;
-  return {Q(w.a, chunk, s.q() + s.rank),
-          TensorView(w.softmax_den.data() + begin, {s.H, n}),
-          TensorView(w.linear_den.data() + begin, {s.H, n})};
-}
-
 Model::Segment Model::FinetuneAttention(int64_t i) {
   Segment segment;
   segment.first = [=, this](int chunk) {
@@ -135,13 +127,20 @@ Model::Segment Model::FinetuneAttention(int64_t i) {
                           QkvWeight(w), 3 * s.rank, All(w.qkv, chunk, s.qkv()),
                           Products());
     Rotate(w.qkv, chunk, s.qkv(), false);
+    const int64_t n = ChunkRows();
+    const F32& dens = options.chunks == 1 ? w.dens : chunk_dens;
     HybridAttentionOutputs out;
-    const int64_t n = ChunkRows(), begin = chunk * s.H * n;
     out.y = Q(w.a, chunk, s.q() + s.rank);
-    out.softmax_den = TensorView(w.softmax_den.data() + begin, {s.H, n});
-    out.linear_den = TensorView(w.linear_den.data() + begin, {s.H, n});
+    out.softmax_den = TensorView(dens.data(), {s.H, n});
+    out.linear_den = TensorView(dens.data() + s.H * n, {s.H, n});
     HybridAttentionForwardCuda(ctx, config, Inputs(w.qkv, chunk), nullptr, out,
                                Attention());
+    if (options.chunks == 1) return;
+    // To its place among all rows', as the backward takes them.
+    CARACAL_CUDA_CHECK(
+        cudaMemcpy2DAsync(w.dens.data() + chunk * n, rows * sizeof(float),
+                          dens.data(), n * sizeof(float), n * sizeof(float),
+                          2 * s.H, cudaMemcpyDeviceToDevice, ranks.stream()));
   };
   segment.second = [=, this](int chunk) {
     const Layer& w = layers[i];
@@ -184,18 +183,14 @@ void Model::LossOfRows(int64_t begin, int64_t n) {
 
 Model::Segment Model::Head() {
   Segment segment;
-  const auto piece = [=, this](int chunk, int64_t from, int64_t to) {
-    const int64_t begin = chunk * ChunkRows();
-    for (int64_t at = from; at < to; at += kLossRows) {
-      LossOfRows(begin + at, std::min(kLossRows, to - at));
-    }
-  };
   segment.first = [=, this](int chunk) {
     ranks.Wait(tickets[chunk]);
-    piece(chunk, 0, std::min(kLossRows, ChunkRows()));
+    for (int64_t at = 0; at < ChunkRows(); at += loss_rows) {
+      LossOfRows(chunk * ChunkRows() + at,
+                 std::min(loss_rows, ChunkRows() - at));
+    }
   };
   segment.second = [=, this](int chunk) {
-    piece(chunk, std::min(kLossRows, ChunkRows()), ChunkRows());
     tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden), chunk);
   };
   segment.join = [=, this](int chunk) {
@@ -207,10 +202,11 @@ Model::Segment Model::Head() {
 // The stream's gradient (added to, or written) from dy, gathered.
 void Model::NormBackward(const Bf16& x, const F32& inv, int chunk,
                          bool accumulate) {
-  ranks.Wait(tickets[chunk]);
-  RmsNormBackwardCuda(ctx, Mine(dy, chunk, s.hidden), Own(x, chunk),
-                      VectorView(ones), Own(inv, chunk), accumulate,
-                      Mine(dx, chunk, s.hidden, Wide()), {}, {});
+  const TensorView part = Mine(dy, chunk, s.hidden);
+  const ConstTensorView rest = ranks.WaitForRest(tickets[chunk], part);
+  RmsNormBackwardCuda(ctx, part, Own(x, chunk), VectorView(ones),
+                      Own(inv, chunk), accumulate,
+                      Mine(dx, chunk, s.hidden, Wide()), {}, {}, rest);
   tickets[chunk] = ranks.Gather(All(dx, chunk, Wide()), chunk);
 }
 
@@ -240,49 +236,29 @@ Model::Segment Model::MlpBackward(int64_t i) {
   return segment;
 }
 
+// Attention takes all rows at once, which fills the chip best: o's part of the
+// last chunk's first half goes before it, and the projections' parts follow.
 Model::Segment Model::AttentionBackward(int64_t i) {
-  const int64_t a_width = s.q() + s.rank, extra = 3 * s.rank;
-  const int64_t d_width = s.qkv() + extra;
   Segment segment;
   segment.first = [=, this](int chunk) {
-    const Layer& w = layers[i];
-    const int64_t o = 8 * i + 6;
     ranks.Wait(tickets[chunk]);
-    LoraFoldedBackwardCuda(ctx, plans, All(dx, chunk, Wide()), OWeight(w),
-                           s.rank, false, All(da, chunk, s.q()), Products());
-    LoraGradientsCuda(ctx, plans, All(dx, chunk, s.hidden, Wide()),
-                      All(w.a, chunk, s.q(), a_width),
-                      Columns(w.a, chunk, s.q(), s.rank, a_width),
-                      Columns(dx, chunk, s.hidden, s.rank, Wide()), kLoraScale,
-                      trained.Grad(o, {s.rank, s.q()}),
-                      trained.Grad(o + 1, {s.hidden, s.rank}), Products());
-    HybridAttentionCotangent cotangent;
-    cotangent.dy = Q(da, chunk, s.q());
-    HybridAttentionGradients grads;
-    grads.dq = Q(dqkv, chunk, d_width), grads.dk = K(dqkv, chunk, d_width);
-    grads.dv = V(dqkv, chunk, d_width);
-    const HybridAttentionSaved saved = Saved(w, chunk);
-    HybridAttentionBackwardCuda(ctx, config, Inputs(w.qkv, chunk), cotangent,
-                                grads, Attention(), CudaVersion::kBest, &saved);
-    Rotate(dqkv, chunk, d_width, true);
-  };
-  segment.second = [=, this](int chunk) {
-    const Layer& w = layers[i];
-    LoraFoldedBackwardCuda(ctx, plans, All(dqkv, chunk, d_width), QkvWeight(w),
-                           extra, false, All(dy, chunk, s.hidden), Products());
-    tickets[chunk] = ranks.Reduce(All(dy, chunk, s.hidden), chunk);
-    int64_t at = 8 * i, j = 0;
-    for (const Adapter& a : QkvAdapters(s)) {
-      LoraGradientsCuda(
-          ctx, plans, Columns(dqkv, chunk, a.begin, a.out, d_width),
-          All(w.y1, chunk, s.hidden, QkvWidth()),
-          Columns(w.y1, chunk, s.hidden + j * s.rank, s.rank, QkvWidth()),
-          Columns(dqkv, chunk, s.qkv() + j * s.rank, s.rank, d_width),
-          kLoraScale, trained.Grad(at, {s.rank, s.hidden}),
-          trained.Grad(at + 1, {a.out, s.rank}), Products());
-      at += 2;
-      ++j;
+    LoraFoldedBackwardCuda(ctx, plans, All(dx, chunk, Wide()),
+                           OWeight(layers[i]), s.rank, false,
+                           All(da, chunk, s.q()), Products());
+    if (chunk + 1 < options.chunks) return;
+    OutputGradients(i, chunk);
+    HybridBackward(i);
+    const int64_t width = s.qkv() + 3 * s.rank;
+    for (int c = 0; c < options.chunks; ++c) {
+      LoraFoldedBackwardCuda(ctx, plans, All(dqkv, c, width),
+                             QkvWeight(layers[i]), 3 * s.rank, false,
+                             All(dy, c, s.hidden), Products());
+      tickets[c] = ranks.Reduce(All(dy, c, s.hidden), c);
     }
+  };
+  // What nobody waits for, while rows are under way.
+  segment.second = [=, this](int chunk) {
+    chunk + 1 < options.chunks ? OutputGradients(i, chunk) : QkvGradients(i);
   };
   segment.join = [=, this](int chunk) {
     NormBackward(layers[i].x1, layers[i].inv1, chunk, true);
@@ -293,6 +269,50 @@ Model::Segment Model::AttentionBackward(int64_t i) {
     trained.AddRanks(8 * i, 8 * end);
   };
   return segment;
+}
+
+void Model::HybridBackward(int64_t i) {
+  const Layer& w = layers[i];
+  const int64_t width = s.qkv() + 3 * s.rank;
+  HybridAttentionCotangent cotangent;
+  cotangent.dy = Q(da, -1, s.q());
+  HybridAttentionGradients grads;
+  grads.dq = Q(dqkv, -1, width), grads.dk = K(dqkv, -1, width);
+  grads.dv = V(dqkv, -1, width);
+  const HybridAttentionSaved saved = {
+      Q(w.a, -1, s.q() + s.rank), TensorView(w.dens.data(), {s.H, rows}),
+      TensorView(w.dens.data() + s.H * rows, {s.H, rows})};
+  HybridAttentionBackwardCuda(ctx, config, Inputs(w.qkv, -1), cotangent, grads,
+                              Attention(), CudaVersion::kBest, &saved);
+  Rotate(dqkv, -1, width, true);
+}
+
+void Model::OutputGradients(int64_t i, int chunk) {
+  const Layer& w = layers[i];
+  const int64_t width = s.q() + s.rank, o = 8 * i + 6;
+  LoraGradientsCuda(ctx, plans, All(dx, chunk, s.hidden, Wide()),
+                    All(w.a, chunk, s.q(), width),
+                    Columns(w.a, chunk, s.q(), s.rank, width),
+                    Columns(dx, chunk, s.hidden, s.rank, Wide()), kLoraScale,
+                    trained.Grad(o, {s.rank, s.q()}),
+                    trained.Grad(o + 1, {s.hidden, s.rank}), Products());
+}
+
+void Model::QkvGradients(int64_t i) {
+  const Layer& w = layers[i];
+  const int64_t width = s.qkv() + 3 * s.rank;
+  int64_t at = 8 * i, j = 0;
+  for (const Adapter& a : QkvAdapters(s)) {
+    LoraGradientsCuda(
+        ctx, plans, View(dqkv, rows, a.out, width, a.begin),
+        View(w.y1, rows, s.hidden, QkvWidth()),
+        View(w.y1, rows, s.rank, QkvWidth(), s.hidden + j * s.rank),
+        View(dqkv, rows, s.rank, width, s.qkv() + j * s.rank), kLoraScale,
+        trained.Grad(at, {s.rank, s.hidden}),
+        trained.Grad(at + 1, {a.out, s.rank}), Products());
+    at += 2;
+    ++j;
+  }
 }
 
 }  // namespace caracal::kernels

@@ -231,6 +231,15 @@ void Model::Rotate(const Bf16& qkv, int chunk, int64_t width, bool inverse) {
            TensorView(sin.data(), {s.length, s.D / 2}), inverse);
 }
 
+// sum = x + delta, when that is summed over the ranks; y its norm.
+void Model::AddNorm(const Bf16& x, const Bf16& sum, TensorView y,
+                    const F32& inv, int chunk) {
+  const TensorView part = Mine(delta, chunk, s.hidden);
+  const ConstTensorView rest = ranks.WaitForRest(tickets[chunk], part);
+  RmsNormAddForwardCuda(ctx, Own(x, chunk), part, VectorView(ones), kEps,
+                        Own(sum, chunk), y, Own(inv, chunk), rest);
+}
+
 // x1 = the layer before's x2 + its MLP's part; y1 its norm, gathered.
 void Model::NormBeforeAttention(int64_t i, int chunk) {
   const Layer& w = Activations(i);
@@ -243,20 +252,14 @@ void Model::NormBeforeAttention(int64_t i, int chunk) {
                                        ranks.stream()));
     RmsNormForwardCuda(ctx, x1, VectorView(ones), kEps, y, Own(w.inv1, chunk));
   } else {
-    ranks.Wait(tickets[chunk]);
-    RmsNormAddForwardCuda(ctx, Own(Activations(i - 1).x2, chunk),
-                          Mine(delta, chunk, s.hidden), VectorView(ones), kEps,
-                          x1, y, Own(w.inv1, chunk));
+    AddNorm(Activations(i - 1).x2, w.x1, y, w.inv1, chunk);
   }
   tickets[chunk] = ranks.Gather(All(w.y1, chunk, width), chunk);
 }
 
 void Model::NormBeforeMlp(int64_t i, int chunk) {
   const Layer& w = Activations(i);
-  ranks.Wait(tickets[chunk]);
-  RmsNormAddForwardCuda(ctx, Own(w.x1, chunk), Mine(delta, chunk, s.hidden),
-                        VectorView(ones), kEps, Own(w.x2, chunk),
-                        Mine(y2, chunk, s.hidden), Own(w.inv2, chunk));
+  AddNorm(w.x1, w.x2, Mine(y2, chunk, s.hidden), w.inv2, chunk);
   tickets[chunk] = ranks.Gather(All(y2, chunk, s.hidden), chunk);
 }
 

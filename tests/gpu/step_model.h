@@ -69,8 +69,13 @@ class Model {
   Segment Head();
   Segment MlpBackward(int64_t i);
   Segment AttentionBackward(int64_t i);
+  void HybridBackward(int64_t i);
+  void OutputGradients(int64_t i, int chunk);
+  void QkvGradients(int64_t i);
   void Fold(int64_t i);
   void LossOfRows(int64_t begin, int64_t n);
+  void AddNorm(const Bf16& x, const Bf16& sum, TensorView y, const F32& inv,
+               int chunk);
   void NormBeforeAttention(int64_t i, int chunk);
   void NormBeforeMlp(int64_t i, int chunk);
   void NormBackward(const Bf16& x, const F32& inv, int chunk, bool accumulate);
@@ -107,7 +112,6 @@ class Model {
   TensorView K(const Bf16& x, int chunk, int64_t width) const;
   TensorView V(const Bf16& x, int chunk, int64_t width) const;
   HybridAttentionInputs Inputs(const Bf16& qkv, int chunk) const;
-  HybridAttentionSaved Saved(const Layer& w, int chunk) const;
   void Product(TensorView x, TensorView weight, TensorView y);
   void ProductBack(TensorView dy, TensorView weight, TensorView dx);
   void Rotate(const Bf16& qkv, int chunk, int64_t width, bool inverse);
@@ -128,11 +132,14 @@ class Model {
   DeviceArray<double> error;
   // Of a fine-tune.
   Bf16 head, logits, dx, dy, da, dqkv, final_x;
-  F32 final_inv, nll, own_max, row_max, sum_exp, target_logit, lse, weight;
+  F32 final_inv, nll, own_max, row_max, sum_exp, lse, weight;
+  F32 chunk_dens;             // [2, H, rows of a chunk]
+  int64_t loss_rows = 0;      // whose logits exist at a time
   int tickets[2] = {-1, -1};  // of a chunk's last collective
 };
 
-// Of the rows whose logits exist at a time.
+// Rows whose logits, of the whole vocabulary, take what memory there is for
+// them.
 inline constexpr int64_t kLossRows = 2048;
 inline constexpr float kLoraScale = 2;
 inline constexpr float kEps = 1e-5f;

@@ -127,15 +127,15 @@ struct Layer {
     qkv = Bf16(rows * s.qkv());
     a = Bf16(rows * o_width);
     gate_up = Bf16(rows * 2 * s.inner);
-    softmax_den = F32(s.H * rows);
-    linear_den = F32(s.H * rows);
+    dens = F32(2 * s.H * rows);
   }
   static void Zero(const Bf16& x) {
     CARACAL_CUDA_CHECK(cudaMemset(x.data(), 0, x.size() * 2));
   }
   Bf16 qkv_weight, o_weight, up_weight, down_weight;
   Bf16 x1, x2, y1, qkv, a, gate_up;
-  F32 inv1, inv2, softmax_den, linear_den;
+  F32 inv1, inv2;
+  F32 dens;  // [2, H, rows] softmax and linear denominators
 };
 
 }  // namespace caracal::kernels

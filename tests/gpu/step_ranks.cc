@@ -2,7 +2,6 @@
 
 #include "core/base/status.h"
 #include "core/collective/traffic.h"
-#include "kernels/adamw/adamw_cuda.h"
 #include "kernels/common/cuda_check.h"
 
 namespace caracal::kernels {
@@ -17,7 +16,7 @@ TensorView Flat(const TensorView& x) { return x.Reshaped({x.size()}); }
 
 Ranks::Ranks(const Place& place, Exchange exchange, Collective* control,
              size_t piece_bytes)
-    : place_(place), exchange_(exchange), operations_(kOperations) {
+    : place_(place), operations_(kOperations) {
   int low = 0, high = 0;
   CARACAL_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&low, &high));
   CARACAL_CUDA_CHECK(
@@ -58,7 +57,7 @@ int Ranks::Begin(int lane, const Call& call) {
   const int ticket = next_;
   next_ = (next_ + 1) % kOperations;
   Operation& o = operations_[ticket];
-  o.received = {};
+  o.received = nullptr;
   const cudaStream_t beside = beside_[copies_ != nullptr ? lane : 0];
   CARACAL_CUDA_CHECK(cudaEventRecord(o.begin, stream_));
   CARACAL_CUDA_CHECK(cudaStreamWaitEvent(beside, o.begin));
@@ -77,7 +76,7 @@ TensorView Ranks::Piece(const TensorView& whole, int rank) const {
 }
 
 int Ranks::Gather(TensorView whole, int lane) {
-  if (place_.tensor == 1 || exchange_ == Exchange::kNothing) return -1;
+  if (place_.tensor == 1) return -1;
   if (copies_ == nullptr) return GatherSmall(whole);
   return Begin(lane, [&](cudaStream_t stream, Operation&) {
     const TensorView mine = Piece(whole, place_.tensor_rank);
@@ -101,7 +100,7 @@ int Ranks::GatherSmall(TensorView whole) {
 }
 
 int Ranks::Reduce(TensorView whole, int lane) {
-  if (place_.tensor == 1 || exchange_ == Exchange::kNothing) return -1;
+  if (place_.tensor == 1) return -1;
   return Begin(lane, [&](cudaStream_t stream, Operation& o) {
     const TensorView mine = Piece(whole, place_.tensor_rank);
     if (copies_ == nullptr) {
@@ -112,9 +111,7 @@ int Ranks::Reduce(TensorView whole, int lane) {
     copies_->Exchange(theirs.data, copies_->PeerInbox(lane),
                       theirs.size() * SizeOf(theirs.dtype), lane, kReduce,
                       stream);
-    o.sum = mine;
-    o.received =
-        ConstTensorView(copies_->inbox(lane), mine.dtype, {mine.size()});
+    o.received = copies_->inbox(lane);
     return absl::OkStatus();
   });
 }
@@ -137,7 +134,13 @@ void Ranks::Wait(int ticket) {
   if (ticket < 0) return;
   const Operation& o = operations_[ticket];
   CARACAL_CUDA_CHECK(cudaStreamWaitEvent(stream_, o.end));
-  if (o.received.defined()) AccumulateCuda(context(), o.received, o.sum);
+}
+
+ConstTensorView Ranks::WaitForRest(int ticket, TensorView piece) {
+  Wait(ticket);
+  if (ticket < 0 || operations_[ticket].received == nullptr) return {};
+  return ConstTensorView(operations_[ticket].received, piece.dtype,
+                         {piece.shape[0], piece.shape[1]});
 }
 
 void Ranks::WaitForAll() {

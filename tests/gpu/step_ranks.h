@@ -18,8 +18,7 @@ namespace caracal::kernels {
 
 enum class Exchange {
   kNccl,
-  kCopies,   // Gather and Reduce by peer_copies.h
-  kNothing,  // for what a step takes without: its results are wrong
+  kCopies,  // Gather and Reduce by peer_copies.h
 };
 
 // Operations begin when all work given to the stream so far is done, and return
@@ -48,6 +47,9 @@ class Ranks {
   int Sum(TensorView data);
   int Max(TensorView data);
   void Wait(int ticket);
+  // After Reduce a part of the sum may be left to do: returns what is to be
+  // added to this rank's piece [rows, columns], or an undefined view.
+  ConstTensorView WaitForRest(int ticket, TensorView piece);
   // For the last of all operations.
   void WaitForAll();
 
@@ -55,18 +57,16 @@ class Ranks {
   void Barrier();
 
  private:
-  // What a ticket stands for: an event, and a sum that is left to do.
+  // What a ticket stands for: an event, and what came for a sum.
   struct Operation {
     cudaEvent_t begin = nullptr, end = nullptr;
-    ConstTensorView received;
-    TensorView sum;
+    void* received = nullptr;
   };
   template <typename Call>
   int Begin(int lane, const Call& call);
   TensorView Piece(const TensorView& whole, int rank) const;
 
   const Place place_;
-  const Exchange exchange_;
   cudaStream_t stream_ = nullptr;
   cudaStream_t beside_[PeerCopies::kLanes] = {};
   std::unique_ptr<NcclCollective> group_;  // null: one rank
