@@ -17,7 +17,8 @@ using cuda::BindBf16;
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kMostFeatures = 256;  // F
-constexpr int kRowsInFlight = 8;    // of the state, a thread
+constexpr int kRowsInFlight = 4;    // of the state, a thread
+constexpr int kBlocks = 4;          // of a multiprocessor, at least
 
 struct DecodeArgs {
   cuda::Args a;  // what it has of a head: shape, maps, window
@@ -28,13 +29,15 @@ struct DecodeArgs {
   bf16 *ring_k = nullptr, *ring_v = nullptr;
   bf16 *sink_k = nullptr, *sink_v = nullptr;
   float *state = nullptr, *norm = nullptr;
+  const float *cos = nullptr, *sin = nullptr;  // [positions, D / 2]
   int slices = 1;
 };
 
 // Of a block, in dynamic shared memory.
 struct Shared {
-  float q[256], key[256], value[256];  // the query; a key that leaves
-  float z[kThreads];
+  float q[256], k[256];        // the token's, rotated
+  float key[256], value[256];  // of a key that leaves
+  float z[2][4 * kThreads / 2];
   float phi_q[2 * kMostFeatures], phi_k[2 * kMostFeatures];
   float sums[kWarps][128];  // of a warp's part of the columns
   float reduce[kWarps];
@@ -50,23 +53,22 @@ __device__ __forceinline__ float BlockMax(float x, float* shared) {
   return x;
 }
 
-// Where this block's head finds key or value j of its sequence, j <= n.
+// Where this block's head finds key or value j of its sequence, j < n.
 struct Head {
   int n, start, sequence, kv;
   int64_t ring_row, sink_row;  // first rows of the sequence
 
-  __device__ const bf16* At(const DecodeArgs& d,
-                            const HeadRows<const bf16>& now, const bf16* ring,
+  __device__ const bf16* At(const DecodeArgs& d, const bf16* ring,
                             const bf16* sinks, int j) const {
-    if (j == n) return now.data + sequence * now.row + kv * now.head;
     const int64_t row = j >= start ? ring_row + j % d.ring_rows : sink_row + j;
     return (j >= start ? ring : sinks) + (row * d.a.Hkv + kv) * d.a.D;
   }
   __device__ const bf16* Key(const DecodeArgs& d, int j) const {
-    return At(d, d.k, d.ring_k, d.sink_k, j);
+    return At(d, d.ring_k, d.sink_k, j);
   }
   __device__ const bf16* Value(const DecodeArgs& d, int j) const {
-    return At(d, d.v, d.ring_v, d.sink_v, j);
+    if (j == n) return cuda::At(d.v, sequence, kv);
+    return At(d, d.ring_v, d.sink_v, j);
   }
 };
 
@@ -76,45 +78,128 @@ __device__ __forceinline__ void Load(const bf16* from, int count, float* to) {
   }
 }
 
-// phi of x [D] (shared), by all threads; z is scratch. Ends with a barrier.
-__device__ void Features(const cuda::Args& a, int head, bool query,
-                         const float* x, float* z, float* phi) {
-  const float* const weight =
-      (query ? a.weight_q : a.weight_k) + int64_t{head} * a.D * a.F;
-  const float* const bias = query ? a.bias_q : a.bias_k;
-  // So many threads share a feature's sum.
-  const int parts = kThreads / a.F, part = threadIdx.x / a.F;
-  const int f = threadIdx.x % a.F;
-  float sum = 0;
-  if (part < parts) {
-#pragma unroll 8
-    for (int i = part; i < a.D; i += parts) {
-      sum += x[i] * __ldg(weight + int64_t{i} * a.F + f);
+__device__ __forceinline__ void LoadKey(const DecodeArgs& d, const Head& head,
+                                        int j, const float* k, float* to) {
+  if (j < head.n) return Load(head.Key(d, j), d.a.D, to);
+  for (int i = threadIdx.x; i < d.a.D; i += kThreads) to[i] = k[i];
+}
+
+// Query or key of the token, rotated where that is asked for.
+__device__ __forceinline__ void LoadToken(const DecodeArgs& d, const bf16* from,
+                                          int n, float* to) {
+  if (d.cos == nullptr) return Load(from, d.a.D, to);
+  const int half = d.a.D / 2;
+  for (int i = threadIdx.x; i < half; i += kThreads) {
+    const float c = d.cos[int64_t{n} * half + i];
+    const float s = d.sin[int64_t{n} * half + i];
+    const float x = __bfloat162float(from[i]);
+    const float y = __bfloat162float(from[i + half]);
+    to[i] = __bfloat162float(__float2bfloat16_rn(x * c - y * s));
+    to[i + half] = __bfloat162float(__float2bfloat16_rn(y * c + x * s));
+  }
+}
+
+__device__ __forceinline__ void FetchLine(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+}
+
+// The state's slice and a slice's share of the feature maps.
+__device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
+                                      int columns, int head, int slice) {
+  const cuda::Args& a = d.a;
+  constexpr int kLine = 32;  // floats
+  if (d.state != nullptr) {
+    const int lines = (columns + kLine - 1) / kLine;
+    for (int i = threadIdx.x; i < a.Fout * lines; i += kThreads) {
+      FetchLine(state + int64_t{i / lines} * a.D + i % lines * kLine);
     }
   }
-  z[threadIdx.x] = sum;
+  if (a.weight_q == nullptr) return;
+  const int64_t map = int64_t{a.D} * a.F;
+  for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
+       i += kLine * kThreads * d.slices) {
+    FetchLine(a.weight_q + head * map + i);
+    FetchLine(a.weight_k + head * map + i);
+  }
+}
+
+// z = x W + b of one map by half the block's threads: thread t of them. kVector
+// neighbouring features a thread; sums over parts of x meet in z.
+template <int kVector>
+__device__ __forceinline__ void Project(const cuda::Args& a, int t,
+                                        const float* weight, const float* x,
+                                        float* z) {
+  constexpr int kHalf = kThreads / 2;
+  const int across = a.F / kVector, parts = max(kHalf / across, 1);
+  for (int f0 = 0; f0 < across; f0 += kHalf) {  // F of 256: twice
+    const int part = t / across, f = f0 + t % across;
+    float sum[kVector] = {};
+    if (part < parts && f < across) {
+#pragma unroll 8
+      for (int i = part; i < a.D; i += parts) {
+        const float* const w = weight + int64_t{i} * a.F + kVector * f;
+        if constexpr (kVector == 4) {
+          const float4 v = __ldg(reinterpret_cast<const float4*>(w));
+          sum[0] += x[i] * v.x, sum[1] += x[i] * v.y;
+          sum[2] += x[i] * v.z, sum[3] += x[i] * v.w;
+        } else {
+          sum[0] += x[i] * __ldg(w);
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < kVector; ++c)
+        z[part * a.F + kVector * f + c] = sum[c];
+    }
+  }
+}
+
+// phi of a query and of a key [D] (shared; null: none), each by half the
+// threads. Begins and ends with a barrier.
+__device__ __noinline__ void Features(const cuda::Args& a, int head,
+                                      const float* q, const float* k,
+                                      Shared& shared, float* phi_q,
+                                      float* phi_k) {
+  constexpr int kHalf = kThreads / 2;
+  const bool key = threadIdx.x >= kHalf;
+  const int t = threadIdx.x % kHalf;
+  const float* const x = key ? k : q;
+  const float* const weight =
+      (key ? a.weight_k : a.weight_q) + int64_t{head} * a.D * a.F;
+  const float* const bias = key ? a.bias_k : a.bias_q;
+  float* const z = shared.z[key];
+  float* const phi = key ? phi_k : phi_q;
+  const bool vector = a.F % 4 == 0;
   __syncthreads();
-  if (part == 0) {
-    for (int i = 1; i < parts; ++i) sum += z[i * a.F + f];
-    if (bias != nullptr) sum += bias[head * a.F + f];
-    z[f] = sum;
+  if (x != nullptr) {
+    vector ? Project<4>(a, t, weight, x, z) : Project<1>(a, t, weight, x, z);
+  }
+  __syncthreads();
+  const int parts = max(kHalf / (vector ? a.F / 4 : a.F), 1);
+  for (int f = t; f < a.F && x != nullptr; f += kHalf) {
+    float sum = bias == nullptr ? 0.0f : bias[head * a.F + f];
+    for (int i = 0; i < parts; ++i) sum += z[i * a.F + f];
+    z[f] = sum;  // only this thread reads this column
     if (a.identity) phi[f] = sum;
   }
   __syncthreads();
-  if (!a.identity && threadIdx.x < 64) {
+  if (!a.identity && x != nullptr && t < 64) {
     // One warp softmax(z), one softmax(-z).
-    const int lane = threadIdx.x % 32;
-    const float sign = threadIdx.x < 32 ? 1.0f : -1.0f;
+    const int lane = t % 32;
+    const float sign = t < 32 ? 1.0f : -1.0f;
     float most = -FLT_MAX, total = 0;
     for (int i = lane; i < a.F; i += 32) most = fmaxf(most, sign * z[i]);
     for (int m = 16; m > 0; m /= 2) {
       most = fmaxf(most, __shfl_xor_sync(~0u, most, m));
     }
-    for (int i = lane; i < a.F; i += 32) total += expf(sign * z[i] - most);
-    total = cuda::WarpTotal(total);
-    float* const to = phi + (threadIdx.x < 32 ? 0 : a.F);
+    float* const to = phi + (t < 32 ? 0 : a.F);
     for (int i = lane; i < a.F; i += 32) {
-      to[i] = fmaxf(expf(sign * z[i] - most) / total, kFeatureFloor);
+      const float e = expf(sign * z[i] - most);
+      to[i] = e;
+      total += e;
+    }
+    total = cuda::WarpTotal(total);
+    for (int i = lane; i < a.F; i += 32) {
+      to[i] = fmaxf(to[i] / total, kFeatureFloor);
     }
   }
   __syncthreads();
@@ -184,7 +269,8 @@ __device__ __forceinline__ void ReadState(const cuda::Args& a, float* state,
 // s_nj of all keys into weight[0 .. keys): far sinks first, then the window.
 __device__ __forceinline__ void Scores(const DecodeArgs& d, const Head& head,
                                        int far, int keys, float root,
-                                       const float* q, float* weight) {
+                                       const float* q, const float* k,
+                                       float* weight) {
   const int packs = d.a.D / 8, width = PowerOfTwo(packs);
   const int lane = threadIdx.x % 32, pack = lane % width;
   const int at_once = kWarps * (32 / width);
@@ -196,7 +282,12 @@ __device__ __forceinline__ void Scores(const DecodeArgs& d, const Head& head,
     if (i < keys && pack < packs) {
       const int j = i < far ? i : head.start + i - far;
       float x[8];
-      cuda::Unpack<bf16>(cuda::LoadPack(head.Key(d, j), pack), x);
+      if (j < head.n) {
+        cuda::Unpack<bf16>(cuda::LoadPack(head.Key(d, j), pack), x);
+      } else {
+#pragma unroll
+        for (int c = 0; c < 8; ++c) x[c] = k[8 * pack + c];
+      }
 #pragma unroll
       for (int c = 0; c < 8; ++c) sum += x[c] * q[8 * pack + c];
     }
@@ -241,13 +332,21 @@ __device__ __forceinline__ void SliceBarrier(int slices) {
 #endif
 }
 
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     Decode(const __grid_constant__ DecodeArgs d) {
   extern __shared__ __align__(16) char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
   const cuda::Args& a = d.a;
   const int slice = blockIdx.x, head = blockIdx.y, sequence = blockIdx.z;
   const int columns = a.D / d.slices, column = slice * columns;
+  const int64_t slot = int64_t{sequence} * a.H + head;
+  float* const state = d.state + slot * a.Fout * a.D + column;
+  float* const norm = d.norm + slot * a.Fout;
+  Fetch(d, state, columns, head, slice);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+  cudaGridDependencySynchronize();
+#endif
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = cuda::AnyLinear(terms);
   const int n = d.length[sequence];
@@ -260,26 +359,25 @@ __global__ void __launch_bounds__(kThreads)
   // Keys that the state takes in: they have left the next token's window.
   const int leaving = max(h.start, a.sinks);
   const int leaving_end = d.state == nullptr ? 0 : cuda::Start(a, n + 1);
-  const int64_t slot = int64_t{sequence} * a.H + head;
-  float* const state = d.state + slot * a.Fout * a.D + column;
-  float* const norm = d.norm + slot * a.Fout;
 
-  Load(d.q.data + sequence * d.q.row + head * d.q.head, a.D, shared.q);
+  LoadToken(d, cuda::At(d.q, sequence, head), n, shared.q);
+  LoadToken(d, cuda::At(d.k, sequence, h.kv), n, shared.k);
   if (leaving < leaving_end) {
-    Load(h.Key(d, leaving), a.D, shared.key);
+    if (leaving < n) Load(h.Key(d, leaving), a.D, shared.key);
     Load(h.Value(d, leaving) + column, columns, shared.value);
   }
   for (int i = threadIdx.x; i < kWarps * 128; i += kThreads) {
     shared.sums[i / 128][i % 128] = 0;
   }
   __syncthreads();
-  Scores(d, h, far, keys, rsqrtf(static_cast<float>(a.D)), shared.q,
+  Scores(d, h, far, keys, rsqrtf(static_cast<float>(a.D)), shared.q, shared.k,
          shared.weight);
-  if (linear) Features(a, head, true, shared.q, shared.z, shared.phi_q);
-  if (leaving < leaving_end) {
-    Features(a, head, false, shared.key, shared.z, shared.phi_k);
-  }
-  __syncthreads();
+  // In a window of one key the token itself leaves.
+  const float* const leaver = leaving >= leaving_end ? nullptr
+                              : leaving < n          ? shared.key
+                                                     : shared.k;
+  Features(a, head, linear ? shared.q : nullptr, leaver, shared, shared.phi_q,
+           shared.phi_k);
 
   const float gamma = cuda::Gamma(a, head), alpha = cuda::Alpha(a, gamma);
   float most = -FLT_MAX, den = 0;
@@ -313,17 +411,15 @@ __global__ void __launch_bounds__(kThreads)
   // Component modes look at the linear terms of near keys, too.
   if (terms & kLinearNearTerms) {
     if (!(terms & kLinearPastTerms)) {
-      __syncthreads();
-      Features(a, head, true, shared.q, shared.z, shared.phi_q);
+      Features(a, head, shared.q, nullptr, shared, shared.phi_q, nullptr);
     }
     float* const phi = shared.weight + keys;  // [Fout]
     float* const x = phi + a.Fout;            // [D]
     for (int i = 0; i < keys; ++i) {
       const int j = i < far ? i : h.start + i - far;
       __syncthreads();
-      Load(h.Key(d, j), a.D, x);
-      __syncthreads();
-      Features(a, head, false, x, shared.z, phi);
+      LoadKey(d, h, j, shared.k, x);
+      Features(a, head, nullptr, x, shared, nullptr, phi);
       float dot = 0;
       for (int f = threadIdx.x % 32; f < a.Fout; f += 32) {
         dot += shared.phi_q[f] * phi[f];
@@ -350,10 +446,9 @@ __global__ void __launch_bounds__(kThreads)
   for (int j = leaving; j < leaving_end; ++j) {
     if (j > leaving) {  // A terrace: a block of keys leaves at once.
       __syncthreads();
-      Load(h.Key(d, j), a.D, shared.key);
+      LoadKey(d, h, j, shared.k, shared.key);
       Load(h.Value(d, j) + column, columns, shared.value);
-      __syncthreads();
-      Features(a, head, false, shared.key, shared.z, shared.phi_k);
+      Features(a, head, nullptr, shared.key, shared, nullptr, shared.phi_k);
       ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
                 true, 0, shared.sums[warp]);
     }
@@ -367,13 +462,13 @@ __global__ void __launch_bounds__(kThreads)
   if (slice == 0 && head % (a.H / a.Hkv) == 0) {
     const int64_t ring = ((h.ring_row + n % d.ring_rows) * a.Hkv + h.kv) * a.D;
     const int64_t sink = ((h.sink_row + n) * a.Hkv + h.kv) * a.D;
-    const bf16* const k = h.Key(d, n);
     const bf16* const v = h.Value(d, n);
     for (int i = threadIdx.x; i < a.D; i += kThreads) {
-      d.ring_k[ring + i] = k[i];
+      const bf16 k = __float2bfloat16_rn(shared.k[i]);
+      d.ring_k[ring + i] = k;
       d.ring_v[ring + i] = v[i];
       if (n < a.sinks) {
-        d.sink_k[sink + i] = k[i];
+        d.sink_k[sink + i] = k;
         d.sink_v[sink + i] = v[i];
       }
     }
@@ -386,16 +481,16 @@ __global__ void Advance(int32_t* length, int64_t sequences) {
 }
 
 // Few heads: as many slices of 32 columns or more as fill the chip.
-int Slices(int64_t heads, int D) {
-  int device = 0, major = 0, processors = 0;
+int Slices(int64_t heads, int D, int* major) {
+  int device = 0, processors = 0;
   CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &major, cudaDevAttrComputeCapabilityMajor, device));
+  CARACAL_CUDA_CHECK(
+      cudaDeviceGetAttribute(major, cudaDevAttrComputeCapabilityMajor, device));
   CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
       &processors, cudaDevAttrMultiProcessorCount, device));
   int slices = 1;
   const auto split = [&] { return D % (16 * slices) == 0; };
-  while (major >= 9 && slices < 4 && split() && D / slices >= 64 &&
+  while (*major >= 9 && slices < 4 && split() && D / slices >= 64 &&
          (heads * slices < 2 * processors || D / slices > 128)) {
     slices *= 2;
   }
@@ -472,6 +567,11 @@ void HybridAttentionDecodeCuda(const Context& ctx,
   d.v = BindBf16<const bf16>(in.v, N, a.Hkv, a.D);
   d.y = BindBf16<bf16>(y, N, a.H, a.D);
   d.length = cache.length;
+  if (in.cos.defined()) {
+    CARACAL_CHECK(in.cos.rank == 2 && in.sin.defined() && a.D % 2 == 0);
+    d.cos = BindParameter(in.cos, in.cos.shape[0] * a.D / 2);
+    d.sin = BindParameter(in.sin, in.cos.shape[0] * a.D / 2);
+  }
   const int64_t ring = (a.terraced ? 2 : 1) * config.window;
   d.ring_k = BindCache(cache.ring_k, N, ring, a);
   d.ring_v = BindCache(cache.ring_v, N, ring, a);
@@ -485,7 +585,8 @@ void HybridAttentionDecodeCuda(const Context& ctx,
   CARACAL_CHECK((d.state == nullptr) == (d.norm == nullptr));
   CARACAL_CHECK(d.state == nullptr || a.weight_q != nullptr);
   if (N == 0) return;
-  d.slices = Slices(N * a.H, a.D);
+  int major = 0;
+  d.slices = Slices(N * a.H, a.D, &major);
 
   const size_t bytes =
       sizeof(Shared) + (ring + a.sinks + a.Fout + a.D) * sizeof(float);
@@ -496,12 +597,14 @@ void HybridAttentionDecodeCuda(const Context& ctx,
   launch.blockDim = dim3(kThreads);
   launch.dynamicSmemBytes = bytes;
   launch.stream = static_cast<cudaStream_t>(ctx.stream);
-  cudaLaunchAttribute cluster;
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = d.slices;
-  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-  launch.attrs = &cluster;
-  launch.numAttrs = d.slices > 1 ? 1 : 0;
+  cudaLaunchAttribute attributes[2];
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = d.slices;
+  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
+  launch.attrs = attributes;
+  launch.numAttrs = major < 9 ? 0 : d.slices > 1 ? 2 : 1;
   CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
 }
 

@@ -6,6 +6,9 @@
 // Everything is device memory, lengths included: a step can be recorded in a
 // CUDA graph and replayed for every token. No call waits for the device or
 // allocates. Same inputs, same bits.
+//
+// On Hopper a call may fetch cache and feature maps into the L2 cache while the
+// kernel before it on the stream still runs.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
 
@@ -28,7 +31,8 @@ struct HybridAttentionDecodeCache {
   TensorView state, state_norm;
 };
 
-// The tokens' rows, RoPE already applied: q [N, H, D], k, v [N, Hkv, D], bf16;
+// The tokens' rows: q [N, H, D], k, v [N, Hkv, D], bf16, RoPE already applied,
+// or to be applied here (rope_cuda.h's: cos, sin [positions, D / 2] fp32);
 // rows and heads may be strided, start at multiples of 16 bytes and have
 // strides of multiples of 8 elements; D a multiple of 8, at most 256 (at most
 // 128 on chips before Hopper). Feature maps and factor as in
@@ -38,6 +42,7 @@ struct HybridAttentionDecodeInputs {
   ConstTensorView weight_q, weight_k;
   ConstTensorView bias_q, bias_k;
   ConstTensorView window_factor;
+  ConstTensorView cos, sin;        // both or neither
   const uint8_t* terms = nullptr;  // [N, H]
 };
 

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
-#include <utility>
 #include <vector>
 
 #include "kernels/common/cuda_testing.h"
@@ -78,7 +78,9 @@ std::vector<Shape> DecodeShapes() {
 // The problem's sequences on the device, a token at a time.
 class Decoder {
  public:
-  explicit Decoder(const Problem& p)
+  // `cos`, `sin` [positions, D / 2]: queries and keys are rotated on the way.
+  explicit Decoder(const Problem& p, const std::vector<float>& cos = {},
+                   const std::vector<float>& sin = {})
       : p_(p),
         s_(p.shape),
         N_(p.sequences()),
@@ -98,6 +100,8 @@ class Decoder {
         state_(std::vector<float>(N_ * s_.heads * p.Fout() * s_.D)),
         norm_(std::vector<float>(N_ * s_.heads * p.Fout())),
         length_(std::vector<int32_t>(N_)),
+        cos_(cos),
+        sin_(sin),
         at_(N_) {}
 
   // One token of the first `sequences`; their outputs, [sequences, H * D].
@@ -115,6 +119,11 @@ class Decoder {
       in.bias_k = TensorView(bias_k_.data(), {H, F});
     }
     in.window_factor = TensorView(factor_.data(), {H});
+    if (cos_.size() > 0) {
+      const int64_t positions = 2 * static_cast<int64_t>(cos_.size()) / D;
+      in.cos = TensorView(cos_.data(), {positions, D / 2});
+      in.sin = TensorView(sin_.data(), {positions, D / 2});
+    }
     in.terms = terms_.data();
     HybridAttentionDecodeCache cache;
     cache.length = length_.data();
@@ -176,26 +185,21 @@ class Decoder {
   Bf16 ring_k_, ring_v_, sink_k_, sink_v_;  // NaN to begin with
   DeviceArray<float> state_, norm_;
   DeviceArray<int32_t> length_;
+  DeviceArray<float> cos_, sin_;
   std::vector<int64_t> at_;
 };
 
-// y is a mean of values with positive weights: an error of the weights, which
-// ErrorBound() is, shows in numerator and denominator.
-void Check(const Shape& shape) {
-  Problem p(shape);
-  for (Table* t : {&p.q, &p.k, &p.v}) {
-    for (float& x : t->values) x = RoundToBf16(x);
-  }
-  ReferenceProblem<double> want(p);
+// Decodes all of `p`, and expects what the reference makes of `expected`.
+void Check(const Problem& expected, Decoder& decoder, double error) {
+  ReferenceProblem<double> want(expected);
   want.Forward();
-  const double error = 2 * p.ErrorBound();
-  Decoder decoder(p);
+  const Shape& shape = expected.shape;
   const int64_t columns = shape.heads * shape.D;
   for (int64_t step = 0; step < shape.lengths[0]; ++step) {
-    const int64_t sequences = step < kLead ? 1 : p.sequences();
+    const int64_t sequences = step < kLead ? 1 : expected.sequences();
     std::vector<int64_t> rows;
     for (int64_t i = 0; i < sequences; ++i) {
-      rows.push_back(p.offsets[i] + decoder.at(i));
+      rows.push_back(expected.offsets[i] + decoder.at(i));
     }
     const std::vector<double> got = decoder.Step(sequences);
     for (int64_t i = 0; i < sequences; ++i) {
@@ -210,6 +214,14 @@ void Check(const Shape& shape) {
   }
 }
 
+Problem Rounded(const Shape& shape) {
+  Problem p(shape);
+  for (Table* t : {&p.q, &p.k, &p.v}) {
+    for (float& x : t->values) x = RoundToBf16(x);
+  }
+  return p;
+}
+
 TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
   const char* most = std::getenv("MOST_ROWS");
   for (const Shape& s : DecodeShapes()) {
@@ -222,9 +234,54 @@ TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
                  << " W " << s.config.window << " S " << s.config.sinks << " "
                  << NameOf(s.config.window_kind) << " terms "
                  << int{s.terms[0]});
-    Check(s);
+    const Problem p = Rounded(s);
+    Decoder decoder(p);
+    // y is a mean of values with positive weights: an error of the weights
+    // shows in numerator and denominator.
+    Check(p, decoder, 2 * p.ErrorBound());
     if (::testing::Test::HasFatalFailure()) return;
   }
+}
+
+// Rotated by the kernel, and before the reference sees them.
+TEST(HybridAttentionDecodeCuda, RotatesQueriesAndKeys) {
+  Shape shape;
+  shape.lengths = {60 + kLead, 60};
+  shape.heads = 4;
+  shape.kv_heads = 2;
+  shape.D = 64;
+  shape.F = 32;
+  shape.config.window = 16;
+  shape.config.sinks = 3;
+  const Problem p = Rounded(shape);
+  Problem rotated = p;
+  const int64_t half = shape.D / 2, positions = shape.lengths[0];
+  std::vector<float> cos, sin;
+  for (int64_t n = 0; n < positions; ++n) {
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = n * std::pow(100.0, -static_cast<double>(i) / half);
+      cos.push_back(static_cast<float>(std::cos(angle)));
+      sin.push_back(static_cast<float>(std::sin(angle)));
+    }
+  }
+  for (Table* t : {&rotated.q, &rotated.k}) {
+    for (int64_t r = 0; r < t->rows; ++r) {
+      const int64_t n = r < positions ? r : r - positions;
+      float* const row = &t->values[r * t->columns];
+      for (int64_t c = 0; c + shape.D <= t->columns; c += shape.D) {
+        for (int64_t i = 0; i < half; ++i) {
+          const float x = row[c + i], y = row[c + i + half];
+          const float a = cos[n * half + i], b = sin[n * half + i];
+          row[c + i] = RoundToBf16(x * a - y * b);
+          row[c + i + half] = RoundToBf16(y * a + x * b);
+        }
+      }
+    }
+  }
+  Decoder decoder(p, cos, sin);
+  // An element may round the other way here than there: one of D in a score.
+  Check(rotated, decoder,
+        2 * rotated.ErrorBound() + kBf16Rounding * shape.score_size);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A warp takes some rows of the weights and reads them once, 16 bytes a lane at
 // a time; every block holds x in shared memory. The first loads are on their
 // way before x is looked at.
+#include <algorithm>
 #include <type_traits>
 
 #include "kernels/common/cuda_check.h"
@@ -15,7 +16,7 @@ using cuda::bf16;
 using cuda::Unpack;
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
-constexpr int kLoads = 16;  // of 16 bytes, that a lane has under way
+constexpr int kLoads = 8;  // of 16 bytes, of a lane's chunk
 // Outputs from which on a warp takes four rows rather than two.
 constexpr int64_t kMany = 16384;
 
@@ -60,45 +61,40 @@ __device__ __forceinline__ void LoadX(const Args& a, uint4* x) {
   __syncthreads();
 }
 
+// What a warp reads at a time: rows of `group` from pack `begin` on.
+struct Chunk {
+  int64_t group;
+  int begin;
+};
+
 // kTake rows of the weights a warp; with kSwiglu half of them are the gate's
-// and the others up's.
+// and the others up's. A block goes through groups of rows that lie a grid
+// apart; while it multiplies a chunk, the next one is on its way.
 template <int kRows, int kTake, bool kSwiglu>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     Product(const __grid_constant__ Args a) {
   extern __shared__ __align__(16) uint4 x[];
   constexpr int kPacks = kLoads / kTake, kOut = kSwiglu ? kTake / 2 : kTake;
-  const int lane = threadIdx.x % 32;
-  const int64_t first =
-      (int64_t{blockIdx.x} * kWarps + threadIdx.x / 32) * kOut;
-  const bf16* row[kTake];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const auto first = [&](int64_t group) {
+    return (group * kWarps + warp) * kOut;
+  };
+  const auto load = [&](const Chunk& chunk, uint4(&w)[kTake][kPacks]) {
 #pragma unroll
-  for (int r = 0; r < kTake; ++r) {
-    // Past the end: the last row again.
-    const int64_t at = min(first + r % kOut, a.outputs - 1);
-    row[r] = a.weight.row(kSwiglu && r >= kOut ? at + a.outputs : at);
-  }
-  uint4 w[kTake][kPacks];
-  const auto load = [&](int begin) {
+    for (int r = 0; r < kTake; ++r) {
+      // Past the end: the last row again.
+      const int64_t at = min(first(chunk.group) + r % kOut, a.outputs - 1);
+      const uint4* const row = reinterpret_cast<const uint4*>(
+          a.weight.row(kSwiglu && r >= kOut ? at + a.outputs : at));
 #pragma unroll
-    for (int i = 0; i < kPacks; ++i) {
-#pragma unroll
-      for (int r = 0; r < kTake; ++r) {
-        const int at = begin + i * 32 + lane;
-        if (at < a.packs) {
-          w[r][i] = __ldcs(reinterpret_cast<const uint4*>(row[r]) + at);
-        }
+      for (int i = 0; i < kPacks; ++i) {
+        const int pack = chunk.begin + i * 32 + lane;
+        if (pack < a.packs) w[r][i] = __ldcs(row + pack);
       }
     }
   };
-  load(0);
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
-  LoadX<kRows>(a, x);
   float sum[kRows][kTake] = {};
-  for (int begin = 0; begin < a.packs; begin += 32 * kPacks) {
-    if (begin > 0) load(begin);
+  const auto multiply = [&](int begin, const uint4(&w)[kTake][kPacks]) {
 #pragma unroll
     for (int i = 0; i < kPacks; ++i) {
       const int at = begin + i * 32 + lane;
@@ -116,23 +112,56 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
     }
-  }
+  };
+  const auto finish = [&](int64_t group) {
 #pragma unroll
-  for (int b = 0; b < kRows; ++b) {
+    for (int b = 0; b < kRows; ++b) {
 #pragma unroll
-    for (int r = 0; r < kTake; ++r) sum[b][r] = cuda::WarpTotal(sum[b][r]);
+      for (int r = 0; r < kTake; ++r) sum[b][r] = cuda::WarpTotal(sum[b][r]);
 #pragma unroll
-    for (int r = 0; r < kOut; ++r) {
-      const int64_t n = first + r;
-      if (lane != 0 || n >= a.outputs) continue;
-      float total = sum[b][r];
-      if constexpr (kSwiglu) {
-        total = total / (1.0f + expf(-total)) * sum[b][r + kOut];
-      } else if (a.add.data != nullptr) {
-        total += __bfloat162float(a.add.row(b)[n]);
+      for (int r = 0; r < kOut; ++r) {
+        const int64_t n = first(group) + r;
+        if (lane != 0 || n >= a.outputs) continue;
+        float total = sum[b][r];
+        if constexpr (kSwiglu) {
+          total = total / (1.0f + expf(-total)) * sum[b][r + kOut];
+        } else if (a.add.data != nullptr) {
+          total += __bfloat162float(a.add.row(b)[n]);
+        }
+        a.y.row(b)[n] = __float2bfloat16_rn(total);
       }
-      a.y.row(b)[n] = __float2bfloat16_rn(total);
+#pragma unroll
+      for (int r = 0; r < kTake; ++r) sum[b][r] = 0;
     }
+  };
+  const int64_t groups = (a.outputs + kWarps * kOut - 1) / (kWarps * kOut);
+  const auto after = [&](const Chunk& chunk) {
+    Chunk next = {chunk.group, chunk.begin + 32 * kPacks};
+    if (next.begin >= a.packs) next = {chunk.group + gridDim.x, 0};
+    return next;
+  };
+
+  uint4 even[kTake][kPacks], odd[kTake][kPacks];
+  Chunk now = {blockIdx.x, 0};
+  load(now, even);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+  cudaGridDependencySynchronize();
+#endif
+  LoadX<kRows>(a, x);
+  while (true) {
+    Chunk next = after(now);
+    if (next.group < groups) load(next, odd);
+    multiply(now.begin, even);
+    if (next.begin == 0) finish(now.group);
+    if (next.group >= groups) break;
+    now = next;
+    next = after(now);
+    if (next.group < groups) load(next, even);
+    multiply(now.begin, odd);
+    if (next.begin == 0) finish(now.group);
+    if (next.group >= groups) break;
+    now = next;
   }
 }
 
@@ -143,15 +172,21 @@ void Launch(const Context& ctx, const Args& a) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   constexpr int kOut = kWarps * (kSwiglu ? kTake / 2 : kTake);
-  cudaLaunchConfig_t launch = {};
-  launch.gridDim = dim3(static_cast<unsigned>((a.outputs + kOut - 1) / kOut));
-  launch.blockDim = dim3(kThreads);
-  launch.dynamicSmemBytes = bytes;
-  launch.stream = static_cast<cudaStream_t>(ctx.stream);
-  int device = 0, major = 0;
+  int device = 0, major = 0, processors = 0, blocks = 0;
   CARACAL_CUDA_CHECK(cudaGetDevice(&device));
   CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
       &major, cudaDevAttrComputeCapabilityMajor, device));
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &processors, cudaDevAttrMultiProcessorCount, device));
+  CARACAL_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+      &blocks, kernel, kThreads, bytes));
+  cudaLaunchConfig_t launch = {};
+  launch.gridDim = dim3(static_cast<unsigned>(
+      std::min<int64_t>((a.outputs + kOut - 1) / kOut,
+                        int64_t{processors} * std::max(blocks, 1))));
+  launch.blockDim = dim3(kThreads);
+  launch.dynamicSmemBytes = bytes;
+  launch.stream = static_cast<cudaStream_t>(ctx.stream);
   cudaLaunchAttribute early;
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;

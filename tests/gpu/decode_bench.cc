@@ -21,7 +21,7 @@
 #include "kernels/matmul/mat_vec_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/rms_norm/rms_norm_cuda.h"
-#include "kernels/rope/rope_cuda.h"
+#include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu_cuda.h"
 #include "tests/gpu/step_parts.h"
 
@@ -256,9 +256,6 @@ class Decoder {
     }
   }
   void Attention(int64_t i) {
-    RopeCuda(ctx, Heads(qkv, N, s.H + s.Hkv, s.D, s.qkv()), VectorView(length),
-             TensorView(w.cos.data(), {kPositions, s.D / 2}),
-             TensorView(w.sin.data(), {kPositions, s.D / 2}), false);
     HybridAttentionDecodeInputs in;
     in.q = Heads(qkv, N, s.H, s.D, s.qkv());
     in.k = Heads(qkv, N, s.Hkv, s.D, s.qkv(), s.q());
@@ -267,6 +264,8 @@ class Decoder {
     in.weight_q = TensorView(maps.data(), {s.H, s.D, s.F});
     in.weight_k = TensorView(maps.data() + s.H * s.D * s.F, {s.H, s.D, s.F});
     in.window_factor = VectorView(w.factor);
+    in.cos = TensorView(w.cos.data(), {kPositions, s.D / 2});
+    in.sin = TensorView(w.sin.data(), {kPositions, s.D / 2});
     in.terms = terms.data();
     HybridAttentionDecodeCache cache;
     cache.length = length.data();
