@@ -139,11 +139,14 @@ __global__ void __launch_bounds__(kSumThreads)
   if (threadIdx.x == 0) *out = sum;
 }
 
-__global__ void Clip(const double* sum, double max_norm, AdamWCudaClip* clip) {
+__global__ void Clip(const double* sums, int count, double max_norm,
+                     AdamWCudaClip* clip) {
+  double sum = 0;
+  for (int i = 0; i < count; ++i) sum += sums[i];
   double factor = 1;
-  if (max_norm > 0) factor = fmin(1.0, max_norm / (sqrt(*sum) + 1e-6));
+  if (max_norm > 0) factor = fmin(1.0, max_norm / (sqrt(sum) + 1e-6));
   clip->factor = static_cast<float>(factor);
-  clip->finite = isfinite(*sum) ? 1 : 0;
+  clip->finite = isfinite(sum) ? 1 : 0;
 }
 
 template <typename T>
@@ -259,9 +262,10 @@ void SumOfSquaresCuda(const Context& ctx, const AdamWCudaTable& table,
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
-void ClipCuda(const Context& ctx, const double* sum, double max_norm,
-              AdamWCudaClip* clip) {
-  Clip<<<1, 1, 0, static_cast<cudaStream_t>(ctx.stream)>>>(sum, max_norm, clip);
+void ClipCuda(const Context& ctx, const double* sums, int count,
+              double max_norm, AdamWCudaClip* clip) {
+  Clip<<<1, 1, 0, static_cast<cudaStream_t>(ctx.stream)>>>(sums, count,
+                                                           max_norm, clip);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 

@@ -60,10 +60,10 @@ struct AdamWCudaClip {
   int32_t finite;  // 0: no parameter is touched
 };
 
-// From a sum of squares, after shards' sums were added: the factor
-// min(1, max_norm / (norm + 1e-6)), or 1 for max_norm = 0.
-void ClipCuda(const Context& ctx, const double* sum, double max_norm,
-              AdamWCudaClip* clip);
+// From sums of squares (sums[count], added in this order: those of shards,
+// say): the factor min(1, max_norm / (norm + 1e-6)), or 1 for max_norm = 0.
+void ClipCuda(const Context& ctx, const double* sums, int count,
+              double max_norm, AdamWCudaClip* clip);
 
 // One step of all tensors with the configs written last; clip->factor joins
 // each config's grad_scale. clip may be null: factor 1, finite.

@@ -47,7 +47,7 @@ void Benchmark(const char* name, const std::vector<int64_t>& sizes) {
   const auto norm = [&](int) {
     SumOfSquaresCuda({}, table, AdamWCudaPart::kGrad, sum.data(),
                      {parts.data(), parts.size()});
-    ClipCuda({}, sum.data(), 1.0, clip.data());
+    ClipCuda({}, sum.data(), 1, 1.0, clip.data());
   };
   PrintBytes("sum of squares and clip", Measure(norm), 4 * total);
   PrintBytes("step with bf16 copies",

@@ -129,9 +129,11 @@ TEST(AdamWCuda, ClipStaysOnTheDevice) {
   Model model;
   const double sum = model.SumOfSquares(AdamWCudaPart::kGrad);
   for (double max_norm : {1.0, 1e6, 0.0}) {
-    const DeviceArray<double> sums(std::vector<double>{sum});
+    // As three shards leave it.
+    const DeviceArray<double> sums(
+        std::vector<double>{sum / 4, sum / 2, sum / 4});
     const DeviceArray<AdamWCudaClip> clip(1);
-    ClipCuda({}, sums.data(), max_norm, clip.data());
+    ClipCuda({}, sums.data(), 3, max_norm, clip.data());
     const double expected =
         max_norm == 0 ? 1 : std::min(1.0, max_norm / (std::sqrt(sum) + 1e-6));
     EXPECT_EQ(clip.Host()[0].factor, static_cast<float>(expected));
@@ -160,7 +162,7 @@ TEST(AdamWCuda, NothingMovesWhenAGradientIsNotFinite) {
     EXPECT_FALSE(std::isfinite(sum.Host()[0]));
     EXPECT_TRUE(std::isfinite(model.SumOfSquares(AdamWCudaPart::kParam)));
     const DeviceArray<AdamWCudaClip> clip(1);
-    ClipCuda({}, sum.data(), 1.0, clip.data());
+    ClipCuda({}, sum.data(), 1, 1.0, clip.data());
     EXPECT_EQ(clip.Host()[0].finite, 0);
     AdamWCudaConfigure({}, model.table, model.configs.data());
     AdamWStepCuda({}, model.table, clip.data());

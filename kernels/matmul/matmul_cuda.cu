@@ -76,7 +76,7 @@ struct Plan {
 
 void Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb,
             const Matrix& a, const Matrix& b, const Matrix& c,
-            uint64_t workspace_bytes, Plan& plan) {
+            uint64_t workspace_bytes, int32_t multiprocessors, Plan& plan) {
   CARACAL_CUBLAS_CHECK(cublasLtMatmulDescCreate(
       &plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t first = OperationOf(tb), second = OperationOf(ta);
@@ -84,6 +84,11 @@ void Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb,
       plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof(first)));
   CARACAL_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
       plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof(second)));
+  if (multiprocessors > 0) {
+    CARACAL_CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(
+        plan.operation, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, &multiprocessors,
+        sizeof(multiprocessors)));
+  }
   plan.first = LayoutOf(b);
   plan.second = LayoutOf(a);
   plan.out = LayoutOf(c);
@@ -124,10 +129,14 @@ struct MatMulCudaPlans::Cache {
     cublasLtDestroy(handle);
   }
   cublasLtHandle_t handle = nullptr;
+  int multiprocessors = 0;
   std::map<Key, Plan> plans;
 };
 
-MatMulCudaPlans::MatMulCudaPlans() : cache_(std::make_unique<Cache>()) {}
+MatMulCudaPlans::MatMulCudaPlans(int multiprocessors)
+    : cache_(std::make_unique<Cache>()) {
+  cache_->multiprocessors = multiprocessors;
+}
 MatMulCudaPlans::~MatMulCudaPlans() = default;
 size_t MatMulCudaPlans::size() const { return cache_->plans.size(); }
 
@@ -168,7 +177,8 @@ void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
   const auto [entry, created] = cache.plans.try_emplace(key);
   Plan& plan = entry->second;
   if (created) {
-    Choose(cache.handle, ta, tb, left, right, out, workspace.bytes, plan);
+    Choose(cache.handle, ta, tb, left, right, out, workspace.bytes,
+           cache.multiprocessors, plan);
   }
   CARACAL_CUBLAS_CHECK(cublasLtMatmul(
       cache.handle, plan.operation, &alpha, right.data, plan.first, left.data,

@@ -22,7 +22,9 @@ namespace caracal::kernels {
 // enqueues.
 class MatMulCudaPlans {
  public:
-  MatMulCudaPlans();
+  // Algorithms are chosen to run on so many multiprocessors, and to leave the
+  // device's others to what runs beside them (a collective); 0: on all.
+  explicit MatMulCudaPlans(int multiprocessors = 0);
   ~MatMulCudaPlans();
   MatMulCudaPlans(const MatMulCudaPlans&) = delete;
   MatMulCudaPlans& operator=(const MatMulCudaPlans&) = delete;

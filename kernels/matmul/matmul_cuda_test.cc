@@ -24,6 +24,7 @@ struct Case {
 };
 
 struct Library {
+  explicit Library(int multiprocessors = 0) : plans(multiprocessors) {}
   MatMulCudaPlans plans;
   DeviceArray<char> memory{kMatMulCudaWorkspaceBytes};
   Workspace workspace{memory.data(), memory.size()};
@@ -101,6 +102,16 @@ TEST(MatMulCuda, AllTransposesAndOddShapes) {
         Check<uint16_t>(library, ta, tb, t);
         Check<float>(library, ta, tb, t);
       }
+    }
+  }
+}
+
+TEST(MatMulCuda, OnSomeOfTheMultiprocessors) {
+  for (int multiprocessors : {2, 100}) {
+    Library library(multiprocessors);
+    for (Transpose tb : kBoth) {
+      Check<uint16_t>(library, Transpose::kNo, tb, {300, 520, 64});
+      Check<float>(library, Transpose::kYes, tb, {300, 520, 64, 1, 1});
     }
   }
 }

@@ -37,6 +37,7 @@ struct Args {
   float eps;
   const float* weight;
   CudaMatrix<const bf16> x, delta, dy;
+  CudaMatrix<const bf16> more;  // of delta or dy
   CudaMatrix<bf16> sum, y, dx;
   float* inv_rms;
   bool accumulate_dx;
@@ -44,21 +45,22 @@ struct Args {
 };
 
 // kThreads take a row, threadIdx.x of them; threadIdx.y is the row in the
-// block.
-template <int kThreads, bool kAdd>
+// block. kAdd: summands, delta and more.
+template <int kThreads, int kAdd>
 __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
     Forward(const __grid_constant__ Args a) {
   constexpr int kPacks = PacksOf(kThreads);
   __shared__ float shared[kThreads / 32];
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   if (row >= a.rows) return;
-  uint4 x[kPacks], delta[kAdd ? kPacks : 1];
+  uint4 x[kPacks], delta[kAdd > 0 ? kPacks : 1], more[kAdd > 1 ? kPacks : 1];
 #pragma unroll
   for (int i = 0; i < kPacks; ++i) {
     const int at = threadIdx.x + i * kThreads;
     if (at < a.packs) {
       x[i] = LoadPack(a.x.row(row), at);
-      if constexpr (kAdd) delta[i] = LoadPack(a.delta.row(row), at);
+      if constexpr (kAdd > 0) delta[i] = LoadPack(a.delta.row(row), at);
+      if constexpr (kAdd > 1) more[i] = LoadPack(a.more.row(row), at);
     }
   }
   float sum = 0;
@@ -68,11 +70,12 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
     if (at >= a.packs) continue;
     float v[8];
     Unpack<bf16>(x[i], v);
-    if constexpr (kAdd) {
-      float d[8];
+    if constexpr (kAdd > 0) {
+      float d[8], m[8] = {};
       Unpack<bf16>(delta[i], d);
+      if constexpr (kAdd > 1) Unpack<bf16>(more[i], m);
 #pragma unroll
-      for (int j = 0; j < 8; ++j) v[j] += d[j];
+      for (int j = 0; j < 8; ++j) v[j] += d[j] + m[j];
       x[i] = Pack<bf16>(v);
       StorePack(a.sum.row(row), at, x[i]);
       Unpack<bf16>(x[i], v);
@@ -98,7 +101,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
 
 // With kWeight a block goes through rows that lie a grid apart, and leaves
 // the sum of its dweight; without, it takes one.
-template <int kThreads, bool kWeight>
+template <int kThreads, bool kWeight, bool kMore>
 __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
     Backward(const __grid_constant__ Args a) {
   constexpr int kPacks = PacksOf(kThreads);
@@ -107,13 +110,23 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
   const int64_t step = int64_t{gridDim.x} * blockDim.y;
   float dweight[kWeight ? kPacks : 1][8] = {};
   for (int64_t row = first; row < a.rows; row += step) {
-    uint4 x[kPacks], dy[kPacks], dx[kPacks];
+    uint4 x[kPacks], dy[kPacks], dx[kPacks], more[kMore ? kPacks : 1];
+    const auto cotangent = [&](int i, float(&d)[8]) {
+      Unpack<bf16>(dy[i], d);
+      if constexpr (kMore) {
+        float m[8];
+        Unpack<bf16>(more[i], m);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) d[j] += m[j];
+      }
+    };
 #pragma unroll
     for (int i = 0; i < kPacks; ++i) {
       const int at = threadIdx.x + i * kThreads;
       if (at < a.packs) {
         x[i] = LoadPack(a.x.row(row), at);
         dy[i] = LoadPack(a.dy.row(row), at);
+        if constexpr (kMore) more[i] = LoadPack(a.more.row(row), at);
         if (a.accumulate_dx) dx[i] = LoadPack(a.dx.row(row), at);
       }
     }
@@ -125,7 +138,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
       if (at >= a.packs) continue;
       float v[8], d[8], w[8];
       Unpack<bf16>(x[i], v);
-      Unpack<bf16>(dy[i], d);
+      cotangent(i, d);
       LoadParameters(a.weight, at, w);
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
@@ -141,7 +154,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
       if (at >= a.packs) continue;
       float v[8], d[8], w[8], before[8] = {};
       Unpack<bf16>(x[i], v);
-      Unpack<bf16>(dy[i], d);
+      cotangent(i, d);
       LoadParameters(a.weight, at, w);
       if (a.accumulate_dx) Unpack<bf16>(dx[i], before);
 #pragma unroll
@@ -236,7 +249,7 @@ Args ArgsOf(const CudaMatrix<const bf16>& x, ConstTensorView weight) {
   return a;
 }
 
-template <bool kAdd>
+template <int kAdd>
 void LaunchForward(const Context& ctx, const Args& a) {
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   ForColumns(a.x.columns, [&](auto threads) {
@@ -256,20 +269,22 @@ void RmsNormForwardCuda(const Context& ctx, ConstTensorView x,
   a.eps = eps;
   a.y = CudaMatrixOf<bf16>(y, a.rows, a.x.columns);
   a.inv_rms = OptionalVectorOf<float>(inv_rms, a.rows);
-  LaunchForward<false>(ctx, a);
+  LaunchForward<0>(ctx, a);
 }
 
 void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView x,
                            ConstTensorView delta, ConstTensorView weight,
                            float eps, TensorView sum, TensorView y,
-                           TensorView inv_rms) {
+                           TensorView inv_rms, ConstTensorView more) {
   Args a = ArgsOf(CudaMatrixOf<bf16>(x), weight);
   a.eps = eps;
   a.delta = CudaMatrixOf<bf16>(delta, a.rows, a.x.columns);
   a.sum = CudaMatrixOf<bf16>(sum, a.rows, a.x.columns);
   a.y = CudaMatrixOf<bf16>(y, a.rows, a.x.columns);
   a.inv_rms = OptionalVectorOf<float>(inv_rms, a.rows);
-  LaunchForward<true>(ctx, a);
+  if (!more.defined()) return LaunchForward<1>(ctx, a);
+  a.more = CudaMatrixOf<bf16>(more, a.rows, a.x.columns);
+  LaunchForward<2>(ctx, a);
 }
 
 size_t RmsNormBackwardCudaWorkspaceBytes(ConstTensorView x,
@@ -281,14 +296,15 @@ size_t RmsNormBackwardCudaWorkspaceBytes(ConstTensorView x,
 void RmsNormBackwardCuda(const Context& ctx, ConstTensorView dy,
                          ConstTensorView x, ConstTensorView weight,
                          ConstTensorView inv_rms, bool accumulate_dx,
-                         TensorView dx, TensorView dweight,
-                         Workspace workspace) {
+                         TensorView dx, TensorView dweight, Workspace workspace,
+                         ConstTensorView more) {
   Args a = ArgsOf(CudaMatrixOf<bf16>(x), weight);
   const int64_t columns = a.x.columns;
   a.dy = CudaMatrixOf<bf16>(dy, a.rows, columns);
   a.dx = CudaMatrixOf<bf16>(dx, a.rows, columns);
   a.inv_rms = const_cast<float*>(VectorOf<float>(inv_rms, a.rows));
   a.accumulate_dx = accumulate_dx;
+  if (more.defined()) a.more = CudaMatrixOf<bf16>(more, a.rows, columns);
   float* const dw = OptionalVectorOf<float>(dweight, columns);
   const size_t bytes = RmsNormBackwardCudaWorkspaceBytes(x, dweight);
   CARACAL_CHECK(workspace.bytes >= bytes) << workspace.bytes << " of " << bytes;
@@ -298,14 +314,15 @@ void RmsNormBackwardCuda(const Context& ctx, ConstTensorView dy,
   ForColumns(columns, [&](auto threads) {
     const dim3 block = BlockOf(threads());
     if (a.rows == 0) return;
-    if (dw == nullptr) {
-      Backward<threads(), false>
-          <<<Blocks(a.rows, block), block, 0, stream>>>(a);
-      CARACAL_CUDA_CHECK_LAUNCH();
-      return;
-    }
-    Backward<threads(), true><<<Blocks(parts, block), block, 0, stream>>>(a);
+    const unsigned blocks = Blocks(dw == nullptr ? a.rows : parts, block);
+    const auto kernel =
+        dw == nullptr ? (more.defined() ? Backward<threads(), false, true>
+                                        : Backward<threads(), false, false>)
+                      : (more.defined() ? Backward<threads(), true, true>
+                                        : Backward<threads(), true, false>);
+    kernel<<<blocks, block, 0, stream>>>(a);
     CARACAL_CUDA_CHECK_LAUNCH();
+    if (dw == nullptr) return;
     AddParts<<<static_cast<unsigned>((columns + 31) / 32),
                dim3(32, kReduceWarps), 0, stream>>>(a.parts, parts, columns,
                                                     dw);

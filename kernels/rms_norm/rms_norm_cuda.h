@@ -21,19 +21,22 @@ void RmsNormForwardCuda(const Context& ctx, ConstTensorView x,
 
 // The residual stream's step: sum = x + delta, rounded to bf16, and y is the
 // norm of that. All [rows, C]; sum may be x (or delta), y may be delta.
+// `more`, where defined, is added to delta in fp32: of a product split over two
+// ranks, the other one's part.
 void RmsNormAddForwardCuda(const Context& ctx, ConstTensorView x,
                            ConstTensorView delta, ConstTensorView weight,
                            float eps, TensorView sum, TensorView y,
-                           TensorView inv_rms);
+                           TensorView inv_rms, ConstTensorView more = {});
 
 // Nothing when dweight is undefined.
 size_t RmsNormBackwardCudaWorkspaceBytes(ConstTensorView x, TensorView dweight);
 
+// `more` likewise belongs to dy.
 void RmsNormBackwardCuda(const Context& ctx, ConstTensorView dy,
                          ConstTensorView x, ConstTensorView weight,
                          ConstTensorView inv_rms, bool accumulate_dx,
-                         TensorView dx, TensorView dweight,
-                         Workspace workspace);
+                         TensorView dx, TensorView dweight, Workspace workspace,
+                         ConstTensorView more = {});
 
 }  // namespace caracal::kernels
 

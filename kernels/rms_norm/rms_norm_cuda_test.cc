@@ -98,20 +98,25 @@ TEST(RmsNormCuda, ForwardInPlaceWithoutInverse) {
 
 TEST(RmsNormCuda, AddForwardRoundsTheStreamFirst) {
   for (int64_t columns : kWidths) {
-    for (bool in_place : {false, true}) {
+    for (int variant = 0; variant < 4; ++variant) {
+      const bool in_place = variant % 2, with_more = variant / 2;
       const int64_t rows = 6;
       const Inputs in(rows, columns);
       const Matrix x(rows, columns, Uniform(columns, -3, 3));
       const Matrix apart(rows, columns), y(rows, columns);
       const Matrix& sum = in_place ? x : apart;
       DeviceArray<float> inv(rows);
+      const Matrix more(rows, columns, Uniform(11));
       RmsNormAddForwardCuda({}, x.View(), in.dy.View(), VectorView(in.weight),
-                            kEps, sum.View(), y.View(), VectorView(inv));
+                            kEps, sum.View(), y.View(), VectorView(inv),
+                            with_more ? more.View() : ConstTensorView());
       const std::vector<double> before = in.x.Host(), delta = in.dy.Host();
-      const std::vector<double> stream = sum.Host();
+      const std::vector<double> stream = sum.Host(), extra = more.Host();
       for (size_t i = 0; i < stream.size(); ++i) {
         ASSERT_EQ(stream[i],
-                  RoundToBf16(static_cast<float>(before[i] + delta[i])))
+                  RoundToBf16(static_cast<float>(before[i]) +
+                              (static_cast<float>(delta[i]) +
+                               static_cast<float>(with_more ? extra[i] : 0))))
             << "columns " << columns << " at " << i;
       }
       ExpectForward(stream, in, y, inv.Host());
@@ -123,9 +128,11 @@ TEST(RmsNormCuda, AddForwardRoundsTheStreamFirst) {
   }
 }
 
-void CheckBackward(const Inputs& in, bool accumulate, bool with_weight) {
+void CheckBackward(const Inputs& in, bool accumulate, bool with_weight,
+                   bool with_more = false) {
   const int64_t rows = in.rows, columns = in.columns;
   const Matrix dx(rows, columns, Uniform(6));
+  const Matrix more(rows, columns, Uniform(12));
   const std::vector<double> before = dx.Host();
   const std::vector<float> dw_before = RandomVector(columns, Uniform(8));
   const DeviceArray<float> dw(dw_before);
@@ -135,9 +142,14 @@ void CheckBackward(const Inputs& in, bool accumulate, bool with_weight) {
       RmsNormBackwardCudaWorkspaceBytes(in.x.View(), dweight));
   RmsNormBackwardCuda({}, in.dy.View(), in.x.View(), VectorView(in.weight),
                       VectorView(in.inv), accumulate, dx.View(), dweight,
-                      {memory.data(), memory.size()});
+                      {memory.data(), memory.size()},
+                      with_more ? more.View() : ConstTensorView());
   const std::vector<double> got = dx.Host(), x = in.x.Host();
-  const std::vector<double> dy = in.dy.Host();
+  std::vector<double> dy = in.dy.Host();
+  const std::vector<double> extra = more.Host();
+  for (size_t i = 0; i < dy.size() && with_more; ++i) {
+    dy[i] = static_cast<float>(dy[i]) + static_cast<float>(extra[i]);
+  }
   const std::vector<float> w32 = in.weight.Host(), inv = in.inv.Host();
   const std::vector<double> w(w32.begin(), w32.end());
   for (int64_t r = 0; r < rows; ++r) {
@@ -183,6 +195,8 @@ TEST(RmsNormCuda, BackwardMatchesDouble) {
     for (bool accumulate : {false, true}) {
       CheckBackward(in, accumulate, false);
       CheckBackward(in, accumulate, true);
+      CheckBackward(in, accumulate, false, true);
+      CheckBackward(in, accumulate, true, true);
     }
   }
 }

@@ -1,0 +1,64 @@
+// Hybrid attention on a CUDA device for decoding: one new token of each of N
+// sequences. The sums are those of hybrid_attention.h; the past lies in a cache
+// that the call reads and moves on by the token, and time does not depend on
+// how long it is.
+//
+// Everything is device memory, lengths included: a step can be recorded in a
+// CUDA graph and replayed for every token. No call waits for the device or
+// allocates. Same inputs, same bits.
+//
+// On Hopper a call may fetch cache and feature maps into the L2 cache while the
+// kernel before it on the stream still runs.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
+
+#include "kernels/hybrid_attention/hybrid_attention.h"
+
+namespace caracal::kernels {
+
+// The past of N sequences in one layer; n_i = length[i] tokens of sequence i.
+//   ring_k, ring_v  [N, P, Hkv, D] bf16: key j at row j % P, those from
+//                   WindowStart(n_i) on; P >= W, terraced windows P >= 2 W
+//   sink_k, sink_v  [N, >= S, Hkv, D] bf16: the first min(S, n_i) keys;
+//                   undefined if S is 0
+//   state [N, H, Fout, D], state_norm [N, H, Fout]: fp32, contiguous, as those
+//                   of HybridAttentionPast; undefined if no term is linear
+// Rings and sinks have the strides of contiguous memory.
+struct HybridAttentionDecodeCache {
+  const int32_t* length = nullptr;  // [N] tokens
+  TensorView ring_k, ring_v;
+  TensorView sink_k, sink_v;
+  TensorView state, state_norm;
+};
+
+// The tokens' rows: q [N, H, D], k, v [N, Hkv, D], bf16, RoPE already applied,
+// or to be applied here (rope_cuda.h's: cos, sin [positions, D / 2] fp32);
+// rows and heads may be strided, start at multiples of 16 bytes and have
+// strides of multiples of 8 elements; D a multiple of 8, at most 256 (at most
+// 128 on chips before Hopper). Feature maps and factor as in
+// HybridAttentionInputs, fp32, [H, D, F] each; F at most 256.
+struct HybridAttentionDecodeInputs {
+  ConstTensorView q, k, v;
+  ConstTensorView weight_q, weight_k;
+  ConstTensorView bias_q, bias_k;
+  ConstTensorView window_factor;
+  ConstTensorView cos, sin;        // both or neither
+  const uint8_t* terms = nullptr;  // [N, H]
+};
+
+// y [N, H, D] bf16, strided as q may be. Puts the tokens into the cache, but
+// does not count them: every layer of a model sees the same `length`.
+// Window kinds sliding and terraced, feature maps hedgehog and identity.
+void HybridAttentionDecodeCuda(const Context& ctx,
+                               const HybridAttentionConfig& config,
+                               const HybridAttentionDecodeInputs& in,
+                               const HybridAttentionDecodeCache& cache,
+                               TensorView y);
+
+// After the last layer: length[i] += 1 for N sequences.
+void HybridAttentionDecodeAdvanceCuda(const Context& ctx, int32_t* length,
+                                      int64_t sequences);
+
+}  // namespace caracal::kernels
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
