@@ -44,9 +44,8 @@ start() {
 pid_of() {
   local pid
   for pid in $(pgrep -x caracal-worker); do
-    if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null |
-      grep -q -x "TMPDIR=$TMPDIR" &&
-      tr '\0' '\n' <"/proc/$pid/environ" | grep -q -x "OMPI_COMM_WORLD_RANK=$1"
+    if grep -q -s -z -x "TMPDIR=$TMPDIR" "/proc/$pid/environ" &&
+      grep -q -s -z -x "OMPI_COMM_WORLD_RANK=$1" "/proc/$pid/environ"
     then
       echo "$pid"
       return
