@@ -9,16 +9,8 @@
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_parts.h"
 
 namespace caracal::kernels {
+namespace cuda::decode {
 namespace {
-
-using namespace cuda::decode;  // NOLINT: kernels and launcher are one
-using cuda::AnyLinear;
-using cuda::Args;
-using cuda::At;
-using cuda::bf16;
-using cuda::BindBf16;
-using cuda::BlockTotal;
-using cuda::WarpTotal;
 
 // Heads of all sequences from which on there are two kernels.
 constexpr int64_t kManyHeads = 512;
@@ -259,11 +251,8 @@ void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
   CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode<kSplit>, d));
 }
 
-}  // namespace
-
-size_t HybridAttentionDecodeCudaWorkspaceBytes(
-    const HybridAttentionConfig& config,
-    const HybridAttentionDecodeInputs& in) {
+size_t WorkspaceBytes(const HybridAttentionConfig& config,
+                      const HybridAttentionDecodeInputs& in) {
   const int64_t N = in.q.shape[0], D = in.q.shape[2];
   Args a;
   a.H = in.q.shape[1], a.D = D;
@@ -275,11 +264,10 @@ size_t HybridAttentionDecodeCudaWorkspaceBytes(
   return N * a.H * WorkOf(a) * sizeof(float);
 }
 
-void HybridAttentionDecodeCuda(const Context& ctx,
-                               const HybridAttentionConfig& config,
-                               const HybridAttentionDecodeInputs& in,
-                               const HybridAttentionDecodeCache& cache,
-                               TensorView y, Workspace workspace) {
+void Run(const Context& ctx, const HybridAttentionConfig& config,
+         const HybridAttentionDecodeInputs& in,
+         const HybridAttentionDecodeCache& cache, TensorView y,
+         Workspace workspace) {
   CARACAL_CHECK(config.window >= 1 && config.sinks >= 0);
   CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
       << "window kind " << NameOf(config.window_kind);
@@ -337,7 +325,7 @@ void HybridAttentionDecodeCuda(const Context& ctx,
   d.slices = Slices(N * a.H, a.D, &major);
 
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  const size_t needed = HybridAttentionDecodeCudaWorkspaceBytes(config, in);
+  const size_t needed = WorkspaceBytes(config, in);
   CARACAL_CHECK(workspace.bytes >= needed)
       << workspace.bytes << " of " << needed;
   if (needed > 0 && d.state != nullptr) {
@@ -350,11 +338,29 @@ void HybridAttentionDecodeCuda(const Context& ctx,
   }
 }
 
+}  // namespace
+}  // namespace cuda::decode
+
+size_t HybridAttentionDecodeCudaWorkspaceBytes(
+    const HybridAttentionConfig& config,
+    const HybridAttentionDecodeInputs& in) {
+  return cuda::decode::WorkspaceBytes(config, in);
+}
+
+void HybridAttentionDecodeCuda(const Context& ctx,
+                               const HybridAttentionConfig& config,
+                               const HybridAttentionDecodeInputs& in,
+                               const HybridAttentionDecodeCache& cache,
+                               TensorView y, Workspace workspace) {
+  cuda::decode::Run(ctx, config, in, cache, y, workspace);
+}
+
 void HybridAttentionDecodeAdvanceCuda(const Context& ctx, int32_t* length,
                                       int64_t sequences) {
   if (sequences == 0) return;
-  Advance<<<static_cast<unsigned>((sequences + 255) / 256), 256, 0,
-            static_cast<cudaStream_t>(ctx.stream)>>>(length, sequences);
+  cuda::decode::Advance<<<static_cast<unsigned>((sequences + 255) / 256), 256,
+                          0, static_cast<cudaStream_t>(ctx.stream)>>>(
+      length, sequences);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
