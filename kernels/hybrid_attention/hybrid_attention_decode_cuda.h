@@ -46,6 +46,10 @@ struct HybridAttentionDecodeInputs {
   const uint8_t* terms = nullptr;  // [N, H]
 };
 
+// What a call with these shapes needs; nothing for few sequences.
+size_t HybridAttentionDecodeCudaWorkspaceBytes(
+    const HybridAttentionConfig& config, const HybridAttentionDecodeInputs& in);
+
 // y [N, H, D] bf16, strided as q may be. Puts the tokens into the cache, but
 // does not count them: every layer of a model sees the same `length`.
 // Window kinds sliding and terraced, feature maps hedgehog and identity.
@@ -53,7 +57,7 @@ void HybridAttentionDecodeCuda(const Context& ctx,
                                const HybridAttentionConfig& config,
                                const HybridAttentionDecodeInputs& in,
                                const HybridAttentionDecodeCache& cache,
-                               TensorView y);
+                               TensorView y, Workspace workspace);
 
 // After the last layer: length[i] += 1 for N sequences.
 void HybridAttentionDecodeAdvanceCuda(const Context& ctx, int32_t* length,

@@ -61,8 +61,12 @@ std::vector<Shape> DecodeShapes() {
   add(140, 2, 2, 1, 128, 64, 32, 4, terraced);
   add(140, 1, 2, 1, 64, 64, 48, 20, terraced).config.affine = true;
   add(90, 2, 2, 1, 64, 64, 1, 2, terraced);
-  // More blocks than a chip has room for slices.
-  add(20, 80, 4, 1, 128, 64, 8, 2, sliding);
+  // Enough heads for a kernel that takes the states alone.
+  add(20, 130, 4, 1, 128, 64, 8, 2, sliding);
+  add(30, 65, 8, 2, 64, 32, 1, 1, sliding).terms = TermSets();
+  add(20, 260, 2, 1, 96, 64, 4, 0, sliding).terms = TermSets();
+  add(12, 520, 1, 1, 24, 18, 3, 0, sliding).bias = true;
+  add(12, 130, 4, 1, 64, 64, 3, 2, terraced);
   add(100, 3, 4, 2, 64, 64, 24, 4, sliding).terms = TermSets();
   add(100, 3, 3, 1, 64, 64, 24, 3, terraced).terms = TermSets();
   for (uint8_t terms : TermSets()) {
@@ -138,7 +142,10 @@ class Decoder {
     const int64_t Fout = p_.Fout();
     cache.state = TensorView(state_.data(), {sequences, H, Fout, D});
     cache.state_norm = TensorView(norm_.data(), {sequences, H, Fout});
-    HybridAttentionDecodeCuda({}, s_.config, in, cache, Heads(y, sequences, H));
+    const DeviceArray<char> memory(
+        HybridAttentionDecodeCudaWorkspaceBytes(s_.config, in));
+    HybridAttentionDecodeCuda({}, s_.config, in, cache, Heads(y, sequences, H),
+                              {memory.data(), memory.size()});
     HybridAttentionDecodeAdvanceCuda({}, length_.data(), sequences);
     for (int64_t i = 0; i < sequences; ++i) ++at_[i];
     std::vector<double> out;

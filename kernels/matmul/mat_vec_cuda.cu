@@ -144,14 +144,15 @@ __global__ void __launch_bounds__(kThreads, 2)
   uint4 even[kTake][kPacks], odd[kTake][kPacks];
   Chunk now = {blockIdx.x, 0};
   load(now, even);
+  Chunk next = after(now);
+  if (next.group < groups) load(next, odd);
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   cudaTriggerProgrammaticLaunchCompletion();
   cudaGridDependencySynchronize();
 #endif
   LoadX<kRows>(a, x);
+  // On entry `even` holds chunk `now` and `odd`, if there is one, `next`.
   while (true) {
-    Chunk next = after(now);
-    if (next.group < groups) load(next, odd);
     multiply(now.begin, even);
     if (next.begin == 0) finish(now.group);
     if (next.group >= groups) break;
@@ -162,6 +163,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     if (next.begin == 0) finish(now.group);
     if (next.group >= groups) break;
     now = next;
+    next = after(now);
+    if (next.group < groups) load(next, odd);
   }
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds all GPU tests and benchmarks and copies the binaries, stripped, to a
-# folder that can be carried to a machine with a GPU.
+# folder that can be carried to a machine with a GPU. Abseil's shared libraries,
+# which such a machine may not have, go to FOLDER/lib: run.sh finds them there.
 #
 #   tests/gpu/collect.sh FOLDER [bazel options]
 set -euo pipefail
@@ -16,9 +17,12 @@ targets=$(bazel query --noshow_progress \
   'attr(tags, "gpu", kind("cc_(test|binary) rule", //...))')
 # shellcheck disable=SC2086
 bazel build --config=cuda "$@" $targets
-mkdir -p "$folder"
+mkdir -p "$folder/lib"
 for target in $targets; do
   path=${target#//}
-  strip -o "$folder/${path##*:}" "bazel-bin/${path/://}"
+  binary=bazel-bin/${path/://}
+  strip -o "$folder/${path##*:}" "$binary"
+  ldd "$binary" | awk '/libabsl/ { print $3 }' |
+    xargs -r -I{} cp -L {} "$folder/lib/"
 done
 ls "$folder"

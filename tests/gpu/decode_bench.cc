@@ -275,8 +275,13 @@ class Decoder {
     cache.ring_k = ring(ring_k[i]), cache.ring_v = ring(ring_v[i]);
     cache.state = TensorView(state[i].data(), {N, s.H, 2 * s.F, s.D});
     cache.state_norm = TensorView(norm[i].data(), {N, s.H, 2 * s.F});
+    if (attention.size() == 0) {
+      attention = DeviceArray<char>(std::max<size_t>(
+          HybridAttentionDecodeCudaWorkspaceBytes(config, in), 1));
+    }
     HybridAttentionDecodeCuda(ctx, config, in, cache,
-                              Heads(a, N, s.H, s.D, s.q()));
+                              Heads(a, N, s.H, s.D, s.q()),
+                              {attention.data(), attention.size()});
   }
 
   const Weights& w;
@@ -288,7 +293,7 @@ class Decoder {
   cudaGraphExec_t graph = nullptr;
   HybridAttentionConfig config;
   MatMulCudaPlans plans;
-  DeviceArray<char> products;
+  DeviceArray<char> products, attention;
   std::deque<Bf16> ring_k, ring_v;
   std::deque<F32> state, norm;
   Bf16 x, y, delta, qkv, a, gate_up, h, logits;

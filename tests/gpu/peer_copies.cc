@@ -6,6 +6,7 @@
 #include "kernels/common/cuda_check.h"
 
 namespace caracal::kernels {
+
 PeerCopies::PeerCopies(Collective* control, size_t inbox_bytes)
     : control_(control),
       inbox_bytes_((inbox_bytes + 255) / 256 * 256),

@@ -1,0 +1,320 @@
+// Device functions of hybrid attention's decoding kernel. Included only by its
+// source.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
+
+#include <cfloat>
+
+#include "kernels/common/cuda_pack.h"
+#include "kernels/feature_map/feature_map.h"
+#include "kernels/hybrid_attention/hybrid_attention_decode_cuda_args.h"
+
+namespace caracal::kernels::cuda::decode {
+
+// Of a block, in dynamic shared memory.
+struct Shared {
+  float q[256], k[256];        // the token's, rotated
+  float key[256], value[256];  // of a key that leaves
+  float z[2][4 * kThreads / 2];
+  float phi_q[2 * kMostFeatures], phi_k[2 * kMostFeatures];
+  float sums[kWarps][128];  // of a warp's part of the columns
+  float reduce[kWarps];
+  float weight[1];  // [keys] and more
+};
+
+__device__ __forceinline__ float BlockMax(float x, float* shared) {
+  for (int m = 16; m > 0; m /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, m));
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = x;
+  __syncthreads();
+  for (int i = 0; i < kWarps; ++i) x = fmaxf(x, shared[i]);
+  return x;
+}
+
+// Where this block's head finds key or value j of its sequence.
+struct Head {
+  int n, start, sequence, kv;
+  int first;                   // row of `start` in the ring
+  int64_t ring_row, sink_row;  // first rows of the sequence
+
+  // j < n.
+  __device__ const bf16* Cached(const DecodeArgs& d, const bf16* ring,
+                                const bf16* sinks, int j) const {
+    int row = first + j - start;  // goes round once at most
+    if (row >= d.ring_rows) row -= d.ring_rows;
+    const int64_t at = j >= start ? ring_row + row : sink_row + j;
+    return (j >= start ? ring : sinks) + (at * d.a.Hkv + kv) * d.a.D;
+  }
+  __device__ const bf16* Key(const DecodeArgs& d, int j) const {
+    return Cached(d, d.ring_k, d.sink_k, j);
+  }
+  __device__ const bf16* Value(const DecodeArgs& d, int j) const {
+    if (j == n) return At(d.v, sequence, kv);
+    return Cached(d, d.ring_v, d.sink_v, j);
+  }
+};
+
+__device__ __forceinline__ void Load(const bf16* from, int count, float* to) {
+  for (int i = threadIdx.x; i < count; i += kThreads) {
+    to[i] = __bfloat162float(from[i]);
+  }
+}
+
+__device__ __forceinline__ void LoadKey(const DecodeArgs& d, const Head& head,
+                                        int j, const float* k, float* to) {
+  if (j < head.n) return Load(head.Key(d, j), d.a.D, to);
+  for (int i = threadIdx.x; i < d.a.D; i += kThreads) to[i] = k[i];
+}
+
+// Query or key of the token, rotated where that is asked for.
+__device__ __forceinline__ void LoadToken(const DecodeArgs& d, const bf16* from,
+                                          int n, float* to) {
+  if (d.cos == nullptr) return Load(from, d.a.D, to);
+  const int half = d.a.D / 2;
+  for (int i = threadIdx.x; i < half; i += kThreads) {
+    const float c = d.cos[int64_t{n} * half + i];
+    const float s = d.sin[int64_t{n} * half + i];
+    const float x = __bfloat162float(from[i]);
+    const float y = __bfloat162float(from[i + half]);
+    to[i] = __bfloat162float(__float2bfloat16_rn(x * c - y * s));
+    to[i + half] = __bfloat162float(__float2bfloat16_rn(y * c + x * s));
+  }
+}
+
+__device__ __forceinline__ void FetchLine(const void* at) {
+  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+}
+
+// The state's slice and a slice's share of the feature maps.
+__device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
+                                      int columns, int head, int slice) {
+  const Args& a = d.a;
+  constexpr int kLine = 32;  // floats
+  if (d.state != nullptr) {
+    const int lines = (columns + kLine - 1) / kLine;
+    for (int i = threadIdx.x; i < a.Fout * lines; i += kThreads) {
+      FetchLine(state + int64_t{i / lines} * a.D + i % lines * kLine);
+    }
+  }
+  if (a.weight_q == nullptr) return;
+  const int64_t map = int64_t{a.D} * a.F;
+  for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
+       i += kLine * kThreads * d.slices) {
+    FetchLine(a.weight_q + head * map + i);
+    FetchLine(a.weight_k + head * map + i);
+  }
+}
+
+// z = x W + b of one map by half the block's threads: thread t of them. kVector
+// neighbouring features a thread; sums over parts of x meet in z.
+template <int kVector>
+__device__ __forceinline__ void Project(const Args& a, int t,
+                                        const float* weight, const float* x,
+                                        float* z) {
+  constexpr int kHalf = kThreads / 2;
+  const int across = a.F / kVector, parts = max(kHalf / across, 1);
+  for (int f0 = 0; f0 < across; f0 += kHalf) {  // F of 256: twice
+    const int part = t / across, f = f0 + t % across;
+    float sum[kVector] = {};
+    if (part < parts && f < across) {
+#pragma unroll 8
+      for (int i = part; i < a.D; i += parts) {
+        const float* const w = weight + int64_t{i} * a.F + kVector * f;
+        if constexpr (kVector == 4) {
+          const float4 v = __ldg(reinterpret_cast<const float4*>(w));
+          sum[0] += x[i] * v.x, sum[1] += x[i] * v.y;
+          sum[2] += x[i] * v.z, sum[3] += x[i] * v.w;
+        } else {
+          sum[0] += x[i] * __ldg(w);
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < kVector; ++c)
+        z[part * a.F + kVector * f + c] = sum[c];
+    }
+  }
+}
+
+// phi of a query and of a key [D] (shared; null: none), each by half the
+// threads. Begins and ends with a barrier.
+__device__ __noinline__ void Features(const Args& a, int head, const float* q,
+                                      const float* k, Shared& shared,
+                                      float* phi_q, float* phi_k) {
+  constexpr int kHalf = kThreads / 2;
+  const bool key = threadIdx.x >= kHalf;
+  const int t = threadIdx.x % kHalf;
+  const float* const x = key ? k : q;
+  const float* const weight =
+      (key ? a.weight_k : a.weight_q) + int64_t{head} * a.D * a.F;
+  const float* const bias = key ? a.bias_k : a.bias_q;
+  float* const z = shared.z[key];
+  float* const phi = key ? phi_k : phi_q;
+  const bool vector = a.F % 4 == 0;
+  __syncthreads();
+  if (x != nullptr) {
+    vector ? Project<4>(a, t, weight, x, z) : Project<1>(a, t, weight, x, z);
+  }
+  __syncthreads();
+  const int parts = max(kHalf / (vector ? a.F / 4 : a.F), 1);
+  for (int f = t; f < a.F && x != nullptr; f += kHalf) {
+    float sum = bias == nullptr ? 0.0f : bias[head * a.F + f];
+    for (int i = 0; i < parts; ++i) sum += z[i * a.F + f];
+    z[f] = sum;  // only this thread reads this column
+    if (a.identity) phi[f] = sum;
+  }
+  __syncthreads();
+  if (!a.identity && x != nullptr && t < 64) {
+    // One warp softmax(z), one softmax(-z).
+    const int lane = t % 32;
+    const float sign = t < 32 ? 1.0f : -1.0f;
+    float most = -FLT_MAX, total = 0;
+    for (int i = lane; i < a.F; i += 32) most = fmaxf(most, sign * z[i]);
+    for (int m = 16; m > 0; m /= 2) {
+      most = fmaxf(most, __shfl_xor_sync(~0u, most, m));
+    }
+    float* const to = phi + (t < 32 ? 0 : a.F);
+    for (int i = lane; i < a.F; i += 32) {
+      const float e = expf(sign * z[i] - most);
+      to[i] = e;
+      total += e;
+    }
+    total = WarpTotal(total);
+    for (int i = lane; i < a.F; i += 32) {
+      to[i] = fmaxf(to[i] / total, kFeatureFloor);
+    }
+  }
+  __syncthreads();
+}
+
+// Sums over a warp's lanes that hold the same columns, `width` lanes apart
+// (a power of two), and adds them to the warp's.
+template <int kCount>
+__device__ __forceinline__ void AddLanes(float (&x)[kCount], int width,
+                                         bool mine, float scale, float* to) {
+  for (int m = 16; m >= width; m /= 2) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) x[i] += __shfl_xor_sync(~0u, x[i], m);
+  }
+  if (mine) {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) to[i] += scale * x[i];
+  }
+  __syncwarp();
+}
+
+__device__ __forceinline__ int PowerOfTwo(int n) {
+  return n <= 1 ? 1 : 1 << (32 - __clz(n - 1));
+}
+
+// A warp's part of phi_q^T state, and state += phi_k value^T if `add`.
+__device__ __forceinline__ void ReadState(const Args& a, float* state,
+                                          int columns, const float* phi_q,
+                                          const float* phi_k,
+                                          const float* value, bool add,
+                                          float scale, float* sums) {
+  const int packs = columns / 4, width = PowerOfTwo(packs);
+  const int lane = threadIdx.x % 32, pack = lane % width;
+  const int step = kWarps * (32 / width);
+  const int first = threadIdx.x / 32 * (32 / width) + lane / width;
+  const bool mine = pack < packs;
+  float sum[4] = {}, v[4] = {};
+  for (int i = 0; i < 4 && mine && add; ++i) v[i] = value[4 * pack + i];
+  for (int f0 = first; f0 < a.Fout; f0 += step * kRowsInFlight) {
+    float4 s[kRowsInFlight];
+#pragma unroll
+    for (int i = 0; i < kRowsInFlight; ++i) {
+      const int f = f0 + i * step;
+      if (mine && f < a.Fout) {
+        s[i] = __ldcs(reinterpret_cast<const float4*>(state + int64_t{f} * a.D +
+                                                      4 * pack));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kRowsInFlight; ++i) {
+      const int f = f0 + i * step;
+      if (!mine || f >= a.Fout) continue;
+      const float p = phi_q[f];
+      sum[0] += p * s[i].x, sum[1] += p * s[i].y;
+      sum[2] += p * s[i].z, sum[3] += p * s[i].w;
+      if (!add) continue;
+      const float k = phi_k[f];
+      s[i].x += k * v[0], s[i].y += k * v[1];
+      s[i].z += k * v[2], s[i].w += k * v[3];
+      __stcs(reinterpret_cast<float4*>(state + int64_t{f} * a.D + 4 * pack),
+             s[i]);
+    }
+  }
+  AddLanes(sum, width, mine && lane < width, scale, sums + 4 * pack);
+}
+
+// s_nj of all keys into weight[0 .. keys): far sinks first, then the window.
+__device__ __forceinline__ void Scores(const DecodeArgs& d, const Head& head,
+                                       int far, int keys, float root,
+                                       const float* q, const float* k,
+                                       float* weight) {
+  const int packs = d.a.D / 8, width = PowerOfTwo(packs);
+  const int lane = threadIdx.x % 32, pack = lane % width;
+  const int at_once = kWarps * (32 / width);
+  const int first = threadIdx.x / 32 * (32 / width) + lane / width;
+#pragma unroll 4
+  for (int i0 = 0; i0 < keys; i0 += at_once) {
+    const int i = i0 + first;
+    float sum = 0;
+    if (i < keys && pack < packs) {
+      const int j = i < far ? i : head.start + i - far;
+      const float4* const at = reinterpret_cast<const float4*>(q) + 2 * pack;
+      const float4 low = at[0], high = at[1];
+      float x[8];
+      if (j < head.n) {
+        Unpack<bf16>(LoadPack(head.Key(d, j), pack), x);
+      } else {
+#pragma unroll
+        for (int c = 0; c < 8; ++c) x[c] = k[8 * pack + c];
+      }
+      sum += x[0] * low.x + x[1] * low.y + x[2] * low.z + x[3] * low.w;
+      sum += x[4] * high.x + x[5] * high.y + x[6] * high.z + x[7] * high.w;
+    }
+    for (int m = width / 2; m > 0; m /= 2) {
+      sum += __shfl_xor_sync(~0u, sum, m);
+    }
+    if (pack == 0 && i < keys) weight[i] = sum * root;
+  }
+}
+
+// A warp's part of the sum of weight[i] v_i over the slice's columns.
+__device__ __forceinline__ void Values(const DecodeArgs& d, const Head& head,
+                                       int far, int keys, int column,
+                                       int columns, const float* weight,
+                                       float* sums) {
+  const int packs = columns / 8, width = PowerOfTwo(packs);
+  const int lane = threadIdx.x % 32, pack = lane % width;
+  const int step = kWarps * (32 / width);
+  const int first = threadIdx.x / 32 * (32 / width) + lane / width;
+  const bool mine = pack < packs;
+  float sum[8] = {};
+#pragma unroll 4
+  for (int i = first; i < keys; i += step) {
+    const float w = weight[i];
+    if (!mine || w == 0) continue;
+    const int j = i < far ? i : head.start + i - far;
+    float x[8];
+    Unpack<bf16>(LoadPack(head.Value(d, j) + column, pack), x);
+#pragma unroll
+    for (int c = 0; c < 8; ++c) sum[c] += w * x[c];
+  }
+  AddLanes(sum, width, mine && lane < width, 1.0f, sums + 8 * pack);
+}
+
+// Slices of a head are a cluster.
+__device__ __forceinline__ void SliceBarrier(int slices) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  if (slices > 1) {
+    asm volatile("barrier.cluster.arrive.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+  }
+#endif
+}
+
+}  // namespace caracal::kernels::cuda::decode
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
