@@ -73,6 +73,7 @@ class Checkpointing {
 
  private:
   absl::Status AfterWrite();
+  absl::Status Prune(uint64_t newest);
   // The ranks, unless there is just one process.
   Collective* Ranks() {
     return options_.gang == nullptr || options_.gang->alone()
