@@ -93,7 +93,8 @@ def damage_drill(drill):
     status = run.wait()
     gang.check(status == 1, f'exit status {status}: {run.errors}')
     for path in paths:
-        gang.check(str(path) in run.errors, f'{path} is not named: {run.errors}')
+        gang.check(str(path) in run.errors,
+                   f'{path} is not named: {run.errors}')
     one_line(run)
     after = {path: path.read_bytes()
              for path in run.folder.rglob('*') if path.is_file()}
@@ -150,14 +151,15 @@ def full_disk_drill(drill):
     with disk:
         run = gang.Run(drill, disk.folder / 'run')
         # A little more space each time: it gets full at another place.
-        for kilobytes in range(60, 2000, 60):
+        for kilobytes in range(120, 2000, 120):
             disk.grow(kilobytes)
             before = run.checkpoints()
             run.start(LAYOUT)
             status = run.wait()
             run.verify()
-            gang.check((run.checkpoints() or [0])[-1] >= (before or [0])[-1],
-                       f'of {before} there is {run.checkpoints()}: {run.errors}')
+            now = run.checkpoints()
+            gang.check((now or [0])[-1] >= (before or [0])[-1],
+                       f'of {before} there is {now}: {run.errors}')
             if status == 0:
                 break
             ends += 1

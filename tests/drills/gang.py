@@ -61,7 +61,8 @@ class Drill:
     def __init__(self, caracal, model, transfer, finetune):
         self.caracal = os.path.abspath(caracal)
         # Open MPI makes sockets below TMPDIR, whose paths must be short.
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix='drill.', dir='/tmp'))
+        self.folder = pathlib.Path(
+            tempfile.mkdtemp(prefix='drill.', dir='/tmp'))
         self.steps = transfer + finetune
         self.environment = {
             **os.environ, 'TMPDIR': str(self.folder),
@@ -118,7 +119,7 @@ class Run:
         return (self.folder / 'job.textproto').exists()
 
     def start(self, layout, *more):
-        """One process for 1x1, else ranks under mpirun; resumes what there is."""
+        """One process for 1x1, else ranks; resumes what there is."""
         command = [self.drill.caracal, 'run', self.drill.job, '--out',
                    self.folder, '--set', f'parallel.data={layout.data}',
                    '--set', f'parallel.tensor={layout.tensor}', *more]

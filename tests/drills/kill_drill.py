@@ -112,7 +112,7 @@ class KillDrill:
         if committed:
             # Older ones are pruned as newer ones come.
             gang.check(now and now[-1] >= committed[-1],
-                       f'step {committed[-1]} was committed, now there is {now}')
+                       f'step {committed[-1]} is gone, there is {now}')
 
     def live(self, number, kills):
         """One run from its start to its end."""
@@ -155,8 +155,8 @@ class KillDrill:
                    f'other steps: {[step[:2] for step in found]}')
         same = len(set(went)) == 1
         for a, b in zip(found, expected):
-            gang.check(a[2] == b[2] if same else abs(a[2] - b[2]) <= 1e-4 * b[2],
-                       f'{a} instead of {b} on {went}')
+            near = a[2] == b[2] if same else abs(a[2] - b[2]) <= 1e-4 * b[2]
+            gang.check(near, f'{a} instead of {b} on {went}')
         step = self.drill.steps
         gang.check(run.checkpoints()[-1] == step, 'the last step was not saved')
         if same:
