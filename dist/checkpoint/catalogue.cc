@@ -148,9 +148,10 @@ absl::StatusOr<LatestCheckpointResult> LatestCheckpoint(
 
 absl::Status PruneCheckpoints(FileSystem* file_system,
                               const std::string& run_folder, size_t keep_last,
-                              const std::set<uint64_t>& keep) {
-  ASSIGN_OR_RETURN(const std::vector<uint64_t> complete,
+                              const std::set<uint64_t>& keep, uint64_t newest) {
+  ASSIGN_OR_RETURN(std::vector<uint64_t> complete,
                    ListCheckpoints(file_system, run_folder));
+  std::erase_if(complete, [newest](uint64_t step) { return step > newest; });
   if (complete.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::vector<uint64_t> folders,
                    ListFolders(file_system, run_folder));

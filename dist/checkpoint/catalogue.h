@@ -7,6 +7,7 @@
 #define CARACAL_DIST_CHECKPOINT_CATALOGUE_H_
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -48,9 +49,13 @@ absl::StatusOr<LatestCheckpointResult> LatestCheckpoint(
 // best one, and what crashes left behind: folders without a manifest that are
 // older than the newest checkpoint. A checkpoint stops existing (its manifest
 // goes, durably) before its files do.
-absl::Status PruneCheckpoints(FileSystem* file_system,
-                              const std::string& run_folder, size_t keep_last,
-                              const std::set<uint64_t>& keep = {});
+//
+// What is newer than step `newest` neither counts nor goes: a run that went on
+// from before damaged checkpoints keeps none of them in place of a whole one.
+absl::Status PruneCheckpoints(
+    FileSystem* file_system, const std::string& run_folder, size_t keep_last,
+    const std::set<uint64_t>& keep = {},
+    uint64_t newest = std::numeric_limits<uint64_t>::max());
 
 struct BestCheckpoint {
   uint64_t step = 0;

@@ -133,5 +133,14 @@ TEST_F(CatalogueTest, DamagedMarkerStopsPruning) {
   EXPECT_THAT(List(), ElementsAre(1, 2));
 }
 
+// Steps 3 and 4 are damaged, say: whoever goes on from 2 and writes 3 anew.
+TEST_F(CatalogueTest, PruningLeavesWhatIsNewerThanTheNewestAlone) {
+  for (const uint64_t step : {1, 2, 3, 4}) Write(step);
+  ASSERT_OK(PruneCheckpoints(&files_, kRun, 1, {}, 3));
+  EXPECT_THAT(List(), ElementsAre(3, 4));
+  ASSERT_OK(PruneCheckpoints(&files_, kRun, 1, {}, 2));
+  EXPECT_THAT(List(), ElementsAre(3, 4));
+}
+
 }  // namespace
 }  // namespace caracal

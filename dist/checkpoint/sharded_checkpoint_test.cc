@@ -1,6 +1,7 @@
 // Checkpoints that several ranks write, read by any other number.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -245,6 +246,47 @@ TEST(ShardedCheckpointTest, RanksLookAtWhatTheFirstOneSees) {
     EXPECT_EQ(latest.step, 5);
     EXPECT_EQ(latest.manifest.rank_files.size(), 2);
   });
+}
+
+// Rank 1 of two that sees no error of rank 0's, and loses it after some calls.
+class LosingGroup : public SingleProcessCollective {
+ public:
+  explicit LosingGroup(int calls) : calls_(calls) {}
+  int rank() const override { return 1; }
+  int size() const override { return 2; }
+  absl::Status AllGatherBytes(const void*, size_t bytes, void* all) override {
+    if (calls_-- <= 0) return Lost();
+    std::memset(all, 0, 2 * bytes);
+    return absl::OkStatus();
+  }
+  absl::Status Barrier() override {
+    return calls_ < 0 ? Lost() : absl::OkStatus();
+  }
+
+ private:
+  static absl::Status Lost() { return absl::UnavailableError("lost rank 0"); }
+  int calls_;
+};
+
+// Rank 0 may have written the manifest before it was lost.
+TEST(ShardedCheckpointTest, ARankThatIsLeftAloneRemovesNothing) {
+  int files_left = 0;
+  for (int calls = 0;; ++calls) {
+    SCOPED_TRACE(calls);
+    FaultFileSystem files;
+    ASSERT_OK(files.CreateFolder("/c"));
+    ASSERT_OK(files.WriteFileAtomically("/c/manifest.json", "of rank 0"));
+    LosingGroup group(calls);
+    RankContents mine(1, 2);
+    const absl::Status status =
+        WriteCheckpoint(&files, "/c", *mine.get(), &group);
+    EXPECT_TRUE(files.Exists("/c/manifest.json"));
+    if (files.Exists("/c/rank-00001.h5")) ++files_left;
+    if (status.ok()) break;
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  }
+  // As one that loses nobody, and from when on its file was written.
+  EXPECT_GE(files_left, 3);
 }
 
 }  // namespace

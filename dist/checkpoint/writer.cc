@@ -197,7 +197,9 @@ absl::Status WriteCheckpoint(FileSystem* file_system, const std::string& folder,
   if (group.rank() == 0) ready = PrepareFolder(file_system, folder);
   RETURN_IF_ERROR(AgreeOn(group, ready));
   const absl::Status status = WriteFiles(file_system, folder, contents, group);
-  if (!status.ok()) {
+  // Only what failed on all ranks is no checkpoint. One that lost the others
+  // does not know whether the manifest was written, and that counts.
+  if (!status.ok() && group.Barrier().ok()) {
     // Frees the space, as well as that goes: the disk may be full. The
     // manifest goes first, for its rename may have happened.
     (void)file_system->Remove(JoinPath(folder, kManifestName));

@@ -83,8 +83,12 @@ absl::Status Checkpointing::AfterWrite() {
     RETURN_IF_ERROR(MarkBestCheckpoint(options_.files, options_.run_folder,
                                        {writing_step_, *writing_best_}));
   }
+  return Prune(writing_step_);
+}
+
+absl::Status Checkpointing::Prune(uint64_t newest) {
   return PruneCheckpoints(options_.files, options_.run_folder,
-                          options_.keep_last);
+                          options_.keep_last, {}, newest);
 }
 
 absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
@@ -166,6 +170,9 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
                       : Annotate(state.status(), latest.folder);
   }();
   RETURN_IF_ERROR(Agree(read));
+  // What a kill left behind, in case that nothing more is saved.
+  const bool leads = options_.gang == nullptr || options_.gang->leads();
+  RETURN_IF_ERROR(Agree(leads ? Prune(*latest.step) : absl::OkStatus()));
   restored_from_ = latest.folder;
   restored_.emplace(std::move(reader));
   last_saved_ = *state;

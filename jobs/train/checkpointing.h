@@ -77,6 +77,7 @@ class Checkpointing {
  private:
   absl::Status AfterWrite();
   absl::Status ReadParametersOf(int64_t global_step, Llama& model);
+  absl::Status Prune(uint64_t newest);
   // The ranks, unless there is just one process.
   Collective* Ranks() {
     return options_.gang == nullptr || options_.gang->alone()

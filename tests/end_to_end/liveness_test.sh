@@ -73,24 +73,26 @@ ends() {
 saved() {
   local step
   step=$(wc -l <"$work/$1/metrics.jsonl")
-  [ -e "$work/$1/checkpoints/checkpoint-$(printf %08d "$step")/manifest.json" ] ||
-    fail "step $step was not saved: $(ls "$work/$1/checkpoints")"
+  step=checkpoint-$(printf %08d "$step")
+  [ -e "$work/$1/checkpoints/$step/manifest.json" ] ||
+    fail "$step is missing: $(ls "$work/$1/checkpoints")"
 }
 host=$(hostname)
+when="after step [0-9]+ of transfer"
 
 # mpirun's own status of a killed rank is 128 + 9.
 start mpirun killed
 kill -KILL "$(pid_of 2)"
-ends "75 137" "rank 2 on $host was lost after step [0-9]+ of transfer: its process ended"
+ends "75 137" "rank 2 on $host was lost $when: its process ended"
 
 start run killed_first
 kill -KILL "$(pid_of 0)"
-ends 75 "rank 0 on $host was lost after step [0-9]+ of transfer: its process ended"
+ends 75 "rank 0 on $host was lost $when: its process ended"
 grep -q -- "--resume" "$work/err.txt" || fail "how to go on"
 
 start mpirun stopped
 kill -STOP "$(pid_of 1)"
-ends 75 "rank 1 on $host was lost after step [0-9]+ of transfer: no sign of life"
+ends 75 "rank 1 on $host was lost $when: no sign of life"
 
 # Asked to stop, the ranks save first.
 start run asked
@@ -110,7 +112,7 @@ saved asked_mpirun
 # One rank's error is told by that rank; here it may pass.
 start mpirun raised --set checkpoint.every_steps=50
 prlimit --pid "$(pid_of 1)" --nofile=4
-ends 75 "rank 1 on $host after step [0-9]+ of transfer: .*Too many open files"
+ends 75 "rank 1 on $host $when: .*Too many open files"
 
 # An error that all ranks know is told once; this one would come again: files
 # where checkpoints are to be folders.
@@ -119,4 +121,4 @@ mkdir -p "$work/refused/checkpoints"
 for ((step = 50; step <= 5000; step += 50)); do
   touch "$work/refused/checkpoints/checkpoint-$(printf %08d "$step")"
 done
-ends 1 "rank 0 on $host after step [0-9]+ of transfer: .*checkpoint-"
+ends 1 "rank 0 on $host $when: .*checkpoint-"
