@@ -5,8 +5,8 @@
                     [--layouts 2x1,1x2,...]
 
 N steps of attention transfer and N of fine-tuning with scheduled dropout (the
-preset ssd) on one process and on each layout, data x tensor: no loss is more
-than 1% from the one process's. One layout is run twice: the same bits. Exit
+preset ssd) on one process and on each layout, data x tensor (x layer): no loss
+is more than 1% from the one process's. One layout is run twice: the same bits. Exit
 status 0 only when that held. For each layout the largest deviation of each
 stage is printed.
 """
@@ -15,7 +15,7 @@ import sys
 
 import gang
 
-LAYOUTS = '2x1,1x2,2x2,4x1,1x3,1x4'
+LAYOUTS = '2x1,1x2,2x2,4x1,1x3,1x4,1x1x2,2x1x2,1x2x2'
 LIMIT = 0.01
 
 

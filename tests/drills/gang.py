@@ -41,18 +41,19 @@ def check(condition, message):
 class Layout:
     data: int
     tensor: int
+    layer: int = 1  # of attention transfer; then data ranks
 
     @staticmethod
     def parse(text):
-        data, tensor = text.split('x')
-        return Layout(int(data), int(tensor))
+        return Layout(*(int(ranks) for ranks in text.split('x')))
 
     def __str__(self):
-        return f'{self.data}x{self.tensor}'
+        chain = f'x{self.layer}' if self.layer > 1 else ''
+        return f'{self.data}x{self.tensor}{chain}'
 
     @property
     def ranks(self):
-        return self.data * self.tensor
+        return self.data * self.tensor * self.layer
 
 
 class Drill:
@@ -122,7 +123,8 @@ class Run:
         """One process for 1x1, else ranks; resumes what there is."""
         command = [self.drill.caracal, 'run', self.drill.job, '--out',
                    self.folder, '--set', f'parallel.data={layout.data}',
-                   '--set', f'parallel.tensor={layout.tensor}', *more]
+                   '--set', f'parallel.tensor={layout.tensor}',
+                   '--set', f'parallel.layer={layout.layer}', *more]
         if self.begun:
             command.append('--resume')
         self._log = tempfile.TemporaryFile('w+', dir=self.drill.folder)

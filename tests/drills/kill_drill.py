@@ -30,7 +30,7 @@ import time
 
 import gang
 
-LAYOUTS = ['2x2', '4x1', '1x3', '2x1', '1x2']
+LAYOUTS = ['2x2', '4x1', '1x3', '2x1', '1x2', '1x1x2', '2x1x2']
 TRANSFER, FINETUNE = 24, 24
 
 
