@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "dist/checkpoint/catalogue.h"
@@ -16,6 +17,8 @@
 #include "dist/checkpoint/reader.h"
 #include "eval/report/numbers.h"
 #include "jobs/client/table.h"
+#include "jobs/convert/run_folder.h"
+#include "jobs/convert/run_lock.h"
 
 namespace caracal {
 namespace {
@@ -142,7 +145,25 @@ absl::Status Verify(const CheckpointOptions& o, Console& console) {
 absl::Status Prune(const CheckpointOptions& o, Console& console) {
   FileSystem* const files = FileSystem::Posix();
   ASSIGN_OR_RETURN(const std::vector<uint64_t> before, StepsOf(o.run, files));
-  RETURN_IF_ERROR(PruneCheckpoints(files, o.run, o.keep_last));
+  if (before.empty()) {
+    console.out << o.run << ": no checkpoint yet\n";
+    return absl::OkStatus();
+  }
+  // A run that is going on prunes by itself.
+  ASSIGN_OR_RETURN(const RunLock lock, RunLock::Take(RunFolder{o.run}.lock()));
+  // Damaged ones that are newer are no reason to remove a whole one.
+  ASSIGN_OR_RETURN(const LatestCheckpointResult latest,
+                   LatestCheckpoint(files, o.run));
+  if (!latest.step.has_value()) {
+    return absl::DataLossError(
+        absl::StrCat(o.run, ": no checkpoint is whole; nothing was removed: ",
+                     absl::StrJoin(latest.warnings, "; ")));
+  }
+  for (const std::string& warning : latest.warnings) {
+    console.err << warning << "\n";
+  }
+  RETURN_IF_ERROR(
+      PruneCheckpoints(files, o.run, o.keep_last, {}, *latest.step));
   ASSIGN_OR_RETURN(const std::vector<uint64_t> after,
                    ListCheckpoints(files, o.run));
   const std::set<uint64_t> kept(after.begin(), after.end());
@@ -178,7 +199,7 @@ CommandBody DeclareCheckpointPrune(CLI::App& app) {
   app.add_option("--keep-last", o->keep_last,
                  "how many of the newest stay; the best one does anyhow")
       ->required()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1000000));
   return [o](Console& console) { return Prune(*o, console); };
 }
 

@@ -95,6 +95,18 @@ TEST_F(CheckpointCommandTest, PruneKeepsTheNewestAndTheBest) {
   EXPECT_EQ(Run({"checkpoint", "prune", run_, "--keep-last", "0"}), kExitUsage);
 }
 
+TEST_F(CheckpointCommandTest, PruneKeepsAWholeOneWhenTheNewestIsDamaged) {
+  const std::string rank =
+      JoinPath(CheckpointFolder(run_, 1500), "rank-00000.h5");
+  ASSERT_OK(files_->WriteFileAtomically(rank, "cut"));
+  ASSERT_EQ(Run({"checkpoint", "prune", run_, "--keep-last", "1"}), kExitOk)
+      << err_.str();
+  EXPECT_THAT(err_.str(), HasSubstr("rank-00000.h5"));
+  const auto latest = LatestCheckpoint(files_, run_);
+  ASSERT_OK(latest.status());
+  EXPECT_TRUE(latest->step.has_value());
+}
+
 TEST_F(CheckpointCommandTest, AFolderThatIsNotThereIsNamed) {
   for (const char* command : {"list", "verify"}) {
     EXPECT_EQ(Run({"checkpoint", command, run_ + "x"}), kExitFailure);

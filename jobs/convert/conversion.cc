@@ -6,12 +6,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "core/io/tokenizer/load_tokenizer.h"
+#include "dist/checkpoint/manifest.h"
 #include "dist/gang/once_per_host.h"
 #include "dist/handshake/handshake.h"
 #include "jobs/convert/gamma_sweep.h"
@@ -34,6 +36,19 @@
 
 namespace caracal {
 namespace {
+
+// By the stop flag, between two parts of the loading.
+constexpr char kStopped[] = "stopped while loading";
+
+// Of a file of rows: what ranks compare.
+std::string ContentOf(FileSystem* files, const PackedDataset& data,
+                      absl::Status* status) {
+  const std::filesystem::path path = std::filesystem::absolute(data.path());
+  const absl::StatusOr<RankFile> file =
+      DescribeRankFile(files, path.parent_path(), path.filename());
+  status->Update(file.status());
+  return file.ok() ? file->checksum : "";
+}
 
 class Conversion {
  public:
@@ -69,7 +84,7 @@ class Conversion {
   // kCancelled once the stop flag is up.
   absl::Status CheckStop() const {
     if (options_.stop == nullptr || !*options_.stop) return absl::OkStatus();
-    return absl::CancelledError("stopped");
+    return absl::CancelledError(kStopped);
   }
   Gang& gang() { return options_.gang == nullptr ? alone_ : *options_.gang; }
   Execution execution() {
@@ -251,12 +266,24 @@ absl::Status Conversion::CompareRanks() {
           [this] { return source_->Fingerprint(compute_.context()); }));
   RETURN_IF_ERROR(gang().Agree(CheckStop()));
   if (gang().alone()) return absl::OkStatus();
-  return CompareFacts(
-      gang().world(), gang().host(),
-      {{"job fingerprint", JobFingerprint(job_)},
-       {"model fingerprint", model_fingerprint_},
-       {"seed", absl::StrCat(job_.seed())},
-       {"rows of the training data", absl::StrCat(data_->rows())}});
+  absl::Status read;
+  std::string contents[2];
+  for (const int i : {0, 1}) {
+    const PackedDataset* data = i == 0 ? data_.get() : validation_.get();
+    if (data == nullptr) continue;
+    ASSIGN_OR_RETURN(
+        contents[i],
+        OncePerHost(gang(),
+                    std::filesystem::canonical(data->path(), ignored).string(),
+                    [&] { return ContentOf(files_, *data, &read); }));
+  }
+  RETURN_IF_ERROR(gang().Agree(read));
+  return CompareFacts(gang().world(), gang().host(),
+                      {{"job fingerprint", JobFingerprint(job_)},
+                       {"model fingerprint", model_fingerprint_},
+                       {"seed", absl::StrCat(job_.seed())},
+                       {"checksum of the training data", contents[0]},
+                       {"checksum of the validation data", contents[1]}});
 }
 
 absl::Status Conversion::FindState() {
@@ -423,7 +450,9 @@ absl::StatusOr<ReportInput> Conversion::Run() {
   RETURN_IF_ERROR(gang().Agree(
       gang().leads() ? WriteJobText(job_, folder_.job()) : absl::OkStatus()));
   const absl::Status trained = Train(*phases);
-  if (absl::IsCancelled(trained) && trained.message() == "stopped") {
+  // Asked of this rank or of another one, which is named before it.
+  if (absl::IsCancelled(trained) &&
+      absl::EndsWith(trained.message(), kStopped)) {
     return absl::CancelledError(
         "stopped between two stages; everything is saved: go on with the same "
         "command and --resume");

@@ -127,9 +127,15 @@ proto::Job ExpandJob(const proto::Job& original) {
     job.mutable_parallel()->mutable_finetune()->set_tensor(finetune.tensor);
   }
   if (!job.budget().has_micro_batch()) {
-    const int batch = job.budget().batch();
-    const int rows = std::gcd(batch / TransferLayout(job).data,
-                              batch / FinetuneLayout(job).data);
+    // The rows of a rank in each stage that takes steps.
+    int rows = 0;
+    for (const proto::Stage& stage : job.stages()) {
+      if ((stage.has_transfer() ? stage.transfer().steps()
+                                : stage.finetune().steps()) > 0) {
+        rows = std::gcd(rows, job.budget().batch() / LayoutOf(job, stage).data);
+      }
+    }
+    if (rows == 0) rows = job.budget().batch() / TransferLayout(job).data;
     // A share out of its range is the batch's fault, which is told there.
     const FieldRule* rule =
         FindFieldRule(proto::Budget::descriptor()->FindFieldByNumber(

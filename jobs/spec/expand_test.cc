@@ -116,6 +116,8 @@ TEST(ExpandTest, LayersOfFineTuningAreWrittenOut) {
   proto::Job job;
   job.set_preset("lolcats");
   job.mutable_budget()->set_batch(8);
+  job.mutable_budget()->set_transfer_steps(1);
+  job.mutable_budget()->set_finetune_steps(1);
   job.mutable_parallel()->set_layer(2);
   const proto::Job expanded = ExpandJob(job);
   EXPECT_EQ(expanded.parallel().finetune().data(), 2);

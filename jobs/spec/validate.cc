@@ -155,8 +155,17 @@ class Validator {
       return;
     }
     const MeshShape transfer = TransferLayout(job_);
-    CheckShare("parallel.data", transfer.data);
-    if (!job_.parallel().has_finetune()) return;
+    if (job_.parallel().layer() < 2 || AnyStage([](const proto::Stage& stage) {
+          return stage.has_transfer();
+        })) {
+      CheckShare("parallel.data", transfer.data);
+    }
+    // Of a layout that no stage runs on nothing is asked.
+    if (!job_.parallel().has_finetune() ||
+        !AnyStage(
+            [](const proto::Stage& stage) { return stage.has_finetune(); })) {
+      return;
+    }
     const MeshShape finetune = FinetuneLayout(job_);
     if (Reported("parallel.finetune.data") ||
         Reported("parallel.finetune.tensor")) {
@@ -178,14 +187,21 @@ class Validator {
   void CheckShare(const std::string& field, int data) {
     const int batch = job_.budget().batch();
     const int micro = job_.budget().micro_batch();
+    const std::string which =
+        field == "parallel.data"
+            ? ""
+            : absl::StrCat(
+                  " (fine-tuning's layout: by default the ranks of a "
+                  "layer chain are data ranks there; parallel "
+                  "{ finetune { data tensor } } says otherwise)");
     if (batch % data != 0) {
       Refuse("budget.batch", absl::StrCat("is ", batch, ", which ", field, " ",
-                                          data, " does not divide"));
+                                          data, " does not divide", which));
     } else if (batch / data % micro != 0) {
       Refuse("budget.micro_batch",
              absl::StrCat("is ", micro, ", which does not divide the ",
-                          batch / data, " rows a rank has of each batch",
-                          field == "parallel.data" ? "" : " in fine-tuning"));
+                          batch / data, " rows a rank has of each batch with ",
+                          field, " ", data, which));
     }
   }
 

@@ -69,7 +69,7 @@ TEST(ValidateTest, ReportsFieldsThatDoNotFitTogether) {
        "budget.batch: is 4, which parallel.finetune.data 3 does not divide"},
       {"budget { micro_batch: 4 } parallel { layer: 2 }",
        "budget.micro_batch: is 4, which does not divide the 2 rows a rank has "
-       "of each batch in fine-tuning"},
+       "of each batch with parallel.finetune.data 2 (fine-tuning's layout"},
       {"parallel { layer: 4 finetune { data: 2 tensor: 1 } }",
        "parallel.finetune: is data 2 x layer 1 x tensor 1, 2 ranks, but "
        "transfer has 4 (data 1 x layer 4 x tensor 1)"},
@@ -99,6 +99,13 @@ TEST(ValidateTest, ALayerChainCannotChooseGamma) {
             "evaluation { eval_mode: HYBRID gamma_override: 0.1 } "
             "parallel { layer: 2 }"),
       ::testing::Contains(HasSubstr("parallel.layer: above 1 goes with")));
+}
+
+TEST(ValidateTest, LayoutsThatNoStageRunsOnAreNotAskedFor) {
+  EXPECT_THAT(Lines("stages { transfer { steps: 1 } } model { path: 'm' } "
+                    "data { path: 'd' } budget { batch: 2 } "
+                    "parallel { layer: 6 }"),
+              ElementsAre());
 }
 
 // One mistake is one problem, not also those that follow from it.

@@ -132,9 +132,12 @@ void LayerChain::StartReceive(Tensor* buffer, int64_t rows) {
     *buffer = Tensor::Empty(DType::kF32, {rows, columns});
   }
   const TensorView into = Stream(buffer, rows, columns);
-  gang_->from_before().Start([into, from = place_ - 1](Collective& links) {
-    return links.Receive(into, from);
-  });
+  // The operation has a share in its memory: after an error elsewhere it may
+  // outlive this object.
+  gang_->from_before().Start(
+      [into, from = place_ - 1, share = *buffer](Collective& links) {
+        return links.Receive(into, from);
+      });
 }
 
 absl::Status LayerChain::SendOn(const TensorView& x) {
@@ -145,9 +148,10 @@ absl::Status LayerChain::SendOn(const TensorView& x) {
   }
   const TensorView out = Stream(&out_, x.shape[0], x.shape[1]);
   std::memcpy(out.data, x.data, x.size() * sizeof(float));
-  gang_->to_after().Start([out, to = place_ + 1](Collective& links) {
-    return links.Send(out, to);
-  });
+  gang_->to_after().Start(
+      [out, to = place_ + 1, share = out_](Collective& links) {
+        return links.Send(out, to);
+      });
   return absl::OkStatus();
 }
 

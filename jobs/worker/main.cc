@@ -38,6 +38,7 @@ struct WorkerOptions {
   std::string out;
   bool resume = false;
   double heartbeat_timeout = 6;  // seconds
+  double stall_timeout = 3600;   // likewise
 };
 
 absl::StatusOr<proto::Job> LoadJob(const JobOption& job, Liveness& liveness) {
@@ -55,7 +56,8 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
   options.resume = o.resume;
   options.stop = stop;
   absl::StatusOr<MeshGroups> groups =
-      MakeMpiMesh(runtime, TransferLayout(options.job));
+      MakeMpiMesh(runtime, TransferLayout(options.job),
+                  {.timeout = absl::Seconds(o.stall_timeout)});
   RETURN_IF_ERROR(liveness.Agree(groups.status()));
   Gang gang(*std::move(groups), runtime.host());
   options.gang = &gang;
@@ -172,6 +174,12 @@ int Main(int argc, char** argv) {
                  "seconds without a sign of life after which a rank counts as "
                  "lost")
       ->envname("CARACAL_HEARTBEAT_TIMEOUT")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
+  app.add_option("--stall-timeout", options.stall_timeout,
+                 "seconds that a rank waits for another one that is alive but "
+                 "sends nothing; more than the longest step takes")
+      ->envname("CARACAL_STALL_TIMEOUT")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);

@@ -50,9 +50,12 @@ diff <(losses "$work/one") <(losses "$work/two") || fail "two data ranks"
 grep -q '"hybrid"' "$work/two.json" || fail "no report after a gang"
 
 # The worker by hand, other layouts.
-for layout in "2 parallel.tensor=2" "4 parallel.data=2 parallel.tensor=2"; do
+# Layers of a chain become data ranks, or what the job says, in fine-tuning.
+for layout in "2 parallel.tensor=2" "4 parallel.data=2 parallel.tensor=2" \
+  "2 parallel.layer=2 parallel.finetune.tensor=2" \
+  "4 parallel.tensor=2 parallel.layer=2"; do
   read -r count first second <<<"$layout"
-  out=$work/by_hand_$count
+  out=$work/by_hand_${layout// /_}
   ranks "$count" "$worker" --job "$work/job.textproto" --out "$out" \
     --set "$first" ${second:+--set "$second"} >"$work/log" 2>&1 ||
     fail "mpirun -n $count: $(cat "$work/log")"
