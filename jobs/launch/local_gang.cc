@@ -119,13 +119,20 @@ absl::Status RunLocalGang(const GangCommand& command) {
     }
     absl::SleepFor(kPoll);
   }
-  return GangStatus(WIFEXITED(status) ? WEXITSTATUS(status)
-                                      : 128 + WTERMSIG(status));
+  return GangStatus(status);
 }
 
-absl::Status GangStatus(int exit_status) {
+absl::Status GangStatus(int wait_status) {
   constexpr char kGoOn[] =
       "go on from the newest checkpoint with the same command and --resume";
+  if (WIFSIGNALED(wait_status)) {
+    // Says nothing of the ranks: it may even crash while it ends, after them.
+    const int signal = WTERMSIG(wait_status);
+    return absl::UnavailableError(absl::StrCat("mpirun was ended by signal ",
+                                               signal, " (", strsignal(signal),
+                                               "); ", kGoOn));
+  }
+  const int exit_status = WEXITSTATUS(wait_status);
   switch (exit_status) {
     case kWorkerDone:
       return absl::OkStatus();

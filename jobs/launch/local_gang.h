@@ -32,9 +32,10 @@ struct GangCommand {
 // explain.
 absl::Status RunLocalGang(const GangCommand& command);
 
-// What an exit status of mpirun (or 128 and the signal that ended it) says of
-// the ranks, as RunLocalGang() has it.
-absl::Status GangStatus(int exit_status);
+// What mpirun's end, as waitpid() tells it, says of the ranks: as
+// RunLocalGang() has it. mpirun exits with 128 and the signal that ended a
+// rank.
+absl::Status GangStatus(int wait_status);
 
 // The argument vector of it: mpirun and its options, the worker and its.
 std::vector<std::string> LocalGangArguments(const GangCommand& command,

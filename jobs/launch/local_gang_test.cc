@@ -13,23 +13,36 @@ namespace {
 using absl::StatusCode;
 using testing::HasSubstr;
 
+// As waitpid() has it.
+int Exited(int status) { return status << 8; }
+int Signalled(int signal) { return signal; }
+
 TEST(GangStatus, TellsWhatToDo) {
-  EXPECT_OK(GangStatus(kWorkerDone));
-  EXPECT_THAT(GangStatus(kWorkerStopped),
+  EXPECT_OK(GangStatus(Exited(kWorkerDone)));
+  EXPECT_THAT(GangStatus(Exited(kWorkerStopped)),
               StatusIs(StatusCode::kCancelled, HasSubstr("--resume")));
-  EXPECT_THAT(GangStatus(kWorkerTransient),
+  EXPECT_THAT(GangStatus(Exited(kWorkerTransient)),
               StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
-  EXPECT_THAT(GangStatus(kWorkerFailed),
+  EXPECT_THAT(GangStatus(Exited(kWorkerFailed)),
               StatusIs(StatusCode::kInternal, HasSubstr("told above")));
 }
 
 TEST(GangStatus, KilledRanksMayGoOnAndCrashedOnesWouldCrashAgain) {
-  EXPECT_THAT(GangStatus(128 + SIGKILL),
+  EXPECT_THAT(GangStatus(Exited(128 + SIGKILL)),
               StatusIs(StatusCode::kUnavailable, HasSubstr("signal 9")));
-  EXPECT_THAT(GangStatus(128 + SIGSEGV),
+  EXPECT_THAT(GangStatus(Exited(128 + SIGSEGV)),
               StatusIs(StatusCode::kInternal, HasSubstr("signal 11")));
-  EXPECT_THAT(GangStatus(128 + SIGABRT),
+  EXPECT_THAT(GangStatus(Exited(128 + SIGABRT)),
               StatusIs(StatusCode::kInternal, HasSubstr("crashed")));
+}
+
+// It has been seen to crash in its own last lines, after ranks were killed.
+TEST(GangStatus, ACrashOfMpirunIsNoneOfARank) {
+  for (const int signal : {SIGSEGV, SIGKILL}) {
+    EXPECT_THAT(
+        GangStatus(Signalled(signal)),
+        StatusIs(StatusCode::kUnavailable, HasSubstr("mpirun was ended by")));
+  }
 }
 
 TEST(LocalGangArguments, OneThreadEachIsBoundToACore) {

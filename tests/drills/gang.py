@@ -65,6 +65,7 @@ class Drill:
         self.folder = pathlib.Path(
             tempfile.mkdtemp(prefix='drill.', dir='/tmp'))
         self.steps = transfer + finetune
+        self.runs = []
         self.environment = {
             **os.environ, 'TMPDIR': str(self.folder),
             'OMPI_ALLOW_RUN_AS_ROOT': '1',
@@ -89,6 +90,11 @@ class Drill:
         return self
 
     def __exit__(self, *error):
+        # Gangs that a failed drill left behind.
+        for run in self.runs:
+            if run.process is not None:
+                kill(run.processes())
+                run.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tell(self, *arguments):
@@ -108,6 +114,7 @@ class Run:
     """A run folder, and the gang that works on it while there is one."""
 
     def __init__(self, drill, folder):
+        drill.runs.append(self)
         self.drill = drill
         self.folder = folder
         self.process = None

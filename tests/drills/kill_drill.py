@@ -9,6 +9,7 @@ processes, at any moment or while a checkpoint is being written. Some runs keep
 their layout of ranks, others go on on another one after each kill. After each
 kill:
   - the gang ends within 10 s, and leaves no process behind
+  - a rank that is killed while the gang trains is told of in one line
   - every checkpoint that has a manifest is whole
   - none that had one when the kill came is lost, and the next start goes on
     from the newest
@@ -99,11 +100,20 @@ class KillDrill:
             int(1000 * (time.monotonic() - began)))
         # 0: it had just ended; -9: killed itself; 75: go on.
         gang.check(status in (0, 75, -9), f'exit status {status}: {run.errors}')
-        if victims in ('one rank', 'all ranks') and status == 75:
-            told = [line for line in run.errors.splitlines()
-                    if line.startswith('caracal-worker: ')]
-            gang.check(len(told) <= 1, f'more than one line: {told}')
-            self.count['told by a rank'] += len(told)
+        told = [line for line in run.errors.splitlines()
+                if line.startswith('caracal-worker: ')]
+        gang.check(len(told) <= 1, f'more than one line: {told}')
+        if victims == 'one rank':
+            # Ranks that have met watch each other until they part.
+            if told:
+                how = 'told by a rank'
+            elif committed and committed[-1] == self.drill.steps:
+                how = 'after the last checkpoint'
+            else:
+                how = 'while starting'
+                gang.check(' step ' not in run.errors,
+                           f'no rank told: {run.errors}')
+            self.count[f'one rank, {how}'] += 1
         return committed
 
     def inspect(self, run, committed):
