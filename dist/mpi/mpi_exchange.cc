@@ -15,12 +15,10 @@ constexpr int kTag = 1;
 
 // A wait begins by asking again and again, which is right for messages that
 // are under way, and goes on with naps: the peer still computes, and so should
-// this process' other threads. A nap is an eighth of the wait so far, within
-// these bounds: it adds no more than that to the wait, and long waits cost a
-// few hundredths of a core.
+// this process' other threads. A nap is an eighth of the wait so far, from here
+// to the group's longest: it adds no more than that to the wait.
 constexpr absl::Duration kBusy = absl::Microseconds(200);
 constexpr absl::Duration kShortestNap = absl::Microseconds(50);
-constexpr absl::Duration kLongestNap = absl::Microseconds(500);
 constexpr int kAsksBetweenClocks = 16;
 
 }  // namespace
@@ -118,8 +116,9 @@ absl::Status MpiExchange::Wait(const char* operation) {
           Where(operation, messages_[pending])));
     }
     asks = 2 * kAsksBetweenClocks - 1;  // The next ask is by the clock again.
-    absl::SleepFor(
-        std::clamp((now - idle_since) / 8, kShortestNap, kLongestNap));
+    absl::SleepFor(std::max(
+        kShortestNap,
+        std::min((now - idle_since) / 8, group_->options.longest_nap)));
   }
   requests_.clear();
   messages_.clear();

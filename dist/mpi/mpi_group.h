@@ -18,6 +18,9 @@ struct MpiOptions {
   // How long a rank waits for the next block before the call fails with
   // kDeadlineExceeded.
   absl::Duration timeout = absl::InfiniteDuration();
+  // A rank that waits takes naps of an eighth of its wait so far, up to this:
+  // each costs a few microseconds of a core, and delays what comes meanwhile.
+  absl::Duration longest_nap = absl::Microseconds(500);
 };
 
 struct MpiGroup {

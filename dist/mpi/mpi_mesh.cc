@@ -7,6 +7,8 @@ namespace caracal {
 
 namespace {
 
+constexpr absl::Duration kChainNap = absl::Milliseconds(5);
+
 absl::StatusOr<AxisGroups> MakeAxes(MpiRuntime& runtime, const MeshShape& shape,
                                     const MpiOptions& options) {
   RETURN_IF_ERROR(CheckRanks(shape, runtime.size()));
@@ -16,9 +18,13 @@ absl::StatusOr<AxisGroups> MakeAxes(MpiRuntime& runtime, const MeshShape& shape,
   groups.place = PlaceOf(shape, rank);
   const auto make = [&](const char* what, MeshAxis axis) {
     const std::vector<int> ranks = GroupOf(shape, axis, rank);
+    MpiOptions own = options;
+    // Receives along a chain are posted a micro-batch ahead, and wait behind
+    // the computing thread for as long as one takes.
+    if (axis == MeshAxis::kLayer) own.longest_nap = kChainNap;
     return runtime.Split(
         ranks[0], rank, absl::StrCat(what, " of ranks ", FormatRankList(ranks)),
-        options);
+        own);
   };
   ASSIGN_OR_RETURN(groups.data, make("data group", MeshAxis::kData));
   ASSIGN_OR_RETURN(groups.tensor, make("tensor group", MeshAxis::kTensor));
