@@ -14,7 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/launch/stuck_launcher.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -22,6 +24,10 @@ namespace {
 
 // How often the stop flag is looked at while the ranks run.
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
+// mpirun kills ranks within two seconds of the first one's end.
+constexpr absl::Duration kMpirunPatience = absl::Seconds(5);
+constexpr char kGoOn[] =
+    "go on from the newest checkpoint with the same command and --resume";
 
 absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
@@ -93,6 +99,8 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
   // One machine: shared memory, and mpirun's own messages on the loopback.
   out.insert(out.end(), {"--mca", "btl", "self,vader", "--mca", "pml", "ob1",
                          "--mca", "oob_tcp_if_include", "lo"});
+  // However the environment has it: how long mpirun stays after its ranks.
+  out.insert(out.end(), {"--mca", "odls_base_sigkill_timeout", "1"});
   out.push_back("--quiet");
   out.push_back(worker);
   out.insert(out.end(), command.arguments.begin(), command.arguments.end());
@@ -104,6 +112,7 @@ absl::Status RunLocalGang(const GangCommand& command) {
   ASSIGN_OR_RETURN(const pid_t child,
                    Spawn(LocalGangArguments(command, worker, AvailableCores(),
                                             geteuid() == 0)));
+  StuckLauncher stuck(kMpirunPatience, Clock::Real());
   bool asked = false;
   int status = 0;
   while (true) {
@@ -117,14 +126,22 @@ absl::Status RunLocalGang(const GangCommand& command) {
       kill(child, SIGUSR1);
       asked = true;
     }
+    const std::vector<ChildProcess> ranks = ChildrenOf(child);
+    if (stuck.Look(ranks)) {
+      for (const ChildProcess& rank : ranks) {
+        if (!rank.ended) kill(rank.pid, SIGKILL);
+      }
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+      return absl::UnavailableError(
+          absl::StrCat("a rank ended and mpirun hung; ", kGoOn));
+    }
     absl::SleepFor(kPoll);
   }
   return GangStatus(status);
 }
 
 absl::Status GangStatus(int wait_status) {
-  constexpr char kGoOn[] =
-      "go on from the newest checkpoint with the same command and --resume";
   if (WIFSIGNALED(wait_status)) {
     // Says nothing of the ranks: it may even crash while it ends, after them.
     const int signal = WTERMSIG(wait_status);

@@ -145,7 +145,9 @@ class Run:
         try:
             self.ended_with = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise DrillError(f'not ended within {seconds} s: {self.said()}')
+            left = ', '.join(map(describe, self.processes()))
+            raise DrillError(
+                f'not ended within {seconds} s: {self.said()}; there are {left}')
         self.errors = self.said()
         self._log.close()
         self.process = None
@@ -251,6 +253,17 @@ def gone(pids, seconds=10):
         check(time.monotonic() < deadline,
               f'processes {left} are there {seconds} s after the kill')
         time.sleep(0.02)
+
+
+def describe(pid):
+    """Name, state (T: somebody stopped it) and what it waits for."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+            name, rest = f.read().rsplit(')', 1)
+        with open(f'/proc/{pid}/wchan', encoding='ascii') as f:
+            return f'{name}) {rest.split()[0]} {f.read()}'
+    except (FileNotFoundError, ProcessLookupError):
+        return f'{pid} gone'
 
 
 def is_running(pid):
