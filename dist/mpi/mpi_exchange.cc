@@ -13,11 +13,10 @@ namespace {
 
 constexpr int kTag = 1;
 
-// A wait begins by asking again and again, which is right for messages that
-// are under way, and goes on with naps: the peer still computes, and so should
-// this process' other threads. A nap is an eighth of the wait so far, from here
-// to the group's longest: it adds no more than that to the wait.
-constexpr absl::Duration kBusy = absl::Microseconds(200);
+// A wait begins by asking again and again (MpiOptions.busy), which is right for
+// messages that are under way, and goes on with naps: the peer still computes,
+// and so should this process' other threads. A nap is an eighth of the wait so
+// far, from here to the group's longest.
 constexpr absl::Duration kShortestNap = absl::Microseconds(50);
 constexpr int kAsksBetweenClocks = 16;
 
@@ -104,7 +103,7 @@ absl::Status MpiExchange::Wait(const char* operation) {
     if (asks % kAsksBetweenClocks != 0) continue;
     const absl::Time now = absl::Now();
     if (asks == kAsksBetweenClocks) idle_since = now;
-    if (now - idle_since < kBusy) {
+    if (now - idle_since < group_->options.busy) {
       sched_yield();
       continue;
     }

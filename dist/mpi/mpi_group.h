@@ -18,8 +18,11 @@ struct MpiOptions {
   // How long a rank waits for the next block before the call fails with
   // kDeadlineExceeded.
   absl::Duration timeout = absl::InfiniteDuration();
-  // A rank that waits takes naps of an eighth of its wait so far, up to this:
-  // each costs a few microseconds of a core, and delays what comes meanwhile.
+  // A rank that waits asks again and again for so long, giving its core to
+  // whoever else wants it; then it takes naps.
+  absl::Duration busy = absl::Microseconds(200);
+  // Naps are an eighth of the wait so far, up to this: each costs a few
+  // microseconds of a core, and delays what comes meanwhile.
   absl::Duration longest_nap = absl::Microseconds(500);
 };
 

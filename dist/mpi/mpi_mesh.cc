@@ -4,10 +4,13 @@
 #include "core/base/status.h"
 
 namespace caracal {
-
 namespace {
 
 constexpr absl::Duration kChainNap = absl::Milliseconds(5);
+// Tensor ranks wait for each other at every product, for a few milliseconds
+// when their shares differ; to wake up from a nap took one of those on a
+// virtual machine, each time, on the way of all ranks.
+constexpr absl::Duration kTensorBusy = absl::Milliseconds(50);
 
 absl::StatusOr<AxisGroups> MakeAxes(MpiRuntime& runtime, const MeshShape& shape,
                                     const MpiOptions& options) {
@@ -22,6 +25,9 @@ absl::StatusOr<AxisGroups> MakeAxes(MpiRuntime& runtime, const MeshShape& shape,
     // Receives along a chain are posted a micro-batch ahead, and wait behind
     // the computing thread for as long as one takes.
     if (axis == MeshAxis::kLayer) own.longest_nap = kChainNap;
+    if (axis == MeshAxis::kTensor && runtime.ranks_have_cores()) {
+      own.busy = kTensorBusy;
+    }
     return runtime.Split(
         ranks[0], rank, absl::StrCat(what, " of ranks ", FormatRankList(ranks)),
         own);

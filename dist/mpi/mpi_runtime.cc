@@ -1,5 +1,7 @@
 #include "dist/mpi/mpi_runtime.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <utility>
 
@@ -63,6 +65,17 @@ absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Start() {
       MPI_Get_processor_name(host, &length),
       absl::StrCat("at the start of rank ", runtime->rank_));
   runtime->host_.assign(host, length);
+  MPI_Comm on_host = MPI_COMM_NULL;
+  int ranks_on_host = 1;
+  CARACAL_RETURN_IF_MPI_ERROR(
+      MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0,
+                          MPI_INFO_NULL, &on_host),
+      "at the start");
+  CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_size(on_host, &ranks_on_host),
+                              "at the start");
+  CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_free(&on_host), "at the start");
+  // Not those that this rank is held to.
+  runtime->ranks_have_cores_ = ranks_on_host <= sysconf(_SC_NPROCESSORS_ONLN);
   return runtime;
 }
 

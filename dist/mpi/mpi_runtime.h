@@ -28,6 +28,8 @@ class MpiRuntime {
   int rank() const { return rank_; }
   int size() const { return size_; }
   const std::string& host() const { return host_; }
+  // Whether this host has a core for each of its ranks.
+  bool ranks_have_cores() const { return ranks_have_cores_; }
 
   // A new group of the ranks that give the same `color` (>= 0), ordered by
   // `key` and then by rank. Every rank of the runtime calls, in the same order.
@@ -53,6 +55,7 @@ class MpiRuntime {
   int rank_ = 0;
   int size_ = 1;
   std::string host_;
+  bool ranks_have_cores_ = false;
 };
 
 // kFailedPrecondition unless `provided`, what MPI_Init_thread gave, is
