@@ -78,6 +78,7 @@ absl::StatusOr<PaperJob> LoadPaperJob(const std::string& path,
   RETURN_IF_ERROR(ProblemsToStatus(problems, path));
   PaperJob out;
   out.micro_rows = job.budget().micro_batch();
+  if (job.has_parallel()) out.parallel = job.parallel();
   // What is planned, not given.
   job.clear_parallel();
   job.clear_device();

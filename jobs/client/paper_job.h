@@ -4,6 +4,7 @@
 #define CARACAL_JOBS_CLIENT_PAPER_JOB_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace caracal {
 
 struct PaperJob {
   proto::Job job;  // expanded; its `parallel` and `device` are cleared
+  std::optional<proto::Parallel> parallel;  // what the job gave
   ModelConfig model;
   int64_t seq_len = 0;     // tokens of a row
   int64_t micro_rows = 0;  // budget.micro_batch where the job gives it

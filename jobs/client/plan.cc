@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "jobs/client/paper_job.h"
 #include "jobs/client/table.h"
 #include "jobs/plan/layouts.h"
+#include "jobs/spec/layout.h"
 #include "jobs/train/student_config.h"
 #include "nlohmann/json.hpp"
 
@@ -49,6 +51,7 @@ struct StagePlan {
   std::string name;
   std::vector<PlannedStage> layouts;
   PlannedStage proposed;
+  std::optional<PlannedStage> own;  // on the layout that the job asks for
 };
 
 std::string Milliseconds(double seconds) {
@@ -59,6 +62,10 @@ std::string Milliseconds(double seconds) {
 
 std::string Words(std::string name) {
   return absl::StrReplaceAll(name, {{"_", " "}});
+}
+
+std::string Rows(int64_t rows) {
+  return absl::StrCat(rows, rows == 1 ? " row" : " rows");
 }
 
 std::string MemoryWords(const MemoryEstimate& memory) {
@@ -142,6 +149,26 @@ std::vector<std::string> Notes(const PaperJob& paper) {
   return notes;
 }
 
+// What becomes of the job as it stands.
+std::string OwnLayoutText(const StagePlan& plan, const Machine& machine,
+                          const Console& console) {
+  if (!plan.own.has_value()) return "";
+  const PlannedStage& own = *plan.own;
+  std::string words =
+      absl::StrCat("the job's own, ", FormatMesh(own.layout.mesh), " with ",
+                   Rows(own.layout.micro_rows), " at a time");
+  if (own.memory.total() > machine.usable_bytes()) {
+    absl::StrAppend(&words, ", does not fit: it takes ",
+                    Bytes(own.memory.total()));
+  } else {
+    absl::StrAppend(&words, ": ", Bytes(own.memory.total()), ", ",
+                    Milliseconds(own.time.total()), ", ",
+                    Count(static_cast<int64_t>(own.tokens_per_s())),
+                    " tokens/s");
+  }
+  return Paragraph(words, console, 2);
+}
+
 std::string PlanText(const PaperJob& paper, const Options& options,
                      const std::vector<StagePlan>& plans,
                      const Console& console) {
@@ -181,6 +208,7 @@ std::string PlanText(const PaperJob& paper, const Options& options,
           &out, "  and ", more,
           more == 1 ? " slower one that fits" : " slower ones that fit", "\n");
     }
+    absl::StrAppend(&out, OwnLayoutText(plan, machine, console));
   }
   absl::StrAppend(&out, "\n",
                   Styled("Proposed", Style::kBold, console.StyledOut()), "\n");
@@ -195,10 +223,10 @@ std::string PlanText(const PaperJob& paper, const Options& options,
     list.Add("memory", MemoryWords(p.memory));
     list.Add("sent", SentWords(p.sent));
     list.Add("checkpoint", absl::StrCat(Bytes(p.checkpoint_bytes), " a rank"));
-    absl::StrAppend(&out, "\n  ", plan.name, ", ", p.layout.micro_rows,
-                    p.layout.micro_rows == 1 ? " row" : " rows", " at a time: ",
-                    Count(static_cast<int64_t>(p.tokens_per_s())),
-                    " tokens/s\n", list.ToString(console, 4, kNameColumns));
+    absl::StrAppend(
+        &out, "\n  ", plan.name, ", ", Rows(p.layout.micro_rows),
+        " at a time: ", Count(static_cast<int64_t>(p.tokens_per_s())),
+        " tokens/s\n", list.ToString(console, 4, kNameColumns));
   }
   for (const std::string& note : Notes(paper)) {
     absl::StrAppend(&out, "\n",
@@ -259,6 +287,7 @@ std::string PlanJson(const PaperJob& paper, const Options& options,
     Json stage;
     stage["stage"] = plan.name;
     stage["proposed"] = LayoutJson(plan.proposed);
+    stage["own"] = plan.own.has_value() ? LayoutJson(*plan.own) : Json();
     stage["layouts"] = Json::array();
     for (const PlannedStage& p : plan.layouts) {
       stage["layouts"].push_back(LayoutJson(p));
@@ -321,6 +350,10 @@ absl::Status Plan(Options options, Console& console) {
   request.machine.gpus_per_node = options.gpus_per_node;
   request.seq_len = paper.seq_len;
   request.micro_rows = paper.micro_rows;
+  proto::Job laid_out;
+  if (paper.parallel.has_value()) {
+    *laid_out.mutable_parallel() = *paper.parallel;
+  }
   std::vector<StagePlan> plans;
   for (int i = 0; i < paper.job.stages_size(); ++i) {
     if (StepsOf(paper.job.stages(i)) == 0) continue;  // skipped
@@ -330,6 +363,12 @@ absl::Status Plan(Options options, Console& console) {
         absl::StrCat("Stage ", i + 1, ": ", StageName(paper.job.stages(i)));
     ASSIGN_OR_RETURN(plan.layouts,
                      PlanStage(paper.job, i, paper.model, request));
+    if (laid_out.has_parallel() &&
+        TransferLayout(laid_out).ranks() == request.gpus) {
+      ASSIGN_OR_RETURN(plan.own,
+                       PlanOnMesh(paper.job, i, paper.model, request,
+                                  LayoutOf(laid_out, paper.job.stages(i))));
+    }
     plans.push_back(std::move(plan));
   }
   if (plans.empty()) {

@@ -100,6 +100,42 @@ TEST_F(PlanTest, TheProposalMakesAJob) {
             "budget { micro_batch: 1 }");
 }
 
+TEST_F(PlanTest, TheJobsOwnLayoutIsPlannedToo) {
+  ASSERT_EQ(Run({"--gpus", "8", "--gpu", "h200", "--set", "parallel.data=2",
+                 "--set", "parallel.layer=4"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_THAT(
+      out_.str(),
+      HasSubstr("the job's own, data 2 x layer 4 x tensor 1 with 4 rows"));
+  EXPECT_THAT(
+      out_.str(),
+      HasSubstr("the job's own, data 8 x layer 1 x tensor 1 with 1 row"));
+  const std::vector<std::string> tensor = {"--gpus", "2", "--set",
+                                           "parallel.tensor=2", "--json"};
+  ASSERT_EQ(Run(tensor), kExitOk) << err_.str();
+  const auto json = nlohmann::json::parse(out_.str());
+  for (const auto& stage : json["stages"]) {
+    EXPECT_EQ(stage["own"]["tensor"], 2);
+    for (const auto& layout : stage["layouts"]) {
+      if (layout["tensor"] == 2) EXPECT_EQ(layout, stage["own"]);
+    }
+  }
+  // A layout of another number of ranks says nothing of these.
+  ASSERT_EQ(Run({"--gpus", "4", "--set", "parallel.tensor=2"}), kExitOk);
+  EXPECT_THAT(out_.str(), Not(HasSubstr("own")));
+  ASSERT_EQ(Run({"--gpus", "3", "--set", "parallel.data=3"}), kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("cannot be shared out to 3 data ranks"));
+}
+
+TEST_F(PlanTest, AJobsLayoutThatDoesNotFitIsSaidToBeSo) {
+  ASSERT_EQ(Run({"--gpus", "8", "--gpu", "h100", "--set", "data.seq_len=32768",
+                 "--set", "parallel.data=8"}),
+            kExitOk)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("does not fit:"));
+}
+
 TEST_F(PlanTest, WhatTheEstimateDoesNotKnowIsSaid) {
   ASSERT_EQ(Run({"--gpus", "1", "--set", "attention.features=128", "--set",
                  "preset=hedgehog"}),

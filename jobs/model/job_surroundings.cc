@@ -28,6 +28,8 @@ absl::StatusOr<JobSurroundings> ReadSurroundings(const proto::Job& job,
                                                  FileSystem* files) {
   JobSurroundings around;
   around.layers = model.layers;
+  around.heads = model.heads;
+  around.kv_heads = model.kv_heads;
   around.max_positions = model.max_positions;
   ASSIGN_OR_RETURN(around.train, ReadShape(job.data().path(), files));
   if (!job.data().validation().empty()) {

@@ -35,35 +35,6 @@ absl::StatusOr<PlannedStage> Estimate(const Machine& machine,
   return out;
 }
 
-// The most rows at a time that fit; of a layout that none fit the fewest.
-absl::StatusOr<PlannedStage> OnMesh(const proto::Job& job, int stage,
-                                    const ModelConfig& model,
-                                    const PlanRequest& request,
-                                    const MeshShape& mesh) {
-  ASSIGN_OR_RETURN(StageLayout layout,
-                   LayOut(job, stage, model, request.seq_len, mesh));
-  layout.value_bytes = 2;  // bf16
-  ASSIGN_OR_RETURN(const RankPart part, PartOf(layout, {}));
-  const int64_t mine = layout.rows / mesh.data;
-  std::vector<int> sizes = {static_cast<int>(request.micro_rows)};
-  if (request.micro_rows == 0) sizes = DivisorsOf(mine);
-  if (mine % sizes[0] != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("budget.micro_batch ", sizes[0], " does not divide the ",
-                     mine, " rows of a data rank"));
-  }
-  std::reverse(sizes.begin(), sizes.end());
-  for (const int size : sizes) {
-    layout.micro_rows = size;
-    if (size != sizes.back() && EstimateMemory(layout, part, {}).total() >
-                                    request.machine.usable_bytes()) {
-      continue;
-    }
-    return Estimate(request.machine, layout, part);
-  }
-  return absl::InternalError("no size of a micro-batch");
-}
-
 std::string WantedMesh(const PlanRequest& request) {
   std::vector<std::string> fixed;
   const auto add = [&](const char* name, int value) {
@@ -165,6 +136,41 @@ std::vector<std::pair<std::string, double>> PartsOf(const TimeEstimate& t) {
   return out;
 }
 
+absl::StatusOr<PlannedStage> PlanOnMesh(const proto::Job& job, int stage,
+                                        const ModelConfig& model,
+                                        const PlanRequest& request,
+                                        const MeshShape& mesh) {
+  if (job.budget().batch() % mesh.data != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a batch of ", job.budget().batch(),
+                     " rows (budget.batch) cannot be shared out to ", mesh.data,
+                     " data ranks"));
+  }
+  ASSIGN_OR_RETURN(StageLayout layout,
+                   LayOut(job, stage, model, request.seq_len, mesh));
+  layout.value_bytes = 2;  // bf16
+  ASSIGN_OR_RETURN(const RankPart part, PartOf(layout, {}));
+  const int64_t mine = layout.rows / mesh.data;
+  // The most rows at a time that fit; where none do, the fewest.
+  std::vector<int> sizes = {static_cast<int>(request.micro_rows)};
+  if (request.micro_rows == 0) sizes = DivisorsOf(mine);
+  if (mine % sizes[0] != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("budget.micro_batch ", sizes[0], " does not divide the ",
+                     mine, " rows of a data rank"));
+  }
+  std::reverse(sizes.begin(), sizes.end());
+  for (const int size : sizes) {
+    layout.micro_rows = size;
+    if (size != sizes.back() && EstimateMemory(layout, part, {}).total() >
+                                    request.machine.usable_bytes()) {
+      continue;
+    }
+    return Estimate(request.machine, layout, part);
+  }
+  return absl::InternalError("no size of a micro-batch");
+}
+
 double PlannedStage::tokens_per_s() const {
   return static_cast<double>(layout.rows * layout.seq_len) / time.total();
 }
@@ -186,7 +192,7 @@ absl::StatusOr<std::vector<PlannedStage>> PlanStage(
   absl::Status refused;
   for (const MeshShape& mesh : meshes) {
     absl::StatusOr<PlannedStage> planned =
-        OnMesh(job, stage, model, request, mesh);
+        PlanOnMesh(job, stage, model, request, mesh);
     if (!planned.ok()) {
       refused = planned.status();
       continue;

@@ -47,6 +47,13 @@ absl::StatusOr<std::vector<PlannedStage>> PlanStage(const proto::Job& job,
                                                     const ModelConfig& model,
                                                     const PlanRequest& request);
 
+// The stage on just this mesh, whether it fits or not. kInvalidArgument when
+// the model or the job's rows cannot be split so.
+absl::StatusOr<PlannedStage> PlanOnMesh(const proto::Job& job, int stage,
+                                        const ModelConfig& model,
+                                        const PlanRequest& request,
+                                        const MeshShape& mesh);
+
 // The parts of an estimate that are not 0, by their names in JSON.
 std::vector<std::pair<std::string, uint64_t>> PartsOf(const MemoryEstimate& m);
 std::vector<std::pair<std::string, double>> PartsOf(const TimeEstimate& t);

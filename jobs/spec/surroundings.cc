@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/model/shard.h"
 #include "jobs/spec/bind.h"
 #include "jobs/spec/check_stages.h"
 #include "jobs/spec/window_kind.h"
@@ -44,6 +45,8 @@ class SurroundingsChecker {
              absl::StrCat("is ", job_.parallel().layer(),
                           ", but the model has ", around_.layers, " layers"));
     }
+    CheckHeads("parallel.tensor", job_.parallel().tensor());
+    CheckHeads("parallel.finetune.tensor", job_.parallel().finetune().tensor());
     if (!CheckRows()) return;
     CheckDocuments();
     CheckSinks();
@@ -55,6 +58,17 @@ class SurroundingsChecker {
  private:
   void Refuse(const std::string& field, std::string message) {
     problems_.push_back({field, std::move(message), ""});
+  }
+
+  void CheckHeads(const char* field, int64_t ranks) {
+    const absl::Status split =
+        SplitHeads(
+            around_.heads, around_.kv_heads,
+            {.rank = 0, .size = static_cast<int>(std::max<int64_t>(1, ranks))})
+            .status();
+    if (!split.ok()) {
+      Refuse(field, absl::StrCat("is ", ranks, ", but ", split.message()));
+    }
   }
 
   // Whether rows are as long as they have to be.

@@ -20,7 +20,8 @@ struct RowsShape {
 };
 
 struct JobSurroundings {
-  int64_t layers = 0;         // of the model
+  int64_t layers = 0;  // of the model
+  int64_t heads = 0, kv_heads = 0;
   int64_t max_positions = 0;  // its context, tokens
   RowsShape train;
   std::optional<RowsShape> held_out;

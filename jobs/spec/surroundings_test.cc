@@ -18,6 +18,8 @@ using ::testing::StartsWith;
 JobSurroundings Around() {
   JobSurroundings around;
   around.layers = 2;
+  around.heads = 4;
+  around.kv_heads = 2;
   around.max_positions = 128;
   around.train = {.rows = 8, .tokens = 64, .documents = true};
   around.held_out = {.rows = 4, .tokens = 64, .documents = true};
@@ -42,6 +44,18 @@ TEST(SurroundingsTest, NoRankOfAChainIsWithoutLayers) {
   EXPECT_THAT(Lines("parallel { layer: 2 }"), ElementsAre());
   EXPECT_THAT(Lines("parallel { layer: 4 }"),
               ElementsAre("parallel.layer: is 4, but the model has 2 layers"));
+}
+
+TEST(SurroundingsTest, EveryTensorRankHasAHead) {
+  EXPECT_THAT(Lines("parallel { tensor: 4 }"), ElementsAre());
+  EXPECT_THAT(Lines("parallel { tensor: 5 }"),
+              ElementsAre("parallel.tensor: is 5, but 4 query heads in 2 "
+                          "groups cannot be split over 5 ranks: a group has 2 "
+                          "of them, for 3 ranks"));
+  EXPECT_THAT(Lines("stages { transfer {} } stages { finetune {} } parallel { "
+                    "data: 8 finetune { tensor: 8 } }"),
+              ElementsAre(StartsWith("parallel.finetune.tensor: is 8, but 4 "
+                                     "query heads")));
 }
 
 TEST(SurroundingsTest, SinksLeaveSomethingOfARow) {

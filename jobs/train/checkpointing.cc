@@ -145,9 +145,10 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
     ASSIGN_OR_RETURN(const std::vector<uint64_t> damaged,
                      ListCheckpoints(options_.files, options_.run_folder));
     if (!damaged.empty()) {
-      return absl::DataLossError(absl::StrCat(
+      // All ranks found the same; one tells it.
+      return Agree(absl::DataLossError(absl::StrCat(
           "no checkpoint of this run is whole; remove them to start over: ",
-          absl::StrJoin(latest.warnings, "; ")));
+          absl::StrJoin(latest.warnings, "; "))));
     }
     return std::optional<TrainState>();
   }
@@ -156,10 +157,10 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
   RETURN_IF_ERROR(Agree(opened.status()));
   CheckpointReader reader = *std::move(opened);
   if (reader.manifest().job_fingerprint != options_.job_fingerprint) {
-    return absl::FailedPreconditionError(absl::StrCat(
+    return Agree(absl::FailedPreconditionError(absl::StrCat(
         latest.folder, ": is a checkpoint of another job (fingerprint ",
         reader.manifest().job_fingerprint, ", this one's is ",
-        options_.job_fingerprint, ")"));
+        options_.job_fingerprint, ")")));
   }
   absl::StatusOr<TrainState> state;
   const absl::Status read = [&]() -> absl::Status {
