@@ -1,6 +1,7 @@
 #include "jobs/launch/local_gang.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,6 +29,35 @@ constexpr absl::Duration kPoll = absl::Milliseconds(100);
 constexpr absl::Duration kMpirunPatience = absl::Seconds(5);
 constexpr char kGoOn[] =
     "go on from the newest checkpoint with the same command and --resume";
+
+// A folder in memory for what mpirun and the ranks' transport share. Both leave
+// it behind when they are killed.
+class SharedFolder {
+ public:
+  SharedFolder() {
+    if (mkdtemp(path_.data()) == nullptr) path_.clear();
+  }
+  SharedFolder(const SharedFolder&) = delete;
+  SharedFolder& operator=(const SharedFolder&) = delete;
+  ~SharedFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  // "" where there can be none.
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/dev/shm/caracal-XXXXXX";
+};
+
+// Whether each rank can be held to a core of its own: one with several threads
+// must not be, and mpirun would take cores that this process was kept from.
+bool EachHasACore(const GangCommand& command) {
+  cpu_set_t ours;
+  const bool all = sched_getaffinity(0, sizeof(ours), &ours) == 0 &&
+                   CPU_COUNT(&ours) == sysconf(_SC_NPROCESSORS_ONLN);
+  return all && command.threads == 1 && command.ranks <= AvailableCores();
+}
 
 absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
   std::vector<char*> argv;
@@ -88,12 +118,10 @@ absl::StatusOr<std::string> FindWorker() {
 
 std::vector<std::string> LocalGangArguments(const GangCommand& command,
                                             const std::string& worker,
-                                            int cores, bool root) {
+                                            const std::string& shared_folder,
+                                            bool bind, bool root) {
   std::vector<std::string> out = {"mpirun", "-n", absl::StrCat(command.ranks)};
   if (root) out.push_back("--allow-run-as-root");
-  // A core for each rank where there are as many. A rank with several threads
-  // must not be kept on one.
-  const bool bind = command.threads == 1 && command.ranks <= cores;
   out.insert(out.end(),
              {"--oversubscribe", "--bind-to", bind ? "core" : "none"});
   // One machine: shared memory, and mpirun's own messages on the loopback.
@@ -101,6 +129,11 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
                          "--mca", "oob_tcp_if_include", "lo"});
   // However the environment has it: how long mpirun stays after its ranks.
   out.insert(out.end(), {"--mca", "odls_base_sigkill_timeout", "1"});
+  if (!shared_folder.empty()) {
+    out.insert(out.end(),
+               {"--mca", "btl_vader_backing_directory", shared_folder, "--mca",
+                "orte_tmpdir_base", shared_folder});
+  }
   out.push_back("--quiet");
   out.push_back(worker);
   out.insert(out.end(), command.arguments.begin(), command.arguments.end());
@@ -109,9 +142,11 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
 
 absl::Status RunLocalGang(const GangCommand& command) {
   ASSIGN_OR_RETURN(const std::string worker, FindWorker());
-  ASSIGN_OR_RETURN(const pid_t child,
-                   Spawn(LocalGangArguments(command, worker, AvailableCores(),
-                                            geteuid() == 0)));
+  const SharedFolder shared;
+  ASSIGN_OR_RETURN(
+      const pid_t child,
+      Spawn(LocalGangArguments(command, worker, shared.path(),
+                               EachHasACore(command), geteuid() == 0)));
   StuckLauncher stuck(kMpirunPatience, Clock::Real());
   bool asked = false;
   int status = 0;

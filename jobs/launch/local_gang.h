@@ -38,9 +38,12 @@ absl::Status RunLocalGang(const GangCommand& command);
 absl::Status GangStatus(int wait_status);
 
 // The argument vector of it: mpirun and its options, the worker and its.
+// `shared_folder`, if not empty, is where they keep what the ranks share; with
+// `bind` each rank is held to a core.
 std::vector<std::string> LocalGangArguments(const GangCommand& command,
                                             const std::string& worker,
-                                            int cores, bool root);
+                                            const std::string& shared_folder,
+                                            bool bind, bool root);
 
 // caracal-worker beside this program, or where a build puts it. kNotFound
 // naming the places.

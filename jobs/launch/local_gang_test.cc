@@ -45,15 +45,15 @@ TEST(GangStatus, ACrashOfMpirunIsNoneOfARank) {
   }
 }
 
-TEST(LocalGangArguments, OneThreadEachIsBoundToACore) {
+TEST(LocalGangArguments, AreForMpirunAndThenForTheWorker) {
   const GangCommand command = {.ranks = 2, .arguments = {"--job", "j"}};
   const std::vector<std::string> bound =
-      LocalGangArguments(command, "/w", 2, false);
+      LocalGangArguments(command, "/w", "", true, false);
   EXPECT_THAT(bound, testing::Contains("core"));
   EXPECT_THAT(bound, testing::Not(testing::Contains("--allow-run-as-root")));
   EXPECT_EQ(bound[bound.size() - 3], "/w");
   EXPECT_EQ(bound.back(), "j");
-  EXPECT_THAT(LocalGangArguments(command, "/w", 1, true),
+  EXPECT_THAT(LocalGangArguments(command, "/w", "/s", false, true),
               testing::Not(testing::Contains("core")));
 }
 

@@ -86,8 +86,10 @@ kill -KILL "$(pid_of 2)"
 ends "75 137" "rank 2 on $host was lost $when: its process ended"
 
 start run killed_first
+shared=$(grep -o -m 1 '/dev/shm/caracal-[A-Za-z0-9]*' "/proc/$(pid_of 0)/maps")
 kill -KILL "$(pid_of 0)"
 ends 75 "rank 0 on $host was lost $when: its process ended"
+[ ! -e "$shared" ] || fail "what the ranks shared is left: $shared"
 grep -q -- "--resume" "$work/err.txt" || fail "how to go on"
 
 start mpirun stopped
