@@ -1,0 +1,152 @@
+// The coordinator as a state machine: events in, effects out. No I/O, no clock,
+// no threads.
+#ifndef CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
+#define CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "jobs/coordinator/state/effects.h"
+#include "jobs/coordinator/state/job_record.h"
+
+namespace caracal {
+
+struct CoordinatorLimits {
+  int64_t slots = 1;  // of all gangs together
+  // The n-th retry in a row waits for first_back_off 2^(n - 1), at most
+  // longest_back_off.
+  absl::Duration first_back_off = absl::Seconds(10);
+  absl::Duration longest_back_off = absl::Minutes(10);
+  // A gang that was not heard of for so long is given up; after a start it has
+  // start_timeout.
+  absl::Duration heartbeat_timeout = absl::Seconds(30);
+  absl::Duration start_timeout = absl::Minutes(10);
+  // How long a gang that was asked to stop may take to save.
+  absl::Duration stop_grace = absl::Minutes(2);
+  // Jobs that have ended are forgotten after so long.
+  absl::Duration retention = absl::InfiniteDuration();
+};
+
+// Jobs with the highest priority go first, then those submitted first. One that
+// does not fit is waited for: nothing behind it starts, so that large jobs are
+// not starved by small ones.
+//
+// A gang holds its slots until it is known to have ended, even when it was
+// given up: two gangs of a job never write into one run folder.
+//
+// `now` never goes back. Not thread-safe.
+class CoordinatorState {
+ public:
+  explicit CoordinatorState(const CoordinatorLimits& limits);
+
+  // Jobs as the store has them, by id, before any other event. Every gang that
+  // may be there is looked for.
+  void Recover(std::vector<JobRecord> jobs, JobId next_id, absl::Time now,
+               Effects* effects);
+
+  // From people. All of these may be sent again, and then change nothing.
+  //
+  // kInvalidArgument: a job that needs more slots than there are, or negative
+  // numbers; kNotFound: an unknown job in `after`; kFailedPrecondition: one of
+  // them has failed already; kAlreadyExists: the owner's idempotency key was
+  // used for another request.
+  absl::StatusOr<JobId> Submit(const JobRequest& request, absl::Time now,
+                               Effects* effects);
+  // kNotFound. A job that has ended stays as it is.
+  absl::Status Cancel(JobId id, const std::string& who, absl::Time now,
+                      Effects* effects);
+  // A job that failed or was cancelled goes on from its newest checkpoint.
+  // kFailedPrecondition when it has succeeded, is not over, or is still to end;
+  // with the key of the job's last resume it is that one again, and OK.
+  absl::Status Resume(JobId id, const std::string& idempotency_key,
+                      absl::Time now, Effects* effects);
+  // Forgets a job that has ended. kFailedPrecondition when it has not, or when
+  // others wait for it. Unknown jobs are OK.
+  absl::Status Remove(JobId id, Effects* effects);
+  absl::Status SetPriority(JobId id, int64_t priority, absl::Time now,
+                           Effects* effects);
+
+  // From gangs. kAborted when the epoch is not that of the job's gang: whoever
+  // calls is to end. kNotFound as well.
+  absl::Status Register(JobId id, uint64_t epoch, absl::Time now,
+                        Effects* effects);
+  // Whether the gang may go on; else it is to save and end.
+  absl::StatusOr<bool> Heartbeat(JobId id, uint64_t epoch,
+                                 const JobProgress& progress, absl::Time now,
+                                 Effects* effects);
+
+  // From launchers. Those of older epochs are ignored.
+  //
+  // The gang is there (after kFind).
+  void GangFound(JobId id, uint64_t epoch, absl::Time now, Effects* effects);
+  // It has ended, or was never started and never will be.
+  void GangEnded(JobId id, uint64_t epoch, GangEnd end,
+                 const std::string& reason, absl::Time now, Effects* effects);
+
+  // Whatever is due: back-offs, timeouts, retention.
+  void Tick(absl::Time now, Effects* effects);
+  // When Tick is next needed; InfiniteFuture when nothing is to come.
+  absl::Time NextTick() const;
+
+  // Null when there is none. Valid until the next event.
+  const JobRecord* Find(JobId id) const;
+  const std::map<JobId, JobRecord>& jobs() const { return jobs_; }
+  JobId next_id() const { return next_id_; }
+  int64_t used_slots() const { return used_slots_; }
+  const CoordinatorLimits& limits() const { return limits_; }
+
+  // CHECKs what must hold between any two events, in time linear in the jobs.
+  void CheckInvariants() const;
+
+ private:
+  // What is due at some time if nothing happens before.
+  enum class Deadline { kBackOff, kHeard, kKill, kForget };
+  using Key = std::pair<int64_t, JobId>;  // of ready_
+
+  static Key KeyOf(const JobRecord& job) {
+    return {-job.request.priority, job.id};
+  }
+  JobRecord* FindMutable(JobId id);
+  // The job, if the epoch is that of a gang that it still has.
+  absl::StatusOr<JobRecord*> FindGang(JobId id, uint64_t epoch);
+  absl::Status CheckRequest(const JobRequest& request) const;
+  void Go(JobRecord& job, JobState to, JobCause cause,
+          const std::string& reason, absl::Time now, Effects* effects);
+  // Ends the gang, whose end will count as `end`.
+  void GiveUp(JobRecord& job, GangEnd end, const std::string& reason,
+              absl::Time now, Effects* effects);
+  void RetryOrFail(JobRecord& job, const std::string& reason, absl::Time now,
+                   Effects* effects);
+  // Of those that waited for `job`, which has just ended.
+  void TellDependents(JobId id, absl::Time now, Effects* effects);
+  // Makes what is remembered beside the records fit this one: readiness, and
+  // who waits for whom.
+  void Index(const JobRecord& job, absl::Time now);
+  void StartReady(absl::Time now, Effects* effects);
+  void SetDeadline(JobId id, Deadline what, absl::Time when);
+  void ClearDeadline(JobId id);
+  void Due(JobId id, Deadline what, absl::Time now, Effects* effects);
+  void Forget(JobId id, Effects* effects);
+
+  const CoordinatorLimits limits_;
+  std::map<JobId, JobRecord> jobs_;
+  JobId next_id_ = 1;
+  int64_t used_slots_ = 0;
+  std::set<Key> ready_;
+  std::map<JobId, std::set<JobId>> dependents_;  // waiting, by what they await
+  std::map<std::pair<std::string, std::string>, JobId> keys_;  // owner, key
+  // One a job at most.
+  std::map<JobId, std::pair<absl::Time, Deadline>> deadlines_;
+  std::set<std::pair<absl::Time, JobId>> due_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_

@@ -1,0 +1,325 @@
+#include "jobs/coordinator/state/coordinator_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "core/base/status_matchers.h"
+
+namespace caracal {
+namespace {
+
+using absl::StatusCode;
+using ::testing::_;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class CoordinatorStateTest : public ::testing::Test {
+ protected:
+  CoordinatorStateTest() { Restart({.slots = 4}); }
+
+  void Restart(const CoordinatorLimits& limits) { state_.emplace(limits); }
+
+  JobId Submit(JobRequest request = {}) {
+    if (request.owner.empty()) request.owner = "ann";
+    const auto id = state_->Submit(request, now_, Fresh());
+    EXPECT_OK(id);
+    return id.value_or(0);
+  }
+  // A job whose gang has registered.
+  JobId Running(JobRequest request = {}) {
+    const JobId id = Submit(std::move(request));
+    EXPECT_OK(state_->Register(id, Job(id).epoch, now_, Fresh()));
+    EXPECT_EQ(Job(id).state, JobState::kRunning);
+    return id;
+  }
+  void End(JobId id, GangEnd end, const std::string& reason = "why") {
+    state_->GangEnded(id, Job(id).epoch, end, reason, now_, Fresh());
+  }
+  void Pass(absl::Duration time) {
+    now_ += time;
+    state_->Tick(now_, Fresh());
+  }
+
+  const JobRecord& Job(JobId id) { return *state_->Find(id); }
+  JobState StateOf(JobId id) { return Job(id).state; }
+  std::vector<JobId> Ordered(GangOrderKind kind) {
+    std::vector<JobId> out;
+    for (const GangOrder& order : effects_.orders) {
+      if (order.kind == kind) out.push_back(order.job);
+    }
+    return out;
+  }
+  Effects* Fresh() {
+    state_->CheckInvariants();
+    effects_ = Effects();
+    return &effects_;
+  }
+
+  std::optional<CoordinatorState> state_;
+  Effects effects_;
+  absl::Time now_ = absl::FromUnixSeconds(1'000'000);
+};
+
+TEST_F(CoordinatorStateTest, AJobGoesThroughItsStates) {
+  const JobId id = Submit({.name = "one", .slots = 2});
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+  EXPECT_THAT(effects_.orders,
+              ElementsAre(GangOrder{GangOrderKind::kStart, id, 1}));
+  EXPECT_EQ(state_->used_slots(), 2);
+  ASSERT_OK(state_->Register(id, 1, now_, Fresh()));
+  EXPECT_EQ(StateOf(id), JobState::kRunning);
+  EXPECT_EQ(*state_->Heartbeat(id, 1, {"transfer", 5, 9}, now_, Fresh()), true);
+  EXPECT_THAT(effects_.progressed, ElementsAre(id));
+  EXPECT_THAT(effects_.saved, IsEmpty());
+  EXPECT_EQ(Job(id).progress.global_step, 5);
+  End(id, GangEnd::kDone);
+  EXPECT_EQ(StateOf(id), JobState::kSucceeded);
+  EXPECT_EQ(state_->used_slots(), 0);
+  // What comes late changes nothing.
+  End(id, GangEnd::kFailed);
+  EXPECT_EQ(StateOf(id), JobState::kSucceeded);
+  EXPECT_THAT(state_->Heartbeat(id, 1, {}, now_, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+}
+
+TEST_F(CoordinatorStateTest, HigherPriorityThenEarlierFirst) {
+  const JobId running = Running({.slots = 4});
+  const JobId low = Submit({.priority = -1, .slots = 1});
+  const JobId first = Submit({.slots = 3}), second = Submit({.slots = 2});
+  const JobId high = Submit({.priority = 5, .slots = 1});
+  End(running, GangEnd::kDone);
+  // `second` does not fit beside them, and `low` does not overtake it.
+  EXPECT_THAT(Ordered(GangOrderKind::kStart), ElementsAre(high, first));
+  ASSERT_OK(state_->SetPriority(low, 1, now_, Fresh()));
+  EXPECT_THAT(Ordered(GangOrderKind::kStart), IsEmpty());
+  End(high, GangEnd::kDone);
+  EXPECT_THAT(Ordered(GangOrderKind::kStart), ElementsAre(low));
+  End(first, GangEnd::kDone);
+  EXPECT_THAT(Ordered(GangOrderKind::kStart), ElementsAre(second));
+}
+
+TEST_F(CoordinatorStateTest, ARequestThatCannotBeIsRefused) {
+  const auto submit = [&](const JobRequest& request) {
+    return state_->Submit(request, now_, Fresh()).status();
+  };
+  EXPECT_THAT(submit({.slots = 5}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("4 slots")));
+  EXPECT_THAT(submit({.slots = 0}), StatusIs(StatusCode::kInvalidArgument, _));
+  EXPECT_THAT(submit({.max_retries = -1}),
+              StatusIs(StatusCode::kInvalidArgument, _));
+  EXPECT_THAT(submit({.priority = int64_t{1} << 40}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("priority")));
+  EXPECT_THAT(submit({.after = {7}}),
+              StatusIs(StatusCode::kNotFound, HasSubstr("no job 7")));
+  const JobId failed = Running();
+  End(failed, GangEnd::kFailed);
+  EXPECT_THAT(submit({.after = {failed}}),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("FAILED")));
+  EXPECT_EQ(state_->jobs().size(), 1u);
+}
+
+TEST_F(CoordinatorStateTest, TheSameRequestTwiceIsOneJob) {
+  const JobRequest request = {
+      .name = "x", .owner = "ann", .idempotency_key = "k"};
+  const JobId id = Submit(request);
+  EXPECT_EQ(Submit(request), id);
+  EXPECT_THAT(effects_.saved, IsEmpty());
+  JobRequest other = request;
+  other.name = "y";
+  EXPECT_THAT(state_->Submit(other, now_, Fresh()),
+              StatusIs(StatusCode::kAlreadyExists, _));
+  other.owner = "bob";  // another one's keys are another one's
+  EXPECT_NE(Submit(other), id);
+}
+
+TEST_F(CoordinatorStateTest, JobsComeAfterOthers) {
+  const JobId a = Running(), b = Running();
+  const JobId c = Submit({.after = {a, b}}), d = Submit({.after = {c}});
+  EXPECT_EQ(StateOf(c), JobState::kQueued);
+  EXPECT_THAT(state_->Remove(a, Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition, _));
+  End(a, GangEnd::kDone);
+  EXPECT_EQ(StateOf(c), JobState::kQueued);
+  // One that has succeeded may go: it is not asked for again.
+  ASSERT_OK(state_->Remove(a, Fresh()));
+  End(b, GangEnd::kDone);
+  EXPECT_EQ(StateOf(c), JobState::kLaunching);
+  EXPECT_EQ(StateOf(d), JobState::kQueued);
+  End(c, GangEnd::kFailed);
+  EXPECT_EQ(StateOf(d), JobState::kFailed);
+  EXPECT_THAT(Job(d).reason, HasSubstr("ended as FAILED"));
+  EXPECT_THAT(state_->Resume(d, "", now_, Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition, _));
+  ASSERT_OK(state_->Resume(c, "", now_, Fresh()));
+  ASSERT_OK(state_->Resume(d, "", now_, Fresh()));
+  EXPECT_EQ(StateOf(d), JobState::kQueued);
+  End(c, GangEnd::kDone);
+  EXPECT_EQ(StateOf(d), JobState::kLaunching);
+}
+
+TEST_F(CoordinatorStateTest, ALongChainFailsAtOnce) {
+  const JobId first = Running();
+  JobId last = first;
+  for (int i = 0; i < 20000; ++i) {
+    Effects effects;
+    last = *state_->Submit({.owner = "ann", .after = {last}}, now_, &effects);
+  }
+  ASSERT_OK(state_->Cancel(first, "ann", now_, Fresh()));
+  End(first, GangEnd::kStopped);
+  EXPECT_EQ(StateOf(first), JobState::kCancelled);
+  EXPECT_EQ(StateOf(last), JobState::kFailed);
+}
+
+TEST_F(CoordinatorStateTest, WhatMayPassIsTriedAgainLaterAndLater) {
+  const JobId id = Running({.max_retries = 2});
+  End(id, GangEnd::kLost, "node went down");
+  EXPECT_EQ(StateOf(id), JobState::kRetrying);
+  EXPECT_EQ(Job(id).reason, "node went down");
+  EXPECT_EQ(state_->NextTick(), now_ + absl::Seconds(10));
+  Pass(absl::Seconds(9));
+  EXPECT_EQ(StateOf(id), JobState::kRetrying);
+  Pass(absl::Seconds(1));
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+  EXPECT_EQ(Job(id).epoch, 2u);
+  End(id, GangEnd::kLost);
+  EXPECT_EQ(state_->NextTick(), now_ + absl::Seconds(20));
+  Pass(absl::Seconds(20));
+  End(id, GangEnd::kLost);
+  EXPECT_EQ(StateOf(id), JobState::kFailed);
+  EXPECT_THAT(Job(id).reason, HasSubstr("after 2 retries"));
+  // Somebody has mended it.
+  ASSERT_OK(state_->Resume(id, "k", now_, Fresh()));
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+  ASSERT_OK(state_->Resume(id, "k", now_, Fresh()));
+  EXPECT_THAT(state_->Resume(id, "l", now_, Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition, _));
+  EXPECT_EQ(Job(id).retries, 0);
+}
+
+TEST_F(CoordinatorStateTest, AStepBetweenForgivesRetries) {
+  const JobId id = Running({.max_retries = 1});
+  for (int64_t step = 1; step <= 5; ++step) {
+    End(id, GangEnd::kLost);
+    EXPECT_EQ(StateOf(id), JobState::kRetrying) << step;
+    Pass(absl::Seconds(10));
+    ASSERT_OK(state_->Heartbeat(id, Job(id).epoch, {"transfer", step, 9}, now_,
+                                Fresh()));
+  }
+}
+
+TEST_F(CoordinatorStateTest, AGangThatIsNotHeardOfIsEndedFirst) {
+  const JobId id = Running();
+  Pass(absl::Seconds(29));
+  ASSERT_OK(state_->Heartbeat(id, 1, {}, now_, Fresh()));
+  Pass(absl::Seconds(29));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), IsEmpty());
+  Pass(absl::Seconds(1));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
+  // It holds its slots, and may not come back.
+  EXPECT_EQ(StateOf(id), JobState::kRunning);
+  EXPECT_EQ(state_->used_slots(), 1);
+  EXPECT_THAT(state_->Heartbeat(id, 1, {}, now_, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  Pass(absl::Seconds(30));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
+  End(id, GangEnd::kFailed, "killed");
+  EXPECT_EQ(StateOf(id), JobState::kRetrying);
+  EXPECT_THAT(Job(id).reason, HasSubstr("not heard of for 30s"));
+}
+
+TEST_F(CoordinatorStateTest, AGangThatFinishedUnheardIsDone) {
+  const JobId id = Running();
+  Pass(absl::Minutes(1));
+  End(id, GangEnd::kDone);
+  EXPECT_EQ(StateOf(id), JobState::kSucceeded);
+}
+
+TEST_F(CoordinatorStateTest, CancellingWaitsForTheGang) {
+  const JobId id = Running();
+  ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+  EXPECT_EQ(StateOf(id), JobState::kCancelling);
+  EXPECT_THAT(Ordered(GangOrderKind::kStop), ElementsAre(id));
+  EXPECT_EQ(*state_->Heartbeat(id, 1, {}, now_, Fresh()), false);
+  ASSERT_OK(state_->Cancel(id, "bob", now_, Fresh()));
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  Pass(absl::Minutes(3));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
+  End(id, GangEnd::kLost);
+  EXPECT_EQ(StateOf(id), JobState::kCancelled);
+  EXPECT_EQ(Job(id).reason, "cancelled by ann");
+  const JobId waiting = Submit({.after = {Running()}});
+  ASSERT_OK(state_->Cancel(waiting, "ann", now_, Fresh()));
+  EXPECT_EQ(StateOf(waiting), JobState::kCancelled);
+}
+
+TEST_F(CoordinatorStateTest, AGangThatOthersStopGoesOn) {
+  const JobId id = Running({.max_retries = 0});
+  End(id, GangEnd::kStopped);
+  EXPECT_EQ(StateOf(id), JobState::kPreempted);
+  Pass(absl::Seconds(10));
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+}
+
+TEST_F(CoordinatorStateTest, JobsAreForgottenInTime) {
+  Restart({.slots = 4, .retention = absl::Hours(24)});
+  const JobId a = Running();
+  const JobId b = Submit({.after = {a}});
+  End(a, GangEnd::kDone);
+  Pass(absl::Hours(24));
+  EXPECT_THAT(effects_.removed, ElementsAre(a));
+  EXPECT_EQ(state_->Find(a), nullptr);
+  EXPECT_NE(state_->Find(b), nullptr);
+}
+
+TEST_F(CoordinatorStateTest, AfterARestartGangsAreLookedFor) {
+  const JobId running = Running(), launching = Submit();
+  const JobId cancelling = Running();
+  ASSERT_OK(state_->Cancel(cancelling, "ann", now_, Fresh()));
+  const JobId retrying = Running();
+  End(retrying, GangEnd::kLost);
+  const JobId queued = Submit({.slots = 4});
+  std::vector<JobRecord> records;
+  for (const auto& [id, job] : state_->jobs()) records.push_back(job);
+  Restart({.slots = 4});
+  now_ += absl::Hours(1);
+  state_->Recover(records, 6, now_, Fresh());
+  EXPECT_THAT(Ordered(GangOrderKind::kFind),
+              ElementsAre(running, launching, cancelling));
+  EXPECT_THAT(Ordered(GangOrderKind::kStop), ElementsAre(cancelling));
+  // The back-off is over, and a slot is free.
+  EXPECT_THAT(Ordered(GangOrderKind::kStart), ElementsAre(retrying));
+  EXPECT_EQ(StateOf(queued), JobState::kQueued);
+  state_->GangFound(running, 1, now_, Fresh());
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  state_->GangFound(running, 7, now_, Fresh());
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(running));
+  End(launching, GangEnd::kLost, "was never started");
+  EXPECT_EQ(StateOf(launching), JobState::kRetrying);
+  EXPECT_EQ(Submit({.name = "next"}), 6u);
+}
+
+TEST(JobStateTest, TheTableIsTheWholeTruth) {
+  const std::string table = TransitionTable();
+  for (int from = 0; from < kJobStates; ++from) {
+    const JobState state = static_cast<JobState>(from);
+    EXPECT_LE(Waits(state) + HoldsSlots(state) + IsFinal(state), 1);
+    EXPECT_THAT(table, HasSubstr(NameOf(state)));
+    for (int cause = 0; cause < kJobCauses; ++cause) {
+      int ways = 0;
+      for (int to = 0; to < kJobStates; ++to) {
+        ways += MayGo(state, static_cast<JobState>(to),
+                      static_cast<JobCause>(cause));
+      }
+      EXPECT_LE(ways, 1) << "one event, one result";
+      if (state == JobState::kSucceeded) {
+        EXPECT_EQ(ways, 0);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace caracal

@@ -1,0 +1,46 @@
+// What is to be done because of an event: by whom the state machine is driven.
+#ifndef CARACAL_JOBS_COORDINATOR_STATE_EFFECTS_H_
+#define CARACAL_JOBS_COORDINATOR_STATE_EFFECTS_H_
+
+#include <string>
+#include <vector>
+
+#include "jobs/coordinator/state/job_record.h"
+
+namespace caracal {
+
+enum class GangOrderKind {
+  kStart,  // a gang of this epoch
+  kStop,   // ask it to save and end
+  kKill,   // end it
+  kFind,   // after a restart: tell whether it is there, or how it ended
+};
+
+struct GangOrder {
+  GangOrderKind kind;
+  JobId job = 0;
+  uint64_t epoch = 0;
+  bool operator==(const GangOrder&) const = default;
+};
+
+// A job's change of state, for those who watch.
+struct JobTransition {
+  JobId job = 0;
+  JobState from, to;
+  JobCause cause;
+  std::string reason;
+};
+
+// Orders go out only after `saved` and `removed` are durable: a coordinator
+// that is killed in between finds what it meant to do.
+struct Effects {
+  std::vector<JobId> saved;       // whose record changed
+  std::vector<JobId> progressed;  // whose `progress` alone did: no need to sync
+  std::vector<JobId> removed;     // whose record is gone
+  std::vector<GangOrder> orders;
+  std::vector<JobTransition> transitions;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_STATE_EFFECTS_H_
