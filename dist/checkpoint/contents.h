@@ -45,6 +45,9 @@ struct CheckpointContents {
   ParallelLayout layout;
   std::string model_fingerprint;  // of the frozen base weights
   std::string job_fingerprint;
+  // Of the rows that are trained and validated on; "": not said, or none.
+  std::string data_fingerprint;
+  std::string validation_fingerprint;
   std::string created_by;  // program and version
 
   std::vector<CheckpointTensor> tensors;

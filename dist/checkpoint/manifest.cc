@@ -62,6 +62,11 @@ class FieldReader {
     return found->get<std::string>();
   }
 
+  // "" where the field is missing.
+  absl::StatusOr<std::string> OptionalText(const char* field) {
+    return object_.contains(field) ? Text(field) : std::string();
+  }
+
   absl::StatusOr<const Json*> Child(const char* field, bool array) {
     const auto found = object_.find(field);
     if (found == object_.end() ||
@@ -132,6 +137,11 @@ std::string FormatManifest(const Manifest& manifest) {
                {"job_fingerprint", manifest.job_fingerprint},
                {"created_by", manifest.created_by},
                {"rank_files", std::move(files)}};
+  const auto add_if_said = [&json](const char* field, const std::string& text) {
+    if (!text.empty()) json[field] = text;
+  };
+  add_if_said("data_fingerprint", manifest.data_fingerprint);
+  add_if_said("validation_fingerprint", manifest.validation_fingerprint);
   json["checksum"] = ChecksumOfFields(json);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -168,6 +178,10 @@ absl::StatusOr<Manifest> ParseManifest(absl::string_view text,
   ASSIGN_OR_RETURN(manifest.model_fingerprint,
                    fields.Text("model_fingerprint"));
   ASSIGN_OR_RETURN(manifest.job_fingerprint, fields.Text("job_fingerprint"));
+  ASSIGN_OR_RETURN(manifest.data_fingerprint,
+                   fields.OptionalText("data_fingerprint"));
+  ASSIGN_OR_RETURN(manifest.validation_fingerprint,
+                   fields.OptionalText("validation_fingerprint"));
   ASSIGN_OR_RETURN(manifest.created_by, fields.Text("created_by"));
   ASSIGN_OR_RETURN(const Json* const layout, fields.Child("layout", false));
   ASSIGN_OR_RETURN(manifest.layout, ParseLayout(*layout, where));

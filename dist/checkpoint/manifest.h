@@ -29,6 +29,9 @@ struct Manifest {
   ParallelLayout layout;
   std::string model_fingerprint;
   std::string job_fingerprint;
+  // Of the rows trained on; "" in checkpoints of programs that did not say.
+  std::string data_fingerprint;
+  std::string validation_fingerprint;  // "": likewise, or no such rows
   std::string created_by;
   std::vector<RankFile> rank_files;  // by rank; as many as the layout says
 };

@@ -15,6 +15,7 @@ namespace {
 using ::testing::_;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Manifest Sample() {
   Manifest manifest;
@@ -22,6 +23,8 @@ Manifest Sample() {
   manifest.layout = {.data = 2, .tensor = 1, .layer = 1};
   manifest.model_fingerprint = "model \"ä\"";
   manifest.job_fingerprint = "job";
+  manifest.data_fingerprint = "rows";
+  manifest.validation_fingerprint = "held out";
   manifest.created_by = "caracal 0";
   manifest.rank_files = {{"rank-00000.h5", 10, std::string(32, '0')},
                          {"rank-00001.h5", 20, std::string(32, 'f')}};
@@ -51,11 +54,27 @@ TEST(ManifestTest, RoundTrips) {
   EXPECT_EQ(read.layout, Sample().layout);
   EXPECT_EQ(read.model_fingerprint, "model \"ä\"");
   EXPECT_EQ(read.job_fingerprint, "job");
+  EXPECT_EQ(read.data_fingerprint, "rows");
+  EXPECT_EQ(read.validation_fingerprint, "held out");
   EXPECT_EQ(read.created_by, "caracal 0");
   ASSERT_EQ(read.rank_files.size(), 2);
   EXPECT_EQ(read.rank_files[1].name, "rank-00001.h5");
   EXPECT_EQ(read.rank_files[1].bytes, 20);
   EXPECT_EQ(read.rank_files[1].checksum, std::string(32, 'f'));
+  EXPECT_EQ(FormatManifest(read), text);
+}
+
+// As older programs wrote it, or without validation.
+TEST(ManifestTest, FingerprintsOfDataMayBeMissing) {
+  Manifest older = Sample();
+  older.data_fingerprint.clear();
+  older.validation_fingerprint.clear();
+  const std::string text = FormatManifest(older);
+  EXPECT_THAT(text, Not(HasSubstr("data_fingerprint")));
+  EXPECT_THAT(text, Not(HasSubstr("validation_fingerprint")));
+  ASSERT_OK_AND_ASSIGN(const Manifest read, ParseManifest(text, "m"));
+  EXPECT_EQ(read.data_fingerprint, "");
+  EXPECT_EQ(read.validation_fingerprint, "");
   EXPECT_EQ(FormatManifest(read), text);
 }
 
@@ -82,6 +101,8 @@ TEST(ManifestTest, EachFieldIsNeededAndChecked) {
   expect_error("\"step\": 12", "\"step\": 9999999999999999999", "'step'");
   expect_error("\"job\"", "null", "'job_fingerprint': expected a string");
   expect_error("\"caracal 0\"", "7", "'created_by'");
+  expect_error("\"rows\"", "null", "'data_fingerprint': expected a string");
+  expect_error("\"held out\"", "[]", "'validation_fingerprint'");
   expect_error("\"data\": 2", "\"data\": 0", "'rank_files'");
   expect_error("\"data\": 2", "\"data\": 3", "ranks, 3, found 2");
   expect_error("\"data\": 2", "\"data\": 100001", "'data'");

@@ -26,6 +26,8 @@ class SampleContents {
     contents_.step = step;
     contents_.model_fingerprint = "model-a";
     contents_.job_fingerprint = "job-a";
+    contents_.data_fingerprint = "data-a";
+    contents_.validation_fingerprint = "validation-a";
     contents_.created_by = "caracal test";
     contents_.tensors = {
         {"parameters/layers/0/w_q",
@@ -66,6 +68,9 @@ class SampleContents {
                          CheckpointReader::Open(files, folder));
     EXPECT_EQ(reader.manifest().step, contents_.step);
     EXPECT_EQ(reader.manifest().job_fingerprint, contents_.job_fingerprint);
+    EXPECT_EQ(reader.manifest().data_fingerprint, contents_.data_fingerprint);
+    EXPECT_EQ(reader.manifest().validation_fingerprint,
+              contents_.validation_fingerprint);
     EXPECT_EQ(reader.manifest().created_by, contents_.created_by);
     EXPECT_OK(reader.CheckModel(contents_.model_fingerprint));
     ASSERT_OK_AND_ASSIGN(const auto names, reader.TensorNames());

@@ -146,6 +146,8 @@ absl::Status WriteManifest(FileSystem* file_system, const std::string& folder,
   manifest.layout = contents.layout;
   manifest.model_fingerprint = contents.model_fingerprint;
   manifest.job_fingerprint = contents.job_fingerprint;
+  manifest.data_fingerprint = contents.data_fingerprint;
+  manifest.validation_fingerprint = contents.validation_fingerprint;
   manifest.created_by = contents.created_by;
   manifest.rank_files = std::move(rank_files);
   return file_system->WriteFileAtomically(JoinPath(folder, kManifestName),

@@ -47,6 +47,12 @@ absl::StatusOr<Inspection> InspectCheckpoint(const std::string& folder,
            {"layer", layout.layer}});
   out.Add("model", manifest.model_fingerprint);
   out.Add("job", manifest.job_fingerprint);
+  if (!manifest.data_fingerprint.empty()) {
+    out.Add("data", manifest.data_fingerprint);
+  }
+  if (!manifest.validation_fingerprint.empty()) {
+    out.Add("validation", manifest.validation_fingerprint);
+  }
   out.Add("created by", manifest.created_by);
   uint64_t bytes = 0;
   for (const RankFile& file : manifest.rank_files) bytes += file.bytes;

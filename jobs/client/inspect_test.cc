@@ -39,6 +39,7 @@ class InspectTest : public ::testing::Test {
     contents.step = step;
     contents.model_fingerprint = std::string(32, 'a');
     contents.job_fingerprint = std::string(32, 'b');
+    contents.data_fingerprint = std::string(32, 'c');
     contents.created_by = "test";
     contents.tensors.push_back(
         {"parameters/w", DType::kF32, {3}, weights, std::nullopt});
@@ -136,6 +137,8 @@ TEST_F(InspectTest, CheckpointsAndRuns) {
   EXPECT_OK(checkpoint.problem);
   EXPECT_EQ(Value(checkpoint, "step"), 7);
   EXPECT_EQ(Value(checkpoint, "job"), std::string(32, 'b'));
+  EXPECT_EQ(Value(checkpoint, "data"), std::string(32, 'c'));
+  EXPECT_EQ(Value(checkpoint, "validation"), "absent");
   EXPECT_TRUE(std::any_of(
       checkpoint.tensors.begin(), checkpoint.tensors.end(),
       [](const InspectedTensor& t) { return t.name == "parameters/w"; }));

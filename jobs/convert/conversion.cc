@@ -40,7 +40,7 @@ namespace {
 // By the stop flag, between two parts of the loading.
 constexpr char kStopped[] = "stopped while loading";
 
-// Of a file of rows: what ranks compare.
+// Of a file of rows: what ranks compare, and a run with its checkpoints.
 std::string ContentOf(FileSystem* files, const PackedDataset& data,
                       absl::Status* status) {
   const std::filesystem::path path = std::filesystem::absolute(data.path());
@@ -70,6 +70,8 @@ class Conversion {
   absl::Status ReadPrompt();
   absl::Status OpenData();
   absl::Status WarnAboutJob();
+  absl::Status TakeFingerprints();
+  absl::StatusOr<std::string> DataFingerprint(const PackedDataset* data);
   absl::Status CompareRanks();
   // Where the run goes on: the checkpoint's state, or the first step.
   absl::Status FindState();
@@ -114,6 +116,7 @@ class Conversion {
   std::unique_ptr<Tokenizer> tokenizer_;  // null: the model has none
   std::vector<int32_t> prompt_;           // of the report; may be empty
   std::unique_ptr<PackedDataset> data_, validation_;
+  std::string data_fingerprint_, validation_fingerprint_;
   std::unique_ptr<Student> student_;
   std::optional<Checkpointing> checkpointing_;
   TrainState state_;
@@ -255,8 +258,22 @@ absl::Status Conversion::Prepare() {
   return CheckStop();
 }
 
-// The ranks of a gang train one model, or not at all.
-absl::Status Conversion::CompareRanks() {
+// "" for no data. All ranks call, whether they have any or not.
+absl::StatusOr<std::string> Conversion::DataFingerprint(
+    const PackedDataset* data) {
+  std::string file;
+  std::error_code ignored;
+  if (data != nullptr) file = std::filesystem::canonical(data->path(), ignored);
+  absl::Status read;
+  const auto content = [&] {
+    return data == nullptr ? "" : ContentOf(files_, *data, &read);
+  };
+  ASSIGN_OR_RETURN(std::string fingerprint, OncePerHost(gang(), file, content));
+  RETURN_IF_ERROR(gang().Agree(read));
+  return fingerprint;
+}
+
+absl::Status Conversion::TakeFingerprints() {
   std::error_code ignored;
   ASSIGN_OR_RETURN(
       model_fingerprint_,
@@ -265,31 +282,29 @@ absl::Status Conversion::CompareRanks() {
           std::filesystem::canonical(job_.model().path(), ignored).string(),
           [this] { return source_->Fingerprint(compute_.context()); }));
   RETURN_IF_ERROR(gang().Agree(CheckStop()));
+  ASSIGN_OR_RETURN(data_fingerprint_, DataFingerprint(data_.get()));
+  ASSIGN_OR_RETURN(validation_fingerprint_, DataFingerprint(validation_.get()));
+  return absl::OkStatus();
+}
+
+// The ranks of a gang train one model, or not at all.
+absl::Status Conversion::CompareRanks() {
   if (gang().alone()) return absl::OkStatus();
-  absl::Status read;
-  std::string contents[2];
-  for (const int i : {0, 1}) {
-    const PackedDataset* data = i == 0 ? data_.get() : validation_.get();
-    if (data == nullptr) continue;
-    ASSIGN_OR_RETURN(
-        contents[i],
-        OncePerHost(gang(),
-                    std::filesystem::canonical(data->path(), ignored).string(),
-                    [&] { return ContentOf(files_, *data, &read); }));
-  }
-  RETURN_IF_ERROR(gang().Agree(read));
-  return CompareFacts(gang().world(), gang().host(),
-                      {{"job fingerprint", JobFingerprint(job_)},
-                       {"model fingerprint", model_fingerprint_},
-                       {"seed", absl::StrCat(job_.seed())},
-                       {"checksum of the training data", contents[0]},
-                       {"checksum of the validation data", contents[1]}});
+  return CompareFacts(
+      gang().world(), gang().host(),
+      {{"job fingerprint", JobFingerprint(job_)},
+       {"model fingerprint", model_fingerprint_},
+       {"seed", absl::StrCat(job_.seed())},
+       {"checksum of the training data", data_fingerprint_},
+       {"checksum of the validation data", validation_fingerprint_}});
 }
 
 absl::Status Conversion::FindState() {
   checkpointing_.emplace(CheckpointingOptions{
       .run_folder = folder_.path,
       .model = {job_.model().path(), model_fingerprint_},
+      .data = {job_.data().path(), data_fingerprint_},
+      .validation = {job_.data().validation(), validation_fingerprint_},
       .job_fingerprint = JobFingerprint(job_),
       .random = absl::StrCat(
           "{\"generator\": \"philox4x32-10\", \"key\": ", job_.seed(), "}"),
@@ -432,6 +447,7 @@ absl::StatusOr<ReportInput> Conversion::Run() {
       gang().Agree(gang().leads() ? PrepareFolder() : absl::OkStatus()));
   const auto load = [&]() -> absl::StatusOr<std::vector<Phase>> {
     RETURN_IF_ERROR(gang().Agree(Prepare()));
+    RETURN_IF_ERROR(TakeFingerprints());
     RETURN_IF_ERROR(CompareRanks());
     RETURN_IF_ERROR(FindState());
     std::vector<Phase> phases =

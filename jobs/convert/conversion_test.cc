@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "core/io/dataset/packed_dataset.h"
 #include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/catalogue.h"
+#include "dist/checkpoint/manifest.h"
 #include "jobs/client/testing/tiny_model.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
@@ -31,6 +33,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 class ConversionTest : public ::testing::Test {
  protected:
@@ -233,6 +236,61 @@ TEST_F(ConversionTest, AnotherModelIsNamedWithBothFingerprints) {
           AllOf(HasSubstr("checkpoint-00000004"),
                 HasSubstr("with fingerprint "), HasSubstr(", expected "),
                 HasSubstr(absl::StrCat(", that of ", folder_.File("model"))))));
+}
+
+// Files may move, but not change; the error names the file.
+TEST_F(ConversionTest, ARunGoesOnWithTheDataThatItBeganWith) {
+  const std::string held_out = folder_.File("held_out.h5");
+  ASSERT_OK(WriteTinyData(held_out, 6, 48));
+  job_.mutable_data()->set_validation(held_out);
+  ASSERT_OK(Run());
+  const std::string metrics = Metrics();
+  const auto refused = [&](const std::string& start, const std::string& words) {
+    EXPECT_THAT(Run(/*resume=*/true),
+                StatusIs(absl::StatusCode::kFailedPrecondition,
+                         AllOf(StartsWith(start), HasSubstr(words),
+                               HasSubstr("start a new run"))));
+    EXPECT_EQ(Metrics(), metrics);
+  };
+
+  const std::string moved = folder_.File("moved.h5");
+  std::filesystem::rename(folder_.File("train.h5"), moved);
+  job_.mutable_data()->set_path(moved);
+  ASSERT_OK(Run(/*resume=*/true));
+
+  ASSERT_OK_AND_ASSIGN(const std::string old, files_->ReadFile(moved));
+  ASSERT_OK(WriteTinyData(moved, 11, 48));
+  refused(moved, "is not the data.path that this run began with");
+  ASSERT_OK(files_->WriteFileAtomically(moved, old));
+
+  ASSERT_OK(WriteTinyData(held_out, 7, 48));
+  refused(held_out, "is not the data.validation that this run began with");
+  job_.mutable_data()->clear_validation();
+  refused("data.validation", "is not set");
+
+  ASSERT_OK(WriteTinyData(held_out, 6, 48));
+  job_.mutable_data()->set_validation(held_out);
+  ASSERT_OK(Run(/*resume=*/true));
+}
+
+TEST_F(ConversionTest, ValidationIsNotAddedToARun) {
+  ASSERT_OK(Run());
+  job_.mutable_data()->set_validation(folder_.File("train.h5"));
+  EXPECT_THAT(Run(/*resume=*/true),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("this run began without data.validation")));
+}
+
+TEST_F(ConversionTest, CheckpointsThatDoNotNameTheirDataGoOnWithAny) {
+  ASSERT_OK(Run());
+  const std::string folder = CheckpointFolder(run_.path, 4);
+  ASSERT_OK_AND_ASSIGN(Manifest manifest, ReadManifest(files_, folder));
+  EXPECT_EQ(manifest.data_fingerprint.size(), 32u);
+  manifest.data_fingerprint.clear();
+  ASSERT_OK(files_->WriteFileAtomically(folder + "/manifest.json",
+                                        FormatManifest(manifest)));
+  ASSERT_OK(WriteTinyData(folder_.File("train.h5"), 11, 48));
+  ASSERT_OK(Run(/*resume=*/true));
 }
 
 TEST_F(ConversionTest, WarnsOfWhatIsProbablyNotMeant) {

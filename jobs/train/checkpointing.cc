@@ -5,6 +5,7 @@
 #include "core/base/status.h"
 #include "core/base/version.h"
 #include "dist/checkpoint/catalogue.h"
+#include "dist/checkpoint/manifest.h"
 
 namespace caracal {
 namespace {
@@ -62,6 +63,37 @@ absl::Status CheckModel(const CheckpointReader& reader,
                       absl::StrCat(same.message(), ", that of ", model.path));
 }
 
+// `field`: the job's, that names the file. `before`: fingerprint of the file
+// that the run began with.
+absl::Status CheckFile(const char* field, const std::string& before,
+                       const RunData& now) {
+  if (before == now.fingerprint) return absl::OkStatus();
+  constexpr char kOr[] = ", or start a new run with another --out";
+  if (now.fingerprint.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        field, ": is not set, but this run began with it (contents ", before,
+        "): give it again", kOr));
+  }
+  if (before.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        now.path, ": this run began without ", field, ": leave it out", kOr));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      now.path, ": is not the ", field, " that this run began with (contents ",
+      now.fingerprint, ", not ", before, "): put the old file back", kOr));
+}
+
+// Cursors count rows of the data, and losses of before are of the same rows.
+absl::Status CheckData(const Manifest& manifest,
+                       const CheckpointingOptions& options) {
+  // By a program that did not say.
+  if (manifest.data_fingerprint.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(
+      CheckFile("data.path", manifest.data_fingerprint, options.data));
+  return CheckFile("data.validation", manifest.validation_fingerprint,
+                   options.validation);
+}
+
 bool SameState(const TrainState& a, const TrainState& b) {
   return a.global_step == b.global_step && a.stage_index == b.stage_index;
 }
@@ -75,6 +107,8 @@ Checkpointing::Checkpointing(CheckpointingOptions options)
           options_.gang == nullptr ? nullptr : &options_.gang->world_behind()) {
   contents_.model_fingerprint = options_.model.fingerprint;
   contents_.job_fingerprint = options_.job_fingerprint;
+  contents_.data_fingerprint = options_.data.fingerprint;
+  contents_.validation_fingerprint = options_.validation.fingerprint;
   contents_.created_by = kVersion;
 }
 
@@ -165,6 +199,7 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
   absl::StatusOr<TrainState> state;
   const absl::Status read = [&]() -> absl::Status {
     RETURN_IF_ERROR(CheckModel(reader, options_.model));
+    RETURN_IF_ERROR(CheckData(reader.manifest(), options_));
     ASSIGN_OR_RETURN(const std::string text, reader.String(kState));
     state = TrainStateFromJson(text);
     return state.ok() ? absl::OkStatus()

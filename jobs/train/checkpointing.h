@@ -26,9 +26,17 @@ struct BaseModel {
   std::string fingerprint;
 };
 
+// A file of rows that a run trains or validates on.
+struct RunData {
+  std::string path;         // for people
+  std::string fingerprint;  // of its contents
+};
+
 struct CheckpointingOptions {
   std::string run_folder;  // checkpoints lie in its checkpoints/
   BaseModel model;
+  RunData data;
+  RunData validation;  // both "": none
   std::string job_fingerprint;
   // Of the generator all draws come from, as JSON: for whoever reads the file.
   // Draws are functions of this key and the cursors of the training state.
@@ -56,7 +64,8 @@ class Checkpointing {
   absl::Status Wait();
 
   // Where the newest whole checkpoint goes on; ranks share out the files to
-  // verify. Empty when there is none. `warnings`: what was passed over, and why.
+  // verify. Empty when there is none. `warnings`: what was passed over, and
+  // why. kFailedPrecondition when it is of another job, model or data.
   absl::StatusOr<std::optional<TrainState>> Find(
       std::vector<std::string>* warnings);
   // The parameters of the checkpoint that was found or saved last, for a model

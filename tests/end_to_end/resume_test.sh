@@ -61,3 +61,31 @@ steps=$(wc -l <"$work/stopped/metrics.jsonl")
   --set budget.transfer_steps=$((steps + 2)) >/dev/null 2>"$work/err.txt" &&
   fail "another number of steps is another job"
 grep -q steps "$work/err.txt" || fail "it did not name the field"
+
+# The rows that a run began with may be moved, or packed again, but are not to
+# change: cursors count them, and losses of before are theirs.
+on=("$caracal" run "$work/job.textproto" --out "$work/killed" --resume)
+rm -r "$work/killed/checkpoints/checkpoint-00000012"
+mkdir "$work/elsewhere"
+cp "$work/train.h5" "$work/heldout.h5" "$work/elsewhere"
+sed 's/fox/cat/' "$work/text.txt" >"$work/other.txt"
+pack() {
+  "$caracal" data pack --tokenizer "$model" --input "$1" --seq-len 48 \
+    --out "$work/train.h5" --held-out "$work/heldout.h5" \
+    --held-out-fraction 0.1 >/dev/null
+}
+pack "$work/other.txt"
+began="that this run began with"
+must_fail "$work/train.h5: is not the data.path $began" "${on[@]}"
+must_fail "$work/heldout.h5: is not the data.validation $began" "${on[@]}" \
+  --set "data.path=$work/elsewhere/train.h5"
+must_fail "start a new run with another --out" "${on[@]}" \
+  --set "data.validation=$work/elsewhere/heldout.h5"
+"${on[@]}" --set "data.path=$work/elsewhere/train.h5" \
+  --set "data.validation=$work/elsewhere/heldout.h5" \
+  >/dev/null 2>"$work/err.txt" || fail "moved rows: $(cat "$work/err.txt")"
+grep -q "going on after step" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+diff <(losses "$work/whole") <(losses "$work/killed") || fail "moved rows"
+pack "$work/text.txt"
+"${on[@]}" >/dev/null 2>"$work/err.txt" ||
+  fail "rows packed again: $(cat "$work/err.txt")"
