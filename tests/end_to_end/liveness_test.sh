@@ -5,8 +5,9 @@ source "$(dirname "$0")/common.sh"
 worker=$PWD/$2
 # Sockets are made below it, whose paths must be short: TEST_TMPDIR's is not.
 TMPDIR=$(mktemp -d /tmp/liveness.XXXXXX)
-gang=
-trap '[ -z "$gang" ] || kill -KILL "$gang" 2>/dev/null; rm -rf "$TMPDIR"' EXIT
+gang= stopper=
+trap 'for pid in $gang $stopper; do kill -KILL "$pid" 2>/dev/null; done
+  rm -rf "$TMPDIR"' EXIT
 export TMPDIR OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export CARACAL_HEARTBEAT_TIMEOUT=3
 
@@ -124,3 +125,19 @@ for ((step = 50; step <= 5000; step += 50)); do
   touch "$work/refused/checkpoints/checkpoint-$(printf %08d "$step")"
 done
 ends 1 "rank 0 on $host $when: .*checkpoint-"
+
+# A process that lives, and beats, but whose training stands: whoever waits for
+# it gives up.
+start mpirun stuck --stall-timeout 3
+pid=$(pid_of 1)
+exec {said}< <(exec python3 "$(dirname "$0")/stop_thread.py" "$pid" \
+  2>"$work/stopper.txt")
+stopper=$!
+read -r -t 30 -u "$said" line && [ "$line" = stopped ] ||
+  fail "stop_thread.py: $(cat "$work/stopper.txt")"
+where="in [A-Za-z]+ on rank [02] of 3 of the .*group of ranks 0 1 2"
+ends 75 "rank [02] on $host: stage transfer, step [0-9]+: nothing came for \
+3[.0-9]*s $where"
+# It stood until it was killed.
+wait "$stopper" || fail "stop_thread.py: $(cat "$work/stopper.txt")"
+stopper=
