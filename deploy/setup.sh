@@ -26,6 +26,7 @@ packages=(
   libopenmpi-dev       # @mpi
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
+  libsqlite3-dev       # @sqlite
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   nlohmann-json3-dev   # @nlohmann_json

@@ -58,6 +58,7 @@ _LIBRARIES = {
     "openblas": [_lib("openblas", ["-lopenblas", "-lpthread"])],
     "pcre2": [_lib("pcre2-8", ["-lpcre2-8"])],
     "protobuf": [_lib("protobuf", ["-lprotobuf", "-lpthread"])],
+    "sqlite": [_lib("sqlite3", ["-lsqlite3"])],
     "xxhash": [_lib("xxhash", ["-lxxhash"])],
     "zlib": [_lib("zlib", ["-lz"])],
     "zstd": [_lib("zstd", ["-lzstd"])],

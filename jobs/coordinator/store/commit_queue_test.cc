@@ -1,0 +1,88 @@
+#include "jobs/coordinator/store/commit_queue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <optional>
+
+#include "absl/synchronization/notification.h"
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+
+namespace caracal {
+namespace {
+
+using absl::StatusCode;
+using ::testing::_;
+
+JobRecord Record(JobId id) {
+  JobRecord job;
+  job.id = id;
+  job.submitted = job.changed = absl::UnixEpoch();
+  return job;
+}
+
+class CommitQueueTest : public ::testing::Test {
+ protected:
+  CommitQueueTest() {
+    auto store = JobStore::Open(folder_.path());
+    CARACAL_CHECK_OK(store.status());
+    store_ = *std::move(store);
+    queue_.emplace(store_.get(), absl::Milliseconds(1));
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<JobStore> store_;
+  std::optional<CommitQueue> queue_;
+};
+
+TEST_F(CommitQueueTest, TellsInOrderWhatIsDurable) {
+  std::vector<int> told;
+  for (int i = 1; i <= 1000; ++i) {
+    const bool empty = i % 10 == 0;
+    queue_->Add(empty ? StoreBatch()
+                      : StoreBatch{.saved = {Record(i)},
+                                   .next_id = static_cast<JobId>(i + 1)},
+                [&told, i] { told.push_back(i); });
+  }
+  size_t seen = 0;
+  queue_->Read([&](JobStore& store) { seen = store.Load()->jobs.size(); });
+  queue_.reset();
+  EXPECT_EQ(seen, 900u);
+  ASSERT_EQ(told.size(), 1000u);
+  EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+}
+
+TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
+  // Somebody else holds the lock, and SQLite's own patience is short.
+  const std::string path = folder_.File("coordinator.sqlite");
+  auto other = Database::Open(path, {""});
+  ASSERT_OK(other);
+  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  ASSERT_OK((*other)->Execute(
+      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
+  absl::Notification done;
+  queue_->Add({.saved = {Record(1)}, .events = {event}, .next_id = 2},
+              [&] { done.Notify(); });
+  while (queue_->Health().ok()) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_FALSE(done.HasBeenNotified());
+  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  done.WaitForNotification();
+  EXPECT_OK(queue_->Health());
+  queue_.reset();
+  EXPECT_EQ(store_->Load()->jobs.size(), 1u);
+}
+
+TEST_F(CommitQueueTest, EndsThoughTheStoreFails) {
+  auto other = Database::Open(folder_.File("coordinator.sqlite"), {""});
+  ASSERT_OK(other);
+  ASSERT_OK((*other)->Execute("DROP TABLE numbers"));
+  bool told = false;
+  queue_->Add({.saved = {Record(1)}, .next_id = 2}, [&] { told = true; });
+  queue_.reset();
+  EXPECT_FALSE(told);
+}
+
+}  // namespace
+}  // namespace caracal

@@ -1,0 +1,162 @@
+#include "jobs/coordinator/store/job_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+
+namespace caracal {
+namespace {
+
+using absl::StatusCode;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+JobRecord Record(JobId id) {
+  JobRecord job;
+  job.id = id;
+  job.request = {.name = "n'); DROP TABLE jobs; --",
+                 .owner = "ann",
+                 .spec = "preset: \"ssd\"",
+                 .priority = -3,
+                 .slots = 4,
+                 .after = {7, 9},
+                 .max_retries = 2,
+                 .idempotency_key = "key"};
+  job.state = JobState::kRetrying;
+  job.epoch = 5;
+  job.waits_for = {9};
+  job.retries = 1;
+  job.step_at_start = 30;
+  job.submitted = absl::FromUnixMicros(1'700'000'000'123'456);
+  job.changed = job.submitted + absl::Seconds(3);
+  job.not_before = job.changed + absl::Seconds(10);
+  job.reason = "its gang was lost";
+  job.given_up = GangEnd::kLost;
+  job.progress = {"transfer", 32, 64};
+  job.resume_key = "again";
+  return job;
+}
+
+void ExpectEqual(const JobRecord& a, const JobRecord& b) {
+  EXPECT_EQ(a.id, b.id);
+  EXPECT_EQ(a.request, b.request);
+  EXPECT_EQ(a.state, b.state);
+  EXPECT_EQ(a.epoch, b.epoch);
+  EXPECT_EQ(a.waits_for, b.waits_for);
+  EXPECT_EQ(a.retries, b.retries);
+  EXPECT_EQ(a.step_at_start, b.step_at_start);
+  EXPECT_EQ(a.submitted, b.submitted);
+  EXPECT_EQ(a.changed, b.changed);
+  EXPECT_EQ(a.not_before, b.not_before);
+  EXPECT_EQ(a.reason, b.reason);
+  EXPECT_EQ(a.given_up, b.given_up);
+  EXPECT_EQ(a.progress, b.progress);
+  EXPECT_EQ(a.resume_key, b.resume_key);
+}
+
+class JobStoreTest : public ::testing::Test {
+ protected:
+  JobStoreTest() { Reopen(); }
+  void Reopen() {
+    store_ = nullptr;
+    auto store = JobStore::Open(folder_.path());
+    CARACAL_CHECK_OK(store.status());
+    store_ = *std::move(store);
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<JobStore> store_;
+};
+
+TEST_F(JobStoreTest, BeginsEmpty) {
+  ASSERT_OK_AND_ASSIGN(const StoreContents contents, store_->Load());
+  EXPECT_THAT(contents.jobs, IsEmpty());
+  EXPECT_EQ(contents.next_id, 1u);
+  EXPECT_EQ(contents.last_sequence, 0u);
+}
+
+TEST_F(JobStoreTest, EveryFieldRoundTrips) {
+  JobRecord plain;
+  plain.id = 2;
+  plain.submitted = plain.changed = absl::UnixEpoch();
+  ASSERT_OK(store_->Write({{.saved = {Record(11), plain}, .next_id = 12}}));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(StoreContents contents, store_->Load());
+  ASSERT_EQ(contents.jobs.size(), 2u);
+  ExpectEqual(contents.jobs[0], plain);
+  ExpectEqual(contents.jobs[1], Record(11));
+  EXPECT_EQ(contents.next_id, 12u);
+  // Whatever may change of a job does.
+  JobRecord changed = Record(11);
+  changed.request.priority = 8;
+  changed.state = JobState::kRunning;
+  changed.epoch = 6;
+  changed.waits_for = {};
+  changed.retries = 0;
+  changed.step_at_start = 31;
+  changed.changed += absl::Hours(1);
+  changed.not_before = absl::InfinitePast();
+  changed.reason = "";
+  changed.given_up.reset();
+  changed.progress = {"finetune", 65, 96};
+  changed.resume_key = "";
+  ASSERT_OK(store_->Write({{.saved = {changed}}}));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(contents, store_->Load());
+  ExpectEqual(contents.jobs[1], changed);
+  EXPECT_EQ(contents.next_id, 12u);
+}
+
+TEST_F(JobStoreTest, NumbersAreNeverGivenAgain) {
+  const StoredEvent first = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  const StoredEvent second = {2, 1, absl::UnixEpoch(), "state", "{\"a\":1}"};
+  ASSERT_OK(store_->Write(
+      {{.saved = {Record(1)}, .events = {first, second}, .next_id = 2}}));
+  EXPECT_THAT(*store_->Events(1, 0, 10), ElementsAre(first, second));
+  EXPECT_THAT(*store_->Events(0, 1, 10), ElementsAre(second));
+  EXPECT_THAT(*store_->Events(1, 0, 1), ElementsAre(first));
+  EXPECT_THAT(*store_->Events(2, 0, 10), IsEmpty());
+  ASSERT_OK(store_->Write({{.removed = {1}}}));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const StoreContents contents, store_->Load());
+  EXPECT_THAT(contents.jobs, IsEmpty());
+  EXPECT_EQ(contents.next_id, 2u);
+  EXPECT_EQ(contents.last_sequence, 2u);
+  EXPECT_THAT(*store_->Events(0, 0, 10), IsEmpty());
+}
+
+TEST_F(JobStoreTest, BatchesAreWrittenTogetherOrNotAtAll) {
+  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  EXPECT_FALSE(store_
+                   ->Write({{.saved = {Record(1)}, .events = {event}},
+                            {.saved = {Record(2)}, .events = {event}}})
+                   .ok());
+  EXPECT_THAT(store_->Load()->jobs, IsEmpty());
+}
+
+TEST_F(JobStoreTest, ARowThatCannotBeIsNamed) {
+  ASSERT_OK(store_->Write({{.saved = {Record(1)}, .next_id = 2}}));
+  store_ = nullptr;
+  const std::string path = folder_.File("coordinator.sqlite");
+  auto database = Database::Open(path, {""});
+  ASSERT_OK(database);
+  ASSERT_OK((*database)->Execute("UPDATE jobs SET state = 'ASLEEP'"));
+  Reopen();
+  EXPECT_THAT(
+      store_->Load().status(),
+      StatusIs(StatusCode::kDataLoss, HasSubstr("job 1: state ASLEEP")));
+  ASSERT_OK((*database)->Execute(
+      "UPDATE jobs SET state = 'QUEUED', after = '[1, \"x\"]'"));
+  EXPECT_THAT(store_->Load().status(),
+              StatusIs(StatusCode::kDataLoss, HasSubstr("a list of jobs")));
+  ASSERT_OK((*database)->Execute(
+      "UPDATE jobs SET after = '[]'; UPDATE numbers SET value = 1"));
+  EXPECT_THAT(store_->Load().status(),
+              StatusIs(StatusCode::kDataLoss, HasSubstr("taken")));
+}
+
+}  // namespace
+}  // namespace caracal

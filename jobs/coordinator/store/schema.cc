@@ -1,0 +1,51 @@
+#include "jobs/coordinator/store/schema.h"
+
+namespace caracal {
+namespace {
+
+// Times are microseconds since 1970; lists are JSON. A job's `spec` is what was
+// submitted; what changes stands beside it.
+constexpr char kJobs[] = R"(
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY,
+  owner TEXT NOT NULL,
+  name TEXT NOT NULL,
+  spec TEXT NOT NULL,
+  slots INTEGER NOT NULL,
+  after TEXT NOT NULL,
+  max_retries INTEGER NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  submitted INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  waits_for TEXT NOT NULL,
+  retries INTEGER NOT NULL,
+  step_at_start INTEGER NOT NULL,
+  changed INTEGER NOT NULL,
+  not_before INTEGER,
+  reason TEXT NOT NULL,
+  given_up INTEGER,
+  stage TEXT NOT NULL,
+  global_step INTEGER NOT NULL,
+  total_steps INTEGER NOT NULL,
+  resume_key TEXT NOT NULL
+);
+CREATE TABLE events (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+  job INTEGER NOT NULL,
+  time INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  data TEXT NOT NULL
+);
+CREATE INDEX events_of_job ON events (job, sequence);
+CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
+  WITHOUT ROWID;
+INSERT INTO numbers VALUES ('next_job', 1)
+)";
+
+}  // namespace
+
+std::vector<std::string> CoordinatorMigrations() { return {kJobs}; }
+
+}  // namespace caracal
