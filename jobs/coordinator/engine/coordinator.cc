@@ -1,0 +1,231 @@
+#include "jobs/coordinator/engine/coordinator.h"
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "core/base/status.h"
+#include "nlohmann/json.hpp"
+
+namespace caracal {
+namespace {
+
+constexpr absl::Duration kLongestSleep = absl::Seconds(1);
+
+std::string ToJson(const JobTransition& t) {
+  nlohmann::ordered_json json = {{"state", NameOf(t.to)},
+                                 {"because", NameOf(t.cause)}};
+  if (!t.reason.empty()) json["reason"] = t.reason;
+  return json.dump(-1, ' ', false,
+                   nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace
+
+Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
+                         Clock* clock, CoordinatorOutput* output)
+    : store_(store),
+      clock_(clock),
+      start_(clock->WallTime() - clock->Now()),
+      output_(output),
+      state_(limits),
+      queue_(store) {}
+
+absl::Status Coordinator::Recover() {
+  ASSIGN_OR_RETURN(StoreContents contents, store_->Load());
+  Do(
+      [&](CoordinatorState& state, absl::Time now,
+          Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        stored_next_id_ = contents.next_id;
+        last_sequence_ = contents.last_sequence;
+        state.Recover(std::move(contents.jobs), contents.next_id, now, effects);
+      },
+      nullptr);
+  return absl::OkStatus();
+}
+
+template <typename Event>
+void Coordinator::Do(Event event, std::function<void()> then,
+                     bool answer_at_once) {
+  {
+    absl::MutexLock lock(&mutex_);
+    const absl::Time now = Now();
+    Effects effects;
+    event(state_, now, &effects);
+    StoreBatch batch = BatchOf(effects, now);
+    if (!(answer_at_once && batch.empty() && effects.orders.empty())) {
+      std::vector<std::pair<GangOrder, JobRecord>> orders;
+      for (const GangOrder& order : effects.orders) {
+        const JobRecord* job = state_.Find(order.job);
+        orders.emplace_back(order, job != nullptr ? *job : JobRecord());
+      }
+      std::vector<StoredEvent> events = batch.events;
+      queue_.Add(std::move(batch),
+                 [this, orders = std::move(orders), events = std::move(events),
+                  then = std::move(then)] {
+                   for (const auto& [order, job] : orders) {
+                     output_->Order(order, job);
+                   }
+                   if (!events.empty()) output_->Happened(events);
+                   if (then) then();
+                 });
+      changed_.Signal();
+      return;
+    }
+  }
+  if (then) then();
+}
+
+StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
+  StoreBatch batch;
+  const std::set<JobId> saved(effects.saved.begin(), effects.saved.end());
+  for (const JobId id : saved) {
+    if (const JobRecord* job = state_.Find(id)) batch.saved.push_back(*job);
+  }
+  batch.removed = effects.removed;
+  for (const JobTransition& t : effects.transitions) {
+    batch.events.push_back({++last_sequence_, t.job, now, "state", ToJson(t)});
+  }
+  if (state_.next_id() != stored_next_id_) {
+    batch.next_id = stored_next_id_ = state_.next_id();
+  }
+  return batch;
+}
+
+void Coordinator::Submit(const JobRequest& request,
+                         std::function<void(absl::StatusOr<JobId>)> reply) {
+  auto id = std::make_shared<absl::StatusOr<JobId>>();
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects* effects) { *id = state.Submit(request, now, effects); },
+     [id, reply = std::move(reply)] { reply(*id); });
+}
+
+void Coordinator::Cancel(JobId id, const std::string& who, Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects* effects) { *status = state.Cancel(id, who, now, effects); },
+     [status, reply = std::move(reply)] { reply(*status); });
+}
+
+void Coordinator::Resume(JobId id, const std::string& idempotency_key,
+                         Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        *status = state.Resume(id, idempotency_key, now, effects);
+      },
+      [status, reply = std::move(reply)] { reply(*status); });
+}
+
+void Coordinator::Remove(JobId id, Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do([&](CoordinatorState& state, absl::Time,
+         Effects* effects) { *status = state.Remove(id, effects); },
+     [status, reply = std::move(reply)] { reply(*status); });
+}
+
+void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        *status = state.SetPriority(id, priority, now, effects);
+      },
+      [status, reply = std::move(reply)] { reply(*status); });
+}
+
+void Coordinator::Register(JobId id, uint64_t epoch, Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        *status = state.Register(id, epoch, now, effects);
+      },
+      [status, reply = std::move(reply)] { reply(*status); },
+      /*answer_at_once=*/true);
+}
+
+void Coordinator::Heartbeat(JobId id, uint64_t epoch,
+                            const JobProgress& progress,
+                            std::function<void(absl::StatusOr<bool>)> reply) {
+  auto go_on = std::make_shared<absl::StatusOr<bool>>();
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        *go_on = state.Heartbeat(id, epoch, progress, now, effects);
+      },
+      [go_on, reply = std::move(reply)] { reply(*go_on); },
+      /*answer_at_once=*/true);
+}
+
+void Coordinator::GangFound(JobId id, uint64_t epoch) {
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects* effects) { state.GangFound(id, epoch, now, effects); },
+     nullptr);
+}
+
+void Coordinator::GangEnded(JobId id, uint64_t epoch, GangEnd end,
+                            const std::string& reason) {
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        state.GangEnded(id, epoch, end, reason, now, effects);
+      },
+      nullptr);
+}
+
+absl::Time Coordinator::Tick() {
+  absl::Time next;
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        state.Tick(now, effects);
+        next = state.NextTick();
+      },
+      nullptr, /*answer_at_once=*/true);
+  return next;
+}
+
+void Coordinator::TickUntil(const std::atomic<bool>& stop) {
+  while (!stop) {
+    const absl::Time next = Tick();
+    absl::MutexLock lock(&mutex_);
+    // Now and then for `stop`.
+    changed_.WaitWithTimeout(
+        &mutex_, std::clamp(next - Now(), absl::ZeroDuration(), kLongestSleep));
+  }
+}
+
+std::optional<JobRecord> Coordinator::Get(JobId id) const {
+  absl::MutexLock lock(&mutex_);
+  const JobRecord* job = state_.Find(id);
+  return job == nullptr ? std::nullopt : std::make_optional(*job);
+}
+
+JobPage Coordinator::List(const JobFilter& filter, JobId from,
+                          int64_t limit) const {
+  JobPage page;
+  absl::MutexLock lock(&mutex_);
+  const auto& jobs = state_.jobs();
+  auto end = from == 0 ? jobs.end() : jobs.upper_bound(from);
+  while (end != jobs.begin()) {
+    const JobRecord& job = std::prev(end)->second;
+    const bool wanted =
+        (filter.owner.empty() || job.request.owner == filter.owner) &&
+        (!filter.state.has_value() || job.state == *filter.state);
+    if (wanted) {
+      if (static_cast<int64_t>(page.jobs.size()) == limit) {
+        page.next = job.id;
+        break;
+      }
+      page.jobs.push_back(job);
+    }
+    --end;
+  }
+  return page;
+}
+
+void Coordinator::Events(
+    JobId job, uint64_t sequence, int64_t limit,
+    std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply) {
+  queue_.Read(
+      [=](JobStore& store) { reply(store.Events(job, sequence, limit)); });
+}
+
+}  // namespace caracal

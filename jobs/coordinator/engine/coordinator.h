@@ -1,0 +1,122 @@
+// The coordinator: the state machine with a store behind it and a launcher
+// before it.
+#ifndef CARACAL_JOBS_COORDINATOR_ENGINE_COORDINATOR_H_
+#define CARACAL_JOBS_COORDINATOR_ENGINE_COORDINATOR_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "core/base/clock.h"
+#include "jobs/coordinator/state/coordinator_state.h"
+#include "jobs/coordinator/store/commit_queue.h"
+
+namespace caracal {
+
+// What goes out of the coordinator. Called on the thread that commits, in
+// order, when what led to it is durable: is to return soon, and may call the
+// coordinator.
+class CoordinatorOutput {
+ public:
+  virtual ~CoordinatorOutput() = default;
+  // `job` as it was when the order was given.
+  virtual void Order(const GangOrder& order, const JobRecord& job) = 0;
+  virtual void Happened(const std::vector<StoredEvent>& events) = 0;
+};
+
+struct JobFilter {
+  std::string owner;                   // "": all
+  std::optional<JobState> state = {};  // none: all
+};
+
+// A page of jobs, the newest first.
+struct JobPage {
+  std::vector<JobRecord> jobs;
+  JobId next = 0;  // where the next page begins; 0: there is none
+};
+
+// Every change is durable before it is answered or acted upon. Answers come on
+// the thread that commits, or, where nothing was to be stored, on the caller's;
+// with a store that fails they come late: Health() tells meanwhile.
+//
+// Thread-safe.
+class Coordinator {
+ public:
+  using Reply = std::function<void(absl::Status)>;
+
+  // Store, clock and output outlive it.
+  Coordinator(const CoordinatorLimits& limits, JobStore* store, Clock* clock,
+              CoordinatorOutput* output);
+  // Waits until all is answered that can be.
+  ~Coordinator() = default;
+
+  // First, once. Errors of JobStore::Load.
+  absl::Status Recover();
+
+  // As CoordinatorState has them.
+  void Submit(const JobRequest& request,
+              std::function<void(absl::StatusOr<JobId>)> reply);
+  void Cancel(JobId id, const std::string& who, Reply reply);
+  void Resume(JobId id, const std::string& idempotency_key, Reply reply);
+  void Remove(JobId id, Reply reply);
+  void SetPriority(JobId id, int64_t priority, Reply reply);
+  void Register(JobId id, uint64_t epoch, Reply reply);
+  void Heartbeat(JobId id, uint64_t epoch, const JobProgress& progress,
+                 std::function<void(absl::StatusOr<bool>)> reply);
+  void GangFound(JobId id, uint64_t epoch);
+  void GangEnded(JobId id, uint64_t epoch, GangEnd end,
+                 const std::string& reason);
+
+  // Does what is due. Then tells when to call it again; earlier when something
+  // happens, so that TickUntil is how it is called for good.
+  absl::Time Tick();
+  // Ticks when it is time to, by the machine's clock, until `stop` is set.
+  void TickUntil(const std::atomic<bool>& stop);
+
+  // Of what is in memory: it may be a moment ahead of the disk.
+  std::optional<JobRecord> Get(JobId id) const;
+  // At most `limit` from job `from` downwards; 0: from the newest.
+  JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
+
+  // Of the store.
+  absl::Status Health() const { return queue_.Health(); }
+  // Events of a job (0: of all) after `sequence`, from the store.
+  void Events(
+      JobId job, uint64_t sequence, int64_t limit,
+      std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply);
+
+ private:
+  // The date, but that it does not jump when somebody sets the clock: no gang
+  // is given up for that.
+  absl::Time Now() const { return start_ + clock_->Now(); }
+  // Runs `event` on the state; makes its effects durable; then acts and calls
+  // `then`.
+  template <typename Event>
+  void Do(Event event, std::function<void()> then, bool answer_at_once = false)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  StoreBatch BatchOf(const Effects& effects, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  JobStore* const store_;
+  Clock* const clock_;
+  const absl::Time start_;  // the date when clock_'s durations began
+  CoordinatorOutput* const output_;
+  mutable absl::Mutex mutex_;
+  absl::CondVar changed_;
+  CoordinatorState state_ ABSL_GUARDED_BY(mutex_);
+  JobId stored_next_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Last: its thread uses all of the above until it ends.
+  CommitQueue queue_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_ENGINE_COORDINATOR_H_

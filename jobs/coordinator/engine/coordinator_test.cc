@@ -1,0 +1,216 @@
+#include "jobs/coordinator/engine/coordinator.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "core/base/fake_clock.h"
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+
+namespace caracal {
+namespace {
+
+using absl::StatusCode;
+using ::testing::_;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// Keeps what came out.
+class Recorder : public CoordinatorOutput {
+ public:
+  void Order(const GangOrder& order, const JobRecord& job) override {
+    absl::MutexLock lock(&mutex_);
+    orders_.push_back(order);
+    EXPECT_EQ(job.id, order.job);
+  }
+  void Happened(const std::vector<StoredEvent>& events) override {
+    absl::MutexLock lock(&mutex_);
+    events_.insert(events_.end(), events.begin(), events.end());
+  }
+  std::vector<GangOrder> TakeOrders() {
+    absl::MutexLock lock(&mutex_);
+    return std::exchange(orders_, {});
+  }
+  std::vector<StoredEvent> events() {
+    absl::MutexLock lock(&mutex_);
+    return events_;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<GangOrder> orders_ ABSL_GUARDED_BY(mutex_);
+  std::vector<StoredEvent> events_ ABSL_GUARDED_BY(mutex_);
+};
+
+class CoordinatorTest : public ::testing::Test {
+ protected:
+  CoordinatorTest() { Restart(); }
+
+  void Restart() {
+    coordinator_.reset();
+    store_ = nullptr;
+    auto store = JobStore::Open(folder_.path());
+    CARACAL_CHECK_OK(store.status());
+    store_ = *std::move(store);
+    coordinator_.emplace(limits_, store_.get(), &clock_, &output_);
+    CARACAL_CHECK_OK(coordinator_->Recover());
+    Wait();
+  }
+  // Until all that was asked is durable and told.
+  void Wait() {
+    absl::Notification done;
+    coordinator_->Events(0, 0, 0, [&](const auto&) { done.Notify(); });
+    done.WaitForNotification();
+  }
+  template <typename T, typename F>
+  T Ask(F ask) {
+    std::optional<T> answer;
+    absl::Notification done;
+    ask([&](T got) {
+      answer = std::move(got);
+      done.Notify();
+    });
+    done.WaitForNotification();
+    return *answer;
+  }
+  absl::StatusOr<JobId> Submit(JobRequest request) {
+    request.owner = "ann";
+    return Ask<absl::StatusOr<JobId>>(
+        [&](auto reply) { coordinator_->Submit(request, reply); });
+  }
+  absl::Status Cancel(JobId id) {
+    return Ask<absl::Status>(
+        [&](auto reply) { coordinator_->Cancel(id, "ann", reply); });
+  }
+  absl::StatusOr<bool> Heartbeat(JobId id, uint64_t epoch, int64_t step) {
+    return Ask<absl::StatusOr<bool>>([&](auto reply) {
+      coordinator_->Heartbeat(id, epoch, {"transfer", step, 10}, reply);
+    });
+  }
+
+  TemporaryFolder folder_;
+  FakeClock clock_;
+  Recorder output_;
+  CoordinatorLimits limits_ = {.slots = 2};
+  std::unique_ptr<JobStore> store_;
+  std::optional<Coordinator> coordinator_;
+};
+
+TEST_F(CoordinatorTest, OrdersGoOutAndComeBack) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  EXPECT_THAT(output_.TakeOrders(),
+              ElementsAre(GangOrder{GangOrderKind::kStart, id, 1}));
+  EXPECT_TRUE(*Heartbeat(id, 1, 3));
+  EXPECT_EQ(coordinator_->Get(id)->state, JobState::kRunning);
+  EXPECT_EQ(coordinator_->Get(id)->progress.global_step, 3);
+  EXPECT_THAT(Heartbeat(id, 2, 3).status(), StatusIs(StatusCode::kAborted, _));
+  coordinator_->GangEnded(id, 1, GangEnd::kDone, "");
+  Wait();
+  EXPECT_EQ(coordinator_->Get(id)->state, JobState::kSucceeded);
+  const auto events = output_.events();
+  ASSERT_THAT(events, SizeIs(4));
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i].sequence, i + 1);
+    EXPECT_EQ(events[i].job, id);
+  }
+  EXPECT_EQ(events[3].data,
+            R"({"state":"SUCCEEDED","because":"its gang is done"})");
+  EXPECT_EQ(*Ask<absl::StatusOr<std::vector<StoredEvent>>>(
+                [&](auto reply) { coordinator_->Events(id, 2, 10, reply); }),
+            std::vector<StoredEvent>(events.begin() + 2, events.end()));
+}
+
+TEST_F(CoordinatorTest, WhatWasAnsweredSurvives) {
+  ASSERT_OK_AND_ASSIGN(const JobId running,
+                       Submit({.slots = 2, .idempotency_key = "k"}));
+  ASSERT_OK_AND_ASSIGN(const JobId waiting,
+                       Submit({.name = "n", .after = {running}}));
+  ASSERT_OK_AND_ASSIGN(const JobId gone, Submit({}));
+  ASSERT_OK(Cancel(gone));
+  EXPECT_TRUE(*Heartbeat(running, 1, 1));
+  output_.TakeOrders();
+  const uint64_t last = output_.events().back().sequence;
+  Restart();
+  EXPECT_THAT(output_.TakeOrders(),
+              ElementsAre(GangOrder{GangOrderKind::kFind, running, 1}));
+  EXPECT_EQ(coordinator_->Get(running)->state, JobState::kRunning);
+  EXPECT_EQ(coordinator_->Get(waiting)->request.name, "n");
+  EXPECT_EQ(coordinator_->Get(gone)->state, JobState::kCancelled);
+  // Numbers go on, and keys are known.
+  ASSERT_OK_AND_ASSIGN(const JobId next, Submit({}));
+  EXPECT_EQ(next, gone + 1);
+  EXPECT_EQ(*Submit({.slots = 2, .idempotency_key = "k"}), running);
+  coordinator_->GangEnded(running, 1, GangEnd::kDone, "");
+  Wait();
+  EXPECT_EQ(output_.events().back().job, next);
+  EXPECT_GT(output_.events().back().sequence, last);
+  EXPECT_EQ(coordinator_->Get(waiting)->state, JobState::kLaunching);
+}
+
+TEST_F(CoordinatorTest, TimePassesByTheMonotonicClock) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({}));
+  EXPECT_TRUE(*Heartbeat(id, 1, 1));
+  clock_.SetWallTime(absl::FromUnixSeconds(4'000'000'000));
+  coordinator_->Tick();
+  Wait();
+  EXPECT_FALSE(coordinator_->Get(id)->given_up.has_value());
+  clock_.Advance(absl::Seconds(31));
+  coordinator_->Tick();
+  Wait();
+  EXPECT_TRUE(coordinator_->Get(id)->given_up.has_value());
+}
+
+TEST_F(CoordinatorTest, PagesGoFromTheNewestDown) {
+  std::vector<JobId> all;
+  for (int i = 0; i < 7; ++i) all.push_back(*Submit({.slots = 2}));
+  ASSERT_OK(Cancel(all[3]));
+  const auto ids = [](const JobPage& page) {
+    std::vector<JobId> out;
+    for (const JobRecord& job : page.jobs) out.push_back(job.id);
+    return out;
+  };
+  JobPage page = coordinator_->List({}, 0, 3);
+  EXPECT_THAT(ids(page), ElementsAre(7, 6, 5));
+  page = coordinator_->List({}, page.next, 3);
+  EXPECT_THAT(ids(page), ElementsAre(4, 3, 2));
+  page = coordinator_->List({}, page.next, 3);
+  EXPECT_THAT(ids(page), ElementsAre(1));
+  EXPECT_EQ(page.next, 0u);
+  const JobFilter queued = {.owner = "ann", .state = JobState::kQueued};
+  EXPECT_THAT(ids(coordinator_->List(queued, 4, 10)), ElementsAre(3, 2));
+  EXPECT_THAT(coordinator_->List({.owner = "bob"}, 0, 10).jobs, IsEmpty());
+}
+
+TEST_F(CoordinatorTest, ManyThreadsAtOnce) {
+  std::atomic<int> answered = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        const auto id = Submit({.name = std::to_string(t)});
+        if (!id.ok()) continue;
+        coordinator_->GangEnded(*id, 1, GangEnd::kDone, "");
+        if (i % 2 == 0) Cancel(*id).IgnoreError();
+        ++answered;
+      }
+    });
+  }
+  std::atomic<bool> stop = false;
+  std::thread ticker([&] { coordinator_->TickUntil(stop); });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(answered, 200);
+  stop = true;
+  ticker.join();
+  EXPECT_OK(coordinator_->Health());
+  Restart();
+  EXPECT_THAT(coordinator_->List({}, 0, 1000).jobs, SizeIs(200));
+}
+
+}  // namespace
+}  // namespace caracal
