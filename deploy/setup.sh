@@ -20,6 +20,7 @@ packages=(
   libbenchmark-dev     # @benchmark
   libcli11-dev         # @cli11
   libgmock-dev         # @gtest
+  libgrpc++-dev        # @grpc
   libgtest-dev         # @gtest
   libhdf5-dev          # @hdf5
   libopenblas-pthread-dev  # @openblas
@@ -32,6 +33,7 @@ packages=(
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
   protobuf-compiler    # tools/proto
+  protobuf-compiler-grpc  # tools/proto
   python3              # deploy/count_test_cases.py
   python3-h5py         # tests/h5py
   zlib1g-dev           # @zlib

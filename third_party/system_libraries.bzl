@@ -38,6 +38,11 @@ _LIBRARIES = {
         _lib("benchmark_main", ["-lbenchmark_main", "-lbenchmark", "-lpthread"]),
     ],
     "cli11": [_lib("cli11")],
+    "grpc": [
+        _lib("grpc++", ["-lgrpc++", "-lgrpc", "-lgpr"]),
+        _lib("grpc++_reflection", ["-lgrpc++_reflection", "-lgrpc++"]),
+        _lib("grpc++_error_details", ["-lgrpc++_error_details", "-lgrpc++"]),
+    ],
     "gtest": [
         _lib("gtest", ["-lgmock", "-lgtest", "-lpthread"]),
         _lib("gtest_main", ["-lgmock_main", "-lgmock", "-lgtest", "-lpthread"]),

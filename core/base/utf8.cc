@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "absl/strings/str_cat.h"
+
 namespace caracal {
 namespace {
 
@@ -72,6 +74,18 @@ bool IsValidUtf8(absl::string_view text) {
     text.remove_prefix(bytes);
   }
   return true;
+}
+
+std::string AsValidUtf8(absl::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    char32_t code_point;
+    size_t bytes;
+    const bool valid = DecodeUtf8(text, &code_point, &bytes);
+    absl::StrAppend(&out, valid ? text.substr(0, bytes) : "\uFFFD");
+    text.remove_prefix(bytes);
+  }
+  return out;
 }
 
 int TerminalColumns(char32_t code_point) {

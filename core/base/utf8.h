@@ -3,6 +3,7 @@
 #define CARACAL_CORE_BASE_UTF8_H_
 
 #include <cstddef>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -14,6 +15,8 @@ namespace caracal {
 bool DecodeUtf8(absl::string_view text, char32_t* code_point, size_t* bytes);
 
 bool IsValidUtf8(absl::string_view text);
+// The text with U+FFFD for each byte that begins no valid sequence.
+std::string AsValidUtf8(absl::string_view text);
 
 // Columns of a terminal that a code point takes: 0 for combining marks, joiners
 // and control characters, 2 for East Asian wide characters and emoji, else 1.

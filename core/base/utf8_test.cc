@@ -38,6 +38,12 @@ TEST(Utf8Test, RefusesInvalidSequences) {
   EXPECT_TRUE(IsValidUtf8("na\xC3\xAFve \xE2\x82\xAC"));
 }
 
+TEST(Utf8Test, MakesTextValid) {
+  EXPECT_EQ(AsValidUtf8("a\u00e4\U0001F600"), "a\u00e4\U0001F600");
+  EXPECT_EQ(AsValidUtf8("a\xff\xc3(\xe2\x82"), "a\uFFFD\uFFFD(\uFFFD\uFFFD");
+  EXPECT_EQ(AsValidUtf8(""), "");
+}
+
 TEST(Utf8Test, CountsColumns) {
   EXPECT_EQ(TerminalColumns("abc"), 3);
   EXPECT_EQ(TerminalColumns("na\xC3\xAFve"), 5);

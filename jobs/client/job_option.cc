@@ -1,11 +1,8 @@
 #include "jobs/client/job_option.h"
 
 #include "core/base/file_system.h"
-#include "core/base/status.h"
-#include "core/io/weight_source.h"
 #include "jobs/model/job_surroundings.h"
 #include "jobs/spec/job_file.h"
-#include "jobs/spec/surroundings.h"
 
 namespace caracal {
 
@@ -24,15 +21,8 @@ void JobOption::Declare(CLI::App& app) {
 absl::StatusOr<proto::Job> JobOption::Load() const {
   FileSystem* files = FileSystem::Posix();
   return LoadJob(path, overrides, files,
-                 [&](const proto::Job& job,
-                     std::vector<Problem>* problems) -> absl::Status {
-                   ASSIGN_OR_RETURN(const auto model,
-                                    OpenModel(job.model().path(), files));
-                   ASSIGN_OR_RETURN(
-                       const JobSurroundings around,
-                       ReadSurroundings(job, model->config(), files));
-                   CheckSurroundings(job, around, problems);
-                   return absl::OkStatus();
+                 [&](const proto::Job& job, std::vector<Problem>* problems) {
+                   return CheckJobAround(job, files, problems);
                  });
 }
 

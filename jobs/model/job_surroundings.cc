@@ -5,6 +5,7 @@
 
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
+#include "core/io/weight_source.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -38,6 +39,15 @@ absl::StatusOr<JobSurroundings> ReadSurroundings(const proto::Job& job,
   }
   around.cores = AvailableCores();
   return around;
+}
+
+absl::Status CheckJobAround(const proto::Job& job, FileSystem* files,
+                            std::vector<Problem>* problems) {
+  ASSIGN_OR_RETURN(const auto model, OpenModel(job.model().path(), files));
+  ASSIGN_OR_RETURN(const JobSurroundings around,
+                   ReadSurroundings(job, model->config(), files));
+  CheckSurroundings(job, around, problems);
+  return absl::OkStatus();
 }
 
 }  // namespace caracal

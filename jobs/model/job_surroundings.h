@@ -2,9 +2,13 @@
 #ifndef CARACAL_JOBS_MODEL_JOB_SURROUNDINGS_H_
 #define CARACAL_JOBS_MODEL_JOB_SURROUNDINGS_H_
 
+#include <vector>
+
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/file_system.h"
 #include "core/io/model_config.h"
+#include "jobs/spec/problem.h"
 #include "jobs/spec/surroundings.h"
 #include "proto/job.pb.h"
 
@@ -15,6 +19,11 @@ namespace caracal {
 absl::StatusOr<JobSurroundings> ReadSurroundings(
     const proto::Job& job, const ModelConfig& model,
     FileSystem* files = FileSystem::Posix());
+
+// Appends what is wrong with a valid, expanded job beside its model and data:
+// CheckSurroundings, with files opened. Errors name the file.
+absl::Status CheckJobAround(const proto::Job& job, FileSystem* files,
+                            std::vector<Problem>* problems);
 
 }  // namespace caracal
 

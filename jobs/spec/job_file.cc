@@ -116,20 +116,30 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
     }
   }
   ASSIGN_OR_RETURN(const std::string text, files->ReadFile(path));
-  FieldLocations locations;
   std::vector<Problem> problems;
-  proto::Job job = ParseJob(text, path, &locations, &problems);
-  ApplyOverrides(overrides, &job, &locations, &problems);
+  ASSIGN_OR_RETURN(proto::Job job,
+                   LoadJobText(text, path, FolderOf(path), overrides, files,
+                               check, &problems));
+  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
+  return job;
+}
+
+absl::StatusOr<proto::Job> LoadJobText(
+    absl::string_view text, const std::string& file, const std::string& folder,
+    const std::vector<std::string>& overrides, FileSystem* files,
+    const JobCheck& check, std::vector<Problem>* problems) {
+  FieldLocations locations;
+  proto::Job job = ParseJob(text, file, &locations, problems);
+  ApplyOverrides(overrides, &job, &locations, problems);
   // Ranges of a job that is only half read would be noise.
-  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
-  if (!job.has_name()) job.set_name(AsFolderName(Stem(path)));
-  MakePathsAbsolute(FolderOf(path), locations, &job);
+  if (!problems->empty()) return job;
+  if (!job.has_name()) job.set_name(AsFolderName(Stem(file)));
+  MakePathsAbsolute(folder, locations, &job);
   job = ExpandJob(job);
-  ValidateJob(job, &problems);
-  CheckJobFiles(job, files, &problems);
-  if (problems.empty() && check) RETURN_IF_ERROR(check(job, &problems));
-  LocateProblems(locations, &problems);
-  RETURN_IF_ERROR(ProblemsToStatus(problems, path));
+  ValidateJob(job, problems);
+  CheckJobFiles(job, files, problems);
+  if (problems->empty() && check) RETURN_IF_ERROR(check(job, problems));
+  LocateProblems(locations, problems);
   return job;
 }
 

@@ -37,6 +37,14 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                                    FileSystem* files = FileSystem::Posix(),
                                    const JobCheck& check = nullptr);
 
+// The same of a text, as `LoadJob` has it of its file: `file` names it in
+// problems, relative paths count from `folder`. A job without problems comes
+// back; with any it is not whole.
+absl::StatusOr<proto::Job> LoadJobText(
+    absl::string_view text, const std::string& file, const std::string& folder,
+    const std::vector<std::string>& overrides, FileSystem* files,
+    const JobCheck& check, std::vector<Problem>* problems);
+
 // The job in text format, under a comment line. Parses back to an equal job.
 std::string JobText(const proto::Job& job);
 

@@ -1,0 +1,71 @@
+#include "jobs/coordinator/rpc/submission.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/base/utf8.h"
+#include "jobs/coordinator/rpc/wire.h"
+#include "jobs/model/job_surroundings.h"
+#include "jobs/spec/job_file.h"
+#include "jobs/spec/layout.h"
+#include "proto/rpc_error.pb.h"
+
+namespace caracal {
+namespace {
+
+constexpr size_t kLongestKey = 128;
+// What problems of a job call it.
+constexpr char kFile[] = "job";
+
+grpc::Status BadRequest(const std::vector<Problem>& problems) {
+  google::rpc::BadRequest details;
+  for (const Problem& problem : problems) {
+    auto& violation = *details.add_field_violations();
+    violation.set_field(AsValidUtf8(problem.field));
+    violation.set_description(AsValidUtf8(problem.message));
+  }
+  const absl::Status status = ProblemsToStatus(problems, kFile);
+  google::rpc::Status whole;
+  whole.set_code(static_cast<int>(status.code()));
+  whole.set_message(AsValidUtf8(status.message()));
+  whole.add_details()->PackFrom(details);
+  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, whole.message(),
+                      whole.SerializeAsString());
+}
+
+}  // namespace
+
+absl::Status CheckKey(const std::string& idempotency_key) {
+  if (idempotency_key.size() <= kLongestKey) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("idempotency_key: has ", idempotency_key.size(),
+                   " bytes, expected at most ", kLongestKey));
+}
+
+grpc::Status ReadSubmission(const proto::SubmitRequest& request,
+                            FileSystem* files, JobRequest* out) {
+  if (const absl::Status status = CheckKey(request.idempotency_key());
+      !status.ok()) {
+    return ToGrpc(status);
+  }
+  std::vector<Problem> problems;
+  const absl::StatusOr<proto::Job> job = LoadJobText(
+      request.job(), kFile, "/", {}, files,
+      [&](const proto::Job& valid, std::vector<Problem>* found) {
+        return CheckJobAround(valid, files, found);
+      },
+      &problems);
+  if (!problems.empty()) return BadRequest(problems);
+  if (!job.ok()) return ToGrpc(job.status());
+  out->name = job->name();
+  out->spec = JobText(*job);
+  out->priority = request.priority();
+  out->slots = TransferLayout(*job).ranks();
+  out->after.assign(request.after().begin(), request.after().end());
+  if (request.has_max_retries()) out->max_retries = request.max_retries();
+  out->idempotency_key = request.idempotency_key();
+  return grpc::Status::OK;
+}
+
+}  // namespace caracal

@@ -1,0 +1,27 @@
+// A submitted job, from the wire to what the coordinator takes.
+#ifndef CARACAL_JOBS_COORDINATOR_RPC_SUBMISSION_H_
+#define CARACAL_JOBS_COORDINATOR_RPC_SUBMISSION_H_
+
+#include <grpcpp/support/status.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/base/file_system.h"
+#include "jobs/coordinator/state/job_record.h"
+#include "proto/coordinator.pb.h"
+
+namespace caracal {
+
+// Reads, expands and checks the job, beside its model and data, and fills
+// `out` but for the owner. INVALID_ARGUMENT has every problem, a line each, and
+// as violations of a google.rpc.BadRequest in its details.
+grpc::Status ReadSubmission(const proto::SubmitRequest& request,
+                            FileSystem* files, JobRequest* out);
+
+// kInvalidArgument for an idempotency key that is too long.
+absl::Status CheckKey(const std::string& idempotency_key);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_RPC_SUBMISSION_H_

@@ -1,0 +1,78 @@
+#include "jobs/coordinator/rpc/wire.h"
+
+#include "absl/time/time.h"
+#include "core/base/utf8.h"
+
+namespace caracal {
+namespace {
+
+// By the enum's values on both sides.
+constexpr proto::JobState kStates[kJobStates] = {
+    proto::QUEUED,    proto::LAUNCHING, proto::RUNNING,
+    proto::PREEMPTED, proto::RETRYING,  proto::CANCELLING,
+    proto::SUCCEEDED, proto::FAILED,    proto::CANCELLED};
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
+  const int64_t micros = absl::ToUnixMicros(time);
+  out->set_seconds(micros / 1'000'000);
+  out->set_nanos(static_cast<int32_t>(micros % 1'000'000) * 1000);
+}
+
+}  // namespace
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      AsValidUtf8(status.message()));
+}
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      status.error_message());
+}
+
+proto::JobState ToProto(JobState state) {
+  return kStates[static_cast<int>(state)];
+}
+
+std::optional<JobState> FromProto(proto::JobState state) {
+  for (int i = 0; i < kJobStates; ++i) {
+    if (kStates[i] == state) return static_cast<JobState>(i);
+  }
+  return std::nullopt;
+}
+
+proto::JobInfo ToProto(const JobRecord& job) {
+  proto::JobInfo out;
+  out.set_id(job.id);
+  out.set_name(job.request.name);
+  out.set_owner(job.request.owner);
+  out.set_state(ToProto(job.state));
+  out.set_reason(AsValidUtf8(job.reason));
+  out.set_priority(job.request.priority);
+  out.set_slots(job.request.slots);
+  out.mutable_after()->Add(job.request.after.begin(), job.request.after.end());
+  out.mutable_progress()->set_stage(job.progress.stage);
+  out.mutable_progress()->set_global_step(job.progress.global_step);
+  out.mutable_progress()->set_total_steps(job.progress.total_steps);
+  out.set_gangs(job.epoch);
+  out.set_retries(job.retries);
+  SetTime(job.submitted, out.mutable_submitted());
+  SetTime(job.changed, out.mutable_changed());
+  if (Waits(job.state) && job.not_before > absl::InfinitePast()) {
+    SetTime(job.not_before, out.mutable_not_before());
+  }
+  return out;
+}
+
+proto::JobEvent ToProto(const StoredEvent& event) {
+  proto::JobEvent out;
+  out.set_sequence(event.sequence);
+  out.set_job(event.job);
+  SetTime(event.time, out.mutable_time());
+  out.set_kind(event.kind);
+  out.set_data(event.data);
+  return out;
+}
+
+}  // namespace caracal

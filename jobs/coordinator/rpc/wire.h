@@ -1,0 +1,33 @@
+// Between our types and those of the wire (proto/coordinator.proto).
+#ifndef CARACAL_JOBS_COORDINATOR_RPC_WIRE_H_
+#define CARACAL_JOBS_COORDINATOR_RPC_WIRE_H_
+
+#include <grpcpp/support/status.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "jobs/coordinator/state/job_record.h"
+#include "jobs/coordinator/store/job_store.h"
+#include "jobs/spec/problem.h"
+#include "proto/coordinator.pb.h"
+
+namespace caracal {
+
+// The codes are the same. Text that is not UTF-8 is made so.
+grpc::Status ToGrpc(const absl::Status& status);
+absl::Status FromGrpc(const grpc::Status& status);
+
+proto::JobState ToProto(JobState state);
+// None for JOB_STATE_UNSPECIFIED and numbers of newer programs.
+std::optional<JobState> FromProto(proto::JobState state);
+
+// Without the job itself and its run folder.
+proto::JobInfo ToProto(const JobRecord& job);
+proto::JobEvent ToProto(const StoredEvent& event);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_RPC_WIRE_H_
