@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "core/base/file_system.h"
 #include "core/base/status_matchers.h"
 
 namespace caracal {
@@ -319,6 +320,12 @@ TEST(JobStateTest, TheTableIsTheWholeTruth) {
       }
     }
   }
+}
+
+TEST(JobStateTest, TheDocumentHasTheTable) {
+  const auto text = FileSystem::Posix()->ReadFile("docs/service.md");
+  ASSERT_OK(text);
+  EXPECT_THAT(*text, HasSubstr("\n" + TransitionTable() + "\n"));
 }
 
 }  // namespace
