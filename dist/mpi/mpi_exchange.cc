@@ -23,15 +23,15 @@ constexpr int kAsksBetweenClocks = 16;
 }  // namespace
 
 std::string MpiGroup::Where(const char* operation) const {
-  return absl::StrCat("in ", operation, " on rank ", rank, " of ", size,
+  return absl::StrCat("in ", operation, " on rank ", world_ranks[rank],
                       " of the ", name);
 }
 
 std::string MpiExchange::Where(const char* operation,
                                const Message& message) const {
-  return absl::StrCat(group_->Where(operation),
-                      message.is_send ? " (to rank " : " (from rank ",
-                      message.peer, ", ", message.bytes, " bytes)");
+  return absl::StrCat(
+      group_->Where(operation), message.is_send ? " (to rank " : " (from rank ",
+      group_->world_ranks[message.peer], ", ", message.bytes, " bytes)");
 }
 
 absl::Status MpiExchange::StartSend(const char* operation, const void* data,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "dist/mpi/mpi_api.h"
@@ -31,9 +32,11 @@ struct MpiGroup {
   std::string name;               // for errors: "tensor group of ranks 0, 1"
   int rank = 0;
   int size = 1;
+  std::vector<int> world_ranks;  // of its ranks
   MpiOptions options;
 
-  // "in AllReduceSum, rank 1 of 4 of the data group".
+  // "in AllReduceSum on rank 5 of the data group of ranks 1 5", ranks as the
+  // world numbers them.
   std::string Where(const char* operation) const;
 };
 

@@ -9,8 +9,8 @@
 namespace caracal {
 
 // This rank's. Every rank of the runtime calls with the same shape and
-// options; destroyed before the runtime, which it borrows. kInvalidArgument when the shape is for
-// another number of ranks than were started.
+// options; destroyed before the runtime, which it borrows. kInvalidArgument
+// when the shape is for another number of ranks than were started.
 absl::StatusOr<MeshGroups> MakeMpiMesh(
     MpiRuntime& runtime, const MeshShape& shape,
     const MpiOptions& options = MpiOptions());

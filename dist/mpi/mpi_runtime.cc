@@ -96,6 +96,11 @@ absl::StatusOr<MpiGroup> MpiRuntime::SplitGroup(int color, int key,
       MPI_Comm_split(MPI_COMM_WORLD, color, key, &group.comm), where());
   CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_rank(group.comm, &group.rank), where());
   CARACAL_RETURN_IF_MPI_ERROR(MPI_Comm_size(group.comm, &group.size), where());
+  group.world_ranks.resize(group.size);
+  CARACAL_RETURN_IF_MPI_ERROR(
+      MPI_Allgather(&rank_, 1, MPI_INT, group.world_ranks.data(), 1, MPI_INT,
+                    group.comm),
+      where());
   return group;
 }
 

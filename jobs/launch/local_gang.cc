@@ -28,7 +28,8 @@ constexpr absl::Duration kPoll = absl::Milliseconds(100);
 // mpirun kills ranks within two seconds of the first one's end.
 constexpr absl::Duration kMpirunPatience = absl::Seconds(5);
 constexpr char kGoOn[] =
-    "go on from the newest checkpoint with the same command and --resume";
+    "go on from the newest checkpoint, if there is one, with the same command "
+    "and --resume";
 
 // A folder in memory for what mpirun and the ranks' transport share. Both leave
 // it behind when they are killed.
@@ -189,9 +190,7 @@ absl::Status GangStatus(int wait_status) {
     case kWorkerDone:
       return absl::OkStatus();
     case kWorkerStopped:
-      return absl::CancelledError(
-          "stopped; everything is saved: go on with the same command and "
-          "--resume");
+      return absl::CancelledError("stopped, as told above");
     case kWorkerTransient:
       return absl::UnavailableError(
           absl::StrCat("the ranks ended, as told above; ", kGoOn));
@@ -203,7 +202,8 @@ absl::Status GangStatus(int wait_status) {
     case SIGTERM:
     case SIGINT:
     case SIGHUP:
-    case SIGBUS:  // A file that vanished, or a disk that is full.
+    case SIGUSR1:  // Asked to stop before it listened.
+    case SIGBUS:   // A file that vanished, or a disk that is full.
       return absl::UnavailableError(
           absl::StrCat("a rank was ended by signal ", signal, " (",
                        strsignal(signal), "); ", kGoOn));

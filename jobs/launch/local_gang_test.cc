@@ -20,7 +20,7 @@ int Signalled(int signal) { return signal; }
 TEST(GangStatus, TellsWhatToDo) {
   EXPECT_OK(GangStatus(Exited(kWorkerDone)));
   EXPECT_THAT(GangStatus(Exited(kWorkerStopped)),
-              StatusIs(StatusCode::kCancelled, HasSubstr("--resume")));
+              StatusIs(StatusCode::kCancelled, HasSubstr("told above")));
   EXPECT_THAT(GangStatus(Exited(kWorkerTransient)),
               StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
   EXPECT_THAT(GangStatus(Exited(kWorkerFailed)),
@@ -30,6 +30,9 @@ TEST(GangStatus, TellsWhatToDo) {
 TEST(GangStatus, KilledRanksMayGoOnAndCrashedOnesWouldCrashAgain) {
   EXPECT_THAT(GangStatus(Exited(128 + SIGKILL)),
               StatusIs(StatusCode::kUnavailable, HasSubstr("signal 9")));
+  // Asked to stop before it listened.
+  EXPECT_THAT(GangStatus(Exited(128 + SIGUSR1)),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
   EXPECT_THAT(GangStatus(Exited(128 + SIGSEGV)),
               StatusIs(StatusCode::kInternal, HasSubstr("signal 11")));
   EXPECT_THAT(GangStatus(Exited(128 + SIGABRT)),

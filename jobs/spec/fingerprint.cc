@@ -131,6 +131,19 @@ std::string JobFingerprintButForSeed(const proto::Job& expanded) {
   return Digest(fields);
 }
 
+std::vector<std::pair<std::string, std::string>> FieldsOfGang(
+    const proto::Job& expanded) {
+  proto::Job job = expanded;
+  job.clear_threads();
+  job.clear_device();
+  job.mutable_model()->clear_path();
+  job.mutable_data()->clear_path();
+  job.mutable_data()->clear_validation();
+  std::map<std::string, std::string> fields;
+  Flatten(job, "", /*switches=*/true, &fields);
+  return {fields.begin(), fields.end()};
+}
+
 std::vector<std::string> JobDifferences(const proto::Job& before,
                                         const proto::Job& now) {
   const auto a = FlatIdentity(before, /*switches=*/true);

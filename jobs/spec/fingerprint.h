@@ -4,6 +4,7 @@
 #define CARACAL_JOBS_SPEC_FINGERPRINT_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "proto/job.pb.h"
@@ -31,6 +32,11 @@ std::string JobFingerprintButForSeed(const proto::Job& expanded);
 // run.
 std::vector<std::string> JobDifferences(const proto::Job& before,
                                         const proto::Job& now);
+
+// Every field that ranks of one gang must have alike, by its path: all but
+// threads, device and where files lie.
+std::vector<std::pair<std::string, std::string>> FieldsOfGang(
+    const proto::Job& expanded);
 
 }  // namespace caracal
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "jobs/spec/expand.h"
 
 namespace caracal {
@@ -174,6 +177,29 @@ TEST(FingerprintTest, ButForSeedSeesEverythingElse) {
   job = Base();
   job.mutable_model()->set_path("/b/m.gguf");
   EXPECT_NE(JobFingerprintButForSeed(job), base);
+}
+
+TEST(FingerprintTest, RanksShareWhateverMakesThemWorkTogether) {
+  const auto fields = [](const proto::Job& job) {
+    const auto all = FieldsOfGang(ExpandJob(job));
+    return std::map<std::string, std::string>(all.begin(), all.end());
+  };
+  proto::Job job;
+  job.set_preset("lolcats");
+  const auto before = fields(job);
+  job.set_threads(3);
+  job.mutable_model()->set_path("elsewhere");
+  job.mutable_data()->set_path("elsewhere");
+  EXPECT_EQ(fields(job), before);
+  job.mutable_budget()->set_micro_batch(2);
+  job.mutable_parallel()->set_tensor(2);
+  job.mutable_checkpoint()->set_every_seconds(300);
+  job.mutable_validation()->set_rows(3);
+  const auto after = fields(job);
+  EXPECT_EQ(after.at("budget.micro_batch"), "2");
+  EXPECT_EQ(after.at("parallel.tensor"), "2");
+  EXPECT_EQ(after.at("checkpoint.every_seconds"), "300");
+  EXPECT_EQ(after.at("validation.rows"), "3");
 }
 
 }  // namespace

@@ -3,15 +3,18 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/file_system.h"
@@ -28,6 +31,7 @@
 #include "jobs/client/job_option.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/launch/local_gang.h"
+#include "jobs/spec/fingerprint.h"
 #include "jobs/spec/layout.h"
 
 namespace caracal {
@@ -39,12 +43,29 @@ struct WorkerOptions {
   bool resume = false;
   double heartbeat_timeout = 6;  // seconds
   double stall_timeout = 3600;   // likewise
+  double start_timeout = 120;    // likewise
 };
 
 absl::StatusOr<proto::Job> LoadJob(const JobOption& job, Liveness& liveness) {
   absl::StatusOr<proto::Job> loaded = job.Load();
   RETURN_IF_ERROR(liveness.Agree(loaded.status()));
   return loaded;
+}
+
+// The ranks run one job, in one folder, or not at all.
+absl::Status CompareOptions(const ConversionOptions& options,
+                            MpiRuntime& runtime) {
+  std::vector<Fact> facts = {
+      {"run folder", std::filesystem::absolute(options.run_folder)
+                         .lexically_normal()
+                         .string()},
+      {"--resume", options.resume ? "given" : "not given"}};
+  for (const auto& [field, value] : FieldsOfGang(options.job)) {
+    facts.push_back({absl::StrCat("job's ", field), value});
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<Collective> world,
+                   runtime.World("comparison of jobs"));
+  return CompareFacts(*world, runtime.host(), facts);
 }
 
 absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
@@ -55,6 +76,7 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume;
   options.stop = stop;
+  RETURN_IF_ERROR(CompareOptions(options, runtime));
   absl::StatusOr<MeshGroups> groups =
       MakeMpiMesh(runtime, TransferLayout(options.job),
                   {.timeout = absl::Seconds(o.stall_timeout)});
@@ -115,14 +137,39 @@ absl::StatusOr<std::unique_ptr<Liveness>> StartLiveness(
        .quit = [](int exit_status) { std::_Exit(exit_status); }});
 }
 
+// Until the ranks have met nobody sees who is missing: this ends the process
+// if that takes too long, and so the gang.
+class StartWatch {
+ public:
+  explicit StartWatch(absl::Duration limit)
+      : thread_([this, limit] {
+          if (met_.WaitForNotificationWithTimeout(limit)) return;
+          Print(absl::StrCat("the ranks did not meet within ",
+                             absl::FormatDuration(limit),
+                             ": one of them stands still, or did not start"));
+          std::_Exit(kWorkerTransient);
+        }) {}
+  ~StartWatch() {
+    Met();
+    thread_.join();
+  }
+  void Met() {
+    if (!met_.HasBeenNotified()) met_.Notify();
+  }
+
+ private:
+  absl::Notification met_;
+  std::thread thread_;
+};
+
 // Whose error it is, tells it; of a lost peer, whoever sees how it was lost.
 bool IsAnothersToTell(const absl::Status& status, int rank) {
   return RankOfError(status).value_or(rank) != rank ||
          absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }
 
-int RunRank(const WorkerOptions& options, MpiRuntime& runtime) {
-  const std::atomic<bool>* const stop = CatchInterrupts();
+int RunRank(const WorkerOptions& options, MpiRuntime& runtime,
+            const std::atomic<bool>* stop, StartWatch& watch) {
   const std::string me =
       absl::StrCat("rank ", runtime.rank(), " on ", runtime.host());
   absl::StatusOr<std::unique_ptr<Liveness>> started =
@@ -135,6 +182,7 @@ int RunRank(const WorkerOptions& options, MpiRuntime& runtime) {
     runtime.Abort(ExitStatusOf(started.status()));
   }
   Liveness& liveness = **started;
+  watch.Met();
   absl::Status status = Train(options, runtime, stop, liveness);
   if (status.ok() || absl::IsCancelled(status)) {
     // All ranks know it, and leave together.
@@ -157,6 +205,8 @@ int RunRank(const WorkerOptions& options, MpiRuntime& runtime) {
 
 int Main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
+  // First: whoever started the ranks may ask them to stop at any time.
+  const std::atomic<bool>* const stop = CatchInterrupts();
   WorkerOptions options;
   CLI::App app(
       "One rank of a gang that trains a job. mpirun or srun starts as "
@@ -182,14 +232,25 @@ int Main(int argc, char** argv) {
       ->envname("CARACAL_STALL_TIMEOUT")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  app.add_option("--start-timeout", options.start_timeout,
+                 "seconds that the ranks may take to meet")
+      ->envname("CARACAL_START_TIMEOUT")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // CLI11's own statuses would be taken for those of a conversion.
+    return app.exit(error) == 0 ? kWorkerDone : kWorkerFailed;
+  }
 
+  StartWatch watch(absl::Seconds(options.start_timeout));
   absl::StatusOr<std::unique_ptr<MpiRuntime>> runtime = MpiRuntime::Start();
   if (!runtime.ok()) {
     std::cerr << "caracal-worker: " << runtime.status().message() << "\n";
     return kWorkerFailed;
   }
-  return RunRank(options, **runtime);
+  return RunRank(options, **runtime, stop, watch);
 }
 
 }  // namespace

@@ -69,6 +69,29 @@ if ranks 2 "$worker" --job "$work/job.textproto" --out "$work/wrong" \
 fi
 grep -q "4 ranks" "$work/log" || fail "which number is wrong: $(cat "$work/log")"
 
+# What would make ranks disagree later is refused at the start, both values
+# named, in one line.
+differ() {
+  local words=$1
+  shift
+  local first=("$worker" --job "$work/job.textproto" --set parallel.data=2)
+  if ranks 1 "${first[@]}" --out "$work/differ" : -n 1 "${first[@]}" "$@" \
+    >"$work/log" 2>&1; then
+    fail "ranks with other jobs ran: $words"
+  fi
+  grep -q -E -- "$words" "$work/log" || fail "$words: $(cat "$work/log")"
+  [ "$(grep -c "^caracal-worker:" "$work/log")" -eq 1 ] ||
+    fail "not one line: $(cat "$work/log")"
+}
+differ "job's budget.micro_batch: \"2\" on rank 0 .*\"1\" on rank 1" --out "$work/differ" \
+  --set budget.micro_batch=1
+differ "checkpoint.every_seconds" --out "$work/differ" \
+  --set checkpoint.every_seconds=77
+differ "parallel.(data|tensor)" --out "$work/differ" --set parallel.data=1 \
+  --set parallel.tensor=2
+differ "run folder: .*differ\" on rank 0 .*elsewhere\" on rank 1" --out "$work/elsewhere"
+differ "--resume: \"not given\" on rank 0" --out "$work/differ" --resume
+
 # A gang's checkpoint goes on in one process.
 rm -r "$work/two/checkpoints/checkpoint-00000006"
 "$caracal" run "$work/job.textproto" --out "$work/two" --resume \

@@ -97,6 +97,20 @@ start mpirun stopped
 kill -STOP "$(pid_of 1)"
 ends 75 "rank 1 on $host was lost $when: no sign of life"
 
+# One that stands before the ranks have met.
+mpirun --oversubscribe --bind-to none --mca btl self,vader --mca pml ob1 \
+  --mca oob_tcp_if_include lo --quiet \
+  -n 2 "$worker" --job "$work/job.textproto" --out "$work/unmet" \
+  --start-timeout 2 : -n 1 sh -c 'kill -STOP $$; exec "$@"' sh "$worker" \
+  --job "$work/job.textproto" --out "$work/unmet" 2>"$work/err.txt" &
+gang=$!
+status=0
+wait "$gang" || status=$?
+gang=
+[ "$status" -eq 75 ] || fail "unmet: $status: $(cat "$work/err.txt")"
+grep -q "did not meet within 2s" "$work/err.txt" ||
+  fail "unmet: $(cat "$work/err.txt")"
+
 # Asked to stop, the ranks save first.
 start run asked
 kill -TERM "$gang"
@@ -135,7 +149,7 @@ exec {said}< <(exec python3 "$(dirname "$0")/stop_thread.py" "$pid" \
 stopper=$!
 read -r -t 30 -u "$said" line && [ "$line" = stopped ] ||
   fail "stop_thread.py: $(cat "$work/stopper.txt")"
-where="in [A-Za-z]+ on rank [02] of 3 of the .*group of ranks 0 1 2"
+where="in [A-Za-z]+ on rank [02] of the .*group of ranks 0 1 2 .(from|to) rank 1,"
 ends 75 "rank [02] on $host: stage transfer, step [0-9]+: nothing came for \
 3[.0-9]*s $where"
 # It stood until it was killed.
