@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -57,10 +58,12 @@ bool EachHasACore(const GangCommand& command) {
   cpu_set_t ours;
   const bool all = sched_getaffinity(0, sizeof(ours), &ours) == 0 &&
                    CPU_COUNT(&ours) == sysconf(_SC_NPROCESSORS_ONLN);
-  return all && command.threads == 1 && command.ranks <= AvailableCores();
+  return all && command.alone && command.threads == 1 &&
+         command.ranks <= AvailableCores();
 }
 
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments,
+                            int death_signal) {
   std::vector<char*> argv;
   for (const std::string& argument : arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
@@ -81,7 +84,7 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
     // A group of its own: Ctrl-C is for us, who ask the ranks to save; mpirun
     // would end them at once. It ends them when we are gone.
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_PDEATHSIG, death_signal);
     if (getppid() == parent) execvp(argv[0], argv.data());
     const int error = errno;
     (void)!write(report[1], &error, sizeof(error));
@@ -99,22 +102,38 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments) {
                    "openmpi-bin), or set parallel to one rank"));
 }
 
+// Of mpirun and the ranks that it has now; the rest follow.
+void Kill(pid_t mpirun, const std::vector<ChildProcess>& ranks) {
+  for (const ChildProcess& rank : ranks) {
+    if (!rank.ended) kill(rank.pid, SIGKILL);
+  }
+  kill(mpirun, SIGKILL);
+  waitpid(mpirun, nullptr, 0);
+}
+
+bool IsSet(const std::atomic<bool>* flag) { return flag != nullptr && *flag; }
+
 }  // namespace
 
-absl::StatusOr<std::string> FindWorker() {
+absl::StatusOr<std::string> FindProgram(const std::string& name,
+                                        const std::string& build_folder) {
   std::error_code error;
   const std::filesystem::path self =
       std::filesystem::read_symlink("/proc/self/exe", error);
   const std::filesystem::path folder = self.parent_path();
   std::vector<std::string> tried;
-  for (const char* place : {"caracal-worker", "../worker/caracal-worker"}) {
+  for (const std::string& place :
+       {name, absl::StrCat("../", build_folder, "/", name)}) {
     const std::string path = (folder / place).lexically_normal();
     if (access(path.c_str(), X_OK) == 0) return path;
     tried.push_back(path);
   }
-  return absl::NotFoundError(
-      absl::StrCat("no caracal-worker, which ranks of a gang run, at ",
-                   absl::StrJoin(tried, " or ")));
+  return absl::NotFoundError(absl::StrCat(
+      "no ", name, ", which a gang needs, at ", absl::StrJoin(tried, " or ")));
+}
+
+absl::StatusOr<std::string> FindWorker() {
+  return FindProgram("caracal-worker", "worker");
 }
 
 std::vector<std::string> LocalGangArguments(const GangCommand& command,
@@ -128,8 +147,11 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
   // One machine: shared memory, and mpirun's own messages on the loopback.
   out.insert(out.end(), {"--mca", "btl", "self,vader", "--mca", "pml", "ob1",
                          "--mca", "oob_tcp_if_include", "lo"});
-  // However the environment has it: how long mpirun stays after its ranks.
-  out.insert(out.end(), {"--mca", "odls_base_sigkill_timeout", "1"});
+  // However the environment has it: how long mpirun stays after its ranks, and
+  // that its main thread starts them. A rank that is to die with its parent
+  // dies with the thread that started it.
+  out.insert(out.end(), {"--mca", "odls_base_sigkill_timeout", "1", "--mca",
+                         "odls_base_num_threads", "0"});
   if (!shared_folder.empty()) {
     out.insert(out.end(),
                {"--mca", "btl_vader_backing_directory", shared_folder, "--mca",
@@ -142,12 +164,19 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
 }
 
 absl::Status RunLocalGang(const GangCommand& command) {
-  ASSIGN_OR_RETURN(const std::string worker, FindWorker());
-  const SharedFolder shared;
+  std::string program = command.program;
+  if (program.empty()) {
+    ASSIGN_OR_RETURN(program, FindWorker());
+  }
+  std::optional<SharedFolder> shared;
+  if (command.shared_folder.empty()) shared.emplace();
   ASSIGN_OR_RETURN(
       const pid_t child,
-      Spawn(LocalGangArguments(command, worker, shared.path(),
-                               EachHasACore(command), geteuid() == 0)));
+      Spawn(LocalGangArguments(
+                command, program,
+                shared.has_value() ? shared->path() : command.shared_folder,
+                EachHasACore(command), geteuid() == 0),
+            command.death_signal));
   StuckLauncher stuck(kMpirunPatience, Clock::Real());
   bool asked = false;
   int status = 0;
@@ -157,18 +186,18 @@ absl::Status RunLocalGang(const GangCommand& command) {
     if (done < 0 && errno != EINTR) {
       return ErrnoStatus(errno, "waitpid of mpirun");
     }
-    if (!asked && command.stop != nullptr && *command.stop) {
-      // mpirun hands this one on to its ranks.
+    const std::vector<ChildProcess> ranks = ChildrenOf(child);
+    if (IsSet(command.kill)) {
+      Kill(child, ranks);
+      return absl::UnavailableError("the ranks were killed, as was asked for");
+    }
+    if (!asked && IsSet(command.stop) && !ranks.empty()) {
+      // mpirun hands this one on to its ranks, when it has some.
       kill(child, SIGUSR1);
       asked = true;
     }
-    const std::vector<ChildProcess> ranks = ChildrenOf(child);
     if (stuck.Look(ranks)) {
-      for (const ChildProcess& rank : ranks) {
-        if (!rank.ended) kill(rank.pid, SIGKILL);
-      }
-      kill(child, SIGKILL);
-      waitpid(child, nullptr, 0);
+      Kill(child, ranks);
       return absl::UnavailableError(
           absl::StrCat("a rank ended and mpirun hung; ", kGoOn));
     }
@@ -178,6 +207,15 @@ absl::Status RunLocalGang(const GangCommand& command) {
 }
 
 absl::Status GangStatus(int wait_status) {
+  // Asked to stop before it could listen: it has nothing to save yet.
+  const bool stopped_early = WIFSIGNALED(wait_status)
+                                 ? WTERMSIG(wait_status) == SIGUSR1
+                                 : WEXITSTATUS(wait_status) == 128 + SIGUSR1;
+  if (stopped_early) {
+    return absl::CancelledError(
+        "stopped before the first step; go on with the same command and "
+        "--resume");
+  }
   if (WIFSIGNALED(wait_status)) {
     // Says nothing of the ranks: it may even crash while it ends, after them.
     const int signal = WTERMSIG(wait_status);

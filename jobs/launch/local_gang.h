@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_LAUNCH_LOCAL_GANG_H_
 
 #include <atomic>
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -20,16 +21,27 @@ inline constexpr int kWorkerStopped = 85;    // asked to stop, and saved: resume
 struct GangCommand {
   int ranks = 1;
   int threads = 1;                     // of each
-  std::vector<std::string> arguments;  // of caracal-worker
+  std::string program = {};            // of each. "": FindWorker()
+  std::vector<std::string> arguments;  // of it
+  // Whether the machine is this gang's: ranks may be held to cores.
+  bool alone = true;
+  // An empty folder in memory, for what mpirun and the ranks share. "": one
+  // that is made, and removed at the end.
+  std::string shared_folder = {};
   // When it is set, the ranks are asked to save and stop. Null: never.
   const std::atomic<bool>* stop = nullptr;
+  // When it is set, mpirun and the ranks are killed. Null: never.
+  const std::atomic<bool>* kill = nullptr;
+  // What mpirun gets when this process dies. SIGTERM lets it end the ranks;
+  // after SIGKILL they have to notice.
+  int death_signal = SIGTERM;
 };
 
 // Runs the ranks under mpirun, with their output on this process's, until they
 // end. No shell is involved. kCancelled when they were stopped and have saved;
-// kUnavailable when starting again may help; kFailedPrecondition when mpirun or
-// caracal-worker is not to be found; kInternal for what the ranks' own lines
-// explain.
+// kUnavailable when starting again may help, or they were killed as asked for;
+// kFailedPrecondition when mpirun or caracal-worker is not to be found;
+// kInternal for what the ranks' own lines explain.
 absl::Status RunLocalGang(const GangCommand& command);
 
 // What mpirun's end, as waitpid() tells it, says of the ranks: as
@@ -45,8 +57,11 @@ std::vector<std::string> LocalGangArguments(const GangCommand& command,
                                             const std::string& shared_folder,
                                             bool bind, bool root);
 
-// caracal-worker beside this program, or where a build puts it. kNotFound
-// naming the places.
+// A program of this name beside this one, or in its folder `build_folder` of a
+// build. kNotFound naming the places.
+absl::StatusOr<std::string> FindProgram(const std::string& name,
+                                        const std::string& build_folder);
+// caracal-worker.
 absl::StatusOr<std::string> FindWorker();
 
 }  // namespace caracal

@@ -48,6 +48,13 @@ TEST(GangStatus, ACrashOfMpirunIsNoneOfARank) {
   }
 }
 
+TEST(GangStatus, ToldToStopBeforeItListensItHasStopped) {
+  for (const int status : {Exited(128 + SIGUSR1), Signalled(SIGUSR1)}) {
+    EXPECT_THAT(GangStatus(status),
+                StatusIs(StatusCode::kCancelled, HasSubstr("first step")));
+  }
+}
+
 TEST(LocalGangArguments, AreForMpirunAndThenForTheWorker) {
   const GangCommand command = {.ranks = 2, .arguments = {"--job", "j"}};
   const std::vector<std::string> bound =
