@@ -1,0 +1,43 @@
+// Which gang, and what its ranks run.
+#ifndef CARACAL_JOBS_LAUNCH_GANG_SPEC_H_
+#define CARACAL_JOBS_LAUNCH_GANG_SPEC_H_
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "jobs/coordinator/state/job_record.h"
+
+namespace caracal {
+
+struct GangId {
+  JobId job = 0;
+  uint64_t epoch = 0;
+  auto operator<=>(const GangId&) const = default;
+};
+
+// "7-3": epoch 3 of job 7.
+std::string ToString(const GangId& id);
+
+struct GangSpec {
+  GangId id;
+  // What every rank runs, absolute. "": caracal-worker beside caracal-gang.
+  std::string program = {};
+  std::vector<std::string> arguments = {};  // of it; no shell sees them
+  std::string working_directory = {};       // absolute. "": the launcher's
+  int ranks = 1;
+  int threads = 1;  // of each rank
+  bool operator==(const GangSpec&) const = default;
+};
+
+std::string GangSpecToJson(const GangSpec& spec);
+// kDataLoss when it is not JSON, kInvalidArgument when a field is not what it
+// has to be.
+absl::StatusOr<GangSpec> GangSpecFromJson(absl::string_view text);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_LAUNCH_GANG_SPEC_H_
