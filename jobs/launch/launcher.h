@@ -1,0 +1,50 @@
+// Starts gangs and tells how they end: what the coordinator asks of a machine
+// or a cluster.
+#ifndef CARACAL_JOBS_LAUNCH_LAUNCHER_H_
+#define CARACAL_JOBS_LAUNCH_LAUNCHER_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "jobs/coordinator/state/job_record.h"
+#include "jobs/launch/gang_spec.h"
+
+namespace caracal {
+
+// Called from the launcher's own thread, one at a time, with no lock held: may
+// call the launcher. What takes long here delays all gangs.
+class LauncherEvents {
+ public:
+  virtual ~LauncherEvents() = default;
+  // After Find(): the gang runs. May come twice.
+  virtual void GangFound(GangId id) = 0;
+  // No process of it is left, or it never had one; and it never will. May come
+  // twice, when it was asked for again.
+  virtual void GangEnded(GangId id, GangEnd end, const std::string& reason) = 0;
+};
+
+// Gangs outlive their launcher. Thread-safe; no call waits for a gang, and
+// what comes of it is told by LauncherEvents. The orders for a gang are carried
+// out in the order of the calls.
+class Launcher {
+ public:
+  // No event comes after it.
+  virtual ~Launcher() = default;
+
+  // A gang is started once: kAlreadyExists, and no event, when a gang of this
+  // id was ever started, found missing or killed. Any other failure is told as
+  // GangEnded: kLost when it may pass.
+  virtual absl::Status Start(const GangSpec& spec) = 0;
+  // Asks it to save and end. It may take its time, or not listen. Again and
+  // again is the same as once.
+  virtual void Stop(GangId id) = 0;
+  // Ends it without asking.
+  virtual void Kill(GangId id) = 0;
+  // Whether it is there, or how it ended: GangFound or GangEnded. One that was
+  // never started never will be. From then on its end is told, too.
+  virtual void Find(GangId id) = 0;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_LAUNCH_LAUNCHER_H_
