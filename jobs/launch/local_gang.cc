@@ -240,7 +240,6 @@ absl::Status GangStatus(int wait_status) {
     case SIGTERM:
     case SIGINT:
     case SIGHUP:
-    case SIGUSR1:  // Asked to stop before it listened.
     case SIGBUS:   // A file that vanished, or a disk that is full.
       return absl::UnavailableError(
           absl::StrCat("a rank was ended by signal ", signal, " (",

@@ -30,9 +30,6 @@ TEST(GangStatus, TellsWhatToDo) {
 TEST(GangStatus, KilledRanksMayGoOnAndCrashedOnesWouldCrashAgain) {
   EXPECT_THAT(GangStatus(Exited(128 + SIGKILL)),
               StatusIs(StatusCode::kUnavailable, HasSubstr("signal 9")));
-  // Asked to stop before it listened.
-  EXPECT_THAT(GangStatus(Exited(128 + SIGUSR1)),
-              StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
   EXPECT_THAT(GangStatus(Exited(128 + SIGSEGV)),
               StatusIs(StatusCode::kInternal, HasSubstr("signal 11")));
   EXPECT_THAT(GangStatus(Exited(128 + SIGABRT)),

@@ -98,11 +98,10 @@ TEST_F(GangTest, GoesOnFromACheckpointBitForBit) {
   }
 }
 
-// 2 x 2, then one process, then 4 x 1: what is read back is what was saved.
-TEST_F(GangTest, AnotherLayoutGoesOnFromTheSameState) {
+// 2 x 2, then others (state_moves_test compares the state that they read).
+TEST_F(GangTest, AnotherLayoutGoesOn) {
   const std::string path = folder_.File("run");
   ASSERT_OK(Run(kSsd, {.data = 2, .tensor = 2}, path));
-  const RunState saved = Read(path, 5);
   const RunMetrics metrics = Metrics(path);
   for (const MeshShape& shape :
        {MeshShape{}, MeshShape{.data = 4}, MeshShape{.data = 1, .tensor = 3}}) {
@@ -111,7 +110,6 @@ TEST_F(GangTest, AnotherLayoutGoesOnFromTheSameState) {
       std::filesystem::remove_all(CheckpointFolder(path, later));
     }
     ASSERT_OK(Run(kSsd, shape, path, /*resume=*/true));
-    EXPECT_EQ(Read(path, 5), saved);
     ExpectClose(metrics, Metrics(path));
   }
 }
