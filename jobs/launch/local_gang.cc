@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/launch/shared_folder.h"
 #include "jobs/launch/stuck_launcher.h"
 #include "kernels/common/thread_pool.h"
 
@@ -31,26 +32,6 @@ constexpr absl::Duration kMpirunPatience = absl::Seconds(5);
 constexpr char kGoOn[] =
     "go on from the newest checkpoint, if there is one, with the same command "
     "and --resume";
-
-// A folder in memory for what mpirun and the ranks' transport share. Both leave
-// it behind when they are killed.
-class SharedFolder {
- public:
-  SharedFolder() {
-    if (mkdtemp(path_.data()) == nullptr) path_.clear();
-  }
-  SharedFolder(const SharedFolder&) = delete;
-  SharedFolder& operator=(const SharedFolder&) = delete;
-  ~SharedFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  // "" where there can be none.
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/dev/shm/caracal-XXXXXX";
-};
 
 // Whether each rank can be held to a core of its own: one with several threads
 // must not be, and mpirun would take cores that this process was kept from.
@@ -240,7 +221,7 @@ absl::Status GangStatus(int wait_status) {
     case SIGTERM:
     case SIGINT:
     case SIGHUP:
-    case SIGBUS:   // A file that vanished, or a disk that is full.
+    case SIGBUS:  // A file that vanished, or a disk that is full.
       return absl::UnavailableError(
           absl::StrCat("a rank was ended by signal ", signal, " (",
                        strsignal(signal), "); ", kGoOn));
