@@ -309,6 +309,7 @@ absl::Status Conversion::FindState() {
       .random = absl::StrCat(
           "{\"generator\": \"philox4x32-10\", \"key\": ", job_.seed(), "}"),
       .keep_last = job_.checkpoint().keep_last(),
+      .keep_best = job_.checkpoint().keep_best(),
       .files = files_,
       .gang = gang().alone() ? nullptr : &gang()});
   if (!options_.resume) return absl::OkStatus();

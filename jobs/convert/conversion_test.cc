@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <tuple>
@@ -236,6 +238,103 @@ TEST_F(ConversionTest, AnotherModelIsNamedWithBothFingerprints) {
           AllOf(HasSubstr("checkpoint-00000004"),
                 HasSubstr("with fingerprint "), HasSubstr(", expected "),
                 HasSubstr(absl::StrCat(", that of ", folder_.File("model"))))));
+}
+
+// Stops early, two steps after its best one.
+class EarlyStopTest : public ConversionTest {
+ protected:
+  void SetUp() override {
+    ConversionTest::SetUp();
+    WriteWeights();
+    WriteTokens();
+    job_.Clear();
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        R"(stages { transfer { steps: 30 lr: 1 early_stop { patience: 2 }
+                               schedule { constant {} } } }
+           attention { window: 8 sinks: 2 features: 32 }
+           budget { batch: 2 }
+           validation { every_steps: 1 }
+           checkpoint { every_steps: 1 keep_last: 9 }
+           evaluation { rows: 4 }
+           threads: 2)",
+        &job_));
+    job_.mutable_model()->set_path(folder_.File("model"));
+    job_.mutable_data()->set_path(folder_.File("train.h5"));
+    job_.mutable_data()->set_validation(folder_.File("train.h5"));
+  }
+
+  // Of zeros alone nothing is learned.
+  void WriteWeights() {
+    const std::string path = folder_.File("model/model.safetensors");
+    ASSERT_OK_AND_ASSIGN(std::string bytes, files_->ReadFile(path));
+    uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    for (size_t at = 8 + header; at + 4 <= bytes.size(); at += 4) {
+      const float value = 0.3f * std::sin(0.7f * (at % 10007));
+      std::memcpy(bytes.data() + at, &value, sizeof(value));
+    }
+    ASSERT_OK(files_->WriteFileAtomically(path, bytes));
+  }
+  void WriteTokens() {
+    std::vector<int32_t> tokens(10 * 49);
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      tokens[i] = 3 + (i * i + i / 7) % 29;
+    }
+    ASSERT_OK_AND_ASSIGN(hdf5::File file,
+                         hdf5::File::Create(folder_.File("train.h5")));
+    ASSERT_OK(file.Write<int32_t>(kTokensDataset, {10, 49}, tokens));
+    ASSERT_OK(file.Close());
+  }
+  // The run as a kill left it when the checkpoint of `step` was the newest.
+  void CutAfter(uint64_t step) {
+    ASSERT_OK_AND_ASSIGN(const std::vector<uint64_t> steps,
+                         ListCheckpoints(files_, run_.path));
+    for (const uint64_t s : steps) {
+      if (s <= step) continue;
+      std::filesystem::remove_all(CheckpointFolder(run_.path, s));
+    }
+  }
+  // Of the run's newest checkpoint, layer by layer.
+  std::vector<float> Parameters() {
+    Compute compute(2);
+    LoadRequest request;
+    request.path = run_.path;
+    const absl::StatusOr<LoadedModel> model =
+        LoadModel(compute.context(), request);
+    if (!model.ok()) return {};
+    std::vector<float> all;
+    for (const Parameter& p : model->adapters->parameters().parameters()) {
+      int64_t n = 1;
+      for (int d = 0; d < p.value.rank; ++d) n *= p.value.shape[d];
+      const float* const data = static_cast<const float*>(p.value.data);
+      all.insert(all.end(), data, data + n);
+    }
+    return all;
+  }
+};
+
+TEST_F(EarlyStopTest, AKillBeforeTheBestIsMarkedLosesNothing) {
+  ASSERT_OK(Run());
+  ASSERT_OK_AND_ASSIGN(const auto best, ReadBestCheckpoint(files_, run_.path));
+  ASSERT_TRUE(best.has_value());
+  ASSERT_GT(best->step, 1) << "choose another learning rate";
+  ASSERT_OK_AND_ASSIGN(const std::vector<uint64_t> steps,
+                       ListCheckpoints(files_, run_.path));
+  const uint64_t last = steps.back();
+  ASSERT_EQ(last, best->step + 2);
+  const std::vector<float> parameters = Parameters();
+  ASSERT_FALSE(parameters.empty());
+
+  CutAfter(best->step);
+  ASSERT_OK(MarkBestCheckpoint(files_, run_.path, {best->step - 1, 1e9}));
+  job_.mutable_checkpoint()->set_keep_last(1);
+  ASSERT_OK(Run(/*resume=*/true));
+  ASSERT_OK_AND_ASSIGN(const auto marked,
+                       ReadBestCheckpoint(files_, run_.path));
+  ASSERT_TRUE(marked.has_value());
+  EXPECT_EQ(marked->step, best->step);
+  EXPECT_EQ(marked->score, best->score);
+  EXPECT_EQ(Parameters(), parameters);
 }
 
 // Files may move, but not change; the error names the file.

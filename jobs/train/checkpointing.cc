@@ -1,5 +1,7 @@
 #include "jobs/train/checkpointing.h"
 
+#include <cmath>
+
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/status.h"
@@ -125,6 +127,27 @@ absl::Status Checkpointing::Prune(uint64_t newest) {
                           options_.keep_last, {}, newest);
 }
 
+absl::Status Checkpointing::MarkBestOf(const TrainState& state) {
+  if (!options_.keep_best || state.best_step == 0 ||
+      !std::isfinite(state.best_validation)) {
+    return absl::OkStatus();
+  }
+  const BestCheckpoint best = {static_cast<uint64_t>(BestGlobalStep(state)),
+                               state.best_validation};
+  const absl::StatusOr<std::optional<BestCheckpoint>> marked =
+      ReadBestCheckpoint(options_.files, options_.run_folder);
+  if (!marked.ok() && !absl::IsNotFound(marked.status())) {
+    return marked.status();
+  }
+  if (marked.ok() && marked->has_value() && (*marked)->step == best.step) {
+    return absl::OkStatus();
+  }
+  // Whoever goes on from before damaged checkpoints may not have it any more.
+  const std::string folder = CheckpointFolder(options_.run_folder, best.step);
+  if (!ReadManifest(options_.files, folder).ok()) return absl::OkStatus();
+  return MarkBestCheckpoint(options_.files, options_.run_folder, best);
+}
+
 absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
                                  const AdamW* optimizer,
                                  std::optional<double> best) {
@@ -207,8 +230,14 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
   }();
   RETURN_IF_ERROR(Agree(read));
   // What a kill left behind, in case that nothing more is saved.
-  const bool leads = options_.gang == nullptr || options_.gang->leads();
-  RETURN_IF_ERROR(Agree(leads ? Prune(*latest.step) : absl::OkStatus()));
+  const auto tidy = [&]() -> absl::Status {
+    if (options_.gang != nullptr && !options_.gang->leads()) {
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(MarkBestOf(*state));
+    return Prune(*latest.step);
+  };
+  RETURN_IF_ERROR(Agree(tidy()));
   restored_from_ = latest.folder;
   restored_.emplace(std::move(reader));
   last_saved_ = *state;

@@ -42,6 +42,8 @@ struct CheckpointingOptions {
   // Draws are functions of this key and the cursors of the training state.
   std::string random;
   int keep_last = 2;
+  // As the trainer was told: the best state's checkpoint is marked.
+  bool keep_best = true;
   FileSystem* files = FileSystem::Posix();
   // The ranks that train together: each writes what it owns, and all make the
   // same calls. Null: one process.
@@ -87,6 +89,9 @@ class Checkpointing {
   absl::Status AfterWrite();
   absl::Status ReadParametersOf(int64_t global_step, Llama& model);
   absl::Status Prune(uint64_t newest);
+  // A kill between a checkpoint and the mark of the best one leaves the mark
+  // at an older one; the state of a checkpoint knows better.
+  absl::Status MarkBestOf(const TrainState& state);
   // The ranks, unless there is just one process.
   Collective* Ranks() {
     return options_.gang == nullptr || options_.gang->alone()

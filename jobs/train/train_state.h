@@ -37,6 +37,11 @@ struct TrainState {
   bool at_stage_start() const { return step == 0; }
 };
 
+// The step, over all stages, of the current stage's best state.
+inline int64_t BestGlobalStep(const TrainState& state) {
+  return state.global_step - state.step + state.best_step;
+}
+
 // Doubles survive bit for bit; infinities too.
 std::string TrainStateToJson(const TrainState& state);
 // kDataLoss naming the missing or ill-typed key.

@@ -206,8 +206,7 @@ absl::Status Trainer::FinishStage() {
       state_.best_step == state_.step) {
     return absl::OkStatus();
   }
-  return checkpointing_->RestoreBestParameters(
-      state_.global_step - state_.step + state_.best_step, *model_);
+  return checkpointing_->RestoreBestParameters(BestGlobalStep(state_), *model_);
 }
 
 void Trainer::SetCurriculum(StepInputs* in, StepRecord* record) {
