@@ -22,11 +22,13 @@
 #include "core/io/hdf5/hdf5.h"
 #include "dist/checkpoint/catalogue.h"
 #include "dist/checkpoint/manifest.h"
+#include "dist/checkpoint/reader.h"
 #include "jobs/client/testing/tiny_model.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/loaded_model.h"
 #include "jobs/spec/expand.h"
+#include "jobs/train/train_state.h"
 
 namespace caracal {
 namespace {
@@ -191,6 +193,28 @@ TEST_F(ConversionTest, StagesMayHaveNoSteps) {
     ASSERT_OK(Run(/*resume=*/true));
     EXPECT_EQ(Metrics(), metrics);
   }
+}
+
+// It would be gone until it is whole again.
+TEST_F(ConversionTest, AFinishedCheckpointIsNotWrittenAgain) {
+  job_.mutable_budget()->set_finetune_steps(0);
+  job_.mutable_checkpoint()->set_every_steps(0);
+  ASSERT_OK(Run());
+  const std::string path = CheckpointFolder(run_.path, 2) + "/manifest.json";
+  const auto written = std::filesystem::last_write_time(path);
+  // One save for both stages, as a second one of this step is not made.
+  ASSERT_OK_AND_ASSIGN(
+      const CheckpointReader reader,
+      CheckpointReader::Open(files_, CheckpointFolder(run_.path, 2)));
+  ASSERT_OK_AND_ASSIGN(const std::string text, reader.String("train_state"));
+  ASSERT_OK_AND_ASSIGN(TrainState state, TrainStateFromJson(text));
+  EXPECT_EQ(state.stage_index, 2);
+
+  const std::string metrics = Metrics();
+  ASSERT_OK(Run(/*resume=*/true));
+  EXPECT_EQ(Metrics(), metrics);
+  EXPECT_EQ(std::filesystem::last_write_time(path), written);
+  EXPECT_TRUE(files_->Exists(run_.report()));
 }
 
 TEST_F(ConversionTest, DamagedCheckpointsArePassedOverAloud) {

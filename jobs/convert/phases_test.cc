@@ -44,5 +44,14 @@ TEST(PhasesTest, ALayerChainEndsWithTransfer) {
   EXPECT_EQ(PhasesOf(job, 1, true)[0].shape, MeshShape());
 }
 
+TEST(PhasesTest, StagesWithoutStepsGoWithTheOneBefore) {
+  proto::Job job = Job("layer: 2");
+  job.mutable_stages(2)->mutable_finetune()->set_steps(0);
+  const std::vector<Phase> phases = PhasesOf(job, 0, false);
+  ASSERT_EQ(phases.size(), 1);
+  EXPECT_EQ(phases[0].shape, (MeshShape{.layer = 2}));
+  EXPECT_EQ(phases[0].end, 3);
+}
+
 }  // namespace
 }  // namespace caracal

@@ -209,11 +209,12 @@ class Validator {
   // have.
   void CheckLayers() {
     if (job_.parallel().layer() < 2 || job_.stages_size() == 0) return;
+    const proto::Stage& last = job_.stages(job_.stages_size() - 1);
     if (job_.evaluation().gamma_override_size() > 0 &&
-        job_.stages(job_.stages_size() - 1).has_transfer()) {
+        (last.has_transfer() || last.finetune().steps() == 0)) {
       Refuse("parallel.layer",
              "above 1 goes with evaluation.gamma_override only where the last "
-             "stage is a finetune stage");
+             "stage is a finetune stage with steps");
     }
   }
 

@@ -96,8 +96,11 @@ absl::Status CheckData(const Manifest& manifest,
                    options.validation);
 }
 
+// A checkpoint that the run stands on is not written again, for then it would
+// be gone until the new one is whole: what is left between two states of one
+// step are stages without steps.
 bool SameState(const TrainState& a, const TrainState& b) {
-  return a.global_step == b.global_step && a.stage_index == b.stage_index;
+  return a.global_step == b.global_step;
 }
 
 }  // namespace

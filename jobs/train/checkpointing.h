@@ -57,9 +57,10 @@ class Checkpointing {
   explicit Checkpointing(CheckpointingOptions options);
 
   // Copies all trained tensors (and the optimizer's moments, unless null) and
-  // hands them to the writer; nothing to do when this state was saved last.
-  // With a `best` score the checkpoint is marked as the best so far and kept.
-  // Errors of the save before come back here. Old checkpoints are pruned.
+  // hands them to the writer; nothing to do when the state of this step was
+  // saved last. With a `best` score the checkpoint is marked as the best so far
+  // and kept. Errors of the save before come back here. Old checkpoints are
+  // pruned.
   absl::Status Save(const TrainState& state, const Llama& model,
                     const AdamW* optimizer, std::optional<double> best);
   // Until the save in flight is durable.

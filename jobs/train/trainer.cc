@@ -72,6 +72,12 @@ absl::StatusOr<bool> Trainer::Run(TrainState state, int end) {
     if (!job_->data().restart_each_stage()) {
       next.next_sample = state_.next_sample;
     }
+    // Stages without steps go with the one before: their checkpoint would be
+    // the same, of the same step.
+    while (next.stage_index < end &&
+           StepsOf(job_->stages(next.stage_index)) == 0) {
+      ++next.stage_index;
+    }
     state_ = next;
     runner_ = nullptr;
     rows_ = nullptr;
