@@ -81,6 +81,12 @@ absl::Status RemoveCheckpoint(FileSystem* file_system,
   return file_system->RemoveFolder(folder);
 }
 
+// As a manifest has it: of the object without it, in one spelling.
+std::string ChecksumOfFields(Json marker) {
+  marker.erase("checksum");
+  return Checksum(marker.dump());
+}
+
 absl::StatusOr<std::optional<BestCheckpoint>> ReadMarker(
     FileSystem* file_system, const std::string& path) {
   if (!file_system->Exists(path)) return std::optional<BestCheckpoint>();
@@ -91,10 +97,20 @@ absl::StatusOr<std::optional<BestCheckpoint>> ReadMarker(
       !json["step"].is_number_unsigned() || !json.contains("score") ||
       !json["score"].is_number()) {
     return absl::DataLossError(
-        path + ": expected a JSON object with 'step' and 'score'");
+        path + ": is damaged: expected a JSON object with 'step' and 'score'");
   }
-  return std::optional<BestCheckpoint>(
-      {json["step"].get<uint64_t>(), json["score"].get<double>()});
+  const BestCheckpoint best = {json["step"].get<uint64_t>(),
+                               json["score"].get<double>()};
+  // Those of older programs have no checksum, and no fields but these.
+  const bool whole = json.contains("checksum")
+                         ? json["checksum"] == ChecksumOfFields(json)
+                         : json.size() == 3 && json.contains("checkpoint") &&
+                               json["checkpoint"] == FolderName(best.step);
+  if (!whole) {
+    return absl::DataLossError(
+        path + ": is damaged: its fields do not agree with its checksum");
+  }
+  return std::optional<BestCheckpoint>(best);
 }
 
 std::string BestPath(const std::string& run_folder) {
@@ -183,11 +199,17 @@ absl::Status MarkBestCheckpoint(FileSystem* file_system,
   RETURN_IF_ERROR(
       ReadManifest(file_system, CheckpointFolder(run_folder, best.step))
           .status());
-  const Json json = {{"checkpoint", FolderName(best.step)},
-                     {"step", best.step},
-                     {"score", best.score}};
+  Json json = {{"checkpoint", FolderName(best.step)},
+               {"step", best.step},
+               {"score", best.score}};
+  json["checksum"] = ChecksumOfFields(json);
   return file_system->WriteFileAtomically(BestPath(run_folder),
                                           json.dump(2) + "\n");
+}
+
+absl::Status VerifyBestMarker(FileSystem* file_system,
+                              const std::string& run_folder) {
+  return ReadMarker(file_system, BestPath(run_folder)).status();
 }
 
 absl::StatusOr<std::optional<BestCheckpoint>> ReadBestCheckpoint(

@@ -52,6 +52,8 @@ absl::StatusOr<LatestCheckpointResult> LatestCheckpoint(
 //
 // What is newer than step `newest` neither counts nor goes: a run that went on
 // from before damaged checkpoints keeps none of them in place of a whole one.
+//
+// kDataLoss, and nothing goes, while the mark of the best one is damaged.
 absl::Status PruneCheckpoints(
     FileSystem* file_system, const std::string& run_folder, size_t keep_last,
     const std::set<uint64_t>& keep = {},
@@ -66,6 +68,9 @@ struct BestCheckpoint {
 absl::Status MarkBestCheckpoint(FileSystem* file_system,
                                 const std::string& run_folder,
                                 const BestCheckpoint& best);
+// kDataLoss naming the file when there is a marker and it is damaged.
+absl::Status VerifyBestMarker(FileSystem* file_system,
+                              const std::string& run_folder);
 // nullopt without a marker. kDataLoss when it can't be read, kNotFound when
 // the checkpoint it names is gone.
 absl::StatusOr<std::optional<BestCheckpoint>> ReadBestCheckpoint(

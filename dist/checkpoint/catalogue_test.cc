@@ -133,6 +133,33 @@ TEST_F(CatalogueTest, DamagedMarkerStopsPruning) {
   EXPECT_THAT(List(), ElementsAre(1, 2));
 }
 
+TEST_F(CatalogueTest, EveryByteOfTheMarkerCounts) {
+  Write(1);
+  ASSERT_OK(MarkBestCheckpoint(&files_, kRun, {.step = 1, .score = 0.125}));
+  const std::string path = "/run/checkpoints/best.json";
+  const std::string text = *files_.ReadFile(path);
+  for (size_t i = 0; i < text.size(); ++i) {
+    for (const uint8_t mask : {1, 2, 4, 8, 16, 32, 64, 128}) {
+      files_.FlipBits(path, i, mask);
+      EXPECT_THAT(VerifyBestMarker(&files_, kRun),
+                  StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)))
+          << i << " " << *files_.ReadFile(path);
+      files_.FlipBits(path, i, mask);
+    }
+  }
+  EXPECT_OK(VerifyBestMarker(&files_, kRun));
+}
+
+TEST_F(CatalogueTest, MarkersOfOlderProgramsHaveNoChecksum) {
+  Write(1);
+  ASSERT_OK(files_.WriteFileAtomically(
+      "/run/checkpoints/best.json",
+      R"({"checkpoint": "checkpoint-00000001", "step": 1, "score": 0.5})"));
+  ASSERT_OK_AND_ASSIGN(const auto best, ReadBestCheckpoint(&files_, kRun));
+  ASSERT_TRUE(best.has_value());
+  EXPECT_EQ(best->score, 0.5);
+}
+
 // Steps 3 and 4 are damaged, say: whoever goes on from 2 and writes 3 anew.
 TEST_F(CatalogueTest, PruningLeavesWhatIsNewerThanTheNewestAlone) {
   for (const uint64_t step : {1, 2, 3, 4}) Write(step);

@@ -62,8 +62,8 @@ uint64_t BytesOf(const Manifest& manifest) {
 absl::Status List(const CheckpointOptions& o, Console& console) {
   FileSystem* const files = FileSystem::Posix();
   ASSIGN_OR_RETURN(const std::vector<uint64_t> steps, StepsOf(o.run, files));
-  ASSIGN_OR_RETURN(const std::optional<BestCheckpoint> best,
-                   ReadBestCheckpoint(files, o.run));
+  const absl::StatusOr<std::optional<BestCheckpoint>> marked =
+      ReadBestCheckpoint(files, o.run);
   Table table({{"step", Table::Align::kRight},
                {"ranks"},
                {"files", Table::Align::kRight},
@@ -71,7 +71,8 @@ absl::Status List(const CheckpointOptions& o, Console& console) {
                {""}});
   Json json = {{"run", o.run}, {"checkpoints", Json::array()}};
   for (const uint64_t step : steps) {
-    const bool is_best = best.has_value() && best->step == step;
+    const bool is_best =
+        marked.ok() && marked->has_value() && (*marked)->step == step;
     const absl::StatusOr<Manifest> manifest =
         ReadManifest(files, CheckpointFolder(o.run, step));
     if (!manifest.ok()) {
@@ -90,12 +91,16 @@ absl::Status List(const CheckpointOptions& o, Console& console) {
                                    {"bytes", BytesOf(*manifest)},
                                    {"best", is_best}});
   }
+  if (!marked.ok()) json["best_problem"] = marked.status().message();
   if (o.json) {
     console.out << json.dump(2) << "\n";
   } else if (steps.empty()) {
     console.out << o.run << ": no checkpoint yet\n";
   } else {
     console.out << table.ToString(console);
+  }
+  if (!marked.ok() && !o.json) {
+    console.out << marked.status().message() << "\n";
   }
   return absl::OkStatus();
 }
@@ -132,10 +137,15 @@ absl::Status Verify(const CheckpointOptions& o, Console& console) {
     }
     json["checkpoints"].push_back(std::move(entry));
   }
+  const absl::Status best = VerifyBestMarker(files, o.run);
+  if (!best.ok()) {
+    json["best_problem"] = best.message();
+    if (!o.json) console.out << best.message() << "\n";
+  }
   if (o.json) console.out << json.dump(2) << "\n";
   if (folders.empty() && !o.json)
     console.out << o.run << ": no checkpoint yet\n";
-  if (damaged == 0) return absl::OkStatus();
+  if (damaged == 0) return best;
   return absl::DataLossError(
       absl::StrCat(damaged, " of ", folders.size(),
                    folders.size() == 1 ? " checkpoint is" : " checkpoints are",

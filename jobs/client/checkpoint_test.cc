@@ -107,6 +107,23 @@ TEST_F(CheckpointCommandTest, PruneKeepsAWholeOneWhenTheNewestIsDamaged) {
   EXPECT_TRUE(latest->step.has_value());
 }
 
+TEST_F(CheckpointCommandTest, ADamagedMarkOfTheBestIsTold) {
+  const std::string path = JoinPath(CheckpointsFolder(run_), "best.json");
+  ASSERT_OK_AND_ASSIGN(std::string text, files_->ReadFile(path));
+  text[text.find("0.25") + 2] ^= 1;
+  ASSERT_OK(files_->WriteFileAtomically(path, text));
+  EXPECT_EQ(Run({"checkpoint", "verify", run_}), kExitFailure);
+  EXPECT_THAT(out_.str(), HasSubstr("00001500: whole"));
+  EXPECT_THAT(err_.str(), HasSubstr("best.json: is damaged"));
+  EXPECT_EQ(Run({"checkpoint", "list", run_}), kExitOk);
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("1,500"), HasSubstr("best.json: is damaged")));
+  EXPECT_EQ(Run({"checkpoint", "prune", run_, "--keep-last", "1"}),
+            kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("best.json: is damaged"));
+  EXPECT_THAT(*ListCheckpoints(files_, run_), ElementsAre(5, 10, 1500));
+}
+
 TEST_F(CheckpointCommandTest, AFolderThatIsNotThereIsNamed) {
   for (const char* command : {"list", "verify"}) {
     EXPECT_EQ(Run({"checkpoint", command, run_ + "x"}), kExitFailure);

@@ -361,6 +361,31 @@ TEST_F(EarlyStopTest, AKillBeforeTheBestIsMarkedLosesNothing) {
   EXPECT_EQ(Parameters(), parameters);
 }
 
+TEST_F(EarlyStopTest, ADamagedMarkOfTheBestIsMadeAgain) {
+  ASSERT_OK(Run());
+  ASSERT_OK_AND_ASSIGN(const auto best, ReadBestCheckpoint(files_, run_.path));
+  ASSERT_TRUE(best.has_value());
+  const std::vector<float> parameters = Parameters();
+  const std::string path = run_.checkpoints() + "/best.json";
+  // Resumed for its report alone: nothing says which one was the best.
+  ASSERT_OK(files_->WriteFileAtomically(path, "{"));
+  job_.mutable_checkpoint()->set_keep_last(1);
+  ASSERT_OK(Run(/*resume=*/true));
+  EXPECT_THAT(notes_, Contains(AllOf(HasSubstr("best.json: is damaged"),
+                                     HasSubstr("no checkpoint is removed"))));
+  EXPECT_TRUE(files_->Exists(CheckpointFolder(run_.path, best->step)));
+
+  CutAfter(best->step + 1);
+  ASSERT_OK(Run(/*resume=*/true));
+  EXPECT_THAT(notes_, Contains(AllOf(HasSubstr("best.json: is damaged"),
+                                     HasSubstr("made again for step"))));
+  ASSERT_OK_AND_ASSIGN(const auto marked,
+                       ReadBestCheckpoint(files_, run_.path));
+  ASSERT_TRUE(marked.has_value());
+  EXPECT_EQ(marked->step, best->step);
+  EXPECT_EQ(Parameters(), parameters);
+}
+
 // Files may move, but not change; the error names the file.
 TEST_F(ConversionTest, ARunGoesOnWithTheDataThatItBeganWith) {
   const std::string held_out = folder_.File("held_out.h5");

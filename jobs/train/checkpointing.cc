@@ -121,34 +121,54 @@ absl::Status Checkpointing::AfterWrite() {
   if (writing_best_.has_value()) {
     RETURN_IF_ERROR(MarkBestCheckpoint(options_.files, options_.run_folder,
                                        {writing_step_, *writing_best_}));
+    prune_waits_ = false;
   }
   return Prune(writing_step_);
 }
 
 absl::Status Checkpointing::Prune(uint64_t newest) {
+  if (prune_waits_) return absl::OkStatus();
   return PruneCheckpoints(options_.files, options_.run_folder,
                           options_.keep_last, {}, newest);
 }
 
-absl::Status Checkpointing::MarkBestOf(const TrainState& state) {
+absl::Status Checkpointing::MarkBestOf(const TrainState& state,
+                                       std::vector<std::string>* warnings) {
+  const absl::Status damage =
+      VerifyBestMarker(options_.files, options_.run_folder);
+  if (!damage.ok() && !absl::IsDataLoss(damage)) return damage;
+  ASSIGN_OR_RETURN(const bool known, MarkBestIn(state, !damage.ok()));
+  prune_waits_ = !damage.ok() && !known;
+  if (!damage.ok()) {
+    warnings->push_back(absl::StrCat(
+        damage.message(),
+        known ? absl::StrCat("; made again for step ", BestGlobalStep(state))
+              : "; no checkpoint is removed until another one is the best"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> Checkpointing::MarkBestIn(const TrainState& state,
+                                               bool damaged) {
   if (!options_.keep_best || state.best_step == 0 ||
       !std::isfinite(state.best_validation)) {
-    return absl::OkStatus();
+    return false;
   }
   const BestCheckpoint best = {static_cast<uint64_t>(BestGlobalStep(state)),
                                state.best_validation};
-  const absl::StatusOr<std::optional<BestCheckpoint>> marked =
-      ReadBestCheckpoint(options_.files, options_.run_folder);
-  if (!marked.ok() && !absl::IsNotFound(marked.status())) {
-    return marked.status();
-  }
-  if (marked.ok() && marked->has_value() && (*marked)->step == best.step) {
-    return absl::OkStatus();
+  if (!damaged) {
+    const absl::StatusOr<std::optional<BestCheckpoint>> marked =
+        ReadBestCheckpoint(options_.files, options_.run_folder);
+    if (marked.ok() && marked->has_value() && (*marked)->step == best.step) {
+      return true;
+    }
   }
   // Whoever goes on from before damaged checkpoints may not have it any more.
   const std::string folder = CheckpointFolder(options_.run_folder, best.step);
-  if (!ReadManifest(options_.files, folder).ok()) return absl::OkStatus();
-  return MarkBestCheckpoint(options_.files, options_.run_folder, best);
+  if (!ReadManifest(options_.files, folder).ok()) return false;
+  RETURN_IF_ERROR(
+      MarkBestCheckpoint(options_.files, options_.run_folder, best));
+  return true;
 }
 
 absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
@@ -237,7 +257,7 @@ absl::StatusOr<std::optional<TrainState>> Checkpointing::Find(
     if (options_.gang != nullptr && !options_.gang->leads()) {
       return absl::OkStatus();
     }
-    RETURN_IF_ERROR(MarkBestOf(*state));
+    RETURN_IF_ERROR(MarkBestOf(*state, warnings));
     return Prune(*latest.step);
   };
   RETURN_IF_ERROR(Agree(tidy()));

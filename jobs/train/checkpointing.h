@@ -91,8 +91,12 @@ class Checkpointing {
   absl::Status ReadParametersOf(int64_t global_step, Llama& model);
   absl::Status Prune(uint64_t newest);
   // A kill between a checkpoint and the mark of the best one leaves the mark
-  // at an older one; the state of a checkpoint knows better.
-  absl::Status MarkBestOf(const TrainState& state);
+  // at an older one; the state of a checkpoint knows better. Likewise when the
+  // mark is damaged; where the state does not say, nothing is pruned for now.
+  absl::Status MarkBestOf(const TrainState& state,
+                          std::vector<std::string>* warnings);
+  // Whether the state's best checkpoint is there, and marked.
+  absl::StatusOr<bool> MarkBestIn(const TrainState& state, bool damaged);
   // The ranks, unless there is just one process.
   Collective* Ranks() {
     return options_.gang == nullptr || options_.gang->alone()
@@ -111,6 +115,7 @@ class Checkpointing {
   // Of the checkpoint in flight; read by the writing thread.
   uint64_t writing_step_ = 0;
   std::optional<double> writing_best_;
+  bool prune_waits_ = false;  // which one is the best is not known
   CheckpointContents contents_;
   AsyncCheckpointer writer_;  // last: its thread uses the above
 };
