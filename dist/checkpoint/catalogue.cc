@@ -81,12 +81,6 @@ absl::Status RemoveCheckpoint(FileSystem* file_system,
   return file_system->RemoveFolder(folder);
 }
 
-// As a manifest has it: of the object without it, in one spelling.
-std::string ChecksumOfFields(Json marker) {
-  marker.erase("checksum");
-  return Checksum(marker.dump());
-}
-
 absl::StatusOr<std::optional<BestCheckpoint>> ReadMarker(
     FileSystem* file_system, const std::string& path) {
   if (!file_system->Exists(path)) return std::optional<BestCheckpoint>();

@@ -27,13 +27,6 @@ std::string HexOf(XXH128_hash_t hash) {
   return absl::StrFormat("%016x%016x", hash.high64, hash.low64);
 }
 
-// The manifest without its own checksum, in one spelling.
-std::string ChecksumOfFields(Json manifest) {
-  manifest.erase("checksum");
-  return Checksum(
-      manifest.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-
 // Reads fields of one object; errors name file and field.
 class FieldReader {
  public:
@@ -219,6 +212,11 @@ absl::StatusOr<Manifest> ReadManifest(FileSystem* file_system,
 
 std::string Checksum(absl::string_view text) {
   return HexOf(XXH3_128bits(text.data(), text.size()));
+}
+
+std::string ChecksumOfFields(Json object) {
+  object.erase("checksum");
+  return Checksum(object.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 absl::StatusOr<RankFile> DescribeRankFile(FileSystem* file_system,

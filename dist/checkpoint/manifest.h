@@ -4,6 +4,7 @@
 #define CARACAL_DIST_CHECKPOINT_MANIFEST_H_
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,8 @@ absl::StatusOr<Manifest> ReadManifest(FileSystem* file_system,
 
 // XXH3 of 128 bits of a text and of a file, in hex.
 std::string Checksum(absl::string_view text);
+// Of a JSON object without its own field "checksum", in one spelling.
+std::string ChecksumOfFields(nlohmann::json object);
 absl::StatusOr<RankFile> DescribeRankFile(FileSystem* file_system,
                                           const std::string& folder,
                                           const std::string& name);
