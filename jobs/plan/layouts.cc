@@ -35,6 +35,14 @@ absl::StatusOr<PlannedStage> Estimate(const Machine& machine,
   return out;
 }
 
+// Every data rank has as many rows.
+absl::Status CheckShare(int64_t batch, int data_ranks) {
+  if (batch % data_ranks == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "a batch of ", batch, " rows (budget.batch) cannot be shared out to ",
+      data_ranks, " data ranks"));
+}
+
 std::string WantedMesh(const PlanRequest& request) {
   std::vector<std::string> fixed;
   const auto add = [&](const char* name, int value) {
@@ -68,10 +76,8 @@ absl::StatusOr<std::vector<MeshShape>> MeshesOf(const proto::Job& job,
       if (layer > 1 && (!transfer || layer > model.layers)) continue;
       const int data = request.gpus / tensor / layer;
       if (request.data > 0 && data != request.data) continue;
-      if (batch % data != 0) {
-        why = absl::StrCat("a batch of ", batch,
-                           " rows (budget.batch) cannot be shared out to ",
-                           data, " data ranks");
+      if (const absl::Status shared = CheckShare(batch, data); !shared.ok()) {
+        why = std::string(shared.message());
         continue;
       }
       meshes.push_back({.data = data, .tensor = tensor, .layer = layer});
@@ -140,12 +146,7 @@ absl::StatusOr<PlannedStage> PlanOnMesh(const proto::Job& job, int stage,
                                         const ModelConfig& model,
                                         const PlanRequest& request,
                                         const MeshShape& mesh) {
-  if (job.budget().batch() % mesh.data != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a batch of ", job.budget().batch(),
-                     " rows (budget.batch) cannot be shared out to ", mesh.data,
-                     " data ranks"));
-  }
+  RETURN_IF_ERROR(CheckShare(job.budget().batch(), mesh.data));
   ASSIGN_OR_RETURN(StageLayout layout,
                    LayOut(job, stage, model, request.seq_len, mesh));
   layout.value_bytes = 2;  // bf16
