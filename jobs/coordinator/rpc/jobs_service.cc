@@ -23,8 +23,9 @@ Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor) {
   };
 }
 
-grpc::ServerUnaryReactor* Fail(grpc::CallbackServerContext* context,
-                               const grpc::Status& status) {
+// What needs no waiting for.
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 const grpc::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(status);
   return reactor;
@@ -37,12 +38,12 @@ grpc::ServerUnaryReactor* JobsService::Submit(
     proto::SubmitResponse* response) {
   // Memory is ahead of a disk that fails; nothing more is taken in.
   if (const absl::Status health = coordinator_->Health(); !health.ok()) {
-    return Fail(context, ToGrpc(absl::UnavailableError(health.message())));
+    return Answer(context, ToGrpc(absl::UnavailableError(health.message())));
   }
   JobRequest job;
   if (const grpc::Status status = ReadSubmission(*request, files_, &job);
       !status.ok()) {
-    return Fail(context, status);
+    return Answer(context, status);
   }
   job.owner = kOwner;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -59,20 +60,20 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                            proto::JobInfo* response) {
   const std::optional<JobRecord> job = coordinator_->Get(request->id());
   if (!job.has_value()) {
-    return Fail(context, ToGrpc(absl::NotFoundError(
-                             absl::StrCat("there is no job ", request->id()))));
+    return Answer(context, ToGrpc(absl::NotFoundError(absl::StrCat(
+                               "there is no job ", request->id()))));
   }
   *response = ToProto(*job);
   response->set_run_folder(JoinPath(runs_, absl::StrCat(job->id)));
   response->set_job(job->request.spec);
-  return Fail(context, grpc::Status::OK);
+  return Answer(context, grpc::Status::OK);
 }
 
 grpc::ServerUnaryReactor* JobsService::List(
     grpc::CallbackServerContext* context, const proto::ListJobsRequest* request,
     proto::ListJobsResponse* response) {
   const auto refuse = [&](const std::string& why) {
-    return Fail(context, ToGrpc(absl::InvalidArgumentError(why)));
+    return Answer(context, ToGrpc(absl::InvalidArgumentError(why)));
   };
   JobFilter filter;
   filter.owner = request->owner();
@@ -99,7 +100,7 @@ grpc::ServerUnaryReactor* JobsService::List(
   if (page.next != 0) {
     response->set_next_page_token(absl::StrCat(page.next));
   }
-  return Fail(context, grpc::Status::OK);
+  return Answer(context, grpc::Status::OK);
 }
 
 grpc::ServerUnaryReactor* JobsService::Cancel(
@@ -115,7 +116,7 @@ grpc::ServerUnaryReactor* JobsService::Resume(
     const proto::ResumeJobRequest* request, proto::ResumeJobResponse*) {
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
-    return Fail(context, ToGrpc(status));
+    return Answer(context, ToGrpc(status));
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Resume(request->id(), request->idempotency_key(),

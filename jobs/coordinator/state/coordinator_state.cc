@@ -286,7 +286,6 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
     // Not at once: whoever stopped it may mean it.
     job->not_before = now + limits_.first_back_off;
     Go(*job, JobState::kPreempted, JobCause::kStopped, why, now, effects);
-    SetDeadline(id, Deadline::kBackOff, job->not_before);
   } else {
     RetryOrFail(*job, why, now, effects);
   }
@@ -312,7 +311,6 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
   ++job.retries;
   job.not_before = now + std::min(wait, limits_.longest_back_off);
   Go(job, JobState::kRetrying, JobCause::kLost, reason, now, effects);
-  SetDeadline(job.id, Deadline::kBackOff, job.not_before);
 }
 
 void CoordinatorState::Tick(absl::Time now, Effects* effects) {

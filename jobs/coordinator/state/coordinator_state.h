@@ -126,8 +126,8 @@ class CoordinatorState {
                    Effects* effects);
   // Of those that waited for `job`, which has just ended.
   void TellDependents(JobId id, absl::Time now, Effects* effects);
-  // Makes what is remembered beside the records fit this one: readiness, and
-  // who waits for whom.
+  // Makes what is remembered beside the records fit this one: readiness, the
+  // end of a back-off, and who waits for whom.
   void Index(const JobRecord& job, absl::Time now);
   void StartReady(absl::Time now, Effects* effects);
   void SetDeadline(JobId id, Deadline what, absl::Time when);
