@@ -15,7 +15,7 @@
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
-#include "jobs/train/curriculum.h"
+#include "jobs/train/component_dropout.h"
 #include "kernels/causal_attention/causal_attention.h"
 #include "kernels/matmul/matmul.h"
 

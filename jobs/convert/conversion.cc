@@ -368,6 +368,7 @@ absl::Status Conversion::TrainPhase(const Phase& phase) {
                          if (options_.events.step) options_.events.step(record);
                        },
                    .finish = [this] { return ChooseGamma(); },
+                   .curriculum = options_.curriculum,
                    .clock = Clock::Real()});
   ASSIGN_OR_RETURN(const bool finished, trainer.Run(state_, phase.end));
   state_ = trainer.state();

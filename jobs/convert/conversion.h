@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "dist/gang/gang.h"
 #include "eval/report/report_input.h"
+#include "jobs/curriculum/source.h"
 #include "jobs/train/metrics_writer.h"
 #include "proto/job.pb.h"
 
@@ -39,6 +40,8 @@ struct ConversionOptions {
   // Looked at between steps, measured batches and parts of the loading. Null:
   // never stops.
   const std::atomic<bool>* stop = nullptr;
+  // Whom the leading rank asks what curricula set. Null: the job alone.
+  CurriculumSource* curriculum = nullptr;
   ConversionEvents events;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/base/status.h"
-#include "jobs/train/curriculum.h"
+#include "jobs/train/component_dropout.h"
 #include "jobs/train/student_config.h"
 
 namespace caracal {

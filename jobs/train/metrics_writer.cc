@@ -53,6 +53,7 @@ std::string ToJson(const StepRecord& m) {
   put("drop_probability", m.curriculum.drop_probability);
   put("dropped_share", m.curriculum.dropped_share);
   put("window", m.curriculum.window);
+  if (m.curriculum.held) json["curriculum_held"] = true;
   put("validation_loss", m.validation_loss);
   put("hybrid_loss", m.early_stop.hybrid_loss);
   put("swa_only_loss", m.early_stop.swa_only_loss);

@@ -25,6 +25,8 @@ struct CurriculumValues {
   double drop_probability = kNotMeasured;  // p(t)
   double dropped_share = kNotMeasured;     // of (sample, layer, head)
   double window = kNotMeasured;            // W(t), tokens
+  // Whoever decides was away: these are the last values it set.
+  bool held = false;
 };
 
 // Held-out losses by mode that early stopping looked at after the step.

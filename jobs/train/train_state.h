@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/optim/learning_rate.h"
-#include "jobs/train/closed_loop.h"
+#include "jobs/curriculum/closed_loop.h"
 #include "jobs/train/early_stop.h"
 
 namespace caracal {

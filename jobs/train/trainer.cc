@@ -5,7 +5,6 @@
 
 #include "core/base/status.h"
 #include "core/collective/agree.h"
-#include "jobs/train/curriculum.h"
 #include "jobs/train/student_config.h"
 
 namespace caracal {
@@ -35,6 +34,9 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
       checkpointing_(checkpointing),
       metrics_(metrics),
       options_(std::move(options)),
+      own_curriculum_(job),
+      source_(options_.curriculum != nullptr ? options_.curriculum
+                                             : &own_curriculum_),
       seq_len_(SeqLenOf(*job, *data)),
       micro_batch_(MicroBatchOf(*job)),
       my_rows_(job->budget().batch() / gang->shape().data),
@@ -109,6 +111,7 @@ absl::Status Trainer::StartStage() {
   schedule_ = ScheduleOf(stage);
   early_stop_ = nullptr;
   curriculum_ = nullptr;
+  directed_ = {};
   if (stage.has_transfer() && stage.transfer().has_early_stop()) {
     early_stop_ = &stage.transfer().early_stop();
   }
@@ -119,12 +122,7 @@ absl::Status Trainer::StartStage() {
   }
   if (state_.at_stage_start()) {
     if (curriculum_ != nullptr && curriculum_->has_closed_loop()) {
-      const proto::ClosedLoop& loop = curriculum_->closed_loop();
-      const double start = curriculum_->has_drop()
-                               ? ValueAt(curriculum_->drop(), 0, StepsOf(stage))
-                               : 0;
-      state_.closed_loop.drop_probability =
-          std::clamp(start, loop.p_min(), loop.p_max());
+      state_.closed_loop = ClosedLoopAtStart(*curriculum_, StepsOf(stage));
     }
     return absl::OkStatus();
   }
@@ -151,7 +149,7 @@ absl::StatusOr<bool> Trainer::RunSteps() {
   const int64_t steps = StepsOf(job_->stages(state_.stage_index));
   const int64_t every = job_->validation().every_steps();
   while (state_.step < steps) {
-    ASSIGN_OR_RETURN(const bool stop_now, StopRequested());
+    ASSIGN_OR_RETURN(const bool stop_now, AgreeOnStep());
     if (stop_now) return false;
     absl::StatusOr<StepRecord> record = RunStep();
     if (!record.ok()) {
@@ -217,13 +215,9 @@ absl::Status Trainer::FinishStage() {
 
 void Trainer::SetCurriculum(StepInputs* in, StepRecord* record) {
   if (curriculum_ == nullptr) return;
-  const int64_t steps = StepsOf(job_->stages(state_.stage_index));
-  const ScheduledValues values =
-      ScheduledValuesAt(*curriculum_, state_.step, steps);
-  in->drop_probability = curriculum_->has_closed_loop()
-                             ? state_.closed_loop.drop_probability
-                             : values.drop_probability;
-  in->window = values.window;
+  in->drop_probability = directive_.drop_probability;
+  in->window = directive_.window;
+  record->curriculum.held = directive_held_;
   if (curriculum_->has_drop() || curriculum_->has_closed_loop()) {
     record->curriculum.drop_probability = in->drop_probability;
   }
@@ -250,8 +244,7 @@ absl::Status Trainer::RunClosedLoop(StepRecord* record) {
   ASSIGN_OR_RETURN(measured.hybrid, probe_->Loss(ComponentMode::kHybrid, true));
   ASSIGN_OR_RETURN(measured.swa_only,
                    probe_->Loss(ComponentMode::kSwaOnly, true));
-  const ClosedLoopDecision decision =
-      SteerDropout(loop, measured, &state_.closed_loop);
+  ASSIGN_OR_RETURN(const ClosedLoopDecision decision, Steer(measured));
   record->closed_loop.use = decision.use;
   record->closed_loop.potential = decision.potential;
   if (!decision.held) record->closed_loop.ratio = decision.ratio;
@@ -306,10 +299,86 @@ absl::StatusOr<double> Trainer::Validate() {
   return runner_->ValidationLoss(sums);
 }
 
-absl::StatusOr<bool> Trainer::StopRequested() {
-  double asked = options_.stop && *options_.stop ? 1 : 0;
-  RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(&asked, 1)));
-  return asked > 0;
+absl::Status Trainer::AskForDirective() {
+  if (directed_.window.Covers(state_.step) && !directed_.held &&
+      !source_->Changed()) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(
+      directed_, source_->Direct({.stage = static_cast<int>(state_.stage_index),
+                                  .step = state_.step,
+                                  .loop = state_.closed_loop}));
+  if (directed_.window.Covers(state_.step)) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("no directive came for step ", state_.step));
+}
+
+absl::StatusOr<bool> Trainer::AgreeOnStep() {
+  // Zeros but of the leading rank, so that a sum hands its values on as they
+  // are.
+  double stop = options_.stop && *options_.stop ? 1 : 0;
+  double failed = 0, drop_probability = 0, window = 0, held = 0;
+  absl::Status asked;
+  if (curriculum_ != nullptr && gang_->leads() && stop == 0) {
+    asked = AskForDirective();
+    if (absl::IsCancelled(asked)) {
+      stop = 1;
+    } else if (!asked.ok()) {
+      failed = 1;
+    } else {
+      directive_ = directed_.window.At(state_.step);
+      drop_probability = directive_.drop_probability;
+      window = static_cast<double>(directive_.window);
+      held = directed_.held ? 1 : 0;
+    }
+  }
+  double values[] = {stop, failed, drop_probability, window, held};
+  if (curriculum_ == nullptr) {
+    RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(values, 1)));
+    return values[0] > 0;
+  }
+  RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(values)));
+  if (values[1] > 0) RETURN_IF_ERROR(gang_->Agree(asked));
+  directive_ = {values[2], static_cast<int64_t>(values[3])};
+  directive_held_ = values[4] > 0;
+  return values[0] > 0;
+}
+
+absl::StatusOr<ClosedLoopDecision> Trainer::Steer(
+    const UseMeasurement& measured) {
+  ClosedLoopDecision decision;
+  absl::Status asked;
+  if (gang_->leads()) {
+    absl::StatusOr<CurriculumAnswer> answer =
+        source_->Direct({.stage = static_cast<int>(state_.stage_index),
+                         .step = state_.step,
+                         .loop = state_.closed_loop,
+                         .measured = measured});
+    if (answer.ok()) {
+      directed_ = *std::move(answer);
+      state_.closed_loop = directed_.window.loop;
+      decision = directed_.window.decision.value_or(decision);
+    } else if (absl::IsCancelled(answer.status())) {
+      // Training stops before the next step; the loop goes on where it would
+      // have been.
+      decision = SteerDropout(curriculum_->closed_loop(), measured,
+                              &state_.closed_loop);
+    } else {
+      asked = answer.status();
+    }
+  }
+  RETURN_IF_ERROR(gang_->Agree(asked));
+  const double mine = gang_->leads() ? 1 : 0;
+  ClosedLoopState& loop = state_.closed_loop;
+  double values[] = {
+      mine * loop.drop_probability,     mine * loop.smoothed_ratio,
+      mine * (loop.has_ratio ? 1 : 0),  mine * decision.use,
+      mine * decision.potential,        mine * decision.ratio,
+      mine * decision.drop_probability, mine * (decision.held ? 1 : 0)};
+  RETURN_IF_ERROR(gang_->Sum(absl::MakeSpan(values)));
+  loop = {values[0], values[1], values[2] > 0};
+  return ClosedLoopDecision{values[3], values[4], values[5], values[6],
+                            values[7] > 0};
 }
 
 absl::Status Trainer::SaveIfDue(bool validated_best) {

@@ -16,6 +16,7 @@
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "dist/gang/gang.h"
+#include "jobs/curriculum/source.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/held_out_probe.h"
 #include "jobs/train/make_stage_runner.h"
@@ -36,6 +37,8 @@ struct TrainerOptions {
   // still change the parameters. Not called again by a run that goes on after
   // it.
   std::function<absl::Status()> finish;
+  // Whom the leading rank asks what the curriculum sets. Null: the job alone.
+  CurriculumSource* curriculum = nullptr;
   Clock* clock = Clock::Real();
 };
 
@@ -69,15 +72,19 @@ class Trainer {
   // state so far, and whether the stage stops.
   absl::Status AfterValidation(double loss, StepRecord* record, bool* best,
                                bool* stop);
-  // The drop probability and the window of the coming step.
+  // What the curriculum sets for the coming step, in the same exchange as
+  // whether any rank was asked to stop. True when one was.
+  absl::StatusOr<bool> AgreeOnStep();
+  // By the leading rank.
+  absl::Status AskForDirective();
   void SetCurriculum(StepInputs* in, StepRecord* record);
   absl::Status RunClosedLoop(StepRecord* record);
+  // What the closed loop makes of it, for the coming step on.
+  absl::StatusOr<ClosedLoopDecision> Steer(const UseMeasurement& measured);
   absl::Status StartStage();
   // The stage's best parameters, where early stopping asks for them.
   absl::Status FinishStage();
   absl::Status SaveIfDue(bool validated_best);
-  // Whether any rank was asked to stop.
-  absl::StatusOr<bool> StopRequested();
 
   const proto::Job* job_;
   Llama* model_;
@@ -88,6 +95,8 @@ class Trainer {
   Checkpointing* checkpointing_;
   MetricsWriter* metrics_;
   TrainerOptions options_;
+  OwnCurriculum own_curriculum_;
+  CurriculumSource* source_;  // of directives
 
   int64_t seq_len_, micro_batch_;
   int64_t my_rows_;  // of a step's batch
@@ -102,6 +111,9 @@ class Trainer {
   // Likewise; null: none.
   const proto::EarlyStop* early_stop_ = nullptr;
   const proto::Curriculum* curriculum_ = nullptr;
+  CurriculumAnswer directed_;  // by it, on the leading rank
+  Directive directive_;        // of the coming step
+  bool directive_held_ = false;
   std::unique_ptr<HeldOutProbe> probe_;
   absl::Duration last_save_, checkpoint_stall_;
 };

@@ -3,8 +3,8 @@
 #include "core/base/status.h"
 #include "core/io/hdf5/hdf5.h"
 #include "core/model/batch_buffer.h"
+#include "jobs/curriculum/schedule.h"
 #include "jobs/spec/expand.h"
-#include "jobs/train/curriculum.h"
 #include "jobs/train/make_stage_runner.h"
 
 namespace caracal::golden {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/base/status_matchers.h"
-#include "jobs/train/curriculum.h"
+#include "jobs/train/component_dropout.h"
 #include "tests/model/golden.h"
 #include "tests/model/golden_gradients.h"
 #include "tests/model/golden_model.h"

@@ -5,8 +5,8 @@
 //                   u* = loss(teacher_swa) - loss(teacher)
 //     r_s = smoothing r_s + (1 - smoothing) r          (the first r as it is)
 //     p <- clamp(p + gain (target - r_s), p_min, p_max)
-#ifndef CARACAL_JOBS_TRAIN_CLOSED_LOOP_H_
-#define CARACAL_JOBS_TRAIN_CLOSED_LOOP_H_
+#ifndef CARACAL_JOBS_CURRICULUM_CLOSED_LOOP_H_
+#define CARACAL_JOBS_CURRICULUM_CLOSED_LOOP_H_
 
 #include "proto/job.pb.h"
 
@@ -40,4 +40,4 @@ ClosedLoopDecision SteerDropout(const proto::ClosedLoop& loop,
 
 }  // namespace caracal
 
-#endif  // CARACAL_JOBS_TRAIN_CLOSED_LOOP_H_
+#endif  // CARACAL_JOBS_CURRICULUM_CLOSED_LOOP_H_

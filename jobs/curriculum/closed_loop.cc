@@ -1,4 +1,4 @@
-#include "jobs/train/closed_loop.h"
+#include "jobs/curriculum/closed_loop.h"
 
 #include <algorithm>
 

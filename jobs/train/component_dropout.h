@@ -1,11 +1,11 @@
 // Scheduled sliding-window dropout: which parts of a step run in the drop
-// mode, and how wide the window is, as functions of the step alone.
+// mode, as a function of the step and the drop probability alone.
 //
 // The draws are keyed by (seed, step of the whole job, sample of the batch,
 // layer, head): the same for any split into micro-batches or ranks, under
 // recomputation and after a resume.
-#ifndef CARACAL_JOBS_TRAIN_CURRICULUM_H_
-#define CARACAL_JOBS_TRAIN_CURRICULUM_H_
+#ifndef CARACAL_JOBS_TRAIN_COMPONENT_DROPOUT_H_
+#define CARACAL_JOBS_TRAIN_COMPONENT_DROPOUT_H_
 
 #include <cstdint>
 
@@ -15,19 +15,6 @@
 #include "proto/job.pb.h"
 
 namespace caracal {
-
-// The value at step `step` (from 0) of `steps`. Pieces of `step` are equally
-// long: piece i starts at the first step with step * pieces / steps = i.
-double ValueAt(const proto::ValueSchedule& schedule, int64_t step,
-               int64_t steps);
-
-// What the schedules alone say of a step; 0 where there is none.
-struct ScheduledValues {
-  double drop_probability = 0;
-  int64_t window = 0;  // tokens, rounded to the nearest
-};
-ScheduledValues ScheduledValuesAt(const proto::Curriculum& curriculum,
-                                  int64_t step, int64_t steps);
 
 // What is dropped together, and what a dropped unit computes.
 struct DropRule {
@@ -51,4 +38,4 @@ int64_t ApplyDrops(const DropRule& rule, double probability,
 
 }  // namespace caracal
 
-#endif  // CARACAL_JOBS_TRAIN_CURRICULUM_H_
+#endif  // CARACAL_JOBS_TRAIN_COMPONENT_DROPOUT_H_
