@@ -49,6 +49,7 @@ constexpr Command kCommands[] = {
      DeclareResume},
     {"rm", "forget jobs that have ended; their run folders stay", DeclareRm},
     {"priority", "change a job's place among those that wait", DeclarePriority},
+    {"tune", "set values over the curriculum of a job that runs", DeclareTune},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 

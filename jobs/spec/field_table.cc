@@ -150,6 +150,7 @@ constexpr FieldRule kRules[] = {
     {"Curriculum.granularity", "sample_layer"},
     {"Curriculum.window"},
     {"Curriculum.closed_loop"},
+    {"Curriculum.when_away", "hold"},
 
     {"ValueSchedule.step"},
     {"ValueSchedule.constant"},

@@ -49,6 +49,10 @@ proto::Job Identity(const proto::Job& expanded) {
   }
   *job.mutable_evaluation() = choice;
   job.mutable_budget()->clear_micro_batch();
+  for (proto::Stage& stage : *job.mutable_stages()) {
+    if (!stage.finetune().has_curriculum()) continue;
+    stage.mutable_finetune()->mutable_curriculum()->clear_when_away();
+  }
   job.clear_model();
   job.mutable_data()->clear_path();
   job.mutable_data()->clear_validation();

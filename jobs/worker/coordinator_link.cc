@@ -58,12 +58,12 @@ void CoordinatorLink::Run() {
       options_.fenced(std::string(status.message()));
       return;
     }
-    if (!status.ok() && !std::exchange(away_, true)) {
+    if (!status.ok() && !away_.exchange(true)) {
       options_.tell(
           absl::StrCat("the coordinator can't be reached; training "
                        "goes on without it: ",
                        status.message()));
-    } else if (status.ok() && std::exchange(away_, false)) {
+    } else if (status.ok() && away_.exchange(false)) {
       options_.tell("the coordinator is back");
     }
     absl::MutexLock lock(&mutex_);
@@ -92,8 +92,38 @@ absl::Status CoordinatorLink::Register() {
   SetDeadline(&context);
   RETURN_IF_ERROR(FromGrpc(stub_->Register(&context, request, &response)));
   registered_ = true;
-  Heed(response.stop(), response.lines());
+  Heed(response);
   return absl::OkStatus();
+}
+
+absl::StatusOr<proto::DirectResponse> CoordinatorLink::Direct(
+    proto::DirectRequest request) {
+  if (away_) {
+    direct_stub_ = nullptr;
+    return absl::UnavailableError("the coordinator is away");
+  }
+  if (direct_stub_ == nullptr) {
+    const absl::StatusOr<Endpoint> endpoint =
+        ReadEndpoint(options_.endpoint_file);
+    if (!endpoint.ok()) {
+      return absl::UnavailableError(endpoint.status().message());
+    }
+    direct_stub_ = proto::Gangs::NewStub(MakeChannel(*endpoint));
+  }
+  request.set_job(options_.gang.job);
+  request.set_epoch(options_.gang.epoch);
+  request.set_credential(options_.credential);
+  proto::DirectResponse response;
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  const absl::Status status =
+      FromGrpc(direct_stub_->Direct(&context, request, &response));
+  if (status.ok()) return response;
+  direct_stub_ = nullptr;
+  if (absl::IsDeadlineExceeded(status)) {
+    return absl::UnavailableError(status.message());
+  }
+  return status;
 }
 
 absl::Status CoordinatorLink::Beat() {
@@ -119,7 +149,7 @@ absl::Status CoordinatorLink::Beat() {
     grpc::ClientContext context;
     SetDeadline(&context);
     RETURN_IF_ERROR(FromGrpc(stub_->Heartbeat(&context, request, &response)));
-    Heed(response.stop(), response.lines());
+    Heed(response);
     return absl::OkStatus();
   };
   const absl::Status status = exchange();
@@ -131,15 +161,18 @@ absl::Status CoordinatorLink::Beat() {
   return status;
 }
 
-void CoordinatorLink::Heed(bool stop, uint64_t lines) {
+template <typename Response>
+void CoordinatorLink::Heed(const Response& response) {
+  tunings_ = response.tunings();
   {
     absl::MutexLock lock(&mutex_);
-    while (!lines_.empty() && first_line_ <= static_cast<int64_t>(lines)) {
+    while (!lines_.empty() &&
+           first_line_ <= static_cast<int64_t>(response.lines())) {
       lines_.pop_front();
       ++first_line_;
     }
   }
-  if (stop && !std::exchange(told_to_stop_, true)) options_.stop();
+  if (response.stop() && !std::exchange(told_to_stop_, true)) options_.stop();
 }
 
 }  // namespace caracal

@@ -3,6 +3,7 @@
 #ifndef CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
 #define CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -35,7 +36,7 @@ struct CoordinatorLinkOptions {
   std::function<void(const std::string& line)> tell;
 };
 
-// Thread-safe.
+// Thread-safe; Direct() is for one thread at a time.
 class CoordinatorLink {
  public:
   explicit CoordinatorLink(CoordinatorLinkOptions options);
@@ -50,6 +51,13 @@ class CoordinatorLink {
   // 100,000 are kept.
   void AddMetrics(std::string line);
 
+  // What the curriculum sets for coming steps, asked on the caller's thread.
+  // kUnavailable, at once when it is known to be away, else within seconds;
+  // other errors of the coordinator's.
+  absl::StatusOr<proto::DirectResponse> Direct(proto::DirectRequest request);
+  // As the coordinator last told (HeartbeatResponse.tunings).
+  uint64_t tunings() const { return tunings_; }
+
  private:
   void Run();
   // One exchange. Null when there is nobody to talk to.
@@ -57,13 +65,18 @@ class CoordinatorLink {
   absl::Status Connect();
   absl::Status Register();
   // What an answer asks for.
-  void Heed(bool stop, uint64_t lines);
+  template <typename Response>
+  void Heed(const Response& response);
 
   const CoordinatorLinkOptions options_;
 
   // Of the thread.
   std::unique_ptr<proto::Gangs::Stub> stub_;
-  bool registered_ = false, away_ = false, told_to_stop_ = false;
+  bool registered_ = false, told_to_stop_ = false;
+  std::unique_ptr<proto::Gangs::Stub> direct_stub_;  // of who calls Direct()
+
+  std::atomic<bool> away_{false};
+  std::atomic<uint64_t> tunings_{0};
 
   absl::Mutex mutex_;
   proto::JobProgress progress_ ABSL_GUARDED_BY(mutex_);

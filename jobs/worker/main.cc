@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -38,6 +39,7 @@
 #include "jobs/train/metrics_writer.h"
 #include "jobs/train/student_config.h"
 #include "jobs/worker/coordinator_link.h"
+#include "jobs/worker/directed_curriculum.h"
 
 namespace caracal {
 namespace {
@@ -137,7 +139,11 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
       SystemConsole([](const char* name) { return std::getenv(name); });
   ConversionProgress progress(options.job, &console);
   if (runtime.rank() == 0) options.events = progress.events();
+  std::optional<DirectedCurriculum> curriculum;
   if (*link != nullptr) {
+    curriculum.emplace(DirectedCurriculum::Options{
+        .job = &options.job, .link = link->get(), .stop = stop, .tell = Print});
+    options.curriculum = &*curriculum;
     options.events =
         Reported(std::move(options.events), options.job, link->get());
   }

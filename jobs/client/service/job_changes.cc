@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,38 @@
 
 namespace caracal {
 namespace {
+
+struct TuneOptions {
+  ServerOption server;
+  uint64_t id = 0;
+  std::optional<double> drop;
+  std::optional<int64_t> window;
+  bool clear = false;
+};
+
+absl::Status Tune(const TuneOptions& o) {
+  if (!o.clear && !o.drop.has_value() && !o.window.has_value()) {
+    return absl::InvalidArgumentError(
+        "nothing to tune; expected --drop, --window or --clear");
+  }
+  proto::TuneRequest request;
+  request.set_id(o.id);
+  request.set_idempotency_key(NewIdempotencyKey());
+  if (!o.clear) {
+    // What was tuned before and is not named now stays.
+    proto::GetJobRequest get;
+    get.set_id(o.id);
+    ASSIGN_OR_RETURN(const proto::JobInfo job,
+                     o.server.Call(&proto::Jobs::Stub::Get, get));
+    if (job.has_tuned_drop_probability()) {
+      request.set_drop_probability(job.tuned_drop_probability());
+    }
+    if (job.has_tuned_window()) request.set_window(job.tuned_window());
+  }
+  if (o.drop.has_value()) request.set_drop_probability(*o.drop);
+  if (o.window.has_value()) request.set_window(*o.window);
+  return o.server.Call(&proto::Jobs::Stub::Tune, request).status();
+}
 
 struct ChangeOptions {
   ServerOption server;
@@ -88,6 +121,21 @@ CommandBody DeclarePriority(CLI::App& app) {
     request.set_priority(o->priority);
     return o->server.Call(&proto::Jobs::Stub::SetPriority, request).status();
   };
+}
+
+CommandBody DeclareTune(CLI::App& app) {
+  auto o = std::make_shared<TuneOptions>();
+  app.add_option("ID", o->id, "the job's number")->required();
+  app.add_option("--drop", o->drop,
+                 "the drop probability from the next steps on, whatever the "
+                 "curriculum says")
+      ->type_name("P");
+  app.add_option("--window", o->window, "likewise, the window")
+      ->type_name("TOKENS");
+  app.add_flag("--clear", o->clear,
+               "follow the curriculum again, but for what is given beside it");
+  o->server.Declare(app);
+  return [o](Console&) { return Tune(*o); };
 }
 
 }  // namespace caracal

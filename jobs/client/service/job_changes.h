@@ -1,4 +1,4 @@
-// `caracal cancel`, `resume`, `rm` and `priority`.
+// `caracal cancel`, `resume`, `rm`, `priority` and `tune`.
 #ifndef CARACAL_JOBS_CLIENT_SERVICE_JOB_CHANGES_H_
 #define CARACAL_JOBS_CLIENT_SERVICE_JOB_CHANGES_H_
 
@@ -10,6 +10,7 @@ CommandBody DeclareCancel(CLI::App& app);
 CommandBody DeclareResume(CLI::App& app);
 CommandBody DeclareRm(CLI::App& app);
 CommandBody DeclarePriority(CLI::App& app);
+CommandBody DeclareTune(CLI::App& app);
 
 }  // namespace caracal
 

@@ -136,6 +136,14 @@ absl::Status Status(const StatusOptions& o, Console& console) {
                 ? ""
                 : absl::StrCat(job.gangs(), " started, ", job.retries(),
                                " retries since the last step"));
+  std::vector<std::string> tuned;
+  if (job.has_tuned_drop_probability()) {
+    tuned.push_back(absl::StrCat("p = ", job.tuned_drop_probability()));
+  }
+  if (job.has_tuned_window()) {
+    tuned.push_back(absl::StrCat("W = ", job.tuned_window()));
+  }
+  facts.Add("tuned", absl::StrJoin(tuned, ", "));
   facts.Add("run", job.run_folder());
   console.out << facts.ToString(console, 2, kNameColumns);
   return absl::OkStatus();

@@ -84,6 +84,10 @@ nlohmann::ordered_json ToJson(const proto::JobInfo& job) {
       {"submitted", date(job.submitted())},
       {"changed", date(job.changed())}};
   if (job.has_not_before()) json["not_before"] = date(job.not_before());
+  if (job.has_tuned_drop_probability()) {
+    json["tuned_drop_probability"] = job.tuned_drop_probability();
+  }
+  if (job.has_tuned_window()) json["tuned_window"] = job.tuned_window();
   if (!job.run_folder().empty()) json["run_folder"] = job.run_folder();
   return json;
 }

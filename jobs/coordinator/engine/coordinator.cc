@@ -6,20 +6,12 @@
 #include <utility>
 
 #include "core/base/status.h"
-#include "nlohmann/json.hpp"
+#include "jobs/coordinator/engine/event_json.h"
 
 namespace caracal {
 namespace {
 
 constexpr absl::Duration kLongestSleep = absl::Seconds(1);
-
-std::string ToJson(const JobTransition& t) {
-  nlohmann::ordered_json json = {{"state", NameOf(t.to)},
-                                 {"because", NameOf(t.cause)}};
-  if (!t.reason.empty()) json["reason"] = t.reason;
-  return json.dump(-1, ' ', false,
-                   nlohmann::ordered_json::error_handler_t::replace);
-}
 
 }  // namespace
 
@@ -64,7 +56,9 @@ void Coordinator::Do(Event event, std::function<void()> then,
     event(state_, now, &effects);
     const bool nothing = effects.saved.empty() && effects.removed.empty() &&
                          effects.orders.empty() &&
-                         effects.transitions.empty() && effects.metrics.empty();
+                         effects.transitions.empty() &&
+                         effects.decisions.empty() && effects.tuned.empty() &&
+                         effects.metrics.empty();
     if (!(answer_at_once && nothing)) {
       Commit(effects, now, std::move(then));
       return;
@@ -106,6 +100,13 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   }
   for (const JobMetrics& m : effects.metrics) {
     batch.events.push_back({++last_sequence_, m.job, now, "metrics", m.line});
+  }
+  for (const JobTuned& t : effects.tuned) {
+    batch.events.push_back({++last_sequence_, t.job, now, "tuned", ToJson(t)});
+  }
+  for (const CurriculumDecision& d : effects.decisions) {
+    batch.events.push_back(
+        {++last_sequence_, d.job, now, "curriculum", ToJson(d)});
   }
   if (state_.next_id() != stored_next_id_) {
     batch.next_id = stored_next_id_ = state_.next_id();
@@ -161,7 +162,8 @@ void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply) {
         *answer = [&]() -> absl::StatusOr<GangAnswer> {
           RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
           const JobRecord& job = *state.Find(id);
-          return GangAnswer{job.state != JobState::kCancelling, job.lines};
+          return GangAnswer{job.state != JobState::kCancelling, job.lines,
+                            job.tunings};
         }();
       },
       [answer, reply = std::move(reply)] { reply(*answer); },
@@ -180,11 +182,39 @@ void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
               state.Heartbeat(id, epoch, report.progress, now, effects));
           ASSIGN_OR_RETURN(out.lines, state.Report(id, epoch, report.first,
                                                    report.lines, effects));
+          out.tunings = state.Find(id)->tunings;
           return out;
         }();
       },
       [answer, reply = std::move(reply)] { reply(*answer); },
       /*answer_at_once=*/true);
+}
+
+void Coordinator::Direct(
+    JobId id, uint64_t epoch, const CurriculumPoint& point,
+    std::function<void(absl::StatusOr<GangDirectives>)> reply) {
+  auto answer = std::make_shared<absl::StatusOr<GangDirectives>>();
+  Do(
+      [&](CoordinatorState& state, absl::Time, Effects* effects) {
+        *answer = [&]() -> absl::StatusOr<GangDirectives> {
+          GangDirectives out;
+          ASSIGN_OR_RETURN(out.window, state.Direct(id, epoch, point, effects));
+          out.tunings = state.Find(id)->tunings;
+          return out;
+        }();
+      },
+      [answer, reply = std::move(reply)] { reply(*answer); },
+      /*answer_at_once=*/true);
+}
+
+void Coordinator::Tune(JobId id, const Tuning& tuning,
+                       const std::string& idempotency_key, Reply reply) {
+  auto status = std::make_shared<absl::Status>();
+  Do(
+      [&](CoordinatorState& state, absl::Time, Effects* effects) {
+        *status = state.Tune(id, tuning, idempotency_key, effects);
+      },
+      [status, reply = std::move(reply)] { reply(*status); });
 }
 
 void Coordinator::GangFound(JobId id, uint64_t epoch) {

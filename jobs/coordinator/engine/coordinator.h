@@ -51,8 +51,14 @@ struct GangReport {
 };
 
 struct GangAnswer {
-  bool go_on = true;  // else it is to save and end
-  int64_t lines = 0;  // of its metrics that are stored
+  bool go_on = true;     // else it is to save and end
+  int64_t lines = 0;     // of its metrics that are stored
+  uint64_t tunings = 0;  // when it changes, directives are asked for again
+};
+
+struct GangDirectives {
+  CurriculumWindow window;
+  uint64_t tunings = 0;  // that are in it
 };
 
 // Every change is durable before it is answered or acted upon. Answers come on
@@ -84,9 +90,13 @@ class Coordinator {
   void Resume(JobId id, const std::string& idempotency_key, Reply reply);
   void Remove(JobId id, Reply reply);
   void SetPriority(JobId id, int64_t priority, Reply reply);
+  void Tune(JobId id, const Tuning& tuning, const std::string& idempotency_key,
+            Reply reply);
   void Register(JobId id, uint64_t epoch, GangReply reply);
   void Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
                  GangReply reply);
+  void Direct(JobId id, uint64_t epoch, const CurriculumPoint& point,
+              std::function<void(absl::StatusOr<GangDirectives>)> reply);
   void GangFound(JobId id, uint64_t epoch);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/io/json.h"
+#include "jobs/coordinator/rpc/curriculum_wire.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
@@ -34,6 +35,7 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// Fills the response and ends the call.
 template <typename Response>
 Coordinator::GangReply FinishWith(grpc::ServerUnaryReactor* reactor,
                                   Response* response) {
@@ -41,6 +43,7 @@ Coordinator::GangReply FinishWith(grpc::ServerUnaryReactor* reactor,
     if (answer.ok()) {
       response->set_stop(!answer->go_on);
       response->set_lines(static_cast<uint64_t>(answer->lines));
+      response->set_tunings(answer->tunings);
     }
     reactor->Finish(ToGrpc(answer.status()));
   };
@@ -124,6 +127,24 @@ grpc::ServerUnaryReactor* GangsService::Heartbeat(
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Heartbeat(id.job, id.epoch, *report,
                           FinishWith(reactor, response));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GangsService::Direct(
+    grpc::CallbackServerContext* context, const proto::DirectRequest* request,
+    proto::DirectResponse* response) {
+  const GangId id = {request->job(), request->epoch()};
+  if (const absl::Status status = Check(id, request->credential());
+      !status.ok()) {
+    return Answer(context, status);
+  }
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator_->Direct(
+      id.job, id.epoch, PointFromProto(*request),
+      [reactor, response](const absl::StatusOr<GangDirectives>& answer) {
+        if (answer.ok()) *response = ToProto(answer->window, answer->tunings);
+        reactor->Finish(ToGrpc(answer.status()));
+      });
   return reactor;
 }
 

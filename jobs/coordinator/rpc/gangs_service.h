@@ -36,6 +36,9 @@ class GangsService final : public proto::Gangs::CallbackService {
       grpc::CallbackServerContext* context,
       const proto::HeartbeatRequest* request,
       proto::HeartbeatResponse* response) override;
+  grpc::ServerUnaryReactor* Direct(grpc::CallbackServerContext* context,
+                                   const proto::DirectRequest* request,
+                                   proto::DirectResponse* response) override;
 
  private:
   absl::Status Check(const GangId& id, const std::string& credential);

@@ -150,6 +150,25 @@ grpc::ServerUnaryReactor* JobsService::SetPriority(
   return reactor;
 }
 
+grpc::ServerUnaryReactor* JobsService::Tune(
+    grpc::CallbackServerContext* context, const proto::TuneRequest* request,
+    proto::TuneResponse*) {
+  if (const absl::Status status = CheckKey(request->idempotency_key());
+      !status.ok()) {
+    return Answer(context, ToGrpc(status));
+  }
+  Tuning tuning;
+  if (request->has_drop_probability()) {
+    tuning.drop_probability = request->drop_probability();
+  }
+  if (request->has_window()) tuning.window = request->window();
+  tuning.by = kOwner;
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator_->Tune(request->id(), tuning, request->idempotency_key(),
+                     FinishWith(reactor));
+  return reactor;
+}
+
 grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
     grpc::CallbackServerContext*, const proto::WatchRequest* request) {
   if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {

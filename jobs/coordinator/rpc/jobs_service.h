@@ -56,6 +56,9 @@ class JobsService final : public proto::Jobs::CallbackService {
       grpc::CallbackServerContext* context,
       const proto::SetPriorityRequest* request,
       proto::SetPriorityResponse*) override;
+  grpc::ServerUnaryReactor* Tune(grpc::CallbackServerContext* context,
+                                 const proto::TuneRequest* request,
+                                 proto::TuneResponse*) override;
   grpc::ServerWriteReactor<proto::JobEvent>* Watch(
       grpc::CallbackServerContext* context,
       const proto::WatchRequest* request) override;

@@ -62,6 +62,10 @@ proto::JobInfo ToProto(const JobRecord& job) {
   if (Waits(job.state) && job.not_before > absl::InfinitePast()) {
     SetTime(job.not_before, out.mutable_not_before());
   }
+  if (const auto& p = job.tuning.drop_probability) {
+    out.set_tuned_drop_probability(*p);
+  }
+  if (const auto& w = job.tuning.window) out.set_tuned_window(*w);
   return out;
 }
 

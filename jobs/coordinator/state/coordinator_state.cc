@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/spec/job_file.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
@@ -19,6 +20,16 @@ constexpr int64_t kMostLines = int64_t{1} << 40;
 
 absl::Status NoSuchJob(JobId id) {
   return absl::NotFoundError(absl::StrCat("there is no job ", id));
+}
+
+// Steps that are directed at a time.
+constexpr int64_t kWindow = 256;
+
+absl::StatusOr<proto::Job> ReadSpec(const JobRequest& request) {
+  std::vector<Problem> problems;
+  proto::Job job = ParseJob(request.spec, "job", nullptr, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, "job"));
+  return job;
 }
 
 }  // namespace
@@ -220,6 +231,28 @@ absl::Status CoordinatorState::SetPriority(JobId id, int64_t priority,
   return absl::OkStatus();
 }
 
+absl::Status CoordinatorState::Tune(JobId id, const Tuning& tuning,
+                                    const std::string& idempotency_key,
+                                    Effects* effects) {
+  JobRecord* job = FindMutable(id);
+  if (job == nullptr) return NoSuchJob(id);
+  if (!idempotency_key.empty() && idempotency_key == job->tune_key) {
+    return absl::OkStatus();
+  }
+  if (IsFinal(job->state)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "job ", id, " is ", NameOf(job->state), "; there is nothing to tune"));
+  }
+  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request));
+  RETURN_IF_ERROR(CheckTuning(spec, tuning));
+  job->tune_key = idempotency_key;
+  job->tuning = tuning;
+  ++job->tunings;
+  effects->saved.push_back(id);
+  effects->tuned.push_back({id, tuning});
+  return absl::OkStatus();
+}
+
 absl::Status CoordinatorState::Register(JobId id, uint64_t epoch,
                                         absl::Time now, Effects* effects) {
   ASSIGN_OR_RETURN(JobRecord* const job, FindGang(id, epoch));
@@ -266,6 +299,30 @@ absl::StatusOr<int64_t> CoordinatorState::Report(
   job->lines = first + count - 1;
   effects->saved.push_back(id);
   return job->lines;
+}
+
+absl::StatusOr<CurriculumWindow> CoordinatorState::Direct(
+    JobId id, uint64_t epoch, const CurriculumPoint& point, Effects* effects) {
+  ASSIGN_OR_RETURN(const JobRecord* const job, FindGang(id, epoch));
+  auto directed = directed_.find(id);
+  if (directed == directed_.end()) {
+    ASSIGN_OR_RETURN(proto::Job spec, ReadSpec(job->request));
+    directed = directed_.emplace(id, Directed{std::move(spec)}).first;
+  }
+  Directed& last = directed->second;
+  ASSIGN_OR_RETURN(CurriculumWindow window,
+                   caracal::Direct(last.job, point, job->tuning, kWindow));
+  const bool again = last.epoch == epoch && last.tunings == job->tunings &&
+                     last.stage == point.stage && last.step == point.step;
+  if (!again) {
+    effects->decisions.push_back(
+        {id, point.stage, "finetune", window, job->tuning});
+    last.epoch = epoch;
+    last.tunings = job->tunings;
+    last.stage = point.stage;
+    last.step = point.step;
+  }
+  return window;
 }
 
 void CoordinatorState::GangFound(JobId id, uint64_t epoch, absl::Time now,
@@ -424,6 +481,7 @@ void CoordinatorState::Go(JobRecord& job, JobState to, JobCause cause,
   job.reason = reason;
   job.changed = now;
   if (IsFinal(to)) {
+    directed_.erase(job.id);
     ClearDeadline(job.id);
     if (limits_.retention < absl::InfiniteDuration()) {
       SetDeadline(job.id, Deadline::kForget, now + limits_.retention);

@@ -15,6 +15,8 @@
 #include "absl/time/time.h"
 #include "jobs/coordinator/state/effects.h"
 #include "jobs/coordinator/state/job_record.h"
+#include "jobs/curriculum/director.h"
+#include "proto/job.pb.h"
 
 namespace caracal {
 
@@ -72,6 +74,11 @@ class CoordinatorState {
   absl::Status Remove(JobId id, Effects* effects);
   absl::Status SetPriority(JobId id, int64_t priority, absl::Time now,
                            Effects* effects);
+  // Sets values over the job's curricula, from the next steps on; what is empty
+  // is taken back. Errors of CheckTuning; kFailedPrecondition when the job has
+  // ended. With the key of the last tuning it is that one again, and OK.
+  absl::Status Tune(JobId id, const Tuning& tuning,
+                    const std::string& idempotency_key, Effects* effects);
 
   // From gangs. kAborted when the epoch is not that of the job's gang: whoever
   // calls is to end. kNotFound as well.
@@ -87,6 +94,12 @@ class CoordinatorState {
   absl::StatusOr<int64_t> Report(JobId id, uint64_t epoch, int64_t first,
                                  const std::vector<std::string>& lines,
                                  Effects* effects);
+
+  // What the curriculum sets for coming steps of the gang's job. Errors as of
+  // Register and of the free Direct().
+  absl::StatusOr<CurriculumWindow> Direct(JobId id, uint64_t epoch,
+                                          const CurriculumPoint& point,
+                                          Effects* effects);
 
   // From launchers. Those of older epochs are ignored.
   //
@@ -148,6 +161,15 @@ class CoordinatorState {
   std::set<Key> ready_;
   std::map<JobId, std::set<JobId>> dependents_;  // waiting, by what they await
   std::map<std::pair<std::string, std::string>, JobId> keys_;  // owner, key
+  // Of jobs whose gangs have asked for directives: the job as it was read, and
+  // the last question, so that one that is asked again is no new decision.
+  struct Directed {
+    proto::Job job;
+    uint64_t epoch = 0, tunings = 0;
+    int stage = -1;
+    int64_t step = 0;
+  };
+  std::map<JobId, Directed> directed_;
   // One a job at most.
   std::map<JobId, std::pair<absl::Time, Deadline>> deadlines_;
   std::set<std::pair<absl::Time, JobId>> due_;

@@ -37,6 +37,19 @@ struct JobMetrics {
   std::string line;  // a JSON object
 };
 
+// What was decided for a job's curriculum, for those who watch.
+struct CurriculumDecision {
+  JobId job = 0;
+  int stage = 0;
+  std::string stage_name;
+  CurriculumWindow window;
+  Tuning tuning;  // that was in force
+};
+struct JobTuned {
+  JobId job = 0;
+  Tuning tuning;
+};
+
 // Orders go out only after `saved` and `removed` are durable: a coordinator
 // that is killed in between finds what it meant to do.
 struct Effects {
@@ -46,6 +59,8 @@ struct Effects {
   std::vector<GangOrder> orders;
   std::vector<JobTransition> transitions;
   std::vector<JobMetrics> metrics;
+  std::vector<CurriculumDecision> decisions;
+  std::vector<JobTuned> tuned;
 };
 
 }  // namespace caracal

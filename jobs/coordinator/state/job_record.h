@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "jobs/coordinator/state/job_state.h"
+#include "jobs/curriculum/director.h"
 
 namespace caracal {
 
@@ -59,6 +60,9 @@ struct JobRecord {
   JobProgress progress;
   std::string resume_key;  // idempotency key of the last resume
   int64_t lines = 0;       // of metrics, that its gang has sent so far
+  Tuning tuning;           // of its curricula, by people
+  uint64_t tunings = 0;    // how often it was set
+  std::string tune_key;    // idempotency key of the last tuning
 };
 
 }  // namespace caracal

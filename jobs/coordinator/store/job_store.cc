@@ -13,12 +13,13 @@ namespace {
 
 constexpr char kSaveJob[] = R"(
 INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
+  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
 ON CONFLICT (id) DO UPDATE SET
   priority = ?10, state = ?11, epoch = ?12, waits_for = ?13, retries = ?14,
   step_at_start = ?15, changed = ?16, not_before = ?17, reason = ?18,
   given_up = ?19, stage = ?20, global_step = ?21, total_steps = ?22,
-  resume_key = ?23, lines = ?24)";
+  resume_key = ?23, lines = ?24, tuning = ?25, tunings = ?26,
+  tune_key = ?27)";
 
 std::string ToJson(const std::vector<JobId>& ids) {
   return nlohmann::json(ids).dump();
@@ -36,6 +37,36 @@ absl::StatusOr<std::vector<JobId>> IdsFromJson(const std::string& text) {
   }
   if (!good) return absl::DataLossError(absl::StrCat("a list of jobs: ", text));
   return ids;
+}
+
+std::string ToJson(const Tuning& tuning) {
+  nlohmann::json json = nlohmann::json::object();
+  if (tuning.drop_probability)
+    json["drop_probability"] = *tuning.drop_probability;
+  if (tuning.window) json["window"] = *tuning.window;
+  if (!tuning.by.empty()) json["by"] = tuning.by;
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+absl::StatusOr<Tuning> TuningFromJson(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto wrong = [&](const char* key,
+                         bool (nlohmann::json::*is)() const noexcept) {
+    return json.contains(key) && !(json[key].*is)();
+  };
+  if (!json.is_object() ||
+      wrong("drop_probability", &nlohmann::json::is_number) ||
+      wrong("window", &nlohmann::json::is_number_integer) ||
+      wrong("by", &nlohmann::json::is_string)) {
+    return absl::DataLossError(absl::StrCat("a tuning: ", text));
+  }
+  Tuning tuning;
+  if (json.contains("drop_probability")) {
+    tuning.drop_probability = json["drop_probability"].get<double>();
+  }
+  if (json.contains("window")) tuning.window = json["window"].get<int64_t>();
+  if (json.contains("by")) tuning.by = json["by"].get<std::string>();
+  return tuning;
 }
 
 std::optional<JobState> StateFromName(const std::string& name) {
@@ -83,6 +114,9 @@ absl::StatusOr<JobRecord> JobOfRow(const Statement& row) {
   job.progress = {row.Text(19), row.Integer(20), row.Integer(21)};
   job.resume_key = row.Text(22);
   job.lines = row.Integer(23);
+  ASSIGN_OR_RETURN(job.tuning, TuningFromJson(row.Text(24)));
+  job.tunings = static_cast<uint64_t>(row.Integer(25));
+  job.tune_key = row.Text(26);
   return job;
 }
 
@@ -214,6 +248,9 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
       .Bind(22, job.progress.total_steps)
       .Bind(23, job.resume_key)
       .Bind(24, job.lines)
+      .Bind(25, ToJson(job.tuning))
+      .Bind(26, static_cast<int64_t>(job.tunings))
+      .Bind(27, job.tune_key)
       .Run();
 }
 

@@ -41,6 +41,9 @@ JobRecord Record(JobId id) {
   job.progress = {"transfer", 32, 64};
   job.resume_key = "again";
   job.lines = 17;
+  job.tuning = {.drop_probability = 0.25, .window = 48, .by = "ann"};
+  job.tunings = 3;
+  job.tune_key = "t";
   return job;
 }
 
@@ -60,6 +63,9 @@ void ExpectEqual(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.progress, b.progress);
   EXPECT_EQ(a.resume_key, b.resume_key);
   EXPECT_EQ(a.lines, b.lines);
+  EXPECT_EQ(a.tuning, b.tuning);
+  EXPECT_EQ(a.tunings, b.tunings);
+  EXPECT_EQ(a.tune_key, b.tune_key);
 }
 
 class JobStoreTest : public ::testing::Test {

@@ -44,11 +44,16 @@ CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
 INSERT INTO numbers VALUES ('next_job', 1)
 )";
 
-constexpr char kLines[] =
-    "ALTER TABLE jobs ADD COLUMN lines INTEGER NOT NULL DEFAULT 0";
+// `tuning` is a JSON object, {} where nothing was set.
+constexpr char kReports[] = R"(
+ALTER TABLE jobs ADD COLUMN lines INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN tuning TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE jobs ADD COLUMN tunings INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN tune_key TEXT NOT NULL DEFAULT ''
+)";
 
 }  // namespace
 
-std::vector<std::string> CoordinatorMigrations() { return {kJobs, kLines}; }
+std::vector<std::string> CoordinatorMigrations() { return {kJobs, kReports}; }
 
 }  // namespace caracal
