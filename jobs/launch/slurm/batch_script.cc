@@ -1,0 +1,71 @@
+#include "jobs/launch/slurm/batch_script.h"
+
+namespace caracal {
+
+const char kBatchScript[] = R"sh(#!/bin/bash
+# Runs the gang of folder $1, which was submitted under the mark $2, once. Its
+# file `command` holds $3 arguments.
+set -u
+umask 077
+folder=$1 mark=$2 arguments=$3
+
+# 75: nothing of it has run, and another gang may.
+give_up() {
+  echo "caracal: $*" >&2
+  exit 75
+}
+asked= srun= passed=
+trap 'asked=1; pass_on' TERM
+# The ranks take any of three signals, but each only once. srun hands one on,
+# and loses it while it starts them; scancel tells when there is no rank yet.
+pass_on() {
+  [ -n "$srun" ] && [ -z "$passed" ] || return 0
+  passed=1
+  kill -USR1 "$srun" 2>/dev/null
+  (
+    trap - TERM
+    sleep 5
+    until scancel --signal=INT "$SLURM_JOB_ID.0"; do sleep 1; done
+  ) >/dev/null 2>&1 &
+}
+
+[ "$(cat "$folder/mark")" = "$mark" ] ||
+  give_up "$folder is another gang's by now"
+mapfile -d '' -t command <"$folder/command"
+[ "${#command[@]}" -eq "$arguments" ] || give_up "can't read $folder/command"
+mine="$folder/claim.$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
+printf '{"slurm_job": %s, "restarts": %s}\n' "$SLURM_JOB_ID" \
+  "${SLURM_RESTART_COUNT:-0}" >"$mine" && sync "$mine" ||
+  give_up "can't write in $folder"
+# Over a network a link that was made may be told as an error: see who made it.
+ln -T "$mine" "$folder/claim" 2>/dev/null
+cmp -s "$mine" "$folder/claim" ||
+  { rm -f "$mine"; give_up "this gang was given up, or has run already"; }
+rm -f "$mine"
+sync "$folder"
+
+# write_status STATUS: of the ranks, as srun tells it.
+write_status() {
+  echo "exit $1" >"$folder/status.tmp" && sync "$folder/status.tmp" &&
+    mv "$folder/status.tmp" "$folder/status" && sync "$folder"
+}
+
+status=85
+if [ -z "$asked" ]; then
+  export CARACAL_GANG=$folder
+  "${command[@]}" &
+  srun=$!
+  [ -z "$asked" ] || pass_on
+  while :; do
+    wait "$srun"
+    # A signal ends it early; then this is not the ranks' status.
+    kill -0 "$srun" 2>/dev/null || break
+  done
+  wait "$srun"
+  status=$?
+fi
+write_status "$status"
+exit "$status"
+)sh";
+
+}  // namespace caracal

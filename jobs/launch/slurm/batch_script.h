@@ -1,0 +1,19 @@
+// What Slurm runs for a gang: `batch.sh FOLDER MARK ARGUMENTS`. Nothing of a
+// job is in its text: it takes the command of the ranks from a file, as a
+// vector of so many arguments.
+//
+// It claims the gang (gang_folder.h), so that whatever was submitted twice, by
+// hand, or started again by Slurm runs once; asks the ranks to save and end
+// when it is sent SIGTERM, by Slurm before the time limit or by the launcher;
+// and leaves behind, durably, how they ended. It needs bash and coreutils.
+#ifndef CARACAL_JOBS_LAUNCH_SLURM_BATCH_SCRIPT_H_
+#define CARACAL_JOBS_LAUNCH_SLURM_BATCH_SCRIPT_H_
+
+namespace caracal {
+
+// The same for all gangs.
+extern const char kBatchScript[];
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_LAUNCH_SLURM_BATCH_SCRIPT_H_

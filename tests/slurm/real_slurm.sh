@@ -1,0 +1,175 @@
+# A Slurm of one node on this machine, for tests. Sourced:
+#
+#   slurm_start        munged, slurmctld and slurmd, in a new folder, on free
+#                      ports; sets and exports SLURM_CONF. Returns when the node
+#                      takes jobs
+#   slurm_stop         kills all of it, with what its jobs have left, and
+#                      removes the folder; for a trap on EXIT
+#   slurmd_start, slurmctld_start
+#   slurmd_kill        kill -9 of slurmd and of the jobs' keepers (slurmstepd),
+#                      with all that runs under them: as if the machine went off
+#   slurmctld_stop
+#
+# Runs as root, as Slurm's daemons do. Nothing outside of the folder is used: no
+# key, configuration or state of a Slurm that this machine may have.
+
+slurm_programs=(munged mungekey slurmctld slurmd sbatch squeue scancel scontrol
+  sinfo srun)
+
+# slurm_until SECONDS WORDS COMMAND...: until the command succeeds.
+slurm_until() {
+  local deadline=$((SECONDS + $1)) words=$2
+  shift 2
+  until "$@"; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "real_slurm.sh: not in time: $words" >&2
+      tail -n 20 "$slurm_folder"/*.log >&2 || true
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+# N free ports. Somebody else may take one before we do: then a daemon says so.
+slurm_free_ports() {
+  python3 - "$1" <<'PYTHON'
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for s in sockets:
+    s.bind(("127.0.0.1", 0))
+print(*[s.getsockname()[1] for s in sockets])
+PYTHON
+}
+
+slurm_configure() {
+  local ports host
+  read -r -a ports <<<"$(slurm_free_ports 2)"
+  host=$(hostname)
+  cat >"$slurm_folder/slurm.conf" <<CONF
+ClusterName=caracal
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=${ports[0]}
+SlurmdPort=${ports[1]}
+SlurmUser=root
+AuthType=auth/munge
+# A requeued job waits for cred_expire.
+AuthInfo=socket=$slurm_folder/munge.socket,cred_expire=5
+StateSaveLocation=$slurm_folder/state
+SlurmdSpoolDir=$slurm_folder/spool
+SlurmctldPidFile=$slurm_folder/slurmctld.pid
+SlurmdPidFile=$slurm_folder/slurmd.pid
+SlurmctldLogFile=$slurm_folder/slurmctld.log
+SlurmdLogFile=$slurm_folder/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=pmix
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0
+SlurmdParameters=config_overrides
+ReturnToService=2
+KillWait=5
+MinJobAge=10
+InactiveLimit=0
+SlurmdTimeout=8
+SlurmctldTimeout=10
+TCPTimeout=2
+MessageTimeout=5
+# More than there are: ranks of several jobs at a time.
+NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=8 State=UNKNOWN
+PartitionName=all Nodes=node Default=YES MaxTime=INFINITE State=UP
+CONF
+  # slurmd looks for one; without it there is none of ours.
+  echo 'CgroupPlugin=cgroup/v1' >"$slurm_folder/cgroup.conf"
+  export SLURM_CONF=$slurm_folder/slurm.conf
+}
+
+slurmctld_start() {
+  slurmctld -D >>"$slurm_folder/slurmctld.out.log" 2>&1 &
+  slurmctld_pid=$!
+  slurm_until 30 "slurmctld answers" slurm_answers
+}
+slurm_answers() { scontrol ping 2>/dev/null | grep -q 'is UP'; }
+slurmctld_stop() {
+  kill -KILL "$slurmctld_pid" 2>/dev/null || true
+  wait "$slurmctld_pid" 2>/dev/null || true
+}
+
+slurmd_start() {
+  slurmd -D -N node >>"$slurm_folder/slurmd.out.log" 2>&1 &
+  slurmd_pid=$!
+  slurm_until 30 "the node takes jobs" slurm_node_is 'idle|mix|alloc'
+}
+slurm_node_is() {
+  [[ $(sinfo --noheader --format=%T --nodes=node 2>/dev/null) =~ ^($1)[a-z]*$ ]]
+}
+# The keepers of jobs have left slurmd; all have the folder in their environment.
+slurm_processes() {
+  local file
+  for file in /proc/[0-9]*/environ; do
+    if grep -q -s -z -x -F "SLURM_CONF=$SLURM_CONF" "$file"; then
+      basename "$(dirname "$file")"
+    fi
+  done 2>/dev/null
+}
+slurmd_kill() {
+  local pid
+  kill -KILL "$slurmd_pid" 2>/dev/null || true
+  wait "$slurmd_pid" 2>/dev/null || true
+  # Those with a job's number, and those that keep them.
+  for pid in $(slurm_processes); do
+    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmstepd ] ||
+      grep -q -s -z '^SLURM_JOB_ID=' "/proc/$pid/environ"; then
+      kill -KILL "$pid" 2>/dev/null || true
+    fi
+  done
+}
+
+slurm_start() {
+  local program
+  for program in "${slurm_programs[@]}"; do
+    if ! command -v "$program" >/dev/null; then
+      echo "real_slurm.sh: no $program: this test needs Debian's packages" \
+        "munge, slurm-client, slurmctld and slurmd (deploy/setup.sh)" >&2
+      return 1
+    fi
+  done
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "real_slurm.sh: has to run as root, as slurmd does" >&2
+    return 1
+  fi
+  # Not in TEST_TMPDIR: a socket's path is short.
+  slurm_folder=$(mktemp -d "${TMPDIR:-/tmp}/caracal-slurm.XXXXXX")
+  chmod 0755 "$slurm_folder"
+  mkdir "$slurm_folder/state" "$slurm_folder/spool"
+  slurm_configure
+  mungekey --create --keyfile="$slurm_folder/munge.key"
+  munged --foreground --force --socket="$slurm_folder/munge.socket" \
+    --key-file="$slurm_folder/munge.key" --pid-file="$slurm_folder/munged.pid" \
+    --seed-file="$slurm_folder/munge.seed" \
+    --log-file="$slurm_folder/munged.log" >>"$slurm_folder/munged.out.log" 2>&1 &
+  munged_pid=$!
+  slurm_until 10 "munged" test -S "$slurm_folder/munge.socket"
+  slurmctld_start
+  slurmd_start
+}
+
+slurm_stop() {
+  [ -n "${slurm_folder:-}" ] || return 0
+  local pid again
+  for pid in "${slurmd_pid:-}" "${slurmctld_pid:-}" "${munged_pid:-}"; do
+    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+  done
+  for again in 1 2 3; do
+    for pid in $(slurm_processes); do
+      [ "$pid" = "$BASHPID" ] || [ "$pid" = "$$" ] ||
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+  done
+  wait 2>/dev/null || true
+  rm -rf "$slurm_folder"
+  slurm_folder=
+}
