@@ -23,7 +23,7 @@ slurm_until() {
   until "$@"; do
     if [ "$SECONDS" -ge "$deadline" ]; then
       echo "real_slurm.sh: not in time: $words" >&2
-      tail -n 20 "$slurm_folder"/*.log >&2 || true
+      tail -n 20 "$slurm_folder"/*.{log,out} >&2 || true
       return 1
     fi
     sleep 0.05
@@ -56,6 +56,8 @@ AuthType=auth/munge
 AuthInfo=socket=$slurm_folder/munge.socket,cred_expire=5
 StateSaveLocation=$slurm_folder/state
 SlurmdSpoolDir=$slurm_folder/spool
+# What a killed step leaves there would be in the way of the next cluster's.
+TmpFS=$slurm_folder/tmp
 SlurmctldPidFile=$slurm_folder/slurmctld.pid
 SlurmdPidFile=$slurm_folder/slurmd.pid
 SlurmctldLogFile=$slurm_folder/slurmctld.log
@@ -71,6 +73,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,batch_sched_delay=1,sched_min_interval=0,bf_interval=1
 SlurmdParameters=config_overrides
 ReturnToService=2
+EnforcePartLimits=ALL
 KillWait=5
 MinJobAge=10
 InactiveLimit=0
@@ -88,18 +91,22 @@ CONF
 }
 
 slurmctld_start() {
-  slurmctld -D >>"$slurm_folder/slurmctld.out.log" 2>&1 &
+  slurmctld -D >>"$slurm_folder/slurmctld.out" 2>&1 &
   slurmctld_pid=$!
   slurm_until 30 "slurmctld answers" slurm_answers
 }
 slurm_answers() { scontrol ping 2>/dev/null | grep -q 'is UP'; }
-slurmctld_stop() {
-  kill -KILL "$slurmctld_pid" 2>/dev/null || true
-  wait "$slurmctld_pid" 2>/dev/null || true
+slurmctld_stop() { slurm_end "$slurmctld_pid"; }
+# Ends a child of ours, without a word from bash.
+slurm_end() {
+  {
+    kill -KILL "$1"
+    wait "$1"
+  } 2>/dev/null || true
 }
 
 slurmd_start() {
-  slurmd -D -N node >>"$slurm_folder/slurmd.out.log" 2>&1 &
+  slurmd -D -N node >>"$slurm_folder/slurmd.out" 2>&1 &
   slurmd_pid=$!
   slurm_until 30 "the node takes jobs" slurm_node_is 'idle|mix|alloc'
 }
@@ -109,16 +116,14 @@ slurm_node_is() {
 # The keepers of jobs have left slurmd; all have the folder in their environment.
 slurm_processes() {
   local file
-  for file in /proc/[0-9]*/environ; do
-    if grep -q -s -z -x -F "SLURM_CONF=$SLURM_CONF" "$file"; then
-      basename "$(dirname "$file")"
-    fi
-  done 2>/dev/null
+  for file in $(grep -l -s -z -x -F "SLURM_CONF=$SLURM_CONF" \
+    /proc/[0-9]*/environ); do
+    echo "${file//[^0-9]/}"
+  done
 }
 slurmd_kill() {
   local pid
-  kill -KILL "$slurmd_pid" 2>/dev/null || true
-  wait "$slurmd_pid" 2>/dev/null || true
+  slurm_end "$slurmd_pid"
   # Those with a job's number, and those that keep them.
   for pid in $(slurm_processes); do
     if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmstepd ] ||
@@ -144,13 +149,13 @@ slurm_start() {
   # Not in TEST_TMPDIR: a socket's path is short.
   slurm_folder=$(mktemp -d "${TMPDIR:-/tmp}/caracal-slurm.XXXXXX")
   chmod 0755 "$slurm_folder"
-  mkdir "$slurm_folder/state" "$slurm_folder/spool"
+  mkdir "$slurm_folder"/{state,spool,tmp}
   slurm_configure
   mungekey --create --keyfile="$slurm_folder/munge.key"
   munged --foreground --force --socket="$slurm_folder/munge.socket" \
     --key-file="$slurm_folder/munge.key" --pid-file="$slurm_folder/munged.pid" \
     --seed-file="$slurm_folder/munge.seed" \
-    --log-file="$slurm_folder/munged.log" >>"$slurm_folder/munged.out.log" 2>&1 &
+    --log-file="$slurm_folder/munged.log" >>"$slurm_folder/munged.out" 2>&1 &
   munged_pid=$!
   slurm_until 10 "munged" test -S "$slurm_folder/munge.socket"
   slurmctld_start
@@ -161,7 +166,7 @@ slurm_stop() {
   [ -n "${slurm_folder:-}" ] || return 0
   local pid again
   for pid in "${slurmd_pid:-}" "${slurmctld_pid:-}" "${munged_pid:-}"; do
-    [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+    [ -z "$pid" ] || slurm_end "$pid"
   done
   for again in 1 2 3; do
     for pid in $(slurm_processes); do
@@ -169,7 +174,6 @@ slurm_stop() {
         kill -KILL "$pid" 2>/dev/null || true
     done
   done
-  wait 2>/dev/null || true
   rm -rf "$slurm_folder"
   slurm_folder=
 }

@@ -21,6 +21,7 @@ trap 'asked=1; pass_on' TERM
 pass_on() {
   [ -n "$srun" ] && [ -z "$passed" ] || return 0
   passed=1
+  echo "caracal: asked to stop: the ranks save" >&2
   kill -USR1 "$srun" 2>/dev/null
   (
     trap - TERM
@@ -63,8 +64,27 @@ if [ -z "$asked" ]; then
   done
   wait "$srun"
   status=$?
+  if [ "$status" -eq 0 ] && [ ! -e "$folder/done" ]; then
+    echo "caracal: srun ended without an error, but no rank 0 did" >&2
+    status=75
+  fi
 fi
 write_status "$status"
+exit "$status"
+)sh";
+
+const char kRankScript[] = R"sh(
+if ! cd -- "$1"; then
+  echo "caracal-worker: can't work in $1" >&2
+  exit 1
+fi
+shift
+trap : INT TERM USR1
+"$@"
+status=$?
+if [ "$status" -eq 0 ] && [ "$SLURM_PROCID" -eq 0 ]; then
+  : >"$CARACAL_GANG/done" || status=75
+fi
 exit "$status"
 )sh";
 

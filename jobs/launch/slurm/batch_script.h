@@ -14,6 +14,13 @@ namespace caracal {
 // The same for all gangs.
 extern const char kBatchScript[];
 
+// What each rank begins as: `bash -c kRankScript NAME FOLDER PROGRAM
+// ARGUMENTS`, which works in that folder. srun can end with 0 without a rank
+// that was ever started, and takes another folder for one that is missing: so
+// rank 0, when its program ends with 0, leaves a file `done`, without which the
+// batch script takes no gang for done.
+extern const char kRankScript[];
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_LAUNCH_SLURM_BATCH_SCRIPT_H_

@@ -12,6 +12,7 @@
 #include "core/base/status.h"
 #include "jobs/launch/gang_supervisor.h"
 #include "jobs/launch/local_gang.h"
+#include "jobs/launch/slurm/batch_script.h"
 #include "jobs/launch/slurm/slurm_gang_folder.h"
 
 namespace caracal {
@@ -94,9 +95,9 @@ std::vector<std::string> SlurmGangs::RanksCommand(const GangSpec& spec) const {
       absl::StrCat("--cpus-per-task=", spec.threads),
       // Who ends first, asked to or not, does not have the others killed.
       "--kill-on-bad-exit=0", absl::StrCat("--wait=", kSecondsBetweenEnds),
-      absl::StrCat("--chdir=", spec.working_directory.empty()
-                                   ? options_.working_directory
-                                   : spec.working_directory),
+      "/bin/bash", "-c", kRankScript, "rank",
+      spec.working_directory.empty() ? options_.working_directory
+                                     : spec.working_directory,
       spec.program.empty() ? options_.worker : spec.program};
   out.insert(out.end(), spec.arguments.begin(), spec.arguments.end());
   return out;
@@ -290,8 +291,14 @@ bool SlurmGangs::AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job) {
   }
   std::string message(status.message());
   if (!status.ok() && !absl::IsCancelled(status)) {
-    const std::string words = LastWords(gang.folder.output());
+    std::string words = LastWords(gang.folder.output());
+    if (words.empty() && *exit_status < 128) {
+      words = LastWords(gang.folder.output(), "srun: error: ");
+    }
     if (!words.empty()) message = words;
+    if (job != nullptr && job->state != "COMPLETED" && job->state != "FAILED") {
+      absl::StrAppend(&message, "; ", Describe(*job));
+    }
   }
   return End(id, gang, GangEndOf(status), message);
 }
