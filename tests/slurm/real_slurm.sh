@@ -8,7 +8,7 @@
 #   slurmd_start, slurmctld_start
 #   slurmd_kill        kill -9 of slurmd and of the jobs' keepers (slurmstepd),
 #                      with all that runs under them: as if the machine went off
-#   slurmctld_stop
+#   slurmctld_stop     so that it is away for a while
 #
 # Runs as root, as Slurm's daemons do. Nothing outside of the folder is used: no
 # key, configuration or state of a Slurm that this machine may have.
@@ -52,7 +52,7 @@ SlurmctldPort=${ports[0]}
 SlurmdPort=${ports[1]}
 SlurmUser=root
 AuthType=auth/munge
-# A requeued job waits for cred_expire.
+# A requeued job waits for cred_expire; less is refused.
 AuthInfo=socket=$slurm_folder/munge.socket,cred_expire=5
 StateSaveLocation=$slurm_folder/state
 SlurmdSpoolDir=$slurm_folder/spool
@@ -75,9 +75,9 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 EnforcePartLimits=ALL
 KillWait=5
-MinJobAge=10
+MinJobAge=120
 InactiveLimit=0
-SlurmdTimeout=8
+SlurmdTimeout=4
 SlurmctldTimeout=10
 TCPTimeout=2
 MessageTimeout=5
@@ -96,7 +96,11 @@ slurmctld_start() {
   slurm_until 30 "slurmctld answers" slurm_answers
 }
 slurm_answers() { scontrol ping 2>/dev/null | grep -q 'is UP'; }
-slurmctld_stop() { slurm_end "$slurmctld_pid"; }
+# In order: killed, it forgets the last seconds.
+slurmctld_stop() {
+  kill -TERM "$slurmctld_pid"
+  wait "$slurmctld_pid" || true
+}
 # Ends a child of ours, without a word from bash.
 slurm_end() {
   {

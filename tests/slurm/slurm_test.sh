@@ -69,7 +69,7 @@ preset: "lolcats"
 model { path: "$model" }
 data { path: "train.h5" }
 attention { window: 8 sinks: 2 features: 32 }
-budget { transfer_steps: 6000 finetune_steps: 1 batch: 2 }
+budget { transfer_steps: 3000 finetune_steps: 1 batch: 2 }
 evaluation { rows: 0 }
 threads: 1
 JOB
@@ -79,7 +79,7 @@ step "Slurm runs"
 # Two whose time is up within half a minute; the rest goes on meanwhile.
 step "two are at the end of their time"
 limit=1,55
-start 4 1 1 6000
+start 4 1 1 3000
 sed "s|train.h5|$work/train.h5|" "$work/job.textproto" >"$work/alone.textproto"
 mkdir "$work/alone"
 alone=$(cd "$work/alone" && CARACAL_WORKER=$worker sbatch --parsable --time=1 \
@@ -107,7 +107,7 @@ grep -q '^waits 4-1 ' "$work"/told.4.1.start || explain "4-1 did not wait"
 [ -z "$(ranks_with "$(gang 2-1)")" ] || fail "ranks are left"
 
 step "a launcher is killed; another one stops the gang"
-CARACAL_HEARTBEAT_TIMEOUT=600 start 3 1 2 6000
+CARACAL_HEARTBEAT_TIMEOUT=600 start 3 1 2 3000
 wait_for 60 "3-1 trains" has_steps 3 10
 freeze "$(gang 3-1)"
 crash
@@ -122,9 +122,9 @@ saved=$(printf %08d "$(steps_of 3)")
 [ -e "$work/run.3/checkpoints/checkpoint-$saved/manifest.json" ] ||
   fail "step $saved is not saved"
 step "and a new gang goes on"
-start 3 2 2 6000 --resume
+start 3 2 2 3000 --resume
 expect 3 2 start '^ended 3-2 done'
-has_steps 3 6001 || fail "not all steps"
+has_steps 3 3001 || fail "not all steps"
 
 step "a launcher is killed with its sbatch under way"
 mkdir "$work/bin"
@@ -154,8 +154,17 @@ step "what Slurm refuses"
 start 6 1 100 10
 expect 6 1 start '^ended 6-1 failed .*processors requested'
 
+step "their time is up"
+wait_for 60 "4-1 is asked" grep -s -q 'asked to stop' "$gangs/4-1/output.log"
+thaw "$(gang 4-1)"
+wait_for 60 "job $alone is asked" grep -s -q 'asked to stop' "$work/alone/log"
+thaw "SLURM_JOB_ID=$alone\$"
+expect 4 1 start '^ended 4-1 stopped'
+start 4 2 1 3000 --resume
+expect 4 2 start '^ended 4-2 done'
+has_steps 4 3001 || fail "not all steps"
 step "slurmctld is away while a gang ends"
-start 7 1 1 6000
+start 7 1 1 3000
 wait_for 60 "7-1 trains" has_steps 7 10
 freeze "$(gang 7-1)"
 slurmctld_stop
@@ -164,29 +173,21 @@ wait_for 60 "7-1 ends" test -e "$gangs/7-1/status"
 slurmctld_start
 expect 7 1 start '^ended 7-1 done'
 
-step "their time is up"
-wait_for 60 "4-1 is asked" grep -s -q 'asked to stop' "$gangs/4-1/output.log"
-thaw "$(gang 4-1)"
-wait_for 60 "job $alone is asked" grep -s -q 'asked to stop' "$work/alone/log"
-thaw "SLURM_JOB_ID=$alone\$"
-expect 4 1 start '^ended 4-1 stopped'
-start 4 2 1 6000 --resume
-expect 4 2 start '^ended 4-2 done'
-has_steps 4 6001 || fail "not all steps"
+step "what was put back into the queue goes on"
 alone_is() { scontrol show job "$alone" | grep -q "$1"; }
 wait_for 60 "job $alone is done" alone_is JobState=COMPLETED
 alone_is Restarts=1 || explain "it was not put back into the queue"
-has_lines "$work/alone/runs/alone/metrics.jsonl" 6001 || fail "not all steps"
+has_lines "$work/alone/runs/alone/metrics.jsonl" 3001 || fail "not all steps"
 
 step "a node goes down"
-start 8 1 1 6000
+start 8 1 1 3000
 wait_for 60 "8-1 trains" has_steps 8 10
 freeze "$(gang 8-1)"
 slurmd_kill
 expect 8 1 start '^ended 8-1 lost .*NODE_FAIL'
 step "and comes back"
 slurmd_start
-start 8 2 1 6000 --resume
+start 8 2 1 3000 --resume
 expect 8 2 start '^ended 8-2 done'
-has_steps 8 6001 || fail "not all steps"
+has_steps 8 3001 || fail "not all steps"
 step "done"

@@ -32,6 +32,7 @@ pass_on() {
 
 [ "$(cat "$folder/mark")" = "$mark" ] ||
   give_up "$folder is another gang's by now"
+command=()
 mapfile -d '' -t command <"$folder/command"
 [ "${#command[@]}" -eq "$arguments" ] || give_up "can't read $folder/command"
 mine="$folder/claim.$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"

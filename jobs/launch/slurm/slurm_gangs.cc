@@ -109,11 +109,11 @@ void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
     gang.missing_end = end;
     gang.missing_reason = std::string(why);
   };
-  if (!spec.program.empty() && spec.program.front() != '/') {
-    // srun would take it for an option, or look for it elsewhere.
-    return refuse(
-        GangEnd::kFailed,
-        absl::StrCat("its program is no absolute path: ", spec.program));
+  for (const std::string& path : {spec.program, spec.working_directory}) {
+    // It would depend on where Slurm starts it.
+    if (!path.empty() && path.front() != '/') {
+      return refuse(GangEnd::kFailed, path + " is no absolute path");
+    }
   }
   const absl::StatusOr<SlurmSubmission> submission =
       PrepareSubmission(gang.folder, RanksCommand(spec));
