@@ -27,7 +27,7 @@ start() {
 # said JOB EPOCH ORDER WORDS: whether that launcher has.
 said() { grep -q -s -E -- "$4" "$work/told.$1.$2.$3"; }
 explain() {
-  tail -n 12 "$work"/told.* "$gangs"/*/output.log >&2 || true
+  tail -n 12 "$work"/alone/*log "$work"/told.* "$gangs"/*/output.log >&2 || true
   fail "$*"
 }
 # wait_for SECONDS WORDS COMMAND...
@@ -82,8 +82,17 @@ limit=1,55
 start 4 1 1 3000
 sed "s|train.h5|$work/train.h5|" "$work/job.textproto" >"$work/alone.textproto"
 mkdir "$work/alone"
-alone=$(cd "$work/alone" && CARACAL_WORKER=$worker sbatch --parsable --time=1 \
-  --signal=B:TERM@55 --output=log "$convert" ../alone.textproto)
+# convert OPTIONS... -- ARGUMENTS...: of sbatch, and of the script.
+convert() {
+  local options=()
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  (cd "$work/alone" && CARACAL_WORKER=$worker sbatch --parsable \
+    "${options[@]}" "$convert" "${@:2}")
+}
+alone=$(convert --time=1 --signal=B:TERM@55 --output=log -- ../alone.textproto)
 wait_for 60 "4-1 trains" has_steps 4 10
 limit=
 freeze "$(gang 4-1)"
@@ -154,6 +163,20 @@ step "what Slurm refuses"
 start 6 1 100 10
 expect 6 1 start '^ended 6-1 failed .*processors requested'
 
+step "alone: an error, and one that is cancelled"
+status=0
+convert --wait --output=wrong.log -- ../alone.textproto --out wrong \
+  --set 'data.path="none.h5"' >/dev/null || status=$?
+[ "$status" -eq 1 ] || explain "a wrong job's status is $status"
+status=0
+convert --wait --output=none.log -- none.textproto >/dev/null || status=$?
+[ "$status" -eq 1 ] || explain "a missing job's status is $status"
+cancelled=$(convert --output=cancelled.log -- ../alone.textproto \
+  --out cancelled --set budget.transfer_steps=1000000)
+wait_for 60 "job $cancelled trains" \
+  has_lines "$work/alone/cancelled/metrics.jsonl" 10
+scancel "$cancelled"
+
 step "their time is up"
 wait_for 60 "4-1 is asked" grep -s -q 'asked to stop' "$gangs/4-1/output.log"
 thaw "$(gang 4-1)"
@@ -178,6 +201,8 @@ alone_is() { scontrol show job "$alone" | grep -q "$1"; }
 wait_for 60 "job $alone is done" alone_is JobState=COMPLETED
 alone_is Restarts=1 || explain "it was not put back into the queue"
 has_lines "$work/alone/runs/alone/metrics.jsonl" 3001 || fail "not all steps"
+scontrol show job "$cancelled" | grep -q JobState=CANCELLED ||
+  explain "it was not cancelled for good"
 
 step "a node goes down"
 start 8 1 1 3000
