@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -166,6 +165,15 @@ absl::Duration SlurmGangs::NextRound() const {
          (hurry_ ? std::min(interval, kHurriedInterval) : interval);
 }
 
+absl::StatusOr<SlurmGangs::Jobs> SlurmGangs::Ask() {
+  ASSIGN_OR_RETURN(const CommandResult answer,
+                   runner_->Run(SqueueCommand(), options_.slurm.command_limit));
+  if (answer.exit_status != 0) {
+    return absl::UnavailableError(ErrorOf("squeue", answer.words));
+  }
+  return ParseSqueue(answer.output);
+}
+
 void SlurmGangs::Round() {
   // Those of which Slurm need not be asked.
   for (auto it = gangs_.begin(); it != gangs_.end();) {
@@ -173,11 +181,12 @@ void SlurmGangs::Round() {
   }
   if (clock_->Now() < NextRound()) return;
   hurry_ = false;
-  const absl::StatusOr<CommandResult> answer =
-      runner_->Run(SqueueCommand(), options_.slurm.command_limit);
+  const absl::StatusOr<Jobs> jobs = Ask();
   last_poll_ = clock_->Now();
-  if (!answer.ok() || answer->exit_status != 0) return;
-  const absl::StatusOr<Jobs> jobs = ParseSqueue(answer->output);
+  if (is_silent_ != !jobs.ok()) {
+    is_silent_ = !jobs.ok();
+    events_->ClusterSilent(std::string(jobs.status().message()));
+  }
   if (!jobs.ok()) return;
   Orders orders;
   for (auto it = gangs_.begin(); it != gangs_.end();) {

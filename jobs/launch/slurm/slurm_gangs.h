@@ -6,9 +6,11 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "jobs/launch/gang_folder.h"
@@ -80,6 +82,8 @@ class SlurmGangs {
   };
 
   Gang& GangOf(GangId id);
+  // Errors say that Slurm gives no answer, or none that can be read.
+  absl::StatusOr<Jobs> Ask();
   void Submit(const GangSpec& spec, Gang& gang);
   std::vector<std::string> RanksCommand(const GangSpec& spec) const;
   // These return true when the gang's end was told.
@@ -99,7 +103,8 @@ class SlurmGangs {
   LauncherEvents* const events_;
   std::map<GangId, Gang> gangs_;
   absl::Duration last_poll_ = -absl::InfiniteDuration();
-  bool hurry_ = false;  // there are new orders
+  bool hurry_ = false;      // there are new orders
+  bool is_silent_ = false;  // Slurm, when it was last asked
 };
 
 }  // namespace caracal

@@ -36,6 +36,9 @@ class Events : public LauncherEvents {
   void GangWaits(GangId id, const std::string& reason) override {
     waits = absl::StrCat("waits ", ToString(id), ": ", reason);
   }
+  void ClusterSilent(const std::string& reason) override {
+    silences.push_back(reason);
+  }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
     const char* const names[] = {"done", "stopped", "lost", "failed"};
     all.push_back(absl::StrCat("ended ", ToString(id), " ",
@@ -43,6 +46,7 @@ class Events : public LauncherEvents {
   }
   std::vector<std::string> all;  // but for the waiting
   std::string waits;             // the last
+  std::vector<std::string> silences;
 };
 
 class SlurmGangsTest : public testing::Test {
@@ -255,6 +259,9 @@ TEST_F(SlurmGangsTest, WhileSlurmIsAwayNothingIsKnown) {
   slurm_.squeue_output.clear();
   Poll();
   EXPECT_THAT(events_.all, ElementsAre("ended 7-3 done: "));
+  // Told once, however often it was asked.
+  EXPECT_THAT(events_.silences,
+              ElementsAre(HasSubstr("squeue: error: Unable to contact"), ""));
 }
 
 TEST_F(SlurmGangsTest, OneThatSlurmHasForgottenIsKnownByItsFolder) {
