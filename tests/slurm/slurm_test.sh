@@ -186,6 +186,14 @@ expect 4 1 start '^ended 4-1 stopped'
 start 4 2 1 3000 --resume
 expect 4 2 start '^ended 4-2 done'
 has_steps 4 3001 || fail "not all steps"
+step "what was put back into the queue goes on"
+alone_is() { scontrol show job "$alone" | grep -q "$1"; }
+wait_for 60 "job $alone is done" alone_is JobState=COMPLETED
+alone_is Restarts=1 || explain "it was not put back into the queue"
+has_lines "$work/alone/runs/alone/metrics.jsonl" 3001 || fail "not all steps"
+scontrol show job "$cancelled" | grep -q JobState=CANCELLED ||
+  explain "it was not cancelled for good"
+
 step "slurmctld is away while a gang ends"
 start 7 1 1 3000
 wait_for 60 "7-1 trains" has_steps 7 10
@@ -195,14 +203,6 @@ thaw "$(gang 7-1)"
 wait_for 60 "7-1 ends" test -e "$gangs/7-1/status"
 slurmctld_start
 expect 7 1 start '^ended 7-1 done'
-
-step "what was put back into the queue goes on"
-alone_is() { scontrol show job "$alone" | grep -q "$1"; }
-wait_for 60 "job $alone is done" alone_is JobState=COMPLETED
-alone_is Restarts=1 || explain "it was not put back into the queue"
-has_lines "$work/alone/runs/alone/metrics.jsonl" 3001 || fail "not all steps"
-scontrol show job "$cancelled" | grep -q JobState=CANCELLED ||
-  explain "it was not cancelled for good"
 
 step "a node goes down"
 start 8 1 1 3000
