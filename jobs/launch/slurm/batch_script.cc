@@ -6,7 +6,6 @@ const char kBatchScript[] = R"sh(#!/bin/bash
 # Runs the gang of folder $1, which was submitted under the mark $2, once. Its
 # file `command` holds $3 arguments.
 set -u
-umask 077
 folder=$1 mark=$2 arguments=$3
 
 # 75: nothing of it has run, and another gang may.

@@ -217,8 +217,12 @@ bool SlurmGangs::LookAtFolder(GangId id, Gang& gang) {
         "Slurm does not know it: it was not submitted, or lost";
     return false;
   }
-  // Without a mark it was not submitted.
-  return absl::IsNotFound(mark.status()) &&
+  // Without a mark it was not submitted. One that can't be read (a power cut?)
+  // leaves what the folder tells else.
+  if (!absl::IsNotFound(mark.status()) && !absl::IsDataLoss(mark.status())) {
+    return false;
+  }
+  return AdvanceByStatus(id, gang, nullptr) ||
          AdvanceNeverBegun(id, gang, nullptr);
 }
 
@@ -295,7 +299,8 @@ bool SlurmGangs::AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job) {
   if (!exit_status.ok()) return false;
   // As waitpid() would tell it of an mpirun.
   const absl::Status status = GangStatus(*exit_status << 8);
-  if (*exit_status > 128 && IsOutOfMemory(job)) {
+  // Whoever was killed for it, another rank may have told first.
+  if (!status.ok() && !absl::IsCancelled(status) && IsOutOfMemory(job)) {
     return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
   }
   std::string message(status.message());

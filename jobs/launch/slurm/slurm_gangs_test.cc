@@ -215,6 +215,39 @@ TEST_F(SlurmGangsTest, WithoutAWordFromItsScriptSlurmsStateTells) {
   }
 }
 
+TEST_F(SlurmGangsTest, OutOfMemoryIsFinalWhoeverTellsOfIt) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.Exit(1, 75);
+  slurm_.job(1).state = "OUT_OF_MEMORY";
+  Poll();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 failed: Slurm's job 1 was out "
+                          "of memory: ask for more of it"));
+}
+
+TEST_F(SlurmGangsTest, AMarkThatCannotBeReadIsNone) {
+  Start();
+  Write("mark", "caracal:");
+  Restart();
+  gangs_->Find(kId);
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 lost: it was never started"));
+  slurm_.Begin(1);
+  EXPECT_EQ(slurm_.job(1).begun, 0);
+  // Of one that runs, its end is told all the same.
+  Start(Spec({7, 4}));
+  slurm_.Begin(2);
+  ASSERT_OK(FileSystem::Posix()->Truncate(Folder({7, 4}).path() + "/mark", 3));
+  Restart();
+  gangs_->Find({7, 4});
+  Poll();
+  EXPECT_EQ(events_.all.size(), 1);
+  slurm_.Exit(2, 0);
+  Poll();
+  EXPECT_EQ(events_.all.back(), "ended 7-4 done: ");
+}
+
 TEST_F(SlurmGangsTest, AStatusThatComesLateCounts) {
   Start();
   slurm_.Begin(1);
