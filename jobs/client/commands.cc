@@ -10,6 +10,11 @@
 #include "jobs/client/plan.h"
 #include "jobs/client/report.h"
 #include "jobs/client/run.h"
+#include "jobs/client/service/job_changes.h"
+#include "jobs/client/service/job_list.h"
+#include "jobs/client/service/logs.h"
+#include "jobs/client/service/submit.h"
+#include "jobs/client/service/watch.h"
 
 namespace caracal {
 namespace {
@@ -33,6 +38,17 @@ constexpr Command kCommands[] = {
      DeclareCheckpointVerify},
     {"checkpoint prune", "remove all but the newest checkpoints and the best",
      DeclareCheckpointPrune},
+    {"submit", "give a job to the coordinator; prints its number",
+     DeclareSubmit},
+    {"ls", "show the coordinator's jobs", DeclareLs},
+    {"status", "show one of the coordinator's jobs", DeclareStatus},
+    {"watch", "follow one of the coordinator's jobs", DeclareWatch},
+    {"logs", "show what a job's ranks have printed", DeclareLogs},
+    {"cancel", "have jobs save and end", DeclareCancel},
+    {"resume", "have failed or cancelled jobs go on from their checkpoints",
+     DeclareResume},
+    {"rm", "forget jobs that have ended; their run folders stay", DeclareRm},
+    {"priority", "change a job's place among those that wait", DeclarePriority},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 

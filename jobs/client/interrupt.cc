@@ -24,4 +24,6 @@ const std::atomic<bool>* CatchInterrupts() {
   return &interrupted;
 }
 
+void RequestStop() { interrupted = true; }
+
 }  // namespace caracal

@@ -11,6 +11,9 @@ namespace caracal {
 // flag, which lives as long as the process.
 const std::atomic<bool>* CatchInterrupts();
 
+// Sets the flag, as a signal would.
+void RequestStop();
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_CLIENT_INTERRUPT_H_

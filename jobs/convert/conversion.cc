@@ -129,12 +129,7 @@ absl::Status Conversion::PrepareFolder() {
     return absl::InvalidArgumentError(absl::StrCat(
         folder_.path, ": is a file; --out names the run's folder"));
   }
-  // A start that failed before its first step left nothing to lose.
-  const auto trained = [this] {
-    return files_->Exists(folder_.metrics()) ||
-           files_->Exists(folder_.checkpoints());
-  };
-  if (options_.resume && !trained() && !files_->Exists(folder_.job())) {
+  if (options_.resume && !HoldsRun(files_, folder_)) {
     return absl::NotFoundError(absl::StrCat(
         folder_.path,
         ": holds no run to go on with; leave out --resume to start one"));
@@ -142,7 +137,7 @@ absl::Status Conversion::PrepareFolder() {
   RETURN_IF_ERROR(files_->CreateFolder(folder_.path));
   ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(folder_.lock()));
   lock_.emplace(std::move(lock));
-  if (!trained()) return absl::OkStatus();
+  if (!HasTrained(files_, folder_)) return absl::OkStatus();
   if (!options_.resume) {
     return absl::AlreadyExistsError(absl::StrCat(
         folder_.path,

@@ -21,6 +21,15 @@ struct RunFolder {
   std::string lock() const { return JoinPath(path, "run.lock"); }
 };
 
+// Whether there is a run to go on with: a start that failed before its first
+// step leaves the job at most.
+inline bool HasTrained(FileSystem* files, const RunFolder& run) {
+  return files->Exists(run.metrics()) || files->Exists(run.checkpoints());
+}
+inline bool HoldsRun(FileSystem* files, const RunFolder& run) {
+  return HasTrained(files, run) || files->Exists(run.job());
+}
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_CONVERT_RUN_FOLDER_H_

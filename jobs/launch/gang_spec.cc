@@ -25,6 +25,19 @@ absl::Status GetPositive(const JsonFields& fields, const char* name, int* out) {
   return absl::OkStatus();
 }
 
+absl::Status GetStrings(const JsonFields& fields, const char* name,
+                        std::vector<std::string>* out) {
+  const nlohmann::json& list = *fields.Find(name);
+  bool good = list.is_array();
+  if (good) {
+    for (const nlohmann::json& item : list) {
+      good = good && item.is_string();
+      if (good) out->push_back(item.get<std::string>());
+    }
+  }
+  return good ? absl::OkStatus() : fields.Unexpected(name, "a list of strings");
+}
+
 }  // namespace
 
 std::string ToString(const GangId& id) {
@@ -37,6 +50,7 @@ std::string GangSpecToJson(const GangSpec& spec) {
               {"epoch", spec.id.epoch},
               {"program", spec.program},
               {"arguments", spec.arguments},
+              {"afterwards", spec.afterwards},
               {"working_directory", spec.working_directory},
               {"ranks", spec.ranks},
               {"threads", spec.threads}}
@@ -61,15 +75,9 @@ absl::StatusOr<GangSpec> GangSpecFromJson(absl::string_view text) {
   RETURN_IF_ERROR(GetPositive(fields, "ranks", &spec.ranks));
   RETURN_IF_ERROR(GetPositive(fields, "threads", &spec.threads));
   RETURN_IF_ERROR(fields.Require("arguments"));
-  const nlohmann::json& arguments = *fields.Find("arguments");
-  if (!arguments.is_array()) {
-    return fields.Unexpected("arguments", "a list of strings");
-  }
-  for (const nlohmann::json& argument : arguments) {
-    if (!argument.is_string()) {
-      return fields.Unexpected("arguments", "a list of strings");
-    }
-    spec.arguments.push_back(argument.get<std::string>());
+  RETURN_IF_ERROR(GetStrings(fields, "arguments", &spec.arguments));
+  if (fields.Find("afterwards") != nullptr) {
+    RETURN_IF_ERROR(GetStrings(fields, "afterwards", &spec.afterwards));
   }
   return spec;
 }

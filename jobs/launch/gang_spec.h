@@ -27,7 +27,10 @@ struct GangSpec {
   // What every rank runs, absolute. "": caracal-worker beside caracal-gang.
   std::string program = {};
   std::vector<std::string> arguments = {};  // of it; no shell sees them
-  std::string working_directory = {};       // absolute. "": the launcher's
+  // What one rank runs when all are done, for what is no work for several: its
+  // arguments. Empty: nothing.
+  std::vector<std::string> afterwards = {};
+  std::string working_directory = {};  // absolute. "": the launcher's
   int ranks = 1;
   int threads = 1;  // of each rank
   bool operator==(const GangSpec&) const = default;

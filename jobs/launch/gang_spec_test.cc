@@ -16,6 +16,7 @@ TEST(GangSpec, ComesBackFromJson) {
       .id = {7, 3},
       .program = "/opt/caracal-worker",
       .arguments = {"--job", "a b\"c.textproto", "", "--set", "x=\n$HOME `"},
+      .afterwards = {"--report"},
       .working_directory = "/home/ü",
       .ranks = 4,
       .threads = 2};

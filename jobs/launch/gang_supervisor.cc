@@ -107,9 +107,6 @@ absl::Status RunGang(const GangFolder& folder, const GangSpec& spec,
   command.ranks = spec.ranks;
   command.threads = spec.threads;
   command.program = self;
-  command.arguments = {"--rank", program};
-  command.arguments.insert(command.arguments.end(), spec.arguments.begin(),
-                           spec.arguments.end());
   // Other gangs would be held to the same cores.
   command.alone = spec.ranks == AvailableCores();
   command.stop = &stop_asked;
@@ -120,7 +117,19 @@ absl::Status RunGang(const GangFolder& folder, const GangSpec& spec,
     // mpirun's own choice, then.
     command.shared_folder.clear();
   }
-  const absl::Status status = RunLocalGang(command);
+  const auto run = [&](const std::vector<std::string>& arguments) {
+    command.arguments = {"--rank", program};
+    command.arguments.insert(command.arguments.end(), arguments.begin(),
+                             arguments.end());
+    return RunLocalGang(command);
+  };
+  absl::Status status = run(spec.arguments);
+  if (status.ok() && !spec.afterwards.empty()) {
+    command.ranks = 1;
+    command.threads = spec.threads * spec.ranks;
+    command.alone = false;
+    status = run(spec.afterwards);
+  }
   // Nobody may count on the end of a gang while a rank of it still writes.
   while (KillGangProcesses(folder.path()) > 0) {
     absl::SleepFor(absl::Milliseconds(10));

@@ -100,9 +100,8 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
   return job;
 }
 
-absl::StatusOr<proto::Job> LoadJob(const std::string& path,
-                                   const std::vector<std::string>& overrides,
-                                   FileSystem* files, const JobCheck& check) {
+absl::StatusOr<std::string> ReadJobFile(const std::string& path,
+                                        FileSystem* files) {
   if (files->IsFolder(path)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": is a folder, expected a job file"));
@@ -115,7 +114,13 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                        kMaxJobBytes));
     }
   }
-  ASSIGN_OR_RETURN(const std::string text, files->ReadFile(path));
+  return files->ReadFile(path);
+}
+
+absl::StatusOr<proto::Job> LoadJob(const std::string& path,
+                                   const std::vector<std::string>& overrides,
+                                   FileSystem* files, const JobCheck& check) {
+  ASSIGN_OR_RETURN(const std::string text, ReadJobFile(path, files));
   std::vector<Problem> problems;
   ASSIGN_OR_RETURN(proto::Job job,
                    LoadJobText(text, path, FolderOf(path), overrides, files,
@@ -137,7 +142,7 @@ absl::StatusOr<proto::Job> LoadJobText(
   MakePathsAbsolute(folder, locations, &job);
   job = ExpandJob(job);
   ValidateJob(job, problems);
-  CheckJobFiles(job, files, problems);
+  if (files != nullptr) CheckJobFiles(job, files, problems);
   if (problems->empty() && check) RETURN_IF_ERROR(check(job, problems));
   LocateProblems(locations, problems);
   return job;

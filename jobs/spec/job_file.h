@@ -23,6 +23,11 @@ namespace caracal {
 proto::Job ParseJob(absl::string_view text, absl::string_view file,
                     FieldLocations* locations, std::vector<Problem>* problems);
 
+// The text of a job file. kInvalidArgument for a folder and for one that is
+// far too long for a job; kNotFound and others.
+absl::StatusOr<std::string> ReadJobFile(const std::string& path,
+                                        FileSystem* files);
+
 // Reads the job file `path`, applies `overrides` ("attention.window=32", in
 // order), makes paths absolute (relative ones count from the file's folder;
 // from the working directory where an override gives them), expands and
@@ -39,7 +44,8 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
 
 // The same of a text, as `LoadJob` has it of its file: `file` names it in
 // problems, relative paths count from `folder`. A job without problems comes
-// back; with any it is not whole.
+// back; with any it is not whole. Null `files`: whether model and data are
+// there is left to whoever runs the job.
 absl::StatusOr<proto::Job> LoadJobText(
     absl::string_view text, const std::string& file, const std::string& folder,
     const std::vector<std::string>& overrides, FileSystem* files,

@@ -31,7 +31,7 @@ absl::Status MetricsWriter::KeepUntil(int64_t global_step) {
   return files_->WriteFileAtomically(path_, kept);
 }
 
-absl::Status MetricsWriter::Write(const StepRecord& m) {
+std::string ToJson(const StepRecord& m) {
   Json json;
   json["stage"] = m.stage;
   json["stage_index"] = m.stage_index;
@@ -62,7 +62,11 @@ absl::Status MetricsWriter::Write(const StepRecord& m) {
   put("u_star", m.closed_loop.potential);
   put("r", m.closed_loop.ratio);
   put("next_drop_probability", m.closed_loop.next_drop_probability);
-  return files_->Append(path_, json.dump() + "\n");
+  return json.dump();
+}
+
+absl::Status MetricsWriter::Write(const StepRecord& metrics) {
+  return files_->Append(path_, ToJson(metrics) + "\n");
 }
 
 }  // namespace caracal

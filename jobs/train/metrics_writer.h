@@ -60,8 +60,10 @@ struct StepRecord {
   ClosedLoopTrace closed_loop;
 };
 
-// Appends lines; not thread-safe. Numbers are written so that they read back
-// bit for bit.
+// Numbers read back from it bit for bit. Without a line feed.
+std::string ToJson(const StepRecord& metrics);
+
+// Appends lines; not thread-safe.
 class MetricsWriter {
  public:
   MetricsWriter(FileSystem* files, std::string path)

@@ -30,9 +30,14 @@
 #include "jobs/client/interrupt.h"
 #include "jobs/client/job_option.h"
 #include "jobs/convert/conversion.h"
+#include "jobs/launch/gang_folder.h"
+#include "jobs/launch/gang_processes.h"
 #include "jobs/launch/local_gang.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/layout.h"
+#include "jobs/train/metrics_writer.h"
+#include "jobs/train/student_config.h"
+#include "jobs/worker/coordinator_link.h"
 
 namespace caracal {
 namespace {
@@ -40,11 +45,17 @@ namespace {
 struct WorkerOptions {
   JobOption job;
   std::string out;
-  bool resume = false;
+  std::string coordinator;  // its endpoint file; "": none
+  bool resume = false, report = false;
   double heartbeat_timeout = 6;  // seconds
   double stall_timeout = 3600;   // likewise
   double start_timeout = 120;    // likewise
 };
+
+void Print(const std::string& line) {
+  // One write: lines of several ranks are not mixed.
+  std::cerr << absl::StrCat("caracal-worker: ", line, "\n") << std::flush;
+}
 
 absl::StatusOr<proto::Job> LoadJob(const JobOption& job, Liveness& liveness) {
   absl::StatusOr<proto::Job> loaded = job.Load();
@@ -68,14 +79,77 @@ absl::Status CompareOptions(const ConversionOptions& options,
   return CompareFacts(*world, runtime.host(), facts);
 }
 
+// The leading rank's line to the coordinator that started the gang; null for
+// the others, and where there is none.
+absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
+    const WorkerOptions& o, MpiRuntime& runtime) {
+  if (o.coordinator.empty() || runtime.rank() != 0) return nullptr;
+  const char* const folder = std::getenv(kGangVariable);
+  if (folder == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--coordinator is for gangs of a coordinator: ", kGangVariable,
+        " is not set"));
+  }
+  const GangFolder gang(folder);
+  ASSIGN_OR_RETURN(const GangSpec spec, gang.ReadSpec());
+  CoordinatorLinkOptions options;
+  options.gang = spec.id;
+  ASSIGN_OR_RETURN(options.credential, gang.ReadCredential());
+  options.endpoint_file = o.coordinator;
+  options.stop = RequestStop;
+  options.fenced = [&runtime](const std::string& why) {
+    Print(absl::StrCat("the coordinator has given this gang up: ", why));
+    runtime.Abort(kWorkerTransient);
+  };
+  options.tell = Print;
+  return std::make_unique<CoordinatorLink>(std::move(options));
+}
+
+// Tells the coordinator of each step, and of what comes after the last one.
+ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
+                          CoordinatorLink* link) {
+  int64_t total = 0;
+  for (const proto::Stage& stage : job.stages()) total += StepsOf(stage);
+  events.step = [=, shown = events.step](const StepRecord& record) {
+    if (shown) shown(record);
+    link->AddMetrics(ToJson(record));
+    link->SetProgress(record.stage, record.global_step, total);
+  };
+  events.measured = [=, shown = events.measured](const std::string& what,
+                                                 int done, int passes) {
+    if (shown) shown(what, done, passes);
+    link->SetProgress("report", total, total);
+  };
+  return events;
+}
+
 absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
                    const std::atomic<bool>* stop, Liveness& liveness) {
+  absl::StatusOr<std::unique_ptr<CoordinatorLink>> link = OpenLink(o, runtime);
+  RETURN_IF_ERROR(liveness.Agree(link.status()));
   ConversionOptions options;
   ASSIGN_OR_RETURN(options.job, LoadJob(o.job, liveness));
   options.run_folder =
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
-  options.resume = o.resume;
+  options.resume = o.resume || o.report;
   options.stop = stop;
+  Console console =
+      SystemConsole([](const char* name) { return std::getenv(name); });
+  ConversionProgress progress(options.job, &console);
+  if (runtime.rank() == 0) options.events = progress.events();
+  if (*link != nullptr) {
+    options.events =
+        Reported(std::move(options.events), options.job, link->get());
+  }
+  if (o.report) {
+    if (runtime.size() > 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--report is the work of one rank, not of ", runtime.size()));
+    }
+    const absl::Status status = RunConversion(options).status();
+    progress.Finish();
+    return status;
+  }
   RETURN_IF_ERROR(CompareOptions(options, runtime));
   absl::StatusOr<MeshGroups> groups =
       MakeMpiMesh(runtime, TransferLayout(options.job),
@@ -83,10 +157,6 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
   RETURN_IF_ERROR(liveness.Agree(groups.status()));
   Gang gang(*std::move(groups), runtime.host());
   options.gang = &gang;
-  Console console =
-      SystemConsole([](const char* name) { return std::getenv(name); });
-  ConversionProgress progress(options.job, &console);
-  if (gang.leads()) options.events = progress.events();
   options.events.step =
       [&liveness, shown = options.events.step](const StepRecord& record) {
         liveness.SetStep(record.stage, record.step);
@@ -111,11 +181,6 @@ int ExitStatusOf(const absl::Status& status) {
     default:
       return kWorkerFailed;
   }
-}
-
-void Print(const std::string& line) {
-  // One write: lines of several ranks are not mixed.
-  std::cerr << absl::StrCat("caracal-worker: ", line, "\n") << std::flush;
 }
 
 absl::StatusOr<std::unique_ptr<Liveness>> StartLiveness(
@@ -220,6 +285,10 @@ int Main(int argc, char** argv) {
                  "run folder (by default runs/NAME), seen by all ranks");
   app.add_flag("--resume", options.resume,
                "go on from the folder's newest checkpoint");
+  app.add_flag("--report", options.report,
+               "make the report of a finished training, as its one rank");
+  app.add_option("--coordinator", options.coordinator,
+                 "the endpoint file of the coordinator that started the gang");
   app.add_option("--heartbeat-timeout", options.heartbeat_timeout,
                  "seconds without a sign of life after which a rank counts as "
                  "lost")

@@ -32,17 +32,25 @@ Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
       state_(limits),
       queue_(store) {}
 
-absl::Status Coordinator::Recover() {
+absl::Status Coordinator::Load() {
   ASSIGN_OR_RETURN(StoreContents contents, store_->Load());
-  Do(
-      [&](CoordinatorState& state, absl::Time now,
-          Effects* effects) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        stored_next_id_ = contents.next_id;
-        last_sequence_ = contents.last_sequence;
-        state.Recover(std::move(contents.jobs), contents.next_id, now, effects);
-      },
-      nullptr);
+  absl::MutexLock lock(&mutex_);
+  loaded_ = std::move(contents);
   return absl::OkStatus();
+}
+
+void Coordinator::Recover() {
+  {
+    absl::MutexLock lock(&mutex_);
+    recovered_ = true;
+    stored_next_id_ = loaded_.next_id;
+    last_sequence_ = loaded_.last_sequence;
+    // With the lock: nobody sees it empty.
+    Effects effects;
+    state_.Recover(std::exchange(loaded_.jobs, {}), loaded_.next_id, Now(),
+                   &effects);
+    Commit(effects, Now(), nullptr);
+  }
 }
 
 template <typename Event>
@@ -50,31 +58,40 @@ void Coordinator::Do(Event event, std::function<void()> then,
                      bool answer_at_once) {
   {
     absl::MutexLock lock(&mutex_);
+    AwaitRecovery();
     const absl::Time now = Now();
     Effects effects;
     event(state_, now, &effects);
-    StoreBatch batch = BatchOf(effects, now);
-    if (!(answer_at_once && batch.empty() && effects.orders.empty())) {
-      std::vector<std::pair<GangOrder, JobRecord>> orders;
-      for (const GangOrder& order : effects.orders) {
-        const JobRecord* job = state_.Find(order.job);
-        orders.emplace_back(order, job != nullptr ? *job : JobRecord());
-      }
-      std::vector<StoredEvent> events = batch.events;
-      queue_.Add(std::move(batch),
-                 [this, orders = std::move(orders), events = std::move(events),
-                  then = std::move(then)] {
-                   for (const auto& [order, job] : orders) {
-                     output_->Order(order, job);
-                   }
-                   if (!events.empty()) output_->Happened(events);
-                   if (then) then();
-                 });
-      changed_.Signal();
+    const bool nothing = effects.saved.empty() && effects.removed.empty() &&
+                         effects.orders.empty() &&
+                         effects.transitions.empty() && effects.metrics.empty();
+    if (!(answer_at_once && nothing)) {
+      Commit(effects, now, std::move(then));
       return;
     }
   }
   if (then) then();
+}
+
+void Coordinator::Commit(const Effects& effects, absl::Time now,
+                         std::function<void()> then) {
+  StoreBatch batch = BatchOf(effects, now);
+  std::vector<std::pair<GangOrder, JobRecord>> orders;
+  for (const GangOrder& order : effects.orders) {
+    const JobRecord* job = state_.Find(order.job);
+    orders.emplace_back(order, job != nullptr ? *job : JobRecord());
+  }
+  std::vector<StoredEvent> events = batch.events;
+  queue_.Add(std::move(batch),
+             [this, orders = std::move(orders), events = std::move(events),
+              then = std::move(then)] {
+               for (const auto& [order, job] : orders) {
+                 output_->Order(order, job);
+               }
+               if (!events.empty()) output_->Happened(events);
+               if (then) then();
+             });
+  changed_.Signal();
 }
 
 StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
@@ -86,6 +103,9 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   batch.removed = effects.removed;
   for (const JobTransition& t : effects.transitions) {
     batch.events.push_back({++last_sequence_, t.job, now, "state", ToJson(t)});
+  }
+  for (const JobMetrics& m : effects.metrics) {
+    batch.events.push_back({++last_sequence_, m.job, now, "metrics", m.line});
   }
   if (state_.next_id() != stored_next_id_) {
     batch.next_id = stored_next_id_ = state_.next_id();
@@ -134,25 +154,36 @@ void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
       [status, reply = std::move(reply)] { reply(*status); });
 }
 
-void Coordinator::Register(JobId id, uint64_t epoch, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
+void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply) {
+  auto answer = std::make_shared<absl::StatusOr<GangAnswer>>();
   Do(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *status = state.Register(id, epoch, now, effects);
+        *answer = [&]() -> absl::StatusOr<GangAnswer> {
+          RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
+          const JobRecord& job = *state.Find(id);
+          return GangAnswer{job.state != JobState::kCancelling, job.lines};
+        }();
       },
-      [status, reply = std::move(reply)] { reply(*status); },
+      [answer, reply = std::move(reply)] { reply(*answer); },
       /*answer_at_once=*/true);
 }
 
-void Coordinator::Heartbeat(JobId id, uint64_t epoch,
-                            const JobProgress& progress,
-                            std::function<void(absl::StatusOr<bool>)> reply) {
-  auto go_on = std::make_shared<absl::StatusOr<bool>>();
+void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
+                            GangReply reply) {
+  auto answer = std::make_shared<absl::StatusOr<GangAnswer>>();
   Do(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *go_on = state.Heartbeat(id, epoch, progress, now, effects);
+        *answer = [&]() -> absl::StatusOr<GangAnswer> {
+          GangAnswer out;
+          ASSIGN_OR_RETURN(
+              out.go_on,
+              state.Heartbeat(id, epoch, report.progress, now, effects));
+          ASSIGN_OR_RETURN(out.lines, state.Report(id, epoch, report.first,
+                                                   report.lines, effects));
+          return out;
+        }();
       },
-      [go_on, reply = std::move(reply)] { reply(*go_on); },
+      [answer, reply = std::move(reply)] { reply(*answer); },
       /*answer_at_once=*/true);
 }
 
@@ -194,6 +225,7 @@ void Coordinator::TickUntil(const std::atomic<bool>& stop) {
 
 std::optional<JobRecord> Coordinator::Get(JobId id) const {
   absl::MutexLock lock(&mutex_);
+  AwaitRecovery();
   const JobRecord* job = state_.Find(id);
   return job == nullptr ? std::nullopt : std::make_optional(*job);
 }
@@ -202,6 +234,7 @@ JobPage Coordinator::List(const JobFilter& filter, JobId from,
                           int64_t limit) const {
   JobPage page;
   absl::MutexLock lock(&mutex_);
+  AwaitRecovery();
   const auto& jobs = state_.jobs();
   auto end = from == 0 ? jobs.end() : jobs.upper_bound(from);
   while (end != jobs.begin()) {

@@ -42,6 +42,19 @@ struct JobPage {
   JobId next = 0;  // where the next page begins; 0: there is none
 };
 
+// What a gang tells.
+struct GangReport {
+  JobProgress progress = {};
+  // Of its metrics, from its `first`th, from 1. May be empty.
+  int64_t first = 0;
+  std::vector<std::string> lines = {};
+};
+
+struct GangAnswer {
+  bool go_on = true;  // else it is to save and end
+  int64_t lines = 0;  // of its metrics that are stored
+};
+
 // Every change is durable before it is answered or acted upon. Answers come on
 // the thread that commits, or, where nothing was to be stored, on the caller's;
 // with a store that fails they come late: Health() tells meanwhile.
@@ -50,6 +63,7 @@ struct JobPage {
 class Coordinator {
  public:
   using Reply = std::function<void(absl::Status)>;
+  using GangReply = std::function<void(absl::StatusOr<GangAnswer>)>;
 
   // Store, clock and output outlive it.
   Coordinator(const CoordinatorLimits& limits, JobStore* store, Clock* clock,
@@ -57,8 +71,11 @@ class Coordinator {
   // Waits until all is answered that can be.
   ~Coordinator() = default;
 
-  // First, once. Errors of JobStore::Load.
-  absl::Status Recover();
+  // First, once: reads the store. Errors of JobStore::Load.
+  absl::Status Load();
+  // Then, once: goes on from there. All other calls wait for it, so that
+  // whoever is called by those who come early may be set up in between.
+  void Recover();
 
   // As CoordinatorState has them.
   void Submit(const JobRequest& request,
@@ -67,9 +84,9 @@ class Coordinator {
   void Resume(JobId id, const std::string& idempotency_key, Reply reply);
   void Remove(JobId id, Reply reply);
   void SetPriority(JobId id, int64_t priority, Reply reply);
-  void Register(JobId id, uint64_t epoch, Reply reply);
-  void Heartbeat(JobId id, uint64_t epoch, const JobProgress& progress,
-                 std::function<void(absl::StatusOr<bool>)> reply);
+  void Register(JobId id, uint64_t epoch, GangReply reply);
+  void Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
+                 GangReply reply);
   void GangFound(JobId id, uint64_t epoch);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason);
@@ -101,6 +118,12 @@ class Coordinator {
   template <typename Event>
   void Do(Event event, std::function<void()> then, bool answer_at_once = false)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // With `effects` of the state as it is. Signals TickUntil.
+  void Commit(const Effects& effects, absl::Time now,
+              std::function<void()> then) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AwaitRecovery() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    mutex_.Await(absl::Condition(&recovered_));
+  }
   StoreBatch BatchOf(const Effects& effects, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -111,6 +134,8 @@ class Coordinator {
   mutable absl::Mutex mutex_;
   absl::CondVar changed_;
   CoordinatorState state_ ABSL_GUARDED_BY(mutex_);
+  bool recovered_ ABSL_GUARDED_BY(mutex_) = false;
+  StoreContents loaded_ ABSL_GUARDED_BY(mutex_);  // until then
   JobId stored_next_id_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   // Last: its thread uses all of the above until it ends.

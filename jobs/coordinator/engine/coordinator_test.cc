@@ -59,7 +59,8 @@ class CoordinatorTest : public ::testing::Test {
     CARACAL_CHECK_OK(store.status());
     store_ = *std::move(store);
     coordinator_.emplace(limits_, store_.get(), &clock_, &output_);
-    CARACAL_CHECK_OK(coordinator_->Recover());
+    CARACAL_CHECK_OK(coordinator_->Load());
+    coordinator_->Recover();
     Wait();
   }
   // Until all that was asked is durable and told.
@@ -88,10 +89,16 @@ class CoordinatorTest : public ::testing::Test {
     return Ask<absl::Status>(
         [&](auto reply) { coordinator_->Cancel(id, "ann", reply); });
   }
+  absl::StatusOr<GangAnswer> Report(JobId id, uint64_t epoch,
+                                    const GangReport& report) {
+    return Ask<absl::StatusOr<GangAnswer>>(
+        [&](auto reply) { coordinator_->Heartbeat(id, epoch, report, reply); });
+  }
   absl::StatusOr<bool> Heartbeat(JobId id, uint64_t epoch, int64_t step) {
-    return Ask<absl::StatusOr<bool>>([&](auto reply) {
-      coordinator_->Heartbeat(id, epoch, {"transfer", step, 10}, reply);
-    });
+    const absl::StatusOr<GangAnswer> answer =
+        Report(id, epoch, {.progress = {"transfer", step, 10}});
+    if (!answer.ok()) return answer.status();
+    return answer->go_on;
   }
 
   TemporaryFolder folder_;
@@ -101,6 +108,36 @@ class CoordinatorTest : public ::testing::Test {
   std::unique_ptr<JobStore> store_;
   std::optional<Coordinator> coordinator_;
 };
+
+TEST_F(CoordinatorTest, MetricsAreStoredOnceAndInOrder) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  ASSERT_OK_AND_ASSIGN(
+      GangAnswer answer,
+      Report(id, 1, {.first = 1, .lines = {"{\"step\": 1}", "{\"step\": 2}"}}));
+  EXPECT_EQ(answer.lines, 2);
+  // The answer was lost: the gang sends them again, and one more.
+  ASSERT_OK_AND_ASSIGN(
+      answer,
+      Report(id, 1, {.first = 2, .lines = {"{\"step\": 2}", "{\"step\": 3}"}}));
+  EXPECT_EQ(answer.lines, 3);
+  EXPECT_THAT(Report(id, 1, {.first = 0, .lines = {"{}"}}),
+              StatusIs(StatusCode::kInvalidArgument, _));
+  const auto events = Ask<absl::StatusOr<std::vector<StoredEvent>>>(
+      [&](auto reply) { coordinator_->Events(id, 0, 10, reply); });
+  ASSERT_OK(events.status());
+  std::vector<std::string> lines;
+  for (const StoredEvent& event : *events) {
+    if (event.kind == "metrics") lines.push_back(event.data);
+  }
+  EXPECT_THAT(lines,
+              ElementsAre("{\"step\": 1}", "{\"step\": 2}", "{\"step\": 3}"));
+  // Another gang counts from 1 again.
+  coordinator_->GangEnded(id, 1, GangEnd::kLost, "");
+  clock_.Advance(absl::Hours(1));
+  coordinator_->Tick();
+  ASSERT_OK_AND_ASSIGN(answer, Report(id, 2, {}));
+  EXPECT_EQ(answer.lines, 0);
+}
 
 TEST_F(CoordinatorTest, OrdersGoOutAndComeBack) {
   ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));

@@ -74,7 +74,8 @@ void Run(const std::string& folder, int clients) {
   CARACAL_CHECK_OK(store.status());
   NoOutput output;
   Coordinator coordinator({.slots = 1}, store->get(), Clock::Real(), &output);
-  CARACAL_CHECK_OK(coordinator.Recover());
+  CARACAL_CHECK_OK(coordinator.Load());
+  coordinator.Recover();
   for (int repeat = 0; repeat < 3; ++repeat) {
     const double syncs = SyncsPerSecond(folder + "/syncs");
     const double one = SubmissionsPerSecond(coordinator, 1);

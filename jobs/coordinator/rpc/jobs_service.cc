@@ -31,6 +31,15 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+grpc::Status NoSuchJob(JobId id) {
+  return ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", id)));
+}
+
+grpc::Status TooMany(const char* call) {
+  return ToGrpc(absl::ResourceExhaustedError(absl::StrCat(
+      "too many streams of ", call, " are open: try again later")));
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* JobsService::Submit(
@@ -41,7 +50,8 @@ grpc::ServerUnaryReactor* JobsService::Submit(
     return Answer(context, ToGrpc(absl::UnavailableError(health.message())));
   }
   JobRequest job;
-  if (const grpc::Status status = ReadSubmission(*request, files_, &job);
+  if (const grpc::Status status =
+          ReadSubmission(*request, options_.slots, files_, &job);
       !status.ok()) {
     return Answer(context, status);
   }
@@ -60,11 +70,10 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                            proto::JobInfo* response) {
   const std::optional<JobRecord> job = coordinator_->Get(request->id());
   if (!job.has_value()) {
-    return Answer(context, ToGrpc(absl::NotFoundError(absl::StrCat(
-                               "there is no job ", request->id()))));
+    return Answer(context, NoSuchJob(request->id()));
   }
   *response = ToProto(*job);
-  response->set_run_folder(JoinPath(runs_, absl::StrCat(job->id)));
+  response->set_run_folder(JoinPath(options_.runs, absl::StrCat(job->id)));
   response->set_job(job->request.spec);
   return Answer(context, grpc::Status::OK);
 }
@@ -139,6 +148,28 @@ grpc::ServerUnaryReactor* JobsService::SetPriority(
   coordinator_->SetPriority(request->id(), request->priority(),
                             FinishWith(reactor));
   return reactor;
+}
+
+grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
+    grpc::CallbackServerContext*, const proto::WatchRequest* request) {
+  if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {
+    return RefuseStream<proto::JobEvent>(NoSuchJob(request->job()));
+  }
+  if (!watches_.Enter()) {
+    return RefuseStream<proto::JobEvent>(TooMany("Watch"));
+  }
+  return NewWatchStream(hub_, request->job(), request->after(), &watches_);
+}
+
+grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
+    grpc::CallbackServerContext*, const proto::LogsRequest* request) {
+  if (!coordinator_->Get(request->job()).has_value()) {
+    return RefuseStream<proto::LogsResponse>(NoSuchJob(request->job()));
+  }
+  if (!logs_.Enter()) {
+    return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
+  }
+  return NewLogStream(*request, coordinator_, log_file_, &logs_);
 }
 
 }  // namespace caracal

@@ -6,17 +6,33 @@
 
 #include "core/base/file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/event_hub.h"
+#include "jobs/coordinator/rpc/log_stream.h"
+#include "jobs/coordinator/rpc/watch_stream.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
 
-// Thread-safe. No call waits on a thread: answers come when the coordinator
-// has them.
+struct JobsServiceOptions {
+  std::string runs;   // the folder that run folders are made in
+  int64_t slots = 1;  // of all gangs together
+  int most_watches = 4096, most_logs = 64;  // at a time
+};
+
+// Thread-safe. No call but Logs waits on a thread: answers come when the
+// coordinator has them.
 class JobsService final : public proto::Jobs::CallbackService {
  public:
-  // `runs`: the folder that run folders are made in. All outlive it.
-  JobsService(Coordinator* coordinator, std::string runs, FileSystem* files)
-      : coordinator_(coordinator), runs_(std::move(runs)), files_(files) {}
+  // All outlive it.
+  JobsService(const JobsServiceOptions& options, Coordinator* coordinator,
+              EventHub* hub, LogFile log_file, FileSystem* files)
+      : options_(options),
+        coordinator_(coordinator),
+        hub_(hub),
+        log_file_(std::move(log_file)),
+        files_(files),
+        watches_(options.most_watches),
+        logs_(options.most_logs) {}
 
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const proto::SubmitRequest* request,
@@ -40,11 +56,20 @@ class JobsService final : public proto::Jobs::CallbackService {
       grpc::CallbackServerContext* context,
       const proto::SetPriorityRequest* request,
       proto::SetPriorityResponse*) override;
+  grpc::ServerWriteReactor<proto::JobEvent>* Watch(
+      grpc::CallbackServerContext* context,
+      const proto::WatchRequest* request) override;
+  grpc::ServerWriteReactor<proto::LogsResponse>* Logs(
+      grpc::CallbackServerContext* context,
+      const proto::LogsRequest* request) override;
 
  private:
+  const JobsServiceOptions options_;
   Coordinator* const coordinator_;
-  const std::string runs_;
+  EventHub* const hub_;
+  const LogFile log_file_;
   FileSystem* const files_;
+  StreamLimit watches_, logs_;
 };
 
 }  // namespace caracal

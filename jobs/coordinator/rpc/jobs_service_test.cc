@@ -17,10 +17,16 @@ using grpc::StatusCode;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class NoOutput : public CoordinatorOutput {
+class EventsOnly : public CoordinatorOutput {
  public:
+  explicit EventsOnly(EventHub* hub) : hub_(hub) {}
   void Order(const GangOrder&, const JobRecord&) override {}
-  void Happened(const std::vector<StoredEvent>&) override {}
+  void Happened(const std::vector<StoredEvent>& events) override {
+    hub_->Happened(events);
+  }
+
+ private:
+  EventHub* const hub_;
 };
 
 class JobsServiceTest : public ::testing::Test {
@@ -33,8 +39,17 @@ class JobsServiceTest : public ::testing::Test {
     store_ = *std::move(store);
     coordinator_.emplace(CoordinatorLimits{.slots = 2}, store_.get(),
                          Clock::Real(), &output_);
-    CARACAL_CHECK_OK(coordinator_->Recover());
-    service_.emplace(&*coordinator_, "/runs", FileSystem::Posix());
+    CARACAL_CHECK_OK(coordinator_->Load());
+    coordinator_->Recover();
+    hub_.SetReader([this](auto... arguments) {
+      coordinator_->Events(std::move(arguments)...);
+    });
+    service_.emplace(
+        JobsServiceOptions{.runs = "/runs", .slots = 2}, &*coordinator_, &hub_,
+        [this](JobId job, uint64_t epoch) {
+          return folder_.File(absl::StrCat("log-", job, "-", epoch));
+        },
+        FileSystem::Posix());
     grpc::ServerBuilder builder;
     builder.RegisterService(&*service_);
     server_ = builder.BuildAndStart();
@@ -83,7 +98,8 @@ class JobsServiceTest : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
-  NoOutput output_;
+  EventHub hub_;
+  EventsOnly output_{&hub_};
   std::unique_ptr<JobStore> store_;
   std::optional<Coordinator> coordinator_;
   std::optional<JobsService> service_;

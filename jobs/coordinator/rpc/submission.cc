@@ -8,7 +8,7 @@
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/model/job_surroundings.h"
 #include "jobs/spec/job_file.h"
-#include "jobs/spec/layout.h"
+#include "jobs/spec/slots.h"
 #include "proto/rpc_error.pb.h"
 
 namespace caracal {
@@ -43,7 +43,7 @@ absl::Status CheckKey(const std::string& idempotency_key) {
                    " bytes, expected at most ", kLongestKey));
 }
 
-grpc::Status ReadSubmission(const proto::SubmitRequest& request,
+grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             FileSystem* files, JobRequest* out) {
   if (const absl::Status status = CheckKey(request.idempotency_key());
       !status.ok()) {
@@ -61,7 +61,7 @@ grpc::Status ReadSubmission(const proto::SubmitRequest& request,
   out->name = job->name();
   out->spec = JobText(*job);
   out->priority = request.priority();
-  out->slots = TransferLayout(*job).ranks();
+  out->slots = SlotsOf(*job, slots);
   out->after.assign(request.after().begin(), request.after().end());
   if (request.has_max_retries()) out->max_retries = request.max_retries();
   out->idempotency_key = request.idempotency_key();

@@ -14,9 +14,10 @@
 namespace caracal {
 
 // Reads, expands and checks the job, beside its model and data, and fills
-// `out` but for the owner. INVALID_ARGUMENT has every problem, a line each, and
-// as violations of a google.rpc.BadRequest in its details.
-grpc::Status ReadSubmission(const proto::SubmitRequest& request,
+// `out` but for the owner. `slots`: of all gangs together. INVALID_ARGUMENT has
+// every problem, a line each, and as violations of a google.rpc.BadRequest in
+// its details.
+grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             FileSystem* files, JobRequest* out);
 
 // kInvalidArgument for an idempotency key that is too long.

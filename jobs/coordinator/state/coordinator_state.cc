@@ -15,6 +15,7 @@ constexpr absl::Duration kKillAgain = absl::Seconds(30);
 constexpr absl::Duration kForgetLater = absl::Hours(1);
 // So that neither slots nor priorities overflow when they are added up.
 constexpr int64_t kMost = 1 << 20;
+constexpr int64_t kMostLines = int64_t{1} << 40;
 
 absl::Status NoSuchJob(JobId id) {
   return absl::NotFoundError(absl::StrCat("there is no job ", id));
@@ -247,6 +248,26 @@ absl::StatusOr<bool> CoordinatorState::Heartbeat(JobId id, uint64_t epoch,
   return job.state != JobState::kCancelling;
 }
 
+absl::StatusOr<int64_t> CoordinatorState::Report(
+    JobId id, uint64_t epoch, int64_t first,
+    const std::vector<std::string>& lines, Effects* effects) {
+  ASSIGN_OR_RETURN(JobRecord * job, FindGang(id, epoch));
+  const int64_t count = static_cast<int64_t>(lines.size());
+  if (count == 0) return job->lines;
+  if (first < 1 || first > kMostLines) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no line ", first, " of the metrics"));
+  }
+  const int64_t known = std::max<int64_t>(0, job->lines + 1 - first);
+  if (known >= count) return job->lines;
+  for (int64_t i = known; i < count; ++i) {
+    effects->metrics.push_back({id, lines[i]});
+  }
+  job->lines = first + count - 1;
+  effects->saved.push_back(id);
+  return job->lines;
+}
+
 void CoordinatorState::GangFound(JobId id, uint64_t epoch, absl::Time now,
                                  Effects* effects) {
   const absl::StatusOr<JobRecord*> job = FindGang(id, epoch);
@@ -473,6 +494,7 @@ void CoordinatorState::StartReady(absl::Time now, Effects* effects) {
     if (job.request.slots > limits_.slots) continue;
     if (used_slots_ + job.request.slots > limits_.slots) return;
     ++job.epoch;
+    job.lines = 0;
     job.step_at_start = job.progress.global_step;
     ClearDeadline(job.id);
     Go(job, JobState::kLaunching, JobCause::kStarted, "", now, effects);

@@ -81,6 +81,12 @@ class CoordinatorState {
   absl::StatusOr<bool> Heartbeat(JobId id, uint64_t epoch,
                                  const JobProgress& progress, absl::Time now,
                                  Effects* effects);
+  // Lines of its metrics, the first of them its `first`th, from 1. Those that
+  // came before are left out; a gang that had no room for more may leave some
+  // out, too. The number of the last, so that it knows where to go on.
+  absl::StatusOr<int64_t> Report(JobId id, uint64_t epoch, int64_t first,
+                                 const std::vector<std::string>& lines,
+                                 Effects* effects);
 
   // From launchers. Those of older epochs are ignored.
   //

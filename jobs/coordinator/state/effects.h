@@ -31,6 +31,12 @@ struct JobTransition {
   std::string reason;
 };
 
+// A line of a gang's metrics.
+struct JobMetrics {
+  JobId job = 0;
+  std::string line;  // a JSON object
+};
+
 // Orders go out only after `saved` and `removed` are durable: a coordinator
 // that is killed in between finds what it meant to do.
 struct Effects {
@@ -39,6 +45,7 @@ struct Effects {
   std::vector<JobId> removed;     // whose record is gone
   std::vector<GangOrder> orders;
   std::vector<JobTransition> transitions;
+  std::vector<JobMetrics> metrics;
 };
 
 }  // namespace caracal

@@ -58,6 +58,7 @@ struct JobRecord {
   std::optional<GangEnd> given_up;
   JobProgress progress;
   std::string resume_key;  // idempotency key of the last resume
+  int64_t lines = 0;       // of metrics, that its gang has sent so far
 };
 
 }  // namespace caracal

@@ -9,6 +9,7 @@
 #include "absl/synchronization/notification.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/store/schema.h"
 
 namespace caracal {
 namespace {
@@ -57,7 +58,7 @@ TEST_F(CommitQueueTest, TellsInOrderWhatIsDurable) {
 TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
   // Somebody else holds the lock, and SQLite's own patience is short.
   const std::string path = folder_.File("coordinator.sqlite");
-  auto other = Database::Open(path, {""});
+  auto other = Database::Open(path, CoordinatorMigrations());
   ASSERT_OK(other);
   const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
   ASSERT_OK((*other)->Execute(
@@ -75,7 +76,8 @@ TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
 }
 
 TEST_F(CommitQueueTest, EndsThoughTheStoreFails) {
-  auto other = Database::Open(folder_.File("coordinator.sqlite"), {""});
+  auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                              CoordinatorMigrations());
   ASSERT_OK(other);
   ASSERT_OK((*other)->Execute("DROP TABLE numbers"));
   bool told = false;

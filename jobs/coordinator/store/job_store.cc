@@ -13,12 +13,12 @@ namespace {
 
 constexpr char kSaveJob[] = R"(
 INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
+  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)
 ON CONFLICT (id) DO UPDATE SET
   priority = ?10, state = ?11, epoch = ?12, waits_for = ?13, retries = ?14,
   step_at_start = ?15, changed = ?16, not_before = ?17, reason = ?18,
   given_up = ?19, stage = ?20, global_step = ?21, total_steps = ?22,
-  resume_key = ?23)";
+  resume_key = ?23, lines = ?24)";
 
 std::string ToJson(const std::vector<JobId>& ids) {
   return nlohmann::json(ids).dump();
@@ -82,6 +82,7 @@ absl::StatusOr<JobRecord> JobOfRow(const Statement& row) {
   }
   job.progress = {row.Text(19), row.Integer(20), row.Integer(21)};
   job.resume_key = row.Text(22);
+  job.lines = row.Integer(23);
   return job;
 }
 
@@ -212,6 +213,7 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
       .Bind(21, job.progress.global_step)
       .Bind(22, job.progress.total_steps)
       .Bind(23, job.resume_key)
+      .Bind(24, job.lines)
       .Run();
 }
 

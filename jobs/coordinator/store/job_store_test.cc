@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/store/schema.h"
 
 namespace caracal {
 namespace {
@@ -37,6 +40,7 @@ JobRecord Record(JobId id) {
   job.given_up = GangEnd::kLost;
   job.progress = {"transfer", 32, 64};
   job.resume_key = "again";
+  job.lines = 17;
   return job;
 }
 
@@ -55,6 +59,7 @@ void ExpectEqual(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.given_up, b.given_up);
   EXPECT_EQ(a.progress, b.progress);
   EXPECT_EQ(a.resume_key, b.resume_key);
+  EXPECT_EQ(a.lines, b.lines);
 }
 
 class JobStoreTest : public ::testing::Test {
@@ -137,11 +142,33 @@ TEST_F(JobStoreTest, BatchesAreWrittenTogetherOrNotAtAll) {
   EXPECT_THAT(store_->Load()->jobs, IsEmpty());
 }
 
+TEST_F(JobStoreTest, ADatabaseOfAnOlderProgramIsTakenOver) {
+  store_ = nullptr;
+  const std::string path = folder_.File("old.sqlite");
+  std::vector<std::string> old = CoordinatorMigrations();
+  old.resize(1);
+  {
+    auto database = Database::Open(path, old);
+    ASSERT_OK(database);
+    ASSERT_OK((*database)->Execute(
+        "INSERT INTO jobs VALUES (1, 'ann', 'n', 's', 1, '[]', 3, '', 5, 0, "
+        "'QUEUED', 0, '[]', 0, 0, 5, NULL, '', NULL, '', 0, 0, ''); "
+        "UPDATE numbers SET value = 2"));
+  }
+  std::filesystem::rename(path, folder_.File("coordinator.sqlite"));
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const StoreContents contents, store_->Load());
+  ASSERT_EQ(contents.jobs.size(), 1);
+  EXPECT_EQ(contents.jobs[0].request.owner, "ann");
+  EXPECT_EQ(contents.jobs[0].lines, 0);
+  ASSERT_OK(store_->Write({{.saved = contents.jobs}}));
+}
+
 TEST_F(JobStoreTest, ARowThatCannotBeIsNamed) {
   ASSERT_OK(store_->Write({{.saved = {Record(1)}, .next_id = 2}}));
   store_ = nullptr;
   const std::string path = folder_.File("coordinator.sqlite");
-  auto database = Database::Open(path, {""});
+  auto database = Database::Open(path, CoordinatorMigrations());
   ASSERT_OK(database);
   ASSERT_OK((*database)->Execute("UPDATE jobs SET state = 'ASLEEP'"));
   Reopen();

@@ -44,8 +44,11 @@ CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL)
 INSERT INTO numbers VALUES ('next_job', 1)
 )";
 
+constexpr char kLines[] =
+    "ALTER TABLE jobs ADD COLUMN lines INTEGER NOT NULL DEFAULT 0";
+
 }  // namespace
 
-std::vector<std::string> CoordinatorMigrations() { return {kJobs}; }
+std::vector<std::string> CoordinatorMigrations() { return {kJobs, kLines}; }
 
 }  // namespace caracal

@@ -1,0 +1,30 @@
+// A coordinator's jobs in words, for terminals.
+#ifndef CARACAL_JOBS_CLIENT_SERVICE_JOB_WORDS_H_
+#define CARACAL_JOBS_CLIENT_SERVICE_JOB_WORDS_H_
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/time/time.h"
+#include "jobs/client/console.h"
+#include "proto/coordinator.pb.h"
+
+namespace caracal {
+
+// "running"; "unknown" for those of a newer coordinator.
+std::string StateWord(proto::JobState state);
+Style StyleOf(proto::JobState state);
+bool HasEnded(proto::JobState state);
+
+// "transfer 12/64"; "" before the first step.
+std::string ProgressWords(const proto::JobProgress& progress);
+
+// "3 min ago", of a time before `now`.
+std::string AgoWords(const google::protobuf::Timestamp& time, absl::Time now);
+absl::Time TimeOf(const google::protobuf::Timestamp& time);
+
+nlohmann::ordered_json ToJson(const proto::JobInfo& job);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_CLIENT_SERVICE_JOB_WORDS_H_

@@ -1,0 +1,33 @@
+// Where a coordinator is to be reached, for those who can read its file.
+#ifndef CARACAL_JOBS_COORDINATOR_RPC_ENDPOINT_H_
+#define CARACAL_JOBS_COORDINATOR_RPC_ENDPOINT_H_
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace caracal {
+
+// Where it listens when nothing else is said.
+inline constexpr char kDefaultAddress[] = "127.0.0.1:7272";
+
+struct Endpoint {
+  std::string address = kDefaultAddress;  // host:port
+  bool operator==(const Endpoint&) const = default;
+};
+
+// A coordinator may come back elsewhere: whoever calls it for long reads the
+// file again. Atomic; kDataLoss when the file is not what Write left.
+absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path);
+absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path);
+
+// Does not connect yet. Never through a proxy, whatever the environment says.
+std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_RPC_ENDPOINT_H_

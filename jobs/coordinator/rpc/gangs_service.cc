@@ -1,0 +1,130 @@
+#include "jobs/coordinator/rpc/gangs_service.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/io/json.h"
+#include "jobs/coordinator/rpc/wire.h"
+
+namespace caracal {
+namespace {
+
+// More gangs than run at a time.
+constexpr size_t kMostKnown = 4096;
+constexpr int kMostLines = 1024;
+constexpr size_t kLongestLine = 16 << 10;
+constexpr size_t kLongestStage = 64;
+
+// Takes as long for any two strings of one length.
+bool SameSecret(const std::string& a, const std::string& b) {
+  if (a.size() != b.size()) return false;
+  unsigned char difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
+  }
+  return difference == 0;
+}
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 const absl::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
+  return reactor;
+}
+
+template <typename Response>
+Coordinator::GangReply FinishWith(grpc::ServerUnaryReactor* reactor,
+                                  Response* response) {
+  return [reactor, response](const absl::StatusOr<GangAnswer>& answer) {
+    if (answer.ok()) {
+      response->set_stop(!answer->go_on);
+      response->set_lines(static_cast<uint64_t>(answer->lines));
+    }
+    reactor->Finish(ToGrpc(answer.status()));
+  };
+}
+
+absl::StatusOr<GangReport> ReadReport(const proto::HeartbeatRequest& request) {
+  GangReport report;
+  const proto::JobProgress& progress = request.progress();
+  if (progress.stage().size() > kLongestStage) {
+    return absl::InvalidArgumentError("progress.stage: is too long");
+  }
+  report.progress = {progress.stage(), progress.global_step(),
+                     progress.total_steps()};
+  if (request.metrics_size() > kMostLines) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("metrics: ", request.metrics_size(),
+                     " lines, expected at most ", kMostLines));
+  }
+  report.first = static_cast<int64_t>(request.first_line());
+  for (const std::string& line : request.metrics()) {
+    const absl::StatusOr<nlohmann::json> json =
+        ParseBoundedJson(line, kLongestLine);
+    if (!json.ok()) return Annotate(json.status(), "metrics");
+    if (!json->is_object()) {
+      return absl::InvalidArgumentError("metrics: a line is no JSON object");
+    }
+    report.lines.push_back(line);
+  }
+  return report;
+}
+
+}  // namespace
+
+absl::Status GangsService::Check(const GangId& id,
+                                 const std::string& credential) {
+  const auto refuse = [&] {
+    return absl::PermissionDeniedError(
+        absl::StrCat("this is not the credential of gang ", ToString(id)));
+  };
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto known = known_.find(id);
+    if (known != known_.end()) {
+      return SameSecret(known->second, credential) ? absl::OkStatus()
+                                                   : refuse();
+    }
+  }
+  // Whoever asks for what never was learns no more than that.
+  absl::StatusOr<std::string> secret = credentials_(id);
+  if (!secret.ok() || !SameSecret(*secret, credential)) return refuse();
+  absl::MutexLock lock(&mutex_);
+  if (known_.size() >= kMostKnown) known_.clear();
+  known_.emplace(id, *std::move(secret));
+  return absl::OkStatus();
+}
+
+grpc::ServerUnaryReactor* GangsService::Register(
+    grpc::CallbackServerContext* context, const proto::RegisterRequest* request,
+    proto::RegisterResponse* response) {
+  const GangId id = {request->job(), request->epoch()};
+  if (const absl::Status status = Check(id, request->credential());
+      !status.ok()) {
+    return Answer(context, status);
+  }
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator_->Register(id.job, id.epoch, FinishWith(reactor, response));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GangsService::Heartbeat(
+    grpc::CallbackServerContext* context,
+    const proto::HeartbeatRequest* request,
+    proto::HeartbeatResponse* response) {
+  const GangId id = {request->job(), request->epoch()};
+  if (const absl::Status status = Check(id, request->credential());
+      !status.ok()) {
+    return Answer(context, status);
+  }
+  const absl::StatusOr<GangReport> report = ReadReport(*request);
+  if (!report.ok()) return Answer(context, report.status());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  coordinator_->Heartbeat(id.job, id.epoch, *report,
+                          FinishWith(reactor, response));
+  return reactor;
+}
+
+}  // namespace caracal

@@ -1,0 +1,116 @@
+#include "jobs/coordinator/service/gang_orders.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "jobs/convert/run_folder.h"
+#include "jobs/spec/job_file.h"
+#include "jobs/spec/layout.h"
+#include "jobs/spec/slots.h"
+
+namespace caracal {
+
+absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
+                                      const DataFolder& folder, int64_t slots) {
+  FileSystem* const files = FileSystem::Posix();
+  const std::string file = folder.job(job.id);
+  std::vector<Problem> problems;
+  const proto::Job spec = ParseJob(job.request.spec, file, nullptr, &problems);
+  RETURN_IF_ERROR(ProblemsToStatus(problems, file));
+  RETURN_IF_ERROR(files->WriteFileAtomically(file, job.request.spec));
+
+  GangSpec gang;
+  gang.id = {job.id, job.epoch};
+  gang.working_directory = folder.path();
+  gang.ranks = static_cast<int>(TransferLayout(spec).ranks());
+  gang.threads = ThreadsOf(spec, slots);
+  const std::string run = folder.run(job.id);
+  const auto arguments = [&](int threads) {
+    return std::vector<std::string>{
+        "--job",         file,
+        "--out",         run,
+        "--coordinator", folder.endpoint(),
+        "--set",         absl::StrCat("threads=", threads)};
+  };
+  gang.arguments = arguments(gang.threads);
+  if (HoldsRun(files, {run})) gang.arguments.push_back("--resume");
+  if (gang.ranks > 1 && spec.evaluation().rows() > 0) {
+    // The report is made by one process, with the whole model.
+    gang.afterwards = arguments(gang.threads * gang.ranks);
+    gang.afterwards.push_back("--report");
+  }
+  return gang;
+}
+
+void GangOrders::Start(Coordinator* coordinator, Launcher* launcher) {
+  coordinator_ = coordinator;
+  launcher_ = launcher;
+  thread_ = std::thread([this] { Run(); });
+}
+
+void GangOrders::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void GangOrders::Order(const GangOrder& order, const JobRecord& job) {
+  absl::MutexLock lock(&mutex_);
+  waiting_.emplace_back(order, job);
+}
+
+void GangOrders::Run() {
+  while (true) {
+    std::vector<std::pair<GangOrder, JobRecord>> orders;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(
+          +[](GangOrders* self) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+            return self->stop_ || !self->waiting_.empty();
+          },
+          this));
+      if (stop_) return;
+      orders.swap(waiting_);
+    }
+    for (const auto& [order, job] : orders) Obey(order, job);
+  }
+}
+
+void GangOrders::Obey(const GangOrder& order, const JobRecord& job) {
+  const GangId id = {order.job, order.epoch};
+  switch (order.kind) {
+    case GangOrderKind::kStart:
+      return StartGang(id, job);
+    case GangOrderKind::kStop:
+      return launcher_->Stop(id);
+    case GangOrderKind::kKill:
+      return launcher_->Kill(id);
+    case GangOrderKind::kFind:
+      return launcher_->Find(id);
+  }
+}
+
+void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
+  const absl::StatusOr<GangSpec> spec = MakeGangSpec(job, *folder_, slots_);
+  if (!spec.ok()) {
+    // A disk that is full may have room later; a job that can't be read won't.
+    const GangEnd end = absl::IsInvalidArgument(spec.status())
+                            ? GangEnd::kFailed
+                            : GangEnd::kLost;
+    return GangEnded(id, end, std::string(spec.status().message()));
+  }
+  // One that was ordered before is there, or was.
+  if (absl::IsAlreadyExists(launcher_->Start(*spec))) launcher_->Find(id);
+}
+
+void GangOrders::GangFound(GangId id) {
+  coordinator_->GangFound(id.job, id.epoch);
+}
+
+void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {
+  coordinator_->GangEnded(id.job, id.epoch, end, reason);
+}
+
+}  // namespace caracal

@@ -1,0 +1,70 @@
+// Between the coordinator and a launcher: orders out, ends back.
+#ifndef CARACAL_JOBS_COORDINATOR_SERVICE_GANG_ORDERS_H_
+#define CARACAL_JOBS_COORDINATOR_SERVICE_GANG_ORDERS_H_
+
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/event_hub.h"
+#include "jobs/coordinator/service/data_folder.h"
+#include "jobs/launch/launcher.h"
+
+namespace caracal {
+
+// What the ranks of a job's next gang run: the whole job, from its newest
+// checkpoint if there is one, and then its report. `slots`: of all gangs
+// together. Writes the job's file for them.
+absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
+                                      const DataFolder& folder, int64_t slots);
+
+// Carries out orders on a thread of its own, in order: launchers write to
+// disks, and the coordinator's thread does not wait for that. Thread-safe.
+class GangOrders : public CoordinatorOutput, public LauncherEvents {
+ public:
+  // All outlive it.
+  GangOrders(const DataFolder* folder, int64_t slots, EventHub* hub)
+      : folder_(folder), slots_(slots), hub_(hub) {}
+  // Orders that were not carried out are dropped: the next coordinator finds
+  // them.
+  ~GangOrders() override { Stop(); }
+
+  // Both outlive Stop(). Before the first order.
+  void Start(Coordinator* coordinator, Launcher* launcher);
+  // After it no order goes out, and no end comes in.
+  void Stop();
+
+  // Of CoordinatorOutput.
+  void Order(const GangOrder& order, const JobRecord& job) override;
+  void Happened(const std::vector<StoredEvent>& events) override {
+    hub_->Happened(events);
+  }
+
+  // Of LauncherEvents.
+  void GangFound(GangId id) override;
+  void GangEnded(GangId id, GangEnd end, const std::string& reason) override;
+
+ private:
+  void Run();
+  void Obey(const GangOrder& order, const JobRecord& job);
+  void StartGang(const GangId& id, const JobRecord& job);
+
+  const DataFolder* const folder_;
+  const int64_t slots_;
+  EventHub* const hub_;
+  Coordinator* coordinator_ = nullptr;
+  Launcher* launcher_ = nullptr;
+  absl::Mutex mutex_;
+  std::vector<std::pair<GangOrder, JobRecord>> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_SERVICE_GANG_ORDERS_H_

@@ -1,0 +1,135 @@
+#include "jobs/coordinator/service/service.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/clock.h"
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "jobs/coordinator/rpc/event_hub.h"
+#include "jobs/coordinator/rpc/gangs_service.h"
+#include "jobs/coordinator/rpc/jobs_service.h"
+#include "jobs/coordinator/service/data_folder.h"
+#include "jobs/coordinator/service/gang_orders.h"
+#include "jobs/coordinator/store/job_store.h"
+#include "jobs/launch/local_launcher.h"
+
+namespace caracal {
+namespace {
+
+// A job and the metrics of a heartbeat fit in.
+constexpr int kLongestRequest = 4 << 20;
+constexpr int kKeepAliveMs = 30'000;
+constexpr std::chrono::seconds kPatience{2};
+
+// Of "host:0", the port that was given.
+std::string AddressOf(const std::string& listen, int port) {
+  return absl::StrCat(listen.substr(0, listen.rfind(':') + 1), port);
+}
+
+}  // namespace
+
+// Declared in the order in which they need each other.
+struct Service::Parts {
+  explicit Parts(DataFolder data) : folder(std::move(data)) {}
+  // Callers first, then what they call; the launcher before whom it tells.
+  ~Parts() {
+    if (server != nullptr) {
+      server->Shutdown(std::chrono::system_clock::now() + kPatience);
+      server->Wait();
+    }
+    if (orders.has_value()) orders->Stop();
+    launcher = nullptr;
+    coordinator.reset();
+  }
+
+  DataFolder folder;
+  std::unique_ptr<JobStore> store;
+  EventHub hub;
+  std::optional<GangOrders> orders;
+  std::optional<Coordinator> coordinator;
+  std::unique_ptr<LocalLauncher> launcher;
+  std::optional<JobsService> jobs;
+  std::optional<GangsService> gangs;
+  std::unique_ptr<grpc::Server> server;
+};
+
+Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Service::~Service() {
+  stop_ = true;
+  if (ticks_.joinable()) ticks_.join();
+}
+
+Coordinator& Service::coordinator() { return *parts_->coordinator; }
+
+absl::StatusOr<std::unique_ptr<Service>> Service::Start(
+    const ServiceOptions& options) {
+  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder));
+  std::unique_ptr<Service> service(
+      new Service(std::make_unique<Parts>(std::move(folder))));
+  Parts& p = *service->parts_;
+  ASSIGN_OR_RETURN(p.store, JobStore::Open(p.folder.path()));
+  p.orders.emplace(&p.folder, options.limits.slots, &p.hub);
+  p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
+                        &*p.orders);
+  p.hub.SetReader([&p](auto... arguments) {
+    p.coordinator->Events(std::move(arguments)...);
+  });
+  ASSIGN_OR_RETURN(p.launcher,
+                   LocalLauncher::Open({.gangs_folder = p.folder.gangs(),
+                                        .gang_program = options.gang_program},
+                                       &*p.orders));
+  RETURN_IF_ERROR(p.coordinator->Load());
+
+  const auto gang_folder = [launcher = p.launcher.get()](const GangId& id) {
+    return launcher->FolderOf(id);
+  };
+  p.jobs.emplace(
+      JobsServiceOptions{.runs = p.folder.runs(),
+                         .slots = options.limits.slots},
+      &*p.coordinator, &p.hub,
+      [gang_folder](JobId job, uint64_t epoch) {
+        return gang_folder({job, epoch}).output();
+      },
+      FileSystem::Posix());
+  p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
+    return gang_folder(id).ReadCredential();
+  });
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
+                           &port);
+  // A port that is taken is an error, not shared.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  builder.SetMaxReceiveMessageSize(kLongestRequest);
+  builder.RegisterService(&*p.jobs);
+  builder.RegisterService(&*p.gangs);
+  p.server = builder.BuildAndStart();
+  if (p.server == nullptr || port == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "can't listen on ", options.listen,
+        ": is another caracald running? --listen names another address"));
+  }
+  service->endpoint_ = {AddressOf(options.listen, port)};
+  // What was going on is found again, and acted upon; whoever has called
+  // meanwhile is answered.
+  p.orders->Start(&*p.coordinator, p.launcher.get());
+  p.coordinator->Recover();
+  RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, p.folder.endpoint()));
+  service->ticks_ = std::thread(
+      [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
+  return service;
+}
+
+}  // namespace caracal

@@ -1,0 +1,48 @@
+// A whole coordinator: state, store, launcher and gRPC server in one process.
+#ifndef CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_
+#define CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/endpoint.h"
+
+namespace caracal {
+
+struct ServiceOptions {
+  std::string data_folder;
+  std::string listen = kDefaultAddress;  // port 0: one that is free
+  CoordinatorLimits limits;
+  std::string gang_program = "";  // "": caracal-gang beside this program
+};
+
+// Runs until it is destroyed. Gangs go on without it; the next one on this data
+// folder finds them.
+class Service {
+ public:
+  // kFailedPrecondition when another process uses the folder or the address;
+  // errors of the store and of the launcher.
+  static absl::StatusOr<std::unique_ptr<Service>> Start(
+      const ServiceOptions& options);
+  ~Service();
+
+  const Endpoint& endpoint() const { return endpoint_; }
+  Coordinator& coordinator();
+
+ private:
+  struct Parts;
+  explicit Service(std::unique_ptr<Parts> parts);
+
+  std::unique_ptr<Parts> parts_;
+  Endpoint endpoint_;
+  std::atomic<bool> stop_{false};
+  std::thread ticks_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_

@@ -1,0 +1,145 @@
+#include "jobs/worker/coordinator_link.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "jobs/coordinator/rpc/wire.h"
+
+namespace caracal {
+namespace {
+
+constexpr size_t kMostKept = 100'000;
+constexpr size_t kMostSent = 512;  // in one request
+constexpr std::chrono::seconds kPatience{5};
+
+void SetDeadline(grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() + kPatience);
+}
+
+}  // namespace
+
+CoordinatorLink::CoordinatorLink(CoordinatorLinkOptions options)
+    : options_(std::move(options)), thread_([this] { Run(); }) {}
+
+CoordinatorLink::~CoordinatorLink() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ending_ = true;
+  }
+  thread_.join();
+}
+
+void CoordinatorLink::SetProgress(const std::string& stage, int64_t global_step,
+                                  int64_t total_steps) {
+  absl::MutexLock lock(&mutex_);
+  progress_.set_stage(stage);
+  progress_.set_global_step(global_step);
+  progress_.set_total_steps(total_steps);
+}
+
+void CoordinatorLink::AddMetrics(std::string line) {
+  absl::MutexLock lock(&mutex_);
+  lines_.push_back(std::move(line));
+  if (lines_.size() > kMostKept) {
+    lines_.pop_front();
+    ++first_line_;
+  }
+}
+
+void CoordinatorLink::Run() {
+  while (true) {
+    const absl::Status status = Beat();
+    if (absl::IsAborted(status) || absl::IsNotFound(status)) {
+      options_.fenced(std::string(status.message()));
+      return;
+    }
+    if (!status.ok() && !std::exchange(away_, true)) {
+      options_.tell(
+          absl::StrCat("the coordinator can't be reached; training "
+                       "goes on without it: ",
+                       status.message()));
+    } else if (status.ok() && std::exchange(away_, false)) {
+      options_.tell("the coordinator is back");
+    }
+    absl::MutexLock lock(&mutex_);
+    // What came meanwhile goes out at once, a full request at a time.
+    const bool more = status.ok() && lines_.size() >= kMostSent;
+    if (ending_ && (!status.ok() || lines_.empty())) return;
+    if (more || ending_) continue;
+    mutex_.AwaitWithTimeout(absl::Condition(&ending_), options_.interval);
+  }
+}
+
+absl::Status CoordinatorLink::Connect() {
+  ASSIGN_OR_RETURN(const Endpoint endpoint,
+                   ReadEndpoint(options_.endpoint_file));
+  stub_ = proto::Gangs::NewStub(MakeChannel(endpoint));
+  return absl::OkStatus();
+}
+
+absl::Status CoordinatorLink::Register() {
+  proto::RegisterRequest request;
+  request.set_job(options_.gang.job);
+  request.set_epoch(options_.gang.epoch);
+  request.set_credential(options_.credential);
+  proto::RegisterResponse response;
+  grpc::ClientContext context;
+  SetDeadline(&context);
+  RETURN_IF_ERROR(FromGrpc(stub_->Register(&context, request, &response)));
+  registered_ = true;
+  Heed(response.stop(), response.lines());
+  return absl::OkStatus();
+}
+
+absl::Status CoordinatorLink::Beat() {
+  if (stub_ == nullptr) {
+    const absl::Status connected = Connect();
+    // A missing file is a coordinator that is not there, not a missing job.
+    if (!connected.ok()) return absl::UnavailableError(connected.message());
+  }
+  const auto exchange = [&]() -> absl::Status {
+    if (!registered_) RETURN_IF_ERROR(Register());
+    proto::HeartbeatRequest request;
+    request.set_job(options_.gang.job);
+    request.set_epoch(options_.gang.epoch);
+    request.set_credential(options_.credential);
+    {
+      absl::MutexLock lock(&mutex_);
+      *request.mutable_progress() = progress_;
+      request.set_first_line(static_cast<uint64_t>(first_line_));
+      const size_t count = std::min(lines_.size(), kMostSent);
+      for (size_t i = 0; i < count; ++i) request.add_metrics(lines_[i]);
+    }
+    proto::HeartbeatResponse response;
+    grpc::ClientContext context;
+    SetDeadline(&context);
+    RETURN_IF_ERROR(FromGrpc(stub_->Heartbeat(&context, request, &response)));
+    Heed(response.stop(), response.lines());
+    return absl::OkStatus();
+  };
+  const absl::Status status = exchange();
+  if (!status.ok()) {
+    // It may be elsewhere by now, and may have been another one.
+    stub_ = nullptr;
+    registered_ = false;
+  }
+  return status;
+}
+
+void CoordinatorLink::Heed(bool stop, uint64_t lines) {
+  {
+    absl::MutexLock lock(&mutex_);
+    while (!lines_.empty() && first_line_ <= static_cast<int64_t>(lines)) {
+      lines_.pop_front();
+      ++first_line_;
+    }
+  }
+  if (stop && !std::exchange(told_to_stop_, true)) options_.stop();
+}
+
+}  // namespace caracal

@@ -1,0 +1,78 @@
+// Rank 0's line to the coordinator: signs of life and metrics out, requests
+// to stop in. Training never waits for it.
+#ifndef CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
+#define CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/launch/gang_spec.h"
+#include "proto/coordinator.grpc.pb.h"
+
+namespace caracal {
+
+struct CoordinatorLinkOptions {
+  GangId gang;
+  std::string credential;     // of the gang
+  std::string endpoint_file;  // of the coordinator; read again after errors
+  absl::Duration interval = absl::Seconds(1);
+  // Called on the link's thread. The gang is to save and end; at most once.
+  std::function<void()> stop;
+  // The gang was given up, and another one may be training: this process is to
+  // end without writing anything more. At most once.
+  std::function<void(const std::string& why)> fenced;
+  // Lines for people: the coordinator is away, and is back.
+  std::function<void(const std::string& line)> tell;
+};
+
+// Thread-safe.
+class CoordinatorLink {
+ public:
+  explicit CoordinatorLink(CoordinatorLinkOptions options);
+  // Sends what there is, if the coordinator is there.
+  ~CoordinatorLink();
+  CoordinatorLink(const CoordinatorLink&) = delete;
+  CoordinatorLink& operator=(const CoordinatorLink&) = delete;
+
+  void SetProgress(const std::string& stage, int64_t global_step,
+                   int64_t total_steps);
+  // A line of metrics, a JSON object. While the coordinator is away the newest
+  // 100,000 are kept.
+  void AddMetrics(std::string line);
+
+ private:
+  void Run();
+  // One exchange. Null when there is nobody to talk to.
+  absl::Status Beat();
+  absl::Status Connect();
+  absl::Status Register();
+  // What an answer asks for.
+  void Heed(bool stop, uint64_t lines);
+
+  const CoordinatorLinkOptions options_;
+
+  // Of the thread.
+  std::unique_ptr<proto::Gangs::Stub> stub_;
+  bool registered_ = false, away_ = false, told_to_stop_ = false;
+
+  absl::Mutex mutex_;
+  proto::JobProgress progress_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::string> lines_ ABSL_GUARDED_BY(mutex_);
+  int64_t first_line_ ABSL_GUARDED_BY(mutex_) = 1;  // number of lines_[0]
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Jobs are submitted, watched, cancelled, resumed and removed.
+source "$(dirname "$0")/service.sh"
+prepare
+must_fail "no coordinator answers" "$caracal" ls --server 127.0.0.1:1
+start_daemon
+must_fail "another caracald uses this folder" "$caracald" --data "$data" \
+  --listen 127.0.0.1:0
+
+# The same as without a coordinator, with one rank and with two.
+"$caracal" run "$work/job.textproto" --out "$work/alone" >/dev/null 2>&1 ||
+  fail "caracal run"
+[ "$("$caracal" submit "$work/job.textproto")" = 1 ] || fail "submit"
+id=$("$caracal" submit "$work/job.textproto" --after 1 --set parallel.data=2 \
+  --set threads=1 --json)
+[ "$id" = '{"id":2}' ] || fail "submit: $id"
+"$caracal" logs 2 -f >"$work/logs.txt" || fail "logs"
+grep -q "finetune step 6/6" "$work/logs.txt" || fail "$(cat "$work/logs.txt")"
+wait_for 1 succeeded
+wait_for 2 succeeded
+[ "$(losses "$data/runs/1")" = "$(losses "$work/alone")" ] || fail "losses"
+for id in 1 2; do
+  [ -s "$data/runs/$id/report.html" ] || fail "no report of job $id"
+done
+"$caracal" ls | grep -q -E "^ 2 +job +succeeded +report 12/12" ||
+  fail "$("$caracal" ls)"
+"$caracal" status 2 --job | grep -q "data: 2" || fail "status --job"
+[ "$("$caracal" logs 1)" = "$(cat "$data/gangs/1-1/output.log")" ] ||
+  fail "logs"
+
+# What is wrong with a job is told at once, all of it, as is what is unknown.
+must_fail "optimizer.beta1: is 2" "$caracal" submit "$work/job.textproto" \
+  --set optimizer.beta1=2
+must_fail "model.path" "$caracal" submit "$work/job.textproto" \
+  --set model.path=/nowhere --set data.path=/nothing
+grep -q "data.path" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+must_fail "there is no job 9" "$caracal" status 9
+must_fail "there is no job 9" "$caracal" logs 9
+must_fail "expected one of queued" "$caracal" ls --state odd
+must_fail "SUCCEEDED" "$caracal" resume 1
+
+# Cancelled while it trains, it saves; resumed, it ends with the losses of a
+# run that was never stopped.
+long=("$work/job.textproto" --set budget.transfer_steps=400
+  --set checkpoint.every_steps=100 --set validation.every_steps=100)
+"$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 ||
+  fail "caracal run"
+[ "$("$caracal" submit "${long[@]}")" = 3 ] || fail "submit"
+[ "$("$caracal" submit "$work/job.textproto" --priority -1)" = 4 ] ||
+  fail "submit"
+eventually "job 3 trains" has_steps 3 20
+"$caracal" cancel 3 4 || fail "cancel"
+wait_for 3 cancelled
+wait_for 4 cancelled
+has_steps 3 400 && fail "it was not stopped"
+"$caracal" rm 4 || fail "rm"
+must_fail "there is no job 4" "$caracal" status 4
+"$caracal" resume 3 || fail "resume"
+wait_for 3 succeeded
+[ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
+
+# A job that can't work fails, and says why; one that comes after it as well.
+cp "$work/train.h5" "$work/bad.h5"
+"$caracal" submit "${long[@]}" --set budget.transfer_steps=20000 >/dev/null
+"$caracal" submit "$work/job.textproto" --set "data.path=$work/bad.h5" \
+  >/dev/null
+"$caracal" submit "$work/job.textproto" --after 6 >/dev/null
+head -c 100 "$work/train.h5" >"$work/bad.h5"
+"$caracal" cancel 5
+wait_for 6 failed
+"$caracal" status 6 | grep -q "bad.h5" || fail "$("$caracal" status 6)"
+wait_for 7 failed
+
+# It ends when it is asked to, and leaves its jobs as they are.
+kill -TERM "$daemon"
+wait "$daemon" || fail "exit status $?"
+daemon=

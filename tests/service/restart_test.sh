@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# A coordinator that is killed loses nothing: gangs go on, and the next one
+# finds them.
+source "$(dirname "$0")/service.sh"
+prepare
+job=("$work/job.textproto" --set budget.transfer_steps=500
+  --set checkpoint.every_steps=100 --set validation.every_steps=100)
+"$caracal" run "${job[@]}" --out "$work/alone" >/dev/null 2>&1 ||
+  fail "caracal run"
+start_daemon
+[ "$("$caracal" submit "${job[@]}")" = 1 ] || fail "submit"
+[ "$("$caracal" submit "${job[@]}" --key k)" = 2 ] || fail "submit"
+eventually "job 1 trains" has_steps 1 10
+
+# It goes on training, and the next coordinator knows of it.
+kill_daemon
+steps=$(wc -l <"$data/runs/1/metrics.jsonl")
+eventually "job 1 goes on" has_steps 1 $((steps + 20))
+start_daemon
+is 1 running || fail "job 1 is $(state_of 1)"
+[ "$("$caracal" submit "${job[@]}" --key k)" = 2 ] || fail "submitted twice"
+wait_for 1 succeeded
+
+# It ends while nobody watches.
+eventually "job 2 trains" has_steps 2 10
+kill_daemon
+is_done() { [ -e "$data/gangs/2-1/end.json" ]; }
+eventually "job 2 is done" is_done
+start_daemon
+wait_for 2 succeeded
+for id in 1 2; do
+  [ "$(losses "$data/runs/$id")" = "$(losses "$work/alone")" ] ||
+    fail "losses of job $id"
+  [ "$(ls -d "$data/gangs/$id"-* | wc -l)" = 1 ] || fail "gangs of job $id"
+done
+
+# A rank is killed: another gang goes on.
+[ "$("$caracal" submit "${job[@]}")" = 3 ] || fail "submit"
+eventually "job 3 trains" has_steps 3 10
+for pid in $(processes_of_gangs); do
+  [ "$(cat "/proc/$pid/comm")" != caracal-worker ] || kill -KILL "$pid"
+done
+wait_for 3 succeeded
+[ "$(losses "$data/runs/3")" = "$(losses "$work/alone")" ] || fail "losses"
+"$caracal" status 3 --json | grep -q '"gangs":2' || fail "gangs of job 3"
+
+# Killed with all its gangs.
+[ "$("$caracal" submit "${job[@]}")" = 4 ] || fail "submit"
+eventually "job 4 trains" has_steps 4 10
+kill_daemon
+for pid in $(processes_of_gangs); do kill -KILL "$pid" 2>/dev/null || true; done
+pkill -KILL -f "caracal-gang $data/" || true
+start_daemon
+wait_for 4 succeeded
+[ "$(losses "$data/runs/4")" = "$(losses "$work/alone")" ] || fail "losses"
+
+# Every line of metrics of a gang that found a coordinator before it ended has
+# come, once.
+"$caracal" watch 1 --json | grep '"kind":"metrics"' |
+  sed -E 's/.*"global_step":([0-9]+).*/\1/' >"$work/steps.txt"
+[ "$(cat "$work/steps.txt")" = "$(seq 506)" ] || fail "metrics of job 1"
