@@ -4,16 +4,16 @@ namespace caracal {
 
 const char kBatchScript[] = R"sh(#!/bin/bash
 # Runs the gang of folder $1, which was submitted under the mark $2, once. Its
-# file `command` holds $3 arguments.
+# file `command` holds $3 arguments, its file `afterwards` $4.
 set -u
-folder=$1 mark=$2 arguments=$3
+folder=$1 mark=$2
 
 # 75: nothing of it has run, and another gang may.
 give_up() {
   echo "caracal: $*" >&2
   exit 75
 }
-asked= srun= passed=
+asked= srun= passed= step=0
 trap 'asked=1; pass_on' TERM
 # The ranks take any of three signals, but each only once. srun hands one on,
 # and loses it while it starts them; scancel tells when there is no rank yet.
@@ -25,15 +25,17 @@ pass_on() {
   (
     trap - TERM
     sleep 5
-    until scancel --signal=INT "$SLURM_JOB_ID.0"; do sleep 1; done
+    until scancel --signal=INT "$SLURM_JOB_ID.$step"; do sleep 1; done
   ) >/dev/null 2>&1 &
 }
 
 [ "$(cat "$folder/mark")" = "$mark" ] ||
   give_up "$folder is another gang's by now"
-command=()
+command=() afterwards=()
 mapfile -d '' -t command <"$folder/command"
-[ "${#command[@]}" -eq "$arguments" ] || give_up "can't read $folder/command"
+mapfile -d '' -t afterwards <"$folder/afterwards"
+[ "${#command[@]}" -eq "$3" ] && [ "${#afterwards[@]}" -eq "$4" ] ||
+  give_up "can't read the command in $folder"
 mine="$folder/claim.$SLURM_JOB_ID.${SLURM_RESTART_COUNT:-0}"
 printf '{"slurm_job": %s, "restarts": %s}\n' "$SLURM_JOB_ID" \
   "${SLURM_RESTART_COUNT:-0}" >"$mine" && sync "$mine" ||
@@ -51,10 +53,13 @@ write_status() {
     mv "$folder/status.tmp" "$folder/status" && sync "$folder"
 }
 
-status=85
-if [ -z "$asked" ]; then
-  export CARACAL_GANG=$folder
-  "${command[@]}" &
+# run COMMAND...: until its ranks have ended, as `status` says. When the script
+# was asked to stop, none is started.
+run() {
+  status=85
+  [ -z "$asked" ] || return
+  rm -f "$folder/done"
+  "$@" &
   srun=$!
   [ -z "$asked" ] || pass_on
   while :; do
@@ -64,10 +69,18 @@ if [ -z "$asked" ]; then
   done
   wait "$srun"
   status=$?
+  srun=
   if [ "$status" -eq 0 ] && [ ! -e "$folder/done" ]; then
     echo "caracal: srun ended without an error, but no rank 0 did" >&2
     status=75
   fi
+}
+
+export CARACAL_GANG=$folder
+run "${command[@]}"
+if [ "$status" -eq 0 ] && [ "$4" -gt 0 ]; then
+  step=1
+  run "${afterwards[@]}"
 fi
 write_status "$status"
 exit "$status"

@@ -1,6 +1,6 @@
-// What Slurm runs for a gang: `batch.sh FOLDER MARK ARGUMENTS`. Nothing of a
-// job is in its text: it takes the command of the ranks from a file, as a
-// vector of so many arguments.
+// What Slurm runs for a gang: `batch.sh FOLDER MARK N M`. Nothing of a job is
+// in its text: it takes the command of the ranks, and what is run afterwards,
+// from files, as vectors of N and M arguments.
 //
 // It claims the gang (gang_folder.h), so that whatever was submitted twice, by
 // hand, or started again by Slurm runs once; asks the ranks to save and end

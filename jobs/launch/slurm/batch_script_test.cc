@@ -50,13 +50,15 @@ class BatchScriptTest : public testing::Test {
 
   // `what` is what srun does, in bash.
   void Prepare(const std::string& what,
-               const std::vector<std::string>& arguments = {}) {
+               const std::vector<std::string>& arguments = {},
+               const std::vector<std::string>& afterwards = {}) {
     const std::string srun = temporary_.File("bin/srun");
     std::ofstream(srun) << "#!/bin/bash\n" << what << "\n";
     std::filesystem::permissions(srun, std::filesystem::perms::owner_all);
     std::vector<std::string> command = {"srun"};
     command.insert(command.end(), arguments.begin(), arguments.end());
-    absl::StatusOr<SlurmSubmission> made = PrepareSubmission(folder_, command);
+    absl::StatusOr<SlurmSubmission> made =
+        PrepareSubmission(folder_, command, afterwards);
     CARACAL_CHECK_OK(made.status());
     script_ = made->script;
   }
@@ -117,14 +119,38 @@ TEST_F(BatchScriptTest, LeavesTheRanksStatus) {
   // The temporary names are gone.
   std::vector<std::string> names =
       FileSystem::Posix()->List(folder_.path()).value();
-  EXPECT_THAT(names, ElementsAre("batch.sh", "claim", "command", "credential",
-                                 "mark", "spec.json", "status"));
+  EXPECT_THAT(names, ElementsAre("afterwards", "batch.sh", "claim", "command",
+                                 "credential", "mark", "spec.json", "status"));
 }
 
 TEST_F(BatchScriptTest, WithoutARankThatIsDoneTheGangIsNot) {
   Prepare("exit 0");
   EXPECT_EQ(Wait(Start()), 75);
   EXPECT_EQ(ReadRanksStatus(folder_).value(), 75);
+}
+
+TEST_F(BatchScriptTest, WhatComesAfterwardsRunsWhenAllIsDone) {
+  const std::string runs = temporary_.File("runs");
+  Prepare("echo $1 >>" + runs + "; [ $1 = last ] && exit 1" +
+              "; : >\"$CARACAL_GANG/done\"",
+          {"first"}, {"srun", "last"});
+  EXPECT_EQ(Wait(Start()), 1);
+  EXPECT_EQ(FileSystem::Posix()->ReadFile(runs).value(), "first\nlast\n");
+  EXPECT_EQ(ReadRanksStatus(folder_).value(), 1);
+}
+
+TEST_F(BatchScriptTest, NothingComesAfterAnError) {
+  const std::string runs = temporary_.File("runs");
+  Prepare("echo $1 >>" + runs + "; exit 85", {"first"}, {"srun", "last"});
+  EXPECT_EQ(Wait(Start()), 85);
+  EXPECT_EQ(FileSystem::Posix()->ReadFile(runs).value(), "first\n");
+}
+
+// The mark of the ranks before it does not count for it.
+TEST_F(BatchScriptTest, WhatComesAfterwardsHasToBeDoneToo) {
+  Prepare("[ $1 = last ] || : >\"$CARACAL_GANG/done\"", {"first"},
+          {"srun", "last"});
+  EXPECT_EQ(Wait(Start()), 75);
 }
 
 TEST_F(BatchScriptTest, RunsOnce) {

@@ -24,6 +24,19 @@ std::string File(const GangFolder& folder, const char* name) {
   return JoinPath(folder.path(), name);
 }
 
+absl::Status WriteArguments(const std::string& file,
+                            const std::vector<std::string>& arguments) {
+  std::string text;
+  for (const std::string& argument : arguments) {
+    if (argument.find('\0') != argument.npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file, ": an argument has a zero byte"));
+    }
+    absl::StrAppend(&text, argument, absl::string_view("\0", 1));
+  }
+  return FileSystem::Posix()->WriteFileAtomically(file, text);
+}
+
 absl::StatusOr<std::string> NewMark() {
   std::string bytes(kMarkBytes, '\0');
   // So few bytes come at once.
@@ -36,25 +49,20 @@ absl::StatusOr<std::string> NewMark() {
 }  // namespace
 
 absl::StatusOr<SlurmSubmission> PrepareSubmission(
-    const GangFolder& folder, const std::vector<std::string>& command) {
-  std::string text;
-  for (const std::string& argument : command) {
-    if (argument.find('\0') != argument.npos) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(folder.path(), ": an argument has a zero byte"));
-    }
-    absl::StrAppend(&text, argument, absl::string_view("\0", 1));
-  }
-  ASSIGN_OR_RETURN(const std::string mark, NewMark());
+    const GangFolder& folder, const std::vector<std::string>& command,
+    const std::vector<std::string>& afterwards) {
   FileSystem* const files = FileSystem::Posix();
-  RETURN_IF_ERROR(files->WriteFileAtomically(File(folder, "command"), text));
+  RETURN_IF_ERROR(WriteArguments(File(folder, "command"), command));
+  RETURN_IF_ERROR(WriteArguments(File(folder, "afterwards"), afterwards));
+  ASSIGN_OR_RETURN(const std::string mark, NewMark());
   const std::string script = File(folder, "batch.sh");
   RETURN_IF_ERROR(files->WriteFileAtomically(script, kBatchScript));
   RETURN_IF_ERROR(
       files->WriteFileAtomically(File(folder, "mark"), mark + "\n"));
   return SlurmSubmission{
       .mark = mark,
-      .script = {script, folder.path(), mark, absl::StrCat(command.size())}};
+      .script = {script, folder.path(), mark, absl::StrCat(command.size()),
+                 absl::StrCat(afterwards.size())}};
 }
 
 absl::StatusOr<std::string> ReadMark(const GangFolder& folder) {

@@ -2,12 +2,13 @@
 // It may be on a network: nothing is locked here.
 //
 //   mark      by which its Slurm job is known: the job's comment, of chance.
-//             Durable, with the next two, before anything is submitted
+//             Durable, with the next three, before anything is submitted
 //   command   of the ranks: arguments, each with a zero byte at its end
-//   batch.sh  batch_script.h
-//   claim     as gang_folder.h has it, but by the batch script
-//   status    how the ranks ended, by the batch script: "exit 85"
-//   end.json  how the gang ended, by the launcher: once it is there, that is
+//   afterwards  likewise, of the one rank that runs when they are done; or
+//   empty batch.sh  batch_script.h claim     as gang_folder.h has it, but by
+//   the batch script status    how the ranks ended, by the batch script: "exit
+//   85" end.json  how the gang ended, by the launcher: once it is there, that
+//   is
 //             what is told
 #ifndef CARACAL_JOBS_LAUNCH_SLURM_SLURM_GANG_FOLDER_H_
 #define CARACAL_JOBS_LAUNCH_SLURM_SLURM_GANG_FOLDER_H_
@@ -28,7 +29,8 @@ struct SlurmSubmission {
 // For a folder that GangFolder::Create() has made. kInvalidArgument when an
 // argument has a zero byte.
 absl::StatusOr<SlurmSubmission> PrepareSubmission(
-    const GangFolder& folder, const std::vector<std::string>& command);
+    const GangFolder& folder, const std::vector<std::string>& command,
+    const std::vector<std::string>& afterwards = {});
 
 // kNotFound when nothing was ever submitted for this folder; kDataLoss when it
 // is no mark.

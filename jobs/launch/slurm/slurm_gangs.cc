@@ -86,6 +86,20 @@ void SlurmGangs::Start(const GangSpec& spec, const absl::Status& created) {
   if (!gang.was_refused) hurry_ = hurried;
 }
 
+std::vector<std::string> SlurmGangs::RankCommand(
+    const GangSpec& spec, const std::vector<std::string>& arguments) const {
+  std::vector<std::string> out = {
+      "/bin/bash",
+      "-c",
+      kRankScript,
+      "rank",
+      spec.working_directory.empty() ? options_.working_directory
+                                     : spec.working_directory,
+      spec.program.empty() ? options_.worker : spec.program};
+  out.insert(out.end(), arguments.begin(), arguments.end());
+  return out;
+}
+
 std::vector<std::string> SlurmGangs::RanksCommand(const GangSpec& spec) const {
   std::vector<std::string> out = {
       "srun", absl::StrCat("--mpi=", options_.slurm.mpi),
@@ -93,12 +107,23 @@ std::vector<std::string> SlurmGangs::RanksCommand(const GangSpec& spec) const {
       // It does not take this one from sbatch.
       absl::StrCat("--cpus-per-task=", spec.threads),
       // Who ends first, asked to or not, does not have the others killed.
-      "--kill-on-bad-exit=0", absl::StrCat("--wait=", kSecondsBetweenEnds),
-      "/bin/bash", "-c", kRankScript, "rank",
-      spec.working_directory.empty() ? options_.working_directory
-                                     : spec.working_directory,
-      spec.program.empty() ? options_.worker : spec.program};
-  out.insert(out.end(), spec.arguments.begin(), spec.arguments.end());
+      "--kill-on-bad-exit=0", absl::StrCat("--wait=", kSecondsBetweenEnds)};
+  for (std::string& word : RankCommand(spec, spec.arguments)) {
+    out.push_back(std::move(word));
+  }
+  return out;
+}
+
+std::vector<std::string> SlurmGangs::AfterwardsCommand(
+    const GangSpec& spec) const {
+  if (spec.afterwards.empty()) return {};
+  // With all that the job has of its first node.
+  std::vector<std::string> out = {"srun",
+                                  absl::StrCat("--mpi=", options_.slurm.mpi),
+                                  "--nodes=1", "--ntasks=1"};
+  for (std::string& word : RankCommand(spec, spec.afterwards)) {
+    out.push_back(std::move(word));
+  }
   return out;
 }
 
@@ -114,8 +139,8 @@ void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
       return refuse(GangEnd::kFailed, path + " is no absolute path");
     }
   }
-  const absl::StatusOr<SlurmSubmission> submission =
-      PrepareSubmission(gang.folder, RanksCommand(spec));
+  const absl::StatusOr<SlurmSubmission> submission = PrepareSubmission(
+      gang.folder, RanksCommand(spec), AfterwardsCommand(spec));
   if (!submission.ok()) {
     return refuse(GangEndOf(submission.status()),
                   submission.status().message());

@@ -85,7 +85,11 @@ class SlurmGangs {
   // Errors say that Slurm gives no answer, or none that can be read.
   absl::StatusOr<Jobs> Ask();
   void Submit(const GangSpec& spec, Gang& gang);
+  // srun's: of the ranks, and of the one that comes afterwards.
   std::vector<std::string> RanksCommand(const GangSpec& spec) const;
+  std::vector<std::string> AfterwardsCommand(const GangSpec& spec) const;
+  std::vector<std::string> RankCommand(
+      const GangSpec& spec, const std::vector<std::string>& arguments) const;
   // These return true when the gang's end was told.
   bool LookAtFolder(GangId id, Gang& gang);
   bool Advance(GangId id, Gang& gang, const SlurmJob* job, Orders* orders);

@@ -60,6 +60,7 @@ class SlurmGangsTest : public testing::Test {
   static GangSpec Spec(GangId id = kId) {
     return {.id = id,
             .arguments = {"--job", "$(id) 'x", ""},
+            .afterwards = {"--report"},
             .working_directory = "/work",
             .ranks = 4,
             .threads = 2};
@@ -141,9 +142,9 @@ TEST_F(SlurmGangsTest, NothingOfAJobIsInterpreted) {
             Contains("--output=" + folder + "/output.log")));
   EXPECT_THAT(OptionOf(sbatch, "comment"),
               testing::MatchesRegex("caracal:[0-9a-f]{32}"));
-  EXPECT_THAT(std::vector<std::string>(sbatch.end() - 4, sbatch.end()),
+  EXPECT_THAT(std::vector<std::string>(sbatch.end() - 5, sbatch.end()),
               ElementsAre(folder + "/batch.sh", folder,
-                          OptionOf(sbatch, "comment"), "15"));
+                          OptionOf(sbatch, "comment"), "15", "11"));
   const std::string command =
       FileSystem::Posix()->ReadFile(folder + "/command").value();
   std::string expected;

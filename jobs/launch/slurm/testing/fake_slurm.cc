@@ -70,7 +70,7 @@ absl::StatusOr<CommandResult> FakeSlurm::Submit(
   Job job;
   job.mark = OptionOf(argv, "comment");
   job.name = OptionOf(argv, "job-name");
-  job.folder = argv[argv.size() - 3];
+  job.folder = argv[argv.size() - 4];
   jobs.push_back(job);
   if (submission == Submission::kSilent) {
     return absl::DeadlineExceededError("sbatch gave no answer");
