@@ -63,7 +63,8 @@ step() { echo "[$((SECONDS - since)) s] $*"; }
 
 make_text >"$work/text.txt"
 "$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
-  --seq-len 48 --out "$work/train.h5" >/dev/null || fail "data pack"
+  --seq-len 48 --out "$work/train.h5" --held-out "$work/heldout.h5" \
+  --held-out-fraction 0.1 >/dev/null || fail "data pack"
 cat >"$work/job.textproto" <<JOB
 preset: "lolcats"
 model { path: "$model" }
@@ -99,10 +100,13 @@ freeze "$(gang 4-1)"
 wait_for 60 "job $alone trains" has_lines "$work/alone/runs/alone/metrics.jsonl" 10
 freeze "SLURM_JOB_ID=$alone\$"
 
-step "two ranks run to their end"
-start 1 1 2 100
+step "two ranks run to their end, and one makes the report"
+report=(--set data.validation=heldout.h5 --set evaluation.rows=4)
+start 1 1 2 100 "${report[@]}" --then --job job.textproto --out "$work/run.1" \
+  --set parallel.data=2 --set budget.transfer_steps=100 "${report[@]}" --report
 expect 1 1 start '^ended 1-1 done'
 has_steps 1 101 || fail "not all steps"
+[ -s "$work/run.1/report.html" ] || explain "no report"
 launch 1 1 find
 expect 1 1 find '^ended 1-1 done'
 
@@ -166,7 +170,7 @@ expect 6 1 start '^ended 6-1 failed .*processors requested'
 step "alone: an error, and one that is cancelled"
 status=0
 convert --wait --output=wrong.log -- ../alone.textproto --out wrong \
-  --set 'data.path="none.h5"' >/dev/null || status=$?
+  --set data.path=none.h5 >/dev/null || status=$?
 [ "$status" -eq 1 ] || explain "a wrong job's status is $status"
 status=0
 convert --wait --output=none.log -- none.textproto >/dev/null || status=$?

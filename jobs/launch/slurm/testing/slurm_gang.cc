@@ -3,16 +3,18 @@
 //   slurm_gang GANGS WORKER LIMIT JOB EPOCH start RANKS FOLDER ARGUMENTS...
 //   slurm_gang GANGS WORKER LIMIT JOB EPOCH find | stop | kill
 //
-// starts caracal-worker in a working folder, or finds it and does that; prints
-// what the launcher tells, a line each, and ends when the gang has. LIMIT is ""
-// or MINUTES,SECONDS: of the Slurm job, and how long before it is asked to
-// save.
+// starts caracal-worker in a working folder, then once more with what comes
+// behind --then in ARGUMENTS; or finds it and does that. Prints what the
+// launcher tells, a line each, and ends when the gang has. LIMIT is "" or
+// MINUTES,SECONDS: of the Slurm job, and how long before it is asked to save.
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "core/base/status.h"
 #include "jobs/launch/slurm/slurm_launcher.h"
@@ -72,7 +74,14 @@ absl::Status Main(int argc, char** argv) {
     spec.id = id;
     spec.ranks = std::atoi(argv[7]);
     spec.working_directory = argv[8];
-    spec.arguments.assign(argv + 9, argv + argc);
+    std::vector<std::string>* list = &spec.arguments;
+    for (int i = 9; i < argc; ++i) {
+      if (std::strcmp(argv[i], "--then") == 0) {
+        list = &spec.afterwards;
+      } else {
+        list->push_back(argv[i]);
+      }
+    }
     RETURN_IF_ERROR(launcher->Start(spec));
   } else {
     launcher->Find(id);
