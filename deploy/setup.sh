@@ -30,12 +30,16 @@ packages=(
   libsqlite3-dev       # @sqlite
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
+  munge                # tests/slurm: who speaks to Slurm's daemons
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
   protobuf-compiler    # tools/proto
   protobuf-compiler-grpc  # tools/proto
   python3              # deploy/count_test_cases.py
   python3-h5py         # tests/h5py
+  slurm-client         # tests/slurm: sbatch, squeue, srun
+  slurmctld            # tests/slurm
+  slurmd               # tests/slurm
   zlib1g-dev           # @zlib
 )
 for argument in "$@"; do
@@ -76,6 +80,15 @@ if [ "$(id -u)" -ne 0 ]; then
   echo "setup.sh: these packages are missing, and only root can install them:" >&2
   echo "  sudo apt-get install --no-install-recommends ${missing[*]}" >&2
   exit 1
+fi
+
+# The tests start daemons of their own: no package is to start one now. Without
+# a configuration Slurm's do not start at boot, either.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 0755 "$policy"
 fi
 
 echo "setup.sh: installing ${missing[*]}"

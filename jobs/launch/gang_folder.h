@@ -20,7 +20,8 @@
 // and that has no end.json (looked for in this order) was killed with its
 // supervisor.
 //
-// The folder is 0700: a gang is its user's. It must be on a local file system.
+// The folder is 0700: a gang is its user's. It must be on a local file system,
+// for the lock's sake; Slurm's gangs (slurm_gang_folder.h) do without one.
 #ifndef CARACAL_JOBS_LAUNCH_GANG_FOLDER_H_
 #define CARACAL_JOBS_LAUNCH_GANG_FOLDER_H_
 
@@ -87,8 +88,10 @@ class GangFolder {
   // Errors say that nothing is known, not that the gang is not there.
   absl::StatusOr<GangSight> Inspect() const;
 
-  // By the supervisor only.
+  // By the supervisor only, or by who counts as one.
   absl::Status WriteEnd(const GangEnding& ending) const;
+  // kNotFound when there is no end.json, kDataLoss when it can't be read.
+  absl::StatusOr<GangEnding> ReadEnd() const;
 
  private:
   friend class GangClaim;
@@ -98,7 +101,6 @@ class GangFolder {
   absl::Status WriteClaim(const std::string& text) const;
   // 0 when nobody holds it, -1 when it is not told who does.
   absl::StatusOr<pid_t> LockHolder() const;
-  absl::StatusOr<GangEnding> ReadEnd() const;
 
   std::string path_;
 };

@@ -180,9 +180,9 @@ GangEnd GangEndOf(const absl::Status& status) {
   }
 }
 
-std::string LastWords(const std::string& output_file) {
+std::string LastWords(const std::string& output_file, absl::string_view mark) {
   constexpr uint64_t kTail = 1 << 16;
-  const std::string mark = "\ncaracal-worker: ";
+  const std::string begins = absl::StrCat("\n", mark);
   const absl::StatusOr<std::unique_ptr<RandomAccessFile>> file =
       FileSystem::Posix()->Open(output_file);
   if (!file.ok()) return "";
@@ -195,9 +195,9 @@ std::string LastWords(const std::string& output_file) {
       (*file)->ReadAt(*size - tail, tail, text.data() + 1);
   if (!read.ok()) return "";
   text.resize(*read + 1);
-  const size_t at = text.rfind(mark);
+  const size_t at = text.rfind(begins);
   if (at == std::string::npos) return "";
-  const size_t begin = at + mark.size();
+  const size_t begin = at + begins.size();
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 

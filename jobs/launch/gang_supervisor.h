@@ -12,6 +12,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/launch/gang_folder.h"
 
@@ -32,9 +33,10 @@ int BecomeRank(char** argv);
 // How a gang's end, as RunLocalGang() tells it, counts.
 GangEnd GangEndOf(const absl::Status& status);
 
-// The last line that a rank wrote about its end: "caracal-worker: " and so on,
+// The last line that a rank wrote about its end: what begins with `mark`,
 // without that. "" when there is none in the end of the file.
-std::string LastWords(const std::string& output_file);
+std::string LastWords(const std::string& output_file,
+                      absl::string_view mark = "caracal-worker: ");
 
 // The folder in memory that the ranks of this supervisor's gang share. Whoever
 // finds the gang vanished removes it.

@@ -16,8 +16,17 @@ namespace caracal {
 class LauncherEvents {
  public:
   virtual ~LauncherEvents() = default;
-  // After Find(): the gang runs. May come twice.
+  // After Find(), or after it waited: the gang runs. May come twice.
   virtual void GangFound(GangId id) = 0;
+  // It was handed to a cluster, and nothing of it runs yet, for the reason that
+  // the cluster gives. Comes again and again as long as that is so, be it for
+  // days.
+  virtual void GangWaits(GangId id, const std::string& reason) {
+    (void)id, (void)reason;
+  }
+  // The cluster does not answer, for this reason: nothing is told of any gang
+  // until it does, which is told as "".
+  virtual void ClusterSilent(const std::string& reason) { (void)reason; }
   // No process of it is left, or it never had one; and it never will. May come
   // twice, when it was asked for again.
   virtual void GangEnded(GangId id, GangEnd end, const std::string& reason) = 0;
@@ -40,8 +49,9 @@ class Launcher {
   virtual void Stop(GangId id) = 0;
   // Ends it without asking.
   virtual void Kill(GangId id) = 0;
-  // Whether it is there, or how it ended: GangFound or GangEnded. One that was
-  // never started never will be. From then on its end is told, too.
+  // Whether it is there, or how it ended: GangFound, GangWaits or GangEnded.
+  // One that was never started never will be. From then on its end is told,
+  // too.
   virtual void Find(GangId id) = 0;
 };
 

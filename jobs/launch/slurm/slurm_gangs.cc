@@ -1,0 +1,371 @@
+#include "jobs/launch/slurm/slurm_gangs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "jobs/launch/gang_supervisor.h"
+#include "jobs/launch/local_gang.h"
+#include "jobs/launch/slurm/batch_script.h"
+#include "jobs/launch/slurm/slurm_gang_folder.h"
+
+namespace caracal {
+namespace {
+
+// Ranks end together; what is left of them after so many seconds is stuck.
+constexpr int kSecondsBetweenEnds = 30;
+// New orders make us ask Slurm sooner, but not more often than this.
+constexpr absl::Duration kHurriedInterval = absl::Seconds(1);
+
+// The first line that tells of an error, without Slurm's prefixes.
+std::string ErrorOf(absl::string_view program, absl::string_view words) {
+  std::string out;
+  for (absl::string_view line : absl::StrSplit(words, '\n')) {
+    line = absl::StripAsciiWhitespace(line);
+    if (out.empty() || (absl::StrContains(line, "error: ") &&
+                        !absl::StrContains(out, "error: "))) {
+      out = std::string(line.substr(0, 500));
+    }
+  }
+  if (out.empty()) return absl::StrCat(program, " failed without a word");
+  return absl::StrContains(out, program) ? out
+                                         : absl::StrCat(program, ": ", out);
+}
+
+// "Slurm's job 7 ended as NODE_FAIL (NodeDown)".
+std::string Describe(const SlurmJob& job) {
+  return absl::StrCat(
+      "Slurm's job ", job.number, " ended as ", job.state,
+      job.reason.empty() ? "" : absl::StrCat(" (", job.reason, ")"));
+}
+
+bool IsOutOfMemory(const SlurmJob* job) {
+  return job != nullptr &&
+         (job->state == "OUT_OF_MEMORY" || job->state == "OOM");
+}
+
+std::string OutOfMemory(const SlurmJob& job) {
+  return absl::StrCat("Slurm's job ", job.number,
+                      " was out of memory: ask for more of it");
+}
+
+}  // namespace
+
+SlurmGangs::SlurmGangs(const SlurmGangsOptions& options, CommandRunner* runner,
+                       Clock* clock, LauncherEvents* events)
+    : options_(options), runner_(runner), clock_(clock), events_(events) {}
+
+GangFolder SlurmGangs::FolderOf(GangId id) const {
+  return GangFolder(JoinPath(options_.gangs_folder, ToString(id)));
+}
+
+SlurmGangs::Gang& SlurmGangs::GangOf(GangId id) {
+  hurry_ = true;
+  return gangs_.try_emplace(id, FolderOf(id)).first->second;
+}
+
+void SlurmGangs::Stop(GangId id) { GangOf(id).stop = true; }
+void SlurmGangs::Kill(GangId id) { GangOf(id).kill = true; }
+void SlurmGangs::Find(GangId id) { GangOf(id).tell_found = true; }
+
+void SlurmGangs::Start(const GangSpec& spec, const absl::Status& created) {
+  const bool hurried = hurry_;
+  Gang& gang = GangOf(spec.id);
+  if (created.ok()) {
+    Submit(spec, gang);
+  } else {
+    gang.was_refused = true;
+    gang.missing_end = GangEndOf(created);
+    gang.missing_reason = std::string(created.message());
+  }
+  if (!gang.was_refused) hurry_ = hurried;
+}
+
+std::vector<std::string> SlurmGangs::RankCommand(
+    const GangSpec& spec, const std::vector<std::string>& arguments) const {
+  std::vector<std::string> out = {
+      "/bin/bash",
+      "-c",
+      kRankScript,
+      "rank",
+      spec.working_directory.empty() ? options_.working_directory
+                                     : spec.working_directory,
+      spec.program.empty() ? options_.worker : spec.program};
+  out.insert(out.end(), arguments.begin(), arguments.end());
+  return out;
+}
+
+std::vector<std::string> SlurmGangs::RanksCommand(const GangSpec& spec) const {
+  std::vector<std::string> out = {
+      "srun", absl::StrCat("--mpi=", options_.slurm.mpi),
+      absl::StrCat("--ntasks=", spec.ranks),
+      // It does not take this one from sbatch.
+      absl::StrCat("--cpus-per-task=", spec.threads),
+      // Who ends first, asked to or not, does not have the others killed.
+      "--kill-on-bad-exit=0", absl::StrCat("--wait=", kSecondsBetweenEnds)};
+  for (std::string& word : RankCommand(spec, spec.arguments)) {
+    out.push_back(std::move(word));
+  }
+  return out;
+}
+
+std::vector<std::string> SlurmGangs::AfterwardsCommand(
+    const GangSpec& spec) const {
+  if (spec.afterwards.empty()) return {};
+  // With all that the job has of its first node.
+  std::vector<std::string> out = {"srun",
+                                  absl::StrCat("--mpi=", options_.slurm.mpi),
+                                  "--nodes=1", "--ntasks=1"};
+  for (std::string& word : RankCommand(spec, spec.afterwards)) {
+    out.push_back(std::move(word));
+  }
+  return out;
+}
+
+void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
+  const auto refuse = [&gang](GangEnd end, absl::string_view why) {
+    gang.was_refused = true;
+    gang.missing_end = end;
+    gang.missing_reason = std::string(why);
+  };
+  for (const std::string& path : {spec.program, spec.working_directory}) {
+    // It would depend on where Slurm starts it.
+    if (!path.empty() && path.front() != '/') {
+      return refuse(GangEnd::kFailed, path + " is no absolute path");
+    }
+  }
+  const absl::StatusOr<SlurmSubmission> submission = PrepareSubmission(
+      gang.folder, RanksCommand(spec), AfterwardsCommand(spec));
+  if (!submission.ok()) {
+    return refuse(GangEndOf(submission.status()),
+                  submission.status().message());
+  }
+  gang.mark = submission->mark;
+  std::vector<std::string> command = {
+      "sbatch", "--parsable",
+      absl::StrCat("--job-name=caracal-", ToString(spec.id)),
+      absl::StrCat("--comment=", gang.mark),
+      // A gang runs once: the coordinator starts another one.
+      "--no-requeue", absl::StrCat("--ntasks=", spec.ranks),
+      absl::StrCat("--cpus-per-task=", spec.threads),
+      absl::StrCat("--chdir=", gang.folder.path()),
+      absl::StrCat("--output=", gang.folder.output()), "--open-mode=append"};
+  for (const std::vector<std::string>& more :
+       {SbatchOptions(options_.slurm), submission->script}) {
+    command.insert(command.end(), more.begin(), more.end());
+  }
+  const absl::StatusOr<CommandResult> result =
+      runner_->Run(command, options_.slurm.command_limit);
+  if (absl::IsNotFound(result.status())) {
+    return refuse(GangEnd::kFailed,
+                  absl::StrCat(result.status().message(),
+                               "; gangs under Slurm need its commands in PATH "
+                               "(on Debian: slurm-client)"));
+  }
+  if (!result.ok()) {
+    gang.missing_reason = std::string(result.status().message());
+  } else if (result->exit_status != 0) {
+    gang.missing_reason = ErrorOf("sbatch", result->words);
+    if (IsFinalRefusal(result->words)) {
+      refuse(GangEnd::kFailed, gang.missing_reason);
+    }
+  } else if (const absl::StatusOr<std::string> number =
+                 ParseSbatch(result->output);
+             number.ok()) {
+    gang.missing_reason = absl::StrCat("Slurm has lost its job ", *number);
+  } else {
+    gang.missing_reason = std::string(number.status().message());
+  }
+}
+
+absl::Duration SlurmGangs::NextRound() const {
+  if (gangs_.empty()) return absl::InfiniteDuration();
+  const absl::Duration interval = options_.slurm.poll_interval;
+  return last_poll_ +
+         (hurry_ ? std::min(interval, kHurriedInterval) : interval);
+}
+
+absl::StatusOr<SlurmGangs::Jobs> SlurmGangs::Ask() {
+  ASSIGN_OR_RETURN(const CommandResult answer,
+                   runner_->Run(SqueueCommand(), options_.slurm.command_limit));
+  if (answer.exit_status != 0) {
+    return absl::UnavailableError(ErrorOf("squeue", answer.words));
+  }
+  return ParseSqueue(answer.output);
+}
+
+void SlurmGangs::Round() {
+  // Those of which Slurm need not be asked.
+  for (auto it = gangs_.begin(); it != gangs_.end();) {
+    it = LookAtFolder(it->first, it->second) ? gangs_.erase(it) : std::next(it);
+  }
+  if (clock_->Now() < NextRound()) return;
+  hurry_ = false;
+  const absl::StatusOr<Jobs> jobs = Ask();
+  last_poll_ = clock_->Now();
+  if (is_silent_ != !jobs.ok()) {
+    is_silent_ = !jobs.ok();
+    events_->ClusterSilent(std::string(jobs.status().message()));
+  }
+  if (!jobs.ok()) return;
+  Orders orders;
+  for (auto it = gangs_.begin(); it != gangs_.end();) {
+    // A folder that can't be read now.
+    const bool is_known = !it->second.mark.empty();
+    const auto job = jobs->find(it->second.mark);
+    const bool told =
+        is_known &&
+        Advance(it->first, it->second,
+                job == jobs->end() ? nullptr : &job->second, &orders);
+    it = told ? gangs_.erase(it) : std::next(it);
+  }
+  Send(orders);
+}
+
+bool SlurmGangs::LookAtFolder(GangId id, Gang& gang) {
+  if (gang.was_refused) return AdvanceNeverBegun(id, gang, nullptr);
+  if (!gang.mark.empty()) return false;
+  const absl::StatusOr<GangEnding> ending = gang.folder.ReadEnd();
+  if (ending.ok()) {
+    events_->GangEnded(id, ending->end, ending->message);
+    return true;
+  }
+  absl::StatusOr<std::string> mark = ReadMark(gang.folder);
+  if (mark.ok()) {
+    gang.mark = *std::move(mark);
+    gang.missing_reason =
+        "Slurm does not know it: it was not submitted, or lost";
+    return false;
+  }
+  // Without a mark it was not submitted. One that can't be read (a power cut?)
+  // leaves what the folder tells else.
+  if (!absl::IsNotFound(mark.status()) && !absl::IsDataLoss(mark.status())) {
+    return false;
+  }
+  return AdvanceByStatus(id, gang, nullptr) ||
+         AdvanceNeverBegun(id, gang, nullptr);
+}
+
+bool SlurmGangs::Advance(GangId id, Gang& gang, const SlurmJob* job,
+                         Orders* orders) {
+  if (job == nullptr || job->phase == SlurmPhase::kEnded) {
+    return AdvanceMissing(id, gang, job);
+  }
+  gang.missing_since.reset();
+  if (job->phase == SlurmPhase::kWaiting) {
+    gang.waited = true;
+    gang.tell_found = false;
+    events_->GangWaits(id, job->reason.empty() ? job->state : job->reason);
+  } else if (gang.tell_found || gang.waited) {
+    gang.tell_found = gang.waited = false;
+    events_->GangFound(id);
+  }
+  if (job->phase == SlurmPhase::kClearing) return false;
+  if (gang.kill) {
+    orders->kill.push_back(job->number);
+  } else if (gang.stop) {
+    orders->stop.push_back(job->number);
+  }
+  return false;
+}
+
+bool SlurmGangs::AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job) {
+  if (AdvanceByStatus(id, gang, job)) return true;
+  if (!gang.missing_since.has_value()) gang.missing_since = clock_->Now();
+  const bool waited_long =
+      clock_->Now() - *gang.missing_since >= options_.slurm.grace;
+  // Slurm has ended a job of which we know nothing yet: what it began, over a
+  // network, may be seen late, but a claim is seen by who makes one.
+  if (job == nullptr && !waited_long) return false;
+  const absl::Status revoked = gang.folder.Revoke();
+  if (revoked.ok()) return AdvanceNeverBegun(id, gang, job);
+  if (!absl::IsFailedPrecondition(revoked)) return false;
+  if (job != nullptr && IsOutOfMemory(job) && (waited_long || gang.kill)) {
+    return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
+  }
+  if (gang.kill) {
+    return End(id, gang, GangEnd::kLost, "it was killed, as was asked for");
+  }
+  if (!waited_long) return false;
+  return End(id, gang, GangEnd::kLost,
+             job != nullptr
+                 ? Describe(*job)
+                 : "Slurm does not know it any more, and it left no word");
+}
+
+bool SlurmGangs::AdvanceNeverBegun(GangId id, Gang& gang, const SlurmJob* job) {
+  const absl::Status revoked = gang.folder.Revoke();
+  if (!revoked.ok()) {
+    if (absl::IsFailedPrecondition(revoked)) gang.was_refused = false;
+    // What sbatch has refused is not there, whatever the folder is good for.
+    if (!gang.was_refused) return false;
+  }
+  if (gang.was_refused || job == nullptr) {
+    return End(id, gang, gang.missing_end, gang.missing_reason);
+  }
+  if (gang.stop && !gang.kill) {
+    return End(id, gang, GangEnd::kStopped, "stopped before it began");
+  }
+  return End(id, gang, GangEnd::kLost,
+             absl::StrCat(Describe(*job), " before it began"));
+}
+
+bool SlurmGangs::AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job) {
+  const absl::StatusOr<int> exit_status = ReadRanksStatus(gang.folder);
+  if (absl::IsDataLoss(exit_status.status())) {
+    return End(id, gang, GangEnd::kLost,
+               std::string(exit_status.status().message()));
+  }
+  if (!exit_status.ok()) return false;
+  // As waitpid() would tell it of an mpirun.
+  const absl::Status status = GangStatus(*exit_status << 8);
+  // Whoever was killed for it, another rank may have told first.
+  if (!status.ok() && !absl::IsCancelled(status) && IsOutOfMemory(job)) {
+    return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
+  }
+  std::string message(status.message());
+  if (!status.ok() && !absl::IsCancelled(status)) {
+    std::string words = LastWords(gang.folder.output());
+    if (words.empty() && *exit_status < 128) {
+      words = LastWords(gang.folder.output(), "srun: error: ");
+    }
+    if (!words.empty()) message = words;
+    if (job != nullptr && job->state != "COMPLETED" && job->state != "FAILED") {
+      absl::StrAppend(&message, "; ", Describe(*job));
+    }
+  }
+  return End(id, gang, GangEndOf(status), message);
+}
+
+bool SlurmGangs::End(GangId id, Gang& gang, GangEnd end,
+                     const std::string& reason) {
+  // First: so that the same is told when it is asked for again.
+  const absl::Status written =
+      gang.folder.WriteEnd({end, reason, clock_->WallTime()});
+  if (!written.ok() && !gang.was_refused) return false;
+  events_->GangEnded(id, end, reason);
+  return true;
+}
+
+void SlurmGangs::Send(const Orders& orders) {
+  // Sent again with each round until it is done: their statuses say nothing
+  // that squeue does not tell better.
+  const auto cancel = [this](std::vector<std::string> command,
+                             const std::vector<std::string>& numbers) {
+    if (numbers.empty()) return;
+    command.insert(command.end(), numbers.begin(), numbers.end());
+    runner_->Run(command, options_.slurm.command_limit).status().IgnoreError();
+  };
+  cancel({"scancel", "--quiet"}, orders.kill);
+  // By Slurm's own view of a job that may have begun by now.
+  cancel({"scancel", "--quiet", "--state=PENDING"}, orders.stop);
+  cancel({"scancel", "--quiet", "--state=RUNNING", "--batch", "--signal=TERM"},
+         orders.stop);
+}
+
+}  // namespace caracal

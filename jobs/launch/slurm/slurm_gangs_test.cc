@@ -1,0 +1,593 @@
+#include "jobs/launch/slurm/slurm_gangs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/fake_clock.h"
+#include "core/base/file_system.h"
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+#include "jobs/launch/slurm/batch_script.h"
+#include "jobs/launch/slurm/testing/fake_slurm.h"
+
+namespace caracal {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+using Submission = FakeSlurm::Submission;
+
+constexpr GangId kId = {7, 3};
+
+// What is told: "found 7-3", "waits 7-3: Resources", "ended 7-3 done: ...".
+class Events : public LauncherEvents {
+ public:
+  void GangFound(GangId id) override { all.push_back("found " + ToString(id)); }
+  void GangWaits(GangId id, const std::string& reason) override {
+    waits = absl::StrCat("waits ", ToString(id), ": ", reason);
+  }
+  void ClusterSilent(const std::string& reason) override {
+    silences.push_back(reason);
+  }
+  void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
+    const char* const names[] = {"done", "stopped", "lost", "failed"};
+    all.push_back(absl::StrCat("ended ", ToString(id), " ",
+                               names[static_cast<int>(end)], ": ", reason));
+  }
+  std::vector<std::string> all;  // but for the waiting
+  std::string waits;             // the last
+  std::vector<std::string> silences;
+};
+
+class SlurmGangsTest : public testing::Test {
+ protected:
+  SlurmGangsTest() { Restart(); }
+
+  // A launcher that knows nothing of the last.
+  void Restart() {
+    gangs_ = std::make_unique<SlurmGangs>(options_, &slurm_, &clock_, &events_);
+  }
+  static GangSpec Spec(GangId id = kId) {
+    return {.id = id,
+            .arguments = {"--job", "$(id) 'x", ""},
+            .afterwards = {"--report"},
+            .working_directory = "/work",
+            .ranks = 4,
+            .threads = 2};
+  }
+  GangFolder Folder(GangId id = kId) { return gangs_->FolderOf(id); }
+  void Start(const GangSpec& spec = Spec()) {
+    const absl::Status created = gangs_->FolderOf(spec.id).Create(spec);
+    ASSERT_OK(created);
+    gangs_->Start(spec, created);
+    Poll();
+  }
+  // Whatever is to be seen now is.
+  void Poll() {
+    clock_.Advance(options_.slurm.poll_interval);
+    gangs_->Round();
+  }
+  void WaitForGrace() {
+    Poll();
+    clock_.Advance(options_.slurm.grace);
+    gangs_->Round();
+  }
+  // What another launcher hears of it, however often it asks.
+  void ExpectFoundAgain(std::string event) {
+    for (int i = 0; i < 2; ++i) {
+      Restart();
+      events_.all.clear();
+      gangs_->Find(kId);
+      Poll();
+      EXPECT_THAT(events_.all, ElementsAre(event));
+    }
+  }
+  void Write(const std::string& name, const std::string& text) {
+    ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(
+        Folder().path() + "/" + name, text));
+  }
+
+  const TemporaryFolder temporary_;
+  SlurmGangsOptions options_ = {.gangs_folder = temporary_.path(),
+                                .worker = "/bin/worker",
+                                .working_directory = "/here",
+                                .slurm = {.partition = "gpu"}};
+  FakeClock clock_;
+  FakeSlurm slurm_;
+  Events events_;
+  std::unique_ptr<SlurmGangs> gangs_;
+};
+
+TEST_F(SlurmGangsTest, AGangGoesFromSubmissionToItsEnd) {
+  Start();
+  EXPECT_EQ(events_.waits, "waits 7-3: PENDING");
+  slurm_.job(1).reason = "Resources";
+  Poll();
+  EXPECT_EQ(events_.waits, "waits 7-3: Resources");
+  slurm_.Begin(1);
+  Poll();
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("found 7-3"));
+  slurm_.Exit(1, 0);
+  slurm_.job(1).state = "COMPLETING";
+  Poll();
+  EXPECT_EQ(events_.all.size(), 1);
+  slurm_.job(1).state = "COMPLETED";
+  Poll();
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("found 7-3", "ended 7-3 done: "));
+  EXPECT_EQ(gangs_->NextRound(), absl::InfiniteDuration());
+  ExpectFoundAgain("ended 7-3 done: ");
+}
+
+TEST_F(SlurmGangsTest, NothingOfAJobIsInterpreted) {
+  Start();
+  const std::vector<std::string>& sbatch = slurm_.commands[0];
+  const std::string folder = Folder().path();
+  EXPECT_THAT(
+      sbatch,
+      AllOf(Contains("--job-name=caracal-7-3"), Contains("--no-requeue"),
+            Contains("--ntasks=4"), Contains("--cpus-per-task=2"),
+            Contains("--partition=gpu"), Contains("--signal=B:TERM@120"),
+            Contains("--output=" + folder + "/output.log")));
+  EXPECT_THAT(OptionOf(sbatch, "comment"),
+              testing::MatchesRegex("caracal:[0-9a-f]{32}"));
+  EXPECT_THAT(std::vector<std::string>(sbatch.end() - 5, sbatch.end()),
+              ElementsAre(folder + "/batch.sh", folder,
+                          OptionOf(sbatch, "comment"), "15", "11"));
+  const std::string command =
+      FileSystem::Posix()->ReadFile(folder + "/command").value();
+  std::string expected;
+  for (const char* argument :
+       {"srun", "--mpi=pmix", "--ntasks=4", "--cpus-per-task=2",
+        "--kill-on-bad-exit=0", "--wait=30", "/bin/bash", "-c", kRankScript,
+        "rank", "/work", "/bin/worker", "--job", "$(id) 'x", ""}) {
+    expected += std::string(argument) + '\0';
+  }
+  EXPECT_EQ(command, expected);
+}
+
+TEST_F(SlurmGangsTest, ItsEndIsThatOfTheRanks) {
+  const struct {
+    int status;
+    const char* end;
+  } kCases[] = {{85, "ended 1-1 stopped: stopped, as told above"},
+                {138, "ended 1-2 stopped: stopped before the first step"},
+                {75, "ended 1-3 lost: the ranks ended"},
+                {137, "ended 1-4 lost: a rank was ended by signal 9"},
+                {1, "ended 1-5 failed: the ranks ended with an error"},
+                {139, "ended 1-6 failed: a rank crashed"}};
+  for (const auto& [status, end] : kCases) {
+    GangSpec spec = Spec({1, static_cast<uint64_t>(slurm_.jobs.size() + 1)});
+    Start(spec);
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    Poll();
+    slurm_.Exit(number, status);
+    Poll();
+    EXPECT_THAT(events_.all.back(), StartsWith(end));
+  }
+}
+
+TEST_F(SlurmGangsTest, TheReasonIsWhatARankSays) {
+  Start();
+  slurm_.Begin(1);
+  Write("output.log", "x\ncaracal-worker: rank 1 on h: no rows\nsrun: error\n");
+  slurm_.Exit(1, 1);
+  Poll();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 failed: rank 1 on h: no rows"));
+}
+
+TEST_F(SlurmGangsTest, WithoutAWordFromItsScriptSlurmsStateTells) {
+  const struct {
+    const char* state;
+    const char* end;
+  } kCases[] = {{"NODE_FAIL", "lost: Slurm's job 1 ended as NODE_FAIL (why)"},
+                {"TIMEOUT", "lost: Slurm's job 2 ended as TIMEOUT (why)"},
+                {"PREEMPTED", "lost: Slurm's job 3 ended as PREEMPTED (why)"},
+                {"CANCELLED", "lost: Slurm's job 4 ended as CANCELLED (why)"},
+                {"OUT_OF_MEMORY",
+                 "failed: Slurm's job 5 was out of memory: ask for more of it"},
+                {"COMPLETED", "lost: Slurm's job 6 ended as COMPLETED (why)"}};
+  for (const auto& [state, end] : kCases) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    slurm_.job(number).state = state;
+    slurm_.job(number).reason = "why";
+    Poll();
+    // Over a network it may come late.
+    EXPECT_EQ(events_.all.size(), number - 1);
+    WaitForGrace();
+    EXPECT_EQ(events_.all.back(),
+              absl::StrCat("ended ", ToString(id), " ", end));
+  }
+}
+
+TEST_F(SlurmGangsTest, OutOfMemoryIsFinalWhoeverTellsOfIt) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.Exit(1, 75);
+  slurm_.job(1).state = "OUT_OF_MEMORY";
+  Poll();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 failed: Slurm's job 1 was out "
+                          "of memory: ask for more of it"));
+}
+
+TEST_F(SlurmGangsTest, AMarkThatCannotBeReadIsNone) {
+  Start();
+  Write("mark", "caracal:");
+  Restart();
+  gangs_->Find(kId);
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 lost: it was never started"));
+  slurm_.Begin(1);
+  EXPECT_EQ(slurm_.job(1).begun, 0);
+  // Of one that runs, its end is told all the same.
+  Start(Spec({7, 4}));
+  slurm_.Begin(2);
+  ASSERT_OK(FileSystem::Posix()->Truncate(Folder({7, 4}).path() + "/mark", 3));
+  Restart();
+  gangs_->Find({7, 4});
+  Poll();
+  EXPECT_EQ(events_.all.size(), 1);
+  slurm_.Exit(2, 0);
+  Poll();
+  EXPECT_EQ(events_.all.back(), "ended 7-4 done: ");
+}
+
+TEST_F(SlurmGangsTest, AStatusThatComesLateCounts) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.job(1).state = "TIMEOUT";
+  Poll();
+  EXPECT_THAT(events_.all, IsEmpty());
+  Write("status", "exit 85\n");
+  Poll();
+  EXPECT_THAT(events_.all.back(), StartsWith("ended 7-3 stopped"));
+}
+
+TEST_F(SlurmGangsTest, AStatusCutShortIsNone) {
+  for (const char* text : {"", "exit 0", "exit ", "exit x\n", "exit 256\n"}) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(
+        Folder(id).path() + "/status", text));
+    slurm_.job(number).state = "COMPLETED";
+    Poll();
+    EXPECT_THAT(events_.all.back(),
+                AllOf(StartsWith("ended " + ToString(id) + " lost"),
+                      HasSubstr("does not tell an exit status")));
+  }
+}
+
+TEST_F(SlurmGangsTest, WhileSlurmIsAwayNothingIsKnown) {
+  Start();
+  slurm_.Begin(1);
+  Poll();
+  events_.all.clear();
+  slurm_.Exit(1, 0);
+  slurm_.is_away = true;
+  for (int i = 0; i < 1000; ++i) Poll();
+  slurm_.is_away = false;
+  for (const char* garbage : {"Hello\n", "job|1|RUNN", "job|1|RUNNING\n"}) {
+    slurm_.squeue_output = garbage;
+    for (int i = 0; i < 100; ++i) Poll();
+  }
+  EXPECT_THAT(events_.all, IsEmpty());
+  slurm_.squeue_output.clear();
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 done: "));
+  // Told once, however often it was asked.
+  EXPECT_THAT(events_.silences,
+              ElementsAre(HasSubstr("squeue: error: Unable to contact"), ""));
+}
+
+TEST_F(SlurmGangsTest, OneThatSlurmHasForgottenIsKnownByItsFolder) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.Exit(1, 0);
+  slurm_.job(1).is_forgotten = true;
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 done: "));
+}
+
+TEST_F(SlurmGangsTest, OneThatIsGoneWithoutAWordIsLostAfterAWhile) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.job(1).is_forgotten = true;
+  Poll();
+  EXPECT_THAT(events_.all, IsEmpty());
+  // It was not gone.
+  slurm_.job(1).is_forgotten = false;
+  WaitForGrace();
+  slurm_.job(1).is_forgotten = true;
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("found 7-3"));
+  WaitForGrace();
+  EXPECT_THAT(events_.all.back(),
+              StartsWith("ended 7-3 lost: Slurm does not know it any more"));
+  // Whatever is found there later.
+  Write("status", "exit 0\n");
+  ExpectFoundAgain(events_.all.back());
+}
+
+TEST_F(SlurmGangsTest, StopAsksTheScript) {
+  Start();
+  slurm_.Begin(1);
+  gangs_->Stop(kId);
+  gangs_->Stop(kId);
+  Poll();
+  EXPECT_THAT(slurm_.commands.back(),
+              ElementsAre("scancel", "--quiet", "--state=RUNNING", "--batch",
+                          "--signal=TERM", "1"));
+  Poll();
+  EXPECT_THAT(events_.all.back(), StartsWith("ended 7-3 stopped"));
+}
+
+TEST_F(SlurmGangsTest, StopOfOneThatWaits) {
+  Start();
+  gangs_->Stop(kId);
+  Poll();
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 stopped: stopped before it "
+                                       "began"));
+  slurm_.Begin(1);
+  EXPECT_EQ(slurm_.job(1).begun, 0);
+  ExpectFoundAgain("ended 7-3 stopped: stopped before it began");
+}
+
+TEST_F(SlurmGangsTest, KillCancels) {
+  Start();
+  slurm_.Begin(1);
+  gangs_->Stop(kId);
+  gangs_->Kill(kId);
+  Poll();
+  EXPECT_THAT(slurm_.commands.back(), ElementsAre("scancel", "--quiet", "1"));
+  Poll();
+  EXPECT_THAT(events_.all.back(),
+              "ended 7-3 lost: it was killed, as was asked for");
+}
+
+TEST_F(SlurmGangsTest, OrdersAreSentUntilTheyAreDone) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.is_away = true;
+  gangs_->Kill(kId);
+  for (int i = 0; i < 10; ++i) Poll();
+  EXPECT_EQ(slurm_.job(1).state, "RUNNING");
+  slurm_.is_away = false;
+  Poll();
+  EXPECT_EQ(slurm_.job(1).state, "CANCELLED");
+}
+
+TEST_F(SlurmGangsTest, OneQuestionIsForAllGangsAndOrdersAreGathered) {
+  for (uint64_t epoch = 1; epoch <= 5; ++epoch) Start(Spec({1, epoch}));
+  const int before = static_cast<int>(slurm_.commands.size());
+  for (uint64_t epoch = 1; epoch <= 5; ++epoch) gangs_->Kill({1, epoch});
+  gangs_->Round();
+  // Not sooner than a second after the last.
+  EXPECT_EQ(slurm_.commands.size(), before);
+  EXPECT_EQ(gangs_->NextRound() - clock_.Now(), absl::Seconds(1));
+  clock_.Advance(absl::Seconds(1));
+  gangs_->Round();
+  EXPECT_EQ(slurm_.commands.size(), before + 2);
+  EXPECT_THAT(slurm_.commands.back(),
+              ElementsAre("scancel", "--quiet", "1", "2", "3", "4", "5"));
+  EXPECT_EQ(gangs_->NextRound() - clock_.Now(), absl::Seconds(5));
+}
+
+TEST_F(SlurmGangsTest, WhatSlurmRefusesForGoodHasFailed) {
+  slurm_.submission = Submission::kRefused;
+  slurm_.refusal =
+      "sbatch: warning: x\nsbatch: error: invalid partition specified: gpu\n"
+      "sbatch: error: Batch job submission failed: Invalid partition name "
+      "specified\n";
+  Start();
+  const std::string end =
+      "ended 7-3 failed: sbatch: error: invalid partition specified: gpu";
+  EXPECT_THAT(events_.all, ElementsAre(end));
+  ExpectFoundAgain(end);
+}
+
+TEST_F(SlurmGangsTest, WhatSlurmCannotTakeNowIsLost) {
+  slurm_.submission = Submission::kRefused;
+  slurm_.refusal =
+      "sbatch: error: Batch job submission failed: Unable to contact slurm "
+      "controller (connect failure)\n";
+  Start();
+  EXPECT_THAT(events_.all, IsEmpty());
+  WaitForGrace();
+  EXPECT_THAT(events_.all, ElementsAre(AllOf(StartsWith("ended 7-3 lost: "),
+                                             HasSubstr("Unable to contact"))));
+}
+
+TEST_F(SlurmGangsTest, WithoutSbatchNothingStarts) {
+  slurm_.submission = Submission::kMissing;
+  Start();
+  EXPECT_THAT(events_.all,
+              ElementsAre(AllOf(StartsWith("ended 7-3 failed: can't start"),
+                                HasSubstr("slurm-client"))));
+}
+
+TEST_F(SlurmGangsTest, ASilentSubmissionIsFound) {
+  for (const Submission how : {Submission::kSilent, Submission::kGarbled}) {
+    slurm_.submission = how;
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    WaitForGrace();
+    EXPECT_EQ(events_.all.back(), "found " + ToString(id));
+    slurm_.Exit(number, 0);
+    Poll();
+    EXPECT_EQ(events_.all.back(), "ended " + ToString(id) + " done: ");
+  }
+}
+
+TEST_F(SlurmGangsTest, ASubmissionThatComesTooLateDoesNotRun) {
+  slurm_.submission = Submission::kSilent;
+  Start();
+  slurm_.jobs[0].is_forgotten = true;  // Not there yet.
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 lost: sbatch gave no answer"));
+  slurm_.jobs[0].is_forgotten = false;
+  slurm_.Begin(1);
+  EXPECT_EQ(slurm_.job(1).begun, 0);
+}
+
+TEST_F(SlurmGangsTest, ASubmissionThatWasNot) {
+  slurm_.submission = Submission::kSilentlyRefused;
+  Start();
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 lost: sbatch gave no answer"));
+  EXPECT_EQ(slurm_.Count("sbatch"), 1);
+}
+
+TEST_F(SlurmGangsTest, WhatCannotBeSubmittedHasFailed) {
+  GangSpec spec = Spec();
+  spec.program = "-x";
+  Start(spec);
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-3 failed: -x is no absolute path"));
+  spec = Spec({7, 4});
+  spec.arguments = {std::string("a\0b", 3)};
+  Start(spec);
+  EXPECT_THAT(events_.all.back(), HasSubstr("7-4 failed"));
+  EXPECT_THAT(events_.all.back(), HasSubstr("zero byte"));
+  spec = Spec({7, 5});
+  spec.arguments = {"\xff"};
+  const absl::Status created = Folder({7, 5}).Create(spec);
+  ASSERT_FALSE(created.ok());
+  gangs_->Start(spec, created);
+  Poll();
+  EXPECT_THAT(events_.all.back(),
+              AllOf(HasSubstr("7-5 failed"), HasSubstr("UTF-8")));
+  EXPECT_EQ(slurm_.Count("sbatch"), 0);
+}
+
+TEST_F(SlurmGangsTest, WhatWasNotStartedNeverWillBe) {
+  const std::string end = "ended 7-3 lost: it was never started";
+  gangs_->Find(kId);
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre(end));
+  EXPECT_THAT(Folder().Create(Spec()),
+              StatusIs(absl::StatusCode::kAlreadyExists, testing::_));
+  ExpectFoundAgain(end);
+  // Slurm was not asked.
+  EXPECT_THAT(slurm_.commands, IsEmpty());
+  // Ordered, and then the launcher was killed.
+  ASSERT_OK(Folder({7, 4}).Create(Spec({7, 4})));
+  gangs_->Kill({7, 4});
+  Poll();
+  EXPECT_EQ(events_.all.back(), "ended 7-4 lost: it was never started");
+}
+
+TEST_F(SlurmGangsTest, OneThatNeverBeganDoesNotBeginLater) {
+  Start();
+  slurm_.job(1).state = "CANCELLED";
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 lost: Slurm's job 1 ended as "
+                                       "CANCELLED before it began"));
+  slurm_.Begin(1);
+  EXPECT_EQ(slurm_.job(1).begun, 0);
+}
+
+// Another gang's number, after Slurm has begun to count anew.
+TEST_F(SlurmGangsTest, ANumberIsNoIdentity) {
+  Start();
+  slurm_.Begin(1);
+  slurm_.job(1).mark = "caracal:0123";
+  gangs_->Kill(kId);
+  WaitForGrace();
+  EXPECT_EQ(slurm_.Count("scancel"), 0);
+  EXPECT_THAT(events_.all.back(), HasSubstr("7-3 lost"));
+}
+
+TEST_F(SlurmGangsTest, FindTellsWhatThereIs) {
+  Start();
+  Restart();
+  gangs_->Find(kId);
+  Poll();
+  EXPECT_EQ(events_.waits, "waits 7-3: PENDING");
+  EXPECT_THAT(events_.all, IsEmpty());
+  slurm_.Begin(1);
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("found 7-3"));
+  Restart();
+  gangs_->Find(kId);
+  Poll();
+  EXPECT_EQ(events_.all.size(), 2);
+  gangs_->Find(kId);
+  Poll();
+  Poll();
+  EXPECT_THAT(events_.all, ElementsAre("found 7-3", "found 7-3", "found 7-3"));
+}
+
+// Killed at any command, before or after it had its effect, and started again:
+// the gang has run at most once, and one end of it is told.
+TEST_F(SlurmGangsTest, AKilledLauncherStartsNothingTwice) {
+  enum class Order { kNone, kStop, kKill };
+  int runs = 0, cases = 0;
+  for (const Order order : {Order::kNone, Order::kStop, Order::kKill}) {
+    for (int lost_at = 0; lost_at < 6; ++lost_at) {
+      for (const bool lost_after : {false, true}) {
+        const GangId id = {1, static_cast<uint64_t>(++cases)};
+        slurm_ = FakeSlurm();
+        slurm_.lost_at = lost_at;
+        slurm_.lost_after = lost_after;
+        events_.all.clear();
+        Restart();
+        Start(Spec(id));
+        Poll();
+        if (!slurm_.jobs.empty()) slurm_.Begin(1);
+        if (order == Order::kStop) gangs_->Stop(id);
+        if (order == Order::kKill) gangs_->Kill(id);
+        Poll();
+        slurm_.lost_at = -1;
+        Restart();
+        gangs_->Find(id);
+        WaitForGrace();
+        if (!slurm_.jobs.empty()) {
+          if (slurm_.job(1).state == "PENDING") slurm_.Begin(1);
+          if (slurm_.job(1).state == "RUNNING") slurm_.Exit(1, 0);
+        }
+        WaitForGrace();
+        WaitForGrace();
+        EXPECT_EQ(slurm_.Count("sbatch"), 1);
+        ASSERT_LE(slurm_.jobs.size(), 1);
+        if (!slurm_.jobs.empty()) {
+          EXPECT_LE(slurm_.job(1).begun, 1);
+          runs += slurm_.job(1).begun;
+        }
+        int ends = 0;
+        for (const std::string& event : events_.all) {
+          ends += absl::StartsWith(event, "ended");
+        }
+        EXPECT_GE(ends, 1) << lost_at << lost_after;
+        EXPECT_EQ(gangs_->NextRound(), absl::InfiniteDuration());
+      }
+    }
+  }
+  EXPECT_GT(runs, cases / 2);
+}
+
+}  // namespace
+}  // namespace caracal
