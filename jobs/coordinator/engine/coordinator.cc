@@ -223,6 +223,15 @@ void Coordinator::GangFound(JobId id, uint64_t epoch) {
      nullptr);
 }
 
+void Coordinator::GangWaits(JobId id, uint64_t epoch,
+                            const std::string& reason) {
+  Do(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        state.GangWaits(id, epoch, reason, now, effects);
+      },
+      nullptr, /*answer_at_once=*/true);
+}
+
 void Coordinator::GangEnded(JobId id, uint64_t epoch, GangEnd end,
                             const std::string& reason) {
   Do(

@@ -98,6 +98,7 @@ class Coordinator {
   void Direct(JobId id, uint64_t epoch, const CurriculumPoint& point,
               std::function<void(absl::StatusOr<GangDirectives>)> reply);
   void GangFound(JobId id, uint64_t epoch);
+  void GangWaits(JobId id, uint64_t epoch, const std::string& reason);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason);
 

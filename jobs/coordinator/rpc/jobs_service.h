@@ -15,7 +15,7 @@ namespace caracal {
 
 struct JobsServiceOptions {
   std::string runs;   // the folder that run folders are made in
-  int64_t slots = 1;  // of all gangs together
+  int64_t slots = 1;  // of a job that names no threads
   int most_watches = 4096, most_logs = 64;  // at a time
 };
 

@@ -1,5 +1,7 @@
 #include "jobs/coordinator/service/gang_orders.h"
 
+#include <iostream>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
@@ -107,6 +109,18 @@ void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
 
 void GangOrders::GangFound(GangId id) {
   coordinator_->GangFound(id.job, id.epoch);
+}
+
+void GangOrders::GangWaits(GangId id, const std::string& reason) {
+  coordinator_->GangWaits(id.job, id.epoch, reason);
+}
+
+void GangOrders::ClusterSilent(const std::string& reason) {
+  std::clog << (reason.empty()
+                    ? "caracald: the cluster answers again"
+                    : absl::StrCat("caracald: the cluster does not answer: ",
+                                   reason))
+            << std::endl;
 }
 
 void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {

@@ -18,8 +18,8 @@
 namespace caracal {
 
 // What the ranks of a job's next gang run: the whole job, from its newest
-// checkpoint if there is one, and then its report. `slots`: of all gangs
-// together. Writes the job's file for them.
+// checkpoint if there is one, and then its report. `slots`: of a job that names
+// no threads. Writes the job's file for them.
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
                                       const DataFolder& folder, int64_t slots);
 
@@ -47,7 +47,9 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
 
   // Of LauncherEvents.
   void GangFound(GangId id) override;
+  void GangWaits(GangId id, const std::string& reason) override;
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override;
+  void ClusterSilent(const std::string& reason) override;
 
  private:
   void Run();

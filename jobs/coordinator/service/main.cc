@@ -1,16 +1,21 @@
 // `caracald`: the coordinator as a daemon.
 #include <csignal>
 #include <iostream>
+#include <optional>
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/service/service.h"
+#include "jobs/coordinator/service/slurm_flags.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
 namespace {
+
+constexpr int64_t kMostSlots = 1 << 20;
 
 void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
                 const std::string& help) {
@@ -23,7 +28,9 @@ void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
 int Main(int argc, char** argv) {
   ServiceOptions options;
   CoordinatorLimits& limits = options.limits;
-  limits.slots = AvailableCores();
+  std::string launcher = "local";
+  std::optional<int64_t> slots;
+  SlurmOptions slurm;
   CLI::App app("Takes in conversion jobs, runs and watches them.", "caracald");
   app.set_version_flag("--version", kVersion);
   app.add_option("--data", options.data_folder,
@@ -33,10 +40,19 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
-  app.add_option("--slots", limits.slots,
-                 "threads of all ranks that run at a time")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+  app.add_option("--launcher", launcher,
+                 "where gangs run: on this machine (local), or as jobs of "
+                 "Slurm")
+      ->check(CLI::IsMember({"local", "slurm"}))
       ->capture_default_str();
+  app.add_option("--slots", slots,
+                 "threads of all ranks that run at a time; by default as many "
+                 "as this machine has cores, and what Slurm lets run")
+      ->check(CLI::Range(int64_t{1}, kMostSlots));
+  app.add_option("--job-slots", options.job_slots,
+                 "threads of all ranks of a job that names none; by default "
+                 "all, and under Slurm one a rank")
+      ->check(CLI::Range(int64_t{1}, kMostSlots));
   AddSeconds(app, "--heartbeat-timeout", &limits.heartbeat_timeout,
              "seconds without a sign of life after which a gang is given up");
   AddSeconds(app, "--start-timeout", &limits.start_timeout,
@@ -51,7 +67,11 @@ int Main(int argc, char** argv) {
          "jobs that have ended are forgotten after so long (their run folders "
          "stay); by default never")
       ->check(CLI::Range(0.0, 1e5));
+  DeclareSlurmFlags(app, &slurm);
   CLI11_PARSE(app, argc, argv);
+  if (launcher == "slurm") options.slurm = slurm;
+  limits.slots =
+      slots.value_or(options.slurm.has_value() ? kMostSlots : AvailableCores());
 
   std::signal(SIGPIPE, SIG_IGN);
   // Before any thread, so that all inherit it.

@@ -18,7 +18,9 @@
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/store/job_store.h"
+#include "jobs/launch/gang_folder.h"
 #include "jobs/launch/local_launcher.h"
+#include "jobs/launch/slurm/slurm_launcher.h"
 
 namespace caracal {
 namespace {
@@ -31,6 +33,16 @@ constexpr std::chrono::seconds kPatience{2};
 // Of "host:0", the port that was given.
 std::string AddressOf(const std::string& listen, int port) {
   return absl::StrCat(listen.substr(0, listen.rfind(':') + 1), port);
+}
+
+absl::StatusOr<std::unique_ptr<Launcher>> OpenLauncher(
+    const ServiceOptions& options, const DataFolder& folder,
+    LauncherEvents* events) {
+  if (!options.slurm.has_value()) {
+    return LocalLauncher::Open({.gangs_folder = folder.gangs()}, events);
+  }
+  return SlurmLauncher::Open(
+      {.gangs_folder = folder.gangs(), .slurm = *options.slurm}, events);
 }
 
 }  // namespace
@@ -54,7 +66,7 @@ struct Service::Parts {
   EventHub hub;
   std::optional<GangOrders> orders;
   std::optional<Coordinator> coordinator;
-  std::unique_ptr<LocalLauncher> launcher;
+  std::unique_ptr<Launcher> launcher;
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
   std::unique_ptr<grpc::Server> server;
@@ -76,24 +88,23 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
   ASSIGN_OR_RETURN(p.store, JobStore::Open(p.folder.path()));
-  p.orders.emplace(&p.folder, options.limits.slots, &p.hub);
+  const int64_t job_slots = options.job_slots > 0       ? options.job_slots
+                            : options.slurm.has_value() ? 1
+                                                        : options.limits.slots;
+  p.orders.emplace(&p.folder, job_slots, &p.hub);
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
     p.coordinator->Events(std::move(arguments)...);
   });
-  ASSIGN_OR_RETURN(p.launcher,
-                   LocalLauncher::Open({.gangs_folder = p.folder.gangs(),
-                                        .gang_program = options.gang_program},
-                                       &*p.orders));
+  ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
 
-  const auto gang_folder = [launcher = p.launcher.get()](const GangId& id) {
-    return launcher->FolderOf(id);
+  const auto gang_folder = [gangs = p.folder.gangs()](const GangId& id) {
+    return GangFolder(JoinPath(gangs, ToString(id)));
   };
   p.jobs.emplace(
-      JobsServiceOptions{.runs = p.folder.runs(),
-                         .slots = options.limits.slots},
+      JobsServiceOptions{.runs = p.folder.runs(), .slots = job_slots},
       &*p.coordinator, &p.hub,
       [gang_folder](JobId job, uint64_t epoch) {
         return gang_folder({job, epoch}).output();

@@ -4,12 +4,14 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/launch/slurm/slurm_options.h"
 
 namespace caracal {
 
@@ -17,7 +19,11 @@ struct ServiceOptions {
   std::string data_folder;
   std::string listen = kDefaultAddress;  // port 0: one that is free
   CoordinatorLimits limits;
-  std::string gang_program = "";  // "": caracal-gang beside this program
+  // Slots of a job that names no threads. 0: all on this machine; one a rank
+  // on a cluster.
+  int64_t job_slots = 0;
+  // Gangs as jobs of Slurm. None: on this machine.
+  std::optional<SlurmOptions> slurm = {};
 };
 
 // Runs until it is destroyed. Gangs go on without it; the next one on this data

@@ -335,7 +335,26 @@ void CoordinatorState::GangFound(JobId id, uint64_t epoch, absl::Time now,
   }
   if ((*job)->state == JobState::kRunning) {
     SetDeadline(id, Deadline::kHeard, now + limits_.heartbeat_timeout);
+  } else if ((*job)->state == JobState::kLaunching) {
+    SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+    SetReason(**job, "", effects);
   }
+}
+
+void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
+                                 const std::string& reason, absl::Time now,
+                                 Effects* effects) {
+  const absl::StatusOr<JobRecord*> job = FindGang(id, epoch);
+  if (!job.ok() || (*job)->state != JobState::kLaunching) return;
+  SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+  SetReason(**job, absl::StrCat("waits for the cluster: ", reason), effects);
+}
+
+void CoordinatorState::SetReason(JobRecord& job, const std::string& reason,
+                                 Effects* effects) {
+  if (job.reason == reason) return;
+  job.reason = reason;
+  effects->saved.push_back(job.id);
 }
 
 void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,

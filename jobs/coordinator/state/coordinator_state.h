@@ -105,6 +105,9 @@ class CoordinatorState {
   //
   // The gang is there (after kFind).
   void GangFound(JobId id, uint64_t epoch, absl::Time now, Effects* effects);
+  // A cluster has it waiting, for this reason: its time to start begins anew.
+  void GangWaits(JobId id, uint64_t epoch, const std::string& reason,
+                 absl::Time now, Effects* effects);
   // It has ended, or was never started and never will be.
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason, absl::Time now, Effects* effects);
@@ -138,6 +141,7 @@ class CoordinatorState {
   absl::Status CheckRequest(const JobRequest& request) const;
   void Go(JobRecord& job, JobState to, JobCause cause,
           const std::string& reason, absl::Time now, Effects* effects);
+  void SetReason(JobRecord& job, const std::string& reason, Effects* effects);
   // Ends the gang, whose end will count as `end`.
   void GiveUp(JobRecord& job, GangEnd end, const std::string& reason,
               absl::Time now, Effects* effects);

@@ -328,5 +328,63 @@ TEST(JobStateTest, TheDocumentHasTheTable) {
   EXPECT_THAT(*text, HasSubstr("\n" + TransitionTable() + "\n"));
 }
 
+TEST_F(CoordinatorStateTest, AGangThatWaitsForItsClusterIsNotGivenUp) {
+  const JobId id = Submit({.name = "one"});
+  for (int i = 0; i < 10; ++i) {
+    now_ += state_->limits().start_timeout - absl::Seconds(1);
+    state_->Tick(now_, Fresh());
+    state_->GangWaits(id, 1, "Resources", now_, Fresh());
+    ASSERT_EQ(Job(id).state, JobState::kLaunching);
+    EXPECT_EQ(Job(id).reason, "waits for the cluster: Resources");
+    EXPECT_EQ(effects_.saved.size(), i == 0 ? 1 : 0);
+  }
+  // It begins, and is not heard of.
+  state_->GangFound(id, 1, now_, Fresh());
+  EXPECT_EQ(Job(id).reason, "");
+  now_ += state_->limits().start_timeout;
+  state_->Tick(now_, Fresh());
+  EXPECT_THAT(Job(id).reason, HasSubstr("not heard of"));
+  // What is told of it now changes nothing.
+  state_->GangWaits(id, 1, "Resources", now_, Fresh());
+  EXPECT_THAT(Job(id).reason, HasSubstr("not heard of"));
+}
+
+TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {
+  const JobId id = Submit(
+      {.name = "one",
+       .spec = "stages { finetune { steps: 9 curriculum { drop { constant: "
+               "0.5 } } } }"});
+  ASSERT_OK_AND_ASSIGN(CurriculumWindow window,
+                       state_->Direct(id, 1, {.step = 2}, Fresh()));
+  ASSERT_EQ(window.directives.size(), 7);
+  EXPECT_EQ(window.directives[0].drop_probability, 0.5);
+  EXPECT_EQ(effects_.decisions.size(), 1);
+  // Asked again, its answer having been lost: no other decision.
+  ASSERT_OK(state_->Direct(id, 1, {.step = 2}, Fresh()));
+  EXPECT_TRUE(effects_.decisions.empty());
+  const Tuning tuning = {.drop_probability = 0.25, .by = "ann"};
+  for (int i = 0; i < 2; ++i) ASSERT_OK(state_->Tune(id, tuning, "k", Fresh()));
+  EXPECT_TRUE(effects_.tuned.empty());
+  EXPECT_EQ(Job(id).tunings, 1);
+  ASSERT_OK_AND_ASSIGN(window, state_->Direct(id, 1, {.step = 2}, Fresh()));
+  EXPECT_EQ(window.directives[0].drop_probability, 0.25);
+  EXPECT_EQ(effects_.decisions.size(), 1);
+  ASSERT_OK(state_->Tune(id, {}, "", Fresh()));
+  EXPECT_EQ(effects_.tuned.size(), 1);
+  ASSERT_OK_AND_ASSIGN(window, state_->Direct(id, 1, {.step = 3}, Fresh()));
+  EXPECT_EQ(window.directives[0].drop_probability, 0.5);
+  EXPECT_THAT(state_->Tune(id, {.window = 8}, "", Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition, _));
+  EXPECT_THAT(state_->Direct(id, 2, {}, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  EXPECT_THAT(state_->Direct(id, 1, {.stage = 1}, Fresh()),
+              StatusIs(StatusCode::kInvalidArgument, _));
+  state_->GangEnded(id, 1, GangEnd::kDone, "", now_, Fresh());
+  EXPECT_THAT(state_->Tune(id, tuning, "new", Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("tune")));
+  EXPECT_THAT(state_->Tune(99, tuning, "", Fresh()),
+              StatusIs(StatusCode::kNotFound, _));
+}
+
 }  // namespace
 }  // namespace caracal

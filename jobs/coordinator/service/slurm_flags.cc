@@ -1,0 +1,51 @@
+#include "jobs/coordinator/service/slurm_flags.h"
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace caracal {
+
+void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options) {
+  constexpr char kGroup[] = "With --launcher slurm";
+  const auto text = [&](const char* name, std::string* value,
+                        const char* help) {
+    app.add_option(name, *value, help)->group(kGroup);
+  };
+  text("--slurm-partition", &options->partition, "of every gang");
+  text("--slurm-account", &options->account, "likewise");
+  text("--slurm-qos", &options->qos, "likewise");
+  text("--slurm-gres", &options->gres, "likewise, as in gpu:8");
+  text("--slurm-memory", &options->memory, "of a node, as in 64G");
+  app.add_option_function<int64_t>(
+         "--slurm-time",
+         [options](int64_t minutes) {
+           options->time_limit = absl::Minutes(minutes);
+         },
+         "minutes; before they are over a gang saves, and a new one goes on")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->group(kGroup);
+  app.add_option_function<int64_t>(
+         "--slurm-save-before",
+         [options](int64_t seconds) {
+           options->save_before_limit = absl::Seconds(seconds);
+         },
+         "seconds before the limit at which it saves (120)")
+      ->check(CLI::Range(int64_t{1}, int64_t{64800}))
+      ->group(kGroup);
+  app.add_option_function<double>(
+         "--slurm-poll",
+         [options](double seconds) {
+           options->poll_interval = absl::Seconds(seconds);
+         },
+         "seconds between two looks at the queue (5)")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->group(kGroup);
+  text("--slurm-mpi", &options->mpi, "srun's --mpi (pmix)");
+  app.add_option("--slurm-option", options->more,
+                 "one more option for sbatch, as --name=value; repeatable")
+      ->allow_extra_args(false)
+      ->group(kGroup);
+}
+
+}  // namespace caracal

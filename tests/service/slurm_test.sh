@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The coordinator with a real Slurm: a conversion that succeeds, one that is
+# cancelled, one that its time limit stops, and one that is found again after a
+# kill of the coordinator.
+source "$(dirname "$0")/service.sh"
+source "$(dirname "$0")/../slurm/real_slurm.sh"
+trap 'end_all; slurm_stop' EXIT
+slurm_start || fail "no Slurm"
+prepare
+job=("$work/job.textproto" --set threads=1)
+long=("${job[@]}" --set budget.transfer_steps=500
+  --set checkpoint.every_steps=100 --set validation.every_steps=100)
+"$caracal" run "${job[@]}" --out "$work/alone" >/dev/null 2>&1 || fail "run"
+"$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
+slurm=(--launcher slurm --slurm-poll 0.3)
+must_fail "gres" "$caracald" --data "$work/other" --listen 127.0.0.1:0 \
+  "${slurm[@]}" --slurm-gres 'gpu 8'
+start_daemon "${slurm[@]}"
+
+# With two ranks and its report.
+[ "$("$caracal" submit "${job[@]}" --set parallel.data=2)" = 1 ] || fail "submit"
+wait_for 1 succeeded
+[ -s "$data/runs/1/report.html" ] || fail "no report"
+[ "$("$caracal" submit "${job[@]}")" = 2 ] || fail "submit"
+wait_for 2 succeeded
+[ "$(losses "$data/runs/2")" = "$(losses "$work/alone")" ] || fail "losses"
+
+# Found again after a kill; cancelled, it saves; resumed, it ends as if nothing
+# had been.
+[ "$("$caracal" submit "${long[@]}")" = 3 ] || fail "submit"
+eventually "job 3 trains" has_steps 3 10
+kill_daemon
+start_daemon "${slurm[@]}"
+is 3 running || fail "job 3 is $(state_of 3)"
+"$caracal" cancel 3
+wait_for 3 cancelled
+has_steps 3 506 && fail "it was not stopped"
+"$caracal" resume 3
+wait_for 3 succeeded
+[ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
+[ -z "$(squeue --noheader --states=PENDING,RUNNING)" ] || fail "$(squeue)"
