@@ -50,8 +50,8 @@ grpc::ServerUnaryReactor* JobsService::Submit(
     return Answer(context, ToGrpc(absl::UnavailableError(health.message())));
   }
   JobRequest job;
-  if (const grpc::Status status =
-          ReadSubmission(*request, options_.slots, files_, &job);
+  if (const grpc::Status status = ReadSubmission(*request, options_.slots,
+                                                 files_, &surroundings_, &job);
       !status.ok()) {
     return Answer(context, status);
   }

@@ -9,6 +9,7 @@
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
+#include "jobs/model/surroundings_cache.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
@@ -72,6 +73,7 @@ class JobsService final : public proto::Jobs::CallbackService {
   EventHub* const hub_;
   const LogFile log_file_;
   FileSystem* const files_;
+  SurroundingsCache surroundings_;
   StreamLimit watches_, logs_;
 };
 

@@ -6,7 +6,6 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/rpc/wire.h"
-#include "jobs/model/job_surroundings.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/slots.h"
 #include "proto/rpc_error.pb.h"
@@ -44,7 +43,8 @@ absl::Status CheckKey(const std::string& idempotency_key) {
 }
 
 grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, JobRequest* out) {
+                            FileSystem* files, SurroundingsCache* surroundings,
+                            JobRequest* out) {
   if (const absl::Status status = CheckKey(request.idempotency_key());
       !status.ok()) {
     return ToGrpc(status);
@@ -53,7 +53,7 @@ grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
   const absl::StatusOr<proto::Job> job = LoadJobText(
       request.job(), kFile, "/", {}, files,
       [&](const proto::Job& valid, std::vector<Problem>* found) {
-        return CheckJobAround(valid, files, found);
+        return surroundings->Check(valid, found);
       },
       &problems);
   if (!problems.empty()) return BadRequest(problems);

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "core/base/file_system.h"
 #include "jobs/coordinator/state/job_record.h"
+#include "jobs/model/surroundings_cache.h"
 #include "proto/coordinator.pb.h"
 
 namespace caracal {
@@ -18,7 +19,8 @@ namespace caracal {
 // every problem, a line each, and as violations of a google.rpc.BadRequest in
 // its details.
 grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, JobRequest* out);
+                            FileSystem* files, SurroundingsCache* surroundings,
+                            JobRequest* out);
 
 // kInvalidArgument for an idempotency key that is too long.
 absl::Status CheckKey(const std::string& idempotency_key);

@@ -38,6 +38,9 @@ std::string AddressOf(const std::string& listen, int port) {
 absl::StatusOr<std::unique_ptr<Launcher>> OpenLauncher(
     const ServiceOptions& options, const DataFolder& folder,
     LauncherEvents* events) {
+  if (options.make_launcher) {
+    return options.make_launcher(folder.gangs(), events);
+  }
   if (!options.slurm.has_value()) {
     return LocalLauncher::Open({.gangs_folder = folder.gangs()}, events);
   }

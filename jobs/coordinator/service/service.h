@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/launch/launcher.h"
 #include "jobs/launch/slurm/slurm_options.h"
 
 namespace caracal {
@@ -24,6 +26,10 @@ struct ServiceOptions {
   int64_t job_slots = 0;
   // Gangs as jobs of Slurm. None: on this machine.
   std::optional<SlurmOptions> slurm = {};
+  // Another launcher, for tests: with the folder of gangs, and whom it tells.
+  std::function<absl::StatusOr<std::unique_ptr<Launcher>>(
+      const std::string& gangs, LauncherEvents* events)>
+      make_launcher = nullptr;
 };
 
 // Runs until it is destroyed. Gangs go on without it; the next one on this data

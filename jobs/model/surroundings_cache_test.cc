@@ -1,0 +1,97 @@
+#include "jobs/model/surroundings_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class SurroundingsCacheTest : public ::testing::Test {
+ protected:
+  SurroundingsCacheTest() {
+    std::filesystem::create_directory(folder_.File("model"));
+    Write("model/config.json", "{}");
+    Write("train.h5", "rows");
+    job_.mutable_model()->set_path(folder_.File("model"));
+    job_.mutable_data()->set_path(folder_.File("train.h5"));
+    job_.mutable_attention()->set_window(8);
+    job_.mutable_budget()->set_batch(4);
+  }
+  void Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_.File(name)) << text;
+  }
+  std::vector<Problem> Check() {
+    std::vector<Problem> problems;
+    EXPECT_OK(cache_.Check(job_, &problems));
+    return problems;
+  }
+
+  TemporaryFolder folder_;
+  proto::Job job_;
+  int reads_ = 0;
+  absl::Status error_;
+  SurroundingsCache cache_{
+      [this](const proto::Job&) -> absl::StatusOr<JobSurroundings> {
+        ++reads_;
+        if (!error_.ok()) return error_;
+        JobSurroundings around;
+        around.layers = 2;
+        around.heads = around.kv_heads = 4;
+        around.max_positions = 512;
+        around.train = {.rows = 100, .tokens = 48};
+        around.cores = 2;
+        return around;
+      }};
+};
+
+TEST_F(SurroundingsCacheTest, EachJobIsCheckedThoughFilesAreReadOnce) {
+  EXPECT_THAT(Check(), IsEmpty());
+  EXPECT_THAT(Check(), IsEmpty());
+  job_.mutable_parallel()->set_tensor(7);
+  const std::vector<Problem> problems = Check();
+  ASSERT_FALSE(problems.empty());
+  EXPECT_THAT(problems[0].ToString(), HasSubstr("parallel.tensor: is 7"));
+  EXPECT_EQ(reads_, 1);
+}
+
+TEST_F(SurroundingsCacheTest, OtherFilesAreReadAgain) {
+  Check();
+  Write("other.h5", "rows");
+  std::filesystem::rename(folder_.File("other.h5"), folder_.File("train.h5"));
+  Check();
+  EXPECT_EQ(reads_, 2);
+  // A file in the model's folder, of the same size.
+  Write("model/config.json", "[]");
+  Check();
+  EXPECT_EQ(reads_, 3);
+  Write("model/model.safetensors", "");
+  Check();
+  EXPECT_EQ(reads_, 4);
+  job_.mutable_data()->set_validation(folder_.File("train.h5"));
+  Check();
+  EXPECT_EQ(reads_, 5);
+  Check();
+  EXPECT_EQ(reads_, 5);
+}
+
+TEST_F(SurroundingsCacheTest, ErrorsAreNotRemembered) {
+  error_ = absl::DataLossError("damaged");
+  std::vector<Problem> problems;
+  EXPECT_THAT(cache_.Check(job_, &problems),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("damaged")));
+  error_ = absl::OkStatus();
+  EXPECT_THAT(Check(), IsEmpty());
+  EXPECT_EQ(reads_, 2);
+}
+
+}  // namespace
+}  // namespace caracal
