@@ -16,6 +16,7 @@
 #include "eval/report/mode_rows.h"
 #include "eval/report/numbers.h"
 #include "eval/report/settings_text.h"
+#include "eval/report/spark_line.h"
 #include "eval/report/terminal_probes.h"
 #include "eval/report/terminal_writer.h"
 #include "eval/report/text.h"
@@ -95,19 +96,9 @@ void WriteTable(TerminalWriter& out, const AttributionResult& result) {
 
 // One block character a layer, the mean over its heads on a common scale.
 std::string Spark(const HeadGrid& grid, double limit) {
-  const char* const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
-                                "\u2585", "\u2586", "\u2587", "\u2588"};
-  std::string spark;
-  for (const auto& layer : grid) {
-    const double mean = GridMean({layer});
-    if (!std::isfinite(mean)) {
-      spark += " ";
-      continue;
-    }
-    const double share = limit > 0 ? std::clamp(mean / limit, 0.0, 1.0) : 0;
-    spark += blocks[std::lround(share * 7)];
-  }
-  return spark;
+  std::vector<double> means;
+  for (const auto& layer : grid) means.push_back(GridMean({layer}));
+  return SparkLine(means, 0, limit);
 }
 
 double LargestLayer(const HeadGrid& grid) {
