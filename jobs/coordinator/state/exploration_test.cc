@@ -21,7 +21,8 @@ struct Gang {
   bool alive = true;
   bool claimed = true;  // false: whoever looks first finds that it never began
   bool asked_to_stop = false;
-  GangEnd end = GangEnd::kDone;  // once it is not alive
+  GangEnd end = GangEnd::kDone;   // once it is not alive
+  int64_t written = 0, sent = 0;  // lines of metrics
 };
 
 class World {
@@ -35,7 +36,7 @@ class World {
   void Event() {
     now_ += absl::Milliseconds(Below(3000));
     if (Below(50) == 0) now_ += absl::Minutes(Below(30));
-    switch (Below(14)) {
+    switch (Below(16)) {
       case 0:
         return Submit();
       case 1:
@@ -65,6 +66,10 @@ class World {
       case 11:
       case 12:
         return Do([&](Effects* e) { state_->Tick(now_, e); });
+      case 13:
+        return Wait();
+      case 14:
+        return Steer();
       default:
         if (Below(10) == 0) Restart();
     }
@@ -121,6 +126,13 @@ class World {
       }
     }
     for (const JobId id : effects.removed) store_.erase(id);
+    for (const JobMetrics& metrics : effects.metrics) {
+      // Each line of a gang once, in order.
+      int64_t& last = lines_[{metrics.job, state_->Find(metrics.job)->epoch}];
+      CARACAL_CHECK(metrics.line == std::to_string(last + 1))
+          << "line " << metrics.line << " after " << last;
+      ++last;
+    }
     stored_next_id_ = state_->next_id();
     if (killed == 1) return Restart();  // no order went out
     for (const GangOrder& order : effects.orders) {
@@ -195,6 +207,9 @@ class World {
     if (state_->jobs().size() > 8) return;
     JobRequest request;
     request.owner = Below(2) == 0 ? "ann" : "bob";
+    request.spec =
+        "stages { finetune { steps: 9 curriculum { drop { constant: 0.25 } } "
+        "} }";
     request.slots = 1 + Below(4);
     request.priority = Below(3);
     request.max_retries = Below(3);
@@ -206,7 +221,9 @@ class World {
   // Also from gangs that are long given up, and from dead ones' packets.
   void Beat() {
     if (gangs_.empty()) return;
-    const GangId id = AnyGang()->first;
+    auto& [id, gang] = *AnyGang();
+    gang.written += Below(3);
+    int64_t answered = -1;
     Do([&](Effects* e) {
       const JobRecord* job = state_->Find(id.first);
       JobProgress progress;
@@ -214,6 +231,49 @@ class World {
       const bool ok =
           state_->Heartbeat(id.first, id.second, progress, now_, e).ok();
       CARACAL_CHECK(!ok || job->epoch == id.second) << "not fenced";
+      std::vector<std::string> lines;
+      for (int64_t line = gang.sent + 1; line <= gang.written; ++line) {
+        lines.push_back(std::to_string(line));
+      }
+      const auto stored =
+          state_->Report(id.first, id.second, gang.sent + 1, lines, e);
+      CARACAL_CHECK(stored.ok() == ok) << stored.status().message();
+      if (stored.ok()) answered = *stored;
+    });
+    // The answer comes when all of that is durable, and may be lost.
+    if (answered <= lines_[id] && Below(3) != 0) {
+      gang.sent = std::max(gang.sent, answered);
+    }
+  }
+
+  // A cluster says that a gang still waits.
+  void Wait() {
+    if (gangs_.empty()) return;
+    const GangId id = AnyGang()->first;
+    Do([&](Effects* e) {
+      state_->GangWaits(id.first, id.second, "Priority", now_, e);
+    });
+  }
+
+  // Somebody tunes, or a gang asks what is set.
+  void Steer() {
+    const JobId job = AnyJob();
+    const double p = static_cast<double>(Below(3)) / 2;
+    if (Below(2) == 0) {
+      const Tuning tuning = {.drop_probability = p, .by = "ann"};
+      Do([&](Effects* e) { (void)state_->Tune(job, tuning, "", e); });
+      return;
+    }
+    if (gangs_.empty()) return;
+    const GangId id = AnyGang()->first;
+    Do([&](Effects* e) {
+      const auto window = state_->Direct(id.first, id.second, {}, e);
+      if (!window.ok()) return;
+      const JobRecord& record = *state_->Find(id.first);
+      CARACAL_CHECK(record.epoch == id.second) << "not fenced";
+      CARACAL_CHECK(window->directives[0].drop_probability ==
+                    record.tuning.drop_probability.value_or(0.25))
+          << "tuned";
     });
   }
 
@@ -269,6 +329,7 @@ class World {
   JobId stored_next_id_ = 1;
   std::map<GangId, Gang> gangs_;
   std::set<GangId> untold_, told_;
+  std::map<GangId, int64_t> lines_;  // of metrics that are stored
   bool restarting_ = false;
 };
 
