@@ -26,14 +26,14 @@ Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
 
 absl::Status Coordinator::Load() {
   ASSIGN_OR_RETURN(StoreContents contents, store_->Load());
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   loaded_ = std::move(contents);
   return absl::OkStatus();
 }
 
 void Coordinator::Recover() {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     recovered_ = true;
     stored_next_id_ = loaded_.next_id;
     last_sequence_ = loaded_.last_sequence;
@@ -43,14 +43,15 @@ void Coordinator::Recover() {
                    &effects);
     Commit(effects, Now(), nullptr);
   }
+  changed_.notify_all();
 }
 
 template <typename Event>
 void Coordinator::Do(Event event, std::function<void()> then,
                      bool answer_at_once) {
   {
-    absl::MutexLock lock(&mutex_);
-    AwaitRecovery();
+    std::unique_lock lock(mutex_);
+    AwaitRecovery(lock);
     const absl::Time now = Now();
     Effects effects;
     event(state_, now, &effects);
@@ -85,7 +86,8 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
                if (!events.empty()) output_->Happened(events);
                if (then) then();
              });
-  changed_.Signal();
+  // Else it looks at the time soon enough.
+  if (state_.NextTick() < ticks_at_) changed_.notify_all();
 }
 
 StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
@@ -254,17 +256,20 @@ absl::Time Coordinator::Tick() {
 
 void Coordinator::TickUntil(const std::atomic<bool>& stop) {
   while (!stop) {
-    const absl::Time next = Tick();
-    absl::MutexLock lock(&mutex_);
+    Tick();
+    std::unique_lock lock(mutex_);
+    AwaitRecovery(lock);
+    const absl::Time next = ticks_at_ = state_.NextTick();
     // Now and then for `stop`.
-    changed_.WaitWithTimeout(
-        &mutex_, std::clamp(next - Now(), absl::ZeroDuration(), kLongestSleep));
+    changed_.wait_for(lock,
+                      absl::ToChronoMicroseconds(std::clamp(
+                          next - Now(), absl::ZeroDuration(), kLongestSleep)));
   }
 }
 
 std::optional<JobRecord> Coordinator::Get(JobId id) const {
-  absl::MutexLock lock(&mutex_);
-  AwaitRecovery();
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
   const JobRecord* job = state_.Find(id);
   return job == nullptr ? std::nullopt : std::make_optional(*job);
 }
@@ -272,8 +277,8 @@ std::optional<JobRecord> Coordinator::Get(JobId id) const {
 JobPage Coordinator::List(const JobFilter& filter, JobId from,
                           int64_t limit) const {
   JobPage page;
-  absl::MutexLock lock(&mutex_);
-  AwaitRecovery();
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
   const auto& jobs = state_.jobs();
   auto end = from == 0 ? jobs.end() : jobs.upper_bound(from);
   while (end != jobs.begin()) {

@@ -4,16 +4,16 @@
 #define CARACAL_JOBS_COORDINATOR_ENGINE_COORDINATOR_H_
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "core/base/clock.h"
 #include "jobs/coordinator/state/coordinator_state.h"
 #include "jobs/coordinator/store/commit_queue.h"
@@ -127,28 +127,31 @@ class Coordinator {
   // Runs `event` on the state; makes its effects durable; then acts and calls
   // `then`.
   template <typename Event>
-  void Do(Event event, std::function<void()> then, bool answer_at_once = false)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // With `effects` of the state as it is. Signals TickUntil.
+  void Do(Event event, std::function<void()> then, bool answer_at_once = false);
+  // With `effects` of the state as it is, under the mutex. Wakes TickUntil if
+  // something is due sooner.
   void Commit(const Effects& effects, absl::Time now,
-              std::function<void()> then) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AwaitRecovery() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    mutex_.Await(absl::Condition(&recovered_));
+              std::function<void()> then);
+  void AwaitRecovery(std::unique_lock<std::mutex>& lock) const {
+    changed_.wait(lock, [this] { return recovered_; });
   }
-  StoreBatch BatchOf(const Effects& effects, absl::Time now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  StoreBatch BatchOf(const Effects& effects, absl::Time now);
 
   JobStore* const store_;
   Clock* const clock_;
   const absl::Time start_;  // the date when clock_'s durations began
   CoordinatorOutput* const output_;
-  mutable absl::Mutex mutex_;
-  absl::CondVar changed_;
-  CoordinatorState state_ ABSL_GUARDED_BY(mutex_);
-  bool recovered_ ABSL_GUARDED_BY(mutex_) = false;
-  StoreContents loaded_ ABSL_GUARDED_BY(mutex_);  // until then
-  JobId stored_next_id_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  // std::, which ThreadSanitizer sees through. Guards all up to the queue.
+  mutable std::mutex mutex_;
+  // The state changed, or was recovered.
+  mutable std::condition_variable changed_;
+  CoordinatorState state_;
+  bool recovered_ = false;
+  StoreContents loaded_;  // until then
+  // When TickUntil looks at the time again.
+  absl::Time ticks_at_ = absl::InfinitePast();
+  JobId stored_next_id_ = 0;
+  uint64_t last_sequence_ = 0;
   // Last: its thread uses all of the above until it ends.
   CommitQueue queue_;
 };

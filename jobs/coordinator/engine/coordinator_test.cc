@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -25,27 +27,27 @@ using ::testing::SizeIs;
 class Recorder : public CoordinatorOutput {
  public:
   void Order(const GangOrder& order, const JobRecord& job) override {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     orders_.push_back(order);
     EXPECT_EQ(job.id, order.job);
   }
   void Happened(const std::vector<StoredEvent>& events) override {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     events_.insert(events_.end(), events.begin(), events.end());
   }
   std::vector<GangOrder> TakeOrders() {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return std::exchange(orders_, {});
   }
   std::vector<StoredEvent> events() {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return events_;
   }
 
  private:
-  absl::Mutex mutex_;
-  std::vector<GangOrder> orders_ ABSL_GUARDED_BY(mutex_);
-  std::vector<StoredEvent> events_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::vector<GangOrder> orders_;
+  std::vector<StoredEvent> events_;
 };
 
 class CoordinatorTest : public ::testing::Test {
@@ -65,20 +67,15 @@ class CoordinatorTest : public ::testing::Test {
   }
   // Until all that was asked is durable and told.
   void Wait() {
-    absl::Notification done;
-    coordinator_->Events(0, 0, 0, [&](const auto&) { done.Notify(); });
-    done.WaitForNotification();
+    std::promise<void> done;
+    coordinator_->Events(0, 0, 0, [&](const auto&) { done.set_value(); });
+    done.get_future().wait();
   }
   template <typename T, typename F>
   T Ask(F ask) {
-    std::optional<T> answer;
-    absl::Notification done;
-    ask([&](T got) {
-      answer = std::move(got);
-      done.Notify();
-    });
-    done.WaitForNotification();
-    return *answer;
+    std::promise<T> answer;
+    ask([&](T got) { answer.set_value(std::move(got)); });
+    return answer.get_future().get();
   }
   absl::StatusOr<JobId> Submit(JobRequest request) {
     request.owner = "ann";

@@ -9,24 +9,31 @@ CommitQueue::CommitQueue(JobStore* store, absl::Duration retry)
 
 CommitQueue::~CommitQueue() {
   {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     ending_ = true;
   }
+  changed_.notify_all();
   thread_.join();
 }
 
 void CommitQueue::Add(StoreBatch batch, std::function<void()> done) {
-  absl::MutexLock lock(&mutex_);
-  waiting_.push_back({std::move(batch), std::move(done), nullptr});
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({std::move(batch), std::move(done), nullptr});
+  }
+  changed_.notify_all();
 }
 
 void CommitQueue::Read(std::function<void(JobStore&)> read) {
-  absl::MutexLock lock(&mutex_);
-  waiting_.push_back({{}, nullptr, std::move(read)});
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({{}, nullptr, std::move(read)});
+  }
+  changed_.notify_all();
 }
 
 absl::Status CommitQueue::Health() const {
-  absl::MutexLock lock(&mutex_);
+  const std::lock_guard lock(mutex_);
   return health_;
 }
 
@@ -34,11 +41,8 @@ void CommitQueue::Run() {
   while (true) {
     std::vector<Entry> entries;
     {
-      absl::MutexLock lock(&mutex_);
-      const auto something = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-        return !waiting_.empty() || ending_;
-      };
-      mutex_.Await(absl::Condition(&something));
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return !waiting_.empty() || ending_; });
       if (waiting_.empty()) return;
       entries = std::move(waiting_);
       waiting_.clear();
@@ -58,11 +62,12 @@ void CommitQueue::Run() {
 bool CommitQueue::Write(const std::vector<StoreBatch>& batches) {
   while (true) {
     const absl::Status status = store_->Write(batches);
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     health_ = status;
     if (status.ok()) return true;
     if (ending_) return false;
-    mutex_.AwaitWithTimeout(absl::Condition(&ending_), retry_);
+    changed_.wait_for(lock, absl::ToChronoMilliseconds(retry_),
+                      [this] { return ending_; });
   }
 }
 

@@ -3,13 +3,13 @@
 #ifndef CARACAL_JOBS_COORDINATOR_STORE_COMMIT_QUEUE_H_
 #define CARACAL_JOBS_COORDINATOR_STORE_COMMIT_QUEUE_H_
 
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "jobs/coordinator/store/job_store.h"
 
@@ -56,10 +56,11 @@ class CommitQueue {
 
   JobStore* const store_;
   const absl::Duration retry_;
-  mutable absl::Mutex mutex_;
-  std::vector<Entry> waiting_ ABSL_GUARDED_BY(mutex_);
-  absl::Status health_ ABSL_GUARDED_BY(mutex_);
-  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Entry> waiting_;  // guarded by mutex_
+  absl::Status health_;         // guarded by mutex_
+  bool ending_ = false;         // guarded by mutex_
   std::thread thread_;
 };
 

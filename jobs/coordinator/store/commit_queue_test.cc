@@ -4,9 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <optional>
 
-#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/coordinator/store/schema.h"
@@ -63,13 +64,16 @@ TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
   const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
   ASSERT_OK((*other)->Execute(
       "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
-  absl::Notification done;
-  queue_->Add({.saved = {Record(1)}, .events = {event}, .next_id = 2},
-              [&] { done.Notify(); });
+  std::atomic<bool> told = false;
+  std::promise<void> done;
+  queue_->Add({.saved = {Record(1)}, .events = {event}, .next_id = 2}, [&] {
+    told = true;
+    done.set_value();
+  });
   while (queue_->Health().ok()) absl::SleepFor(absl::Milliseconds(1));
-  EXPECT_FALSE(done.HasBeenNotified());
+  EXPECT_FALSE(told);
   ASSERT_OK((*other)->Execute("DELETE FROM events"));
-  done.WaitForNotification();
+  done.get_future().wait();
   EXPECT_OK(queue_->Health());
   queue_.reset();
   EXPECT_EQ(store_->Load()->jobs.size(), 1u);
