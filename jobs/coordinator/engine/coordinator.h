@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/clock.h"
+#include "jobs/coordinator/engine/coordinator_stats.h"
 #include "jobs/coordinator/state/coordinator_state.h"
 #include "jobs/coordinator/store/commit_queue.h"
 
@@ -102,6 +104,12 @@ class Coordinator {
   // At most `limit` from job `from` downwards; 0: from the newest.
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
 
+  // In time linear in the jobs.
+  CoordinatorStats Stats() const;
+  // The last line of metrics that a gang of the job has told this process of;
+  // "": none.
+  std::string LastMetrics(JobId id) const;
+
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }
   // Events of a job (0: of all) after `sequence`, from the store.
@@ -110,6 +118,12 @@ class Coordinator {
       std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply);
 
  private:
+  // What was last heard of a job's gang.
+  struct News {
+    absl::Time heard;
+    std::string metrics;
+  };
+
   // The date, but that it does not jump when somebody sets the clock: no gang
   // is given up for that.
   absl::Time Now() const { return start_ + clock_->Now(); }
@@ -138,6 +152,8 @@ class Coordinator {
   StoreContents loaded_ ABSL_GUARDED_BY(mutex_);  // until then
   JobId stored_next_id_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<JobId, News> news_ ABSL_GUARDED_BY(mutex_);
+  std::array<uint64_t, kJobStates> transitions_ ABSL_GUARDED_BY(mutex_) = {};
   // Last: its thread uses all of the above until it ends.
   CommitQueue queue_;
 };

@@ -33,6 +33,10 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  app.add_option("--web", options.web,
+                 "address of the page and of /metrics; '': none")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
   app.add_option("--slots", limits.slots,
                  "threads of all ranks that run at a time")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -68,6 +72,9 @@ int Main(int argc, char** argv) {
   }
   std::cout << "caracald: listening on " << (*service)->endpoint().address
             << ", data in " << options.data_folder << std::endl;
+  if (const std::string& web = (*service)->endpoint().web; !web.empty()) {
+    std::cout << "caracald: page at http://" << web << "/" << std::endl;
+  }
   int signal = 0;
   sigwait(&ends, &signal);
   std::cout << "caracald: ending; gangs go on" << std::endl;

@@ -40,6 +40,7 @@ struct Service::Parts {
   explicit Parts(DataFolder data) : folder(std::move(data)) {}
   // Callers first, then what they call; the launcher before whom it tells.
   ~Parts() {
+    web = nullptr;
     if (server != nullptr) {
       server->Shutdown(std::chrono::system_clock::now() + kPatience);
       server->Wait();
@@ -58,6 +59,7 @@ struct Service::Parts {
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<WebServer> web;
 };
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -91,14 +93,13 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const auto gang_folder = [launcher = p.launcher.get()](const GangId& id) {
     return launcher->FolderOf(id);
   };
+  const LogFile log_file = [gang_folder](JobId job, uint64_t epoch) {
+    return gang_folder({job, epoch}).output();
+  };
   p.jobs.emplace(
       JobsServiceOptions{.runs = p.folder.runs(),
                          .slots = options.limits.slots},
-      &*p.coordinator, &p.hub,
-      [gang_folder](JobId job, uint64_t epoch) {
-        return gang_folder({job, epoch}).output();
-      },
-      FileSystem::Posix());
+      &*p.coordinator, &p.hub, log_file, FileSystem::Posix());
   p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
     return gang_folder(id).ReadCredential();
   });
@@ -122,6 +123,18 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
         ": is another caracald running? --listen names another address"));
   }
   service->endpoint_ = {AddressOf(options.listen, port)};
+  if (!options.web.empty()) {
+    ASSIGN_OR_RETURN(
+        p.web, WebServer::Start({.listen = options.web},
+                                {.coordinator = &*p.coordinator,
+                                 .hub = &p.hub,
+                                 .submitter = &p.jobs->submitter(),
+                                 .log_file = log_file,
+                                 .runs = p.folder.runs(),
+                                 .files = FileSystem::Posix()}));
+    service->endpoint_.web = p.web->address();
+    p.jobs->SetWeb(p.web->address());
+  }
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
