@@ -85,7 +85,8 @@ void WriteJobs(const CoordinatorStats& stats, Text* text) {
 
 void WriteGangs(const CoordinatorStats& stats, Text* text) {
   const auto labels = [](const GangStats& gang) {
-    return absl::StrCat(Label("job", absl::StrCat(gang.job)), ",",
+    // Not "job": that name is the scraper's.
+    return absl::StrCat(Label("id", absl::StrCat(gang.job)), ",",
                         Label("name", gang.name));
   };
   text->Describe("caracal_gang_heartbeat_age_seconds", "gauge",

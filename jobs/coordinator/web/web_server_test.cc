@@ -521,8 +521,8 @@ TEST_F(WebServerTest, MetricsAreWhatPrometheusReads) {
         "caracal_submissions_total{result=\"refused\"} 1",
         "caracal_submission_seconds_count 1",
         "caracal_job_transitions_total{state=\"running\"} 1",
-        "caracal_job_loss{job=\"1\",name=\"a\\\"b\\\\c\\nd <i>\"} 2.5",
-        "caracal_job_drop_probability{job=\"1\",name=\"a\\\"b\\\\c\\nd "
+        "caracal_job_loss{id=\"1\",name=\"a\\\"b\\\\c\\nd <i>\"} 2.5",
+        "caracal_job_drop_probability{id=\"1\",name=\"a\\\"b\\\\c\\nd "
         "<i>\"} 0.25"}) {
     EXPECT_THAT(lines, ::testing::Contains(line));
   }
@@ -534,6 +534,8 @@ TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {
                             {.coordinator = &*coordinator_,
                              .hub = &hub_,
                              .submitter = &*submitter_,
+                             .log_file = nullptr,
+                             .runs = "",
                              .files = FileSystem::Posix()})
         .status();
   };
