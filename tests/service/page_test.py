@@ -95,7 +95,7 @@ class Page:
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
                 self.requests.append(url)
-                check(url.startswith((self.address, "data:")),
+                check(url.startswith((self.address, "data:", "chrome:")),
                       f"a request left: {url}")
 
 
@@ -122,7 +122,7 @@ def type_job(page, text):
 def test_finished_job(page):
     page.go("#/")
     page.until("a row", lambda: "Succeeded" in page.text(".jobs tbody"))
-    check(page.text(".jobs tbody .steps").endswith("12/12"),
+    check(page.text(".jobs tbody .steps") == "12/12",
           page.text(".jobs tbody .steps"))
     check(page.find(".filters button").get_attribute("aria-pressed") == "true",
           "the filter")
@@ -136,7 +136,7 @@ def test_finished_job(page):
     page.until("its history", lambda: "Succeeded" in page.text(".history"))
     check("Validation" in page.text(".tiles"), page.text(".tiles"))
     label = page.find(".chart canvas").get_attribute("aria-label")
-    check(label.startswith("Loss by step. Last: training "), label)
+    check(label.startswith("Loss, transfer, by step. Last: training "), label)
     # Something was drawn.
     check(page.run(
         "const c = document.querySelector('.chart canvas');"

@@ -12,7 +12,8 @@ esac
 [ "$("$caracal" submit "$work/job.textproto")" = 1 ] || fail "submit"
 wait_for 1 succeeded
 export HOME=$work
-python3 "$(dirname "$0")/page_test.py" "$page" "$work" || fail "the page"
+# The one that has Debian's python3-selenium.
+/usr/bin/python3 "$(dirname "$0")/page_test.py" "$page" "$work" || fail "the page"
 
 kill_daemon
 start_daemon --web ""

@@ -24,8 +24,7 @@ processes_of_gangs() {
 
 # start_daemon OPTIONS...: until it listens.
 start_daemon() {
-  "$caracald" --data "$data" --listen 127.0.0.1:0 --web 127.0.0.1:0 \
-    --back-off 0.2 "$@" \
+  "$caracald" --data "$data" --listen 127.0.0.1:0 --back-off 0.2 "$@" \
     >>"$work/daemon.txt" 2>&1 &
   daemon=$!
   eventually "caracald listens" listens

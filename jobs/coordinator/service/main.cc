@@ -4,9 +4,11 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/service/service.h"
+#include "jobs/coordinator/web/web_server.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -33,8 +35,10 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  options.web = kDefaultWebAddress;
   app.add_option("--web", options.web,
-                 "address of the page and of /metrics; '': none")
+                 "address of the page and of /metrics, on this machine alone; "
+                 "'': none; by default a free port when --listen has one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--slots", limits.slots,
@@ -56,6 +60,9 @@ int Main(int argc, char** argv) {
          "stay); by default never")
       ->check(CLI::Range(0.0, 1e5));
   CLI11_PARSE(app, argc, argv);
+  if (app.count("--web") == 0 && absl::EndsWith(options.listen, ":0")) {
+    options.web = "127.0.0.1:0";
+  }
 
   std::signal(SIGPIPE, SIG_IGN);
   // Before any thread, so that all inherit it.

@@ -18,6 +18,7 @@
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/store/job_store.h"
+#include "jobs/coordinator/web/web_server.h"
 #include "jobs/launch/local_launcher.h"
 
 namespace caracal {

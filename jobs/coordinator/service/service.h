@@ -10,14 +10,13 @@
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
-#include "jobs/coordinator/web/web_server.h"
 
 namespace caracal {
 
 struct ServiceOptions {
   std::string data_folder;
   std::string listen = kDefaultAddress;  // port 0: one that is free
-  std::string web = kDefaultWebAddress;  // of its page; "": none
+  std::string web = "";  // of its page (web/web_server.h); "": none
   CoordinatorLimits limits;
   std::string gang_program = "";  // "": caracal-gang beside this program
 };

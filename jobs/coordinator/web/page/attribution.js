@@ -49,11 +49,11 @@ function drawModes(canvas, modes) {
   options.indexAxis = "y";
   options.parsing = true;
   options.interaction = {mode: "nearest", axis: "y", intersect: false};
-  options.scales = {x: {...options.axis(), grace: "5%"},
+  options.scales = {x: {...options.axis(), beginAtZero: false, grace: "5%"},
                     y: {...options.axis()}};
   options.scales.y.grid.display = false;
   options.scales.y.ticks.autoSkip = false;
-  options.scales.x.ticks.callback = (value) => format.loss(Number(value));
+  options.scales.x.ticks.callback = (value) => format.tick(Number(value));
   options.plugins.legend.display = false;
   options.plugins.meanTicks = {means: modes.map((m) => m.loss),
                                color: c.line[0]};
@@ -95,7 +95,7 @@ function drawLayers(canvas, masses) {
     ["teacher_out_mass", "teacher outside the window", c.line[1]],
   ].filter(([key]) => Array.isArray(masses[key])).map(([key, label, colour]) =>
     ({label, data: masses[key].map(mean), backgroundColor: colour,
-      borderRadius: 2, maxBarThickness: 18}));
+      borderRadius: 2, maxBarThickness: 18, categoryPercentage: 0.7}));
   canvas.setAttribute("aria-label", "Attention mass by layer. " +
     datasets.map((d) => `${d.label}: ${d.data.map((x) =>
       `${Math.round(x * 100)}%`).join(", ")}`).join(". "));

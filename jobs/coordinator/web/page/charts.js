@@ -1,5 +1,5 @@
 // The charts of one job, drawn by Chart.js.
-import {h} from "./dom.js";
+import {h, setText} from "./dom.js";
 import * as format from "./format.js";
 import {decimate} from "./series.js";
 
@@ -70,10 +70,6 @@ const stageLines = {
 
 // keys: [key, label, options]; right: those of the axis on the right.
 const kCharts = [
-  {title: "Loss", unit: "nats per token", keys: [
-    ["loss", "training"],
-    ["validation_loss", "validation", {points: true}]],
-   show: format.loss},
   {title: "Speed", unit: "tokens/s", keys: [["tokens_per_s", "tokens/s"]],
    show: format.rate, zero: true},
   {title: "Curriculum", unit: "p and W", keys: [
@@ -92,14 +88,23 @@ const kCharts = [
    show: format.loss},
 ];
 
+// What a stage minimises is its own: one chart each.
+const kMostStages = 6;
+const lossOf = (stage) => ({
+  title: "Loss", unit: "", stage, keys: [
+    ["loss", "training"],
+    ["validation_loss", "validation", {points: true}]],
+  show: format.loss,
+});
+
 class JobChart {
   constructor(spec) {
     this.spec = spec;
     this.canvas = h("canvas", {role: "img"});
+    this.unit = h("span", {class: "unit"}, spec.unit);
     this.element = h(
       "figure", {class: "chart"},
-      h("figcaption", {}, h("h3", {}, spec.title),
-        h("span", {class: "unit"}, spec.unit)),
+      h("figcaption", {}, h("h3", {}, spec.title), this.unit),
       h("div", {class: "canvas"}, this.canvas));
     this.element.hidden = true;
     this.chart = null;
@@ -107,15 +112,18 @@ class JobChart {
 
   datasets(series, c) {
     const out = [];
+    const range = this.spec.stage === undefined ? []
+      : series.rangeOf(this.spec.stage);
     this.spec.keys.forEach(([key, label, o = {}], i) => {
       if (!series.has(key)) return;
-      const column = series.columns.get(key);
-      const few = column.x.length <= 60;
+      const data = decimate(series.columns.get(key), kBuckets, ...range);
+      if (data.length === 0) return;
+      const few = data.length <= 60;
       out.push({
-        label, data: decimate(column, kBuckets), yAxisID: o.right ? "y2" : "y",
+        label, data, yAxisID: o.right ? "y2" : "y",
         borderColor: c.line[i], backgroundColor: c.line[i],
         borderWidth: 1.5, stepped: o.step ?? false,
-        pointRadius: o.points && few ? 2.5 : column.x.length === 1 ? 2 : 0,
+        pointRadius: o.points && few ? 2.5 : data.length === 1 ? 2 : 0,
         pointHoverRadius: 4,
       });
     });
@@ -137,21 +145,30 @@ class JobChart {
     const left = this.spec.keys.some(([key, , o]) =>
       !o?.right && series.has(key));
     const show = (value) => this.spec.show(Number(value));
+    const [from, to] = this.spec.stage === undefined
+      ? [series.columns.get("loss").x[0], Infinity]
+      : series.rangeOf(this.spec.stage);
+    const last = Math.min(series.last.global_step, to - 1);
     options.scales = {
-      x: {type: "linear", min: series.columns.get("loss").x[0], ...axis()},
+      x: {type: "linear", min: from, max: Math.max(last, from + 1), ...axis()},
       y: {...axis(), display: left, grace: "4%"},
     };
     options.scales.x.ticks.callback = (value) =>
       Number.isInteger(value) ? format.count(value) : "";
-    options.scales.y.ticks.callback = show;
+    options.scales.y.ticks.callback = (value) => format.tick(Number(value));
     if (this.spec.unitRange) Object.assign(options.scales.y, {min: 0, max: 1});
     if (this.spec.zero) options.scales.y.min = 0;
     if (right) {
       options.scales.y2 = {...axis(), position: "right", grace: "4%"};
+      options.scales.y2.ticks.callback = (value) =>
+        format.tick(Number(value));
       if (left) options.scales.y2.grid.drawOnChartArea = false;
       if (this.spec.unitRange) options.scales.y2.min = 0;
     }
-    options.plugins.stageLines = {stages: series.stages, color: c.mark};
+    options.plugins.stageLines = {
+      stages: this.spec.stage === undefined ? series.stages : [],
+      color: c.mark,
+    };
     // One line needs no legend: the title names it.
     options.plugins.legend.display =
       this.spec.keys.filter(([key]) => series.has(key)).length > 1;
@@ -166,6 +183,12 @@ class JobChart {
   }
 
   draw(series) {
+    const {stage} = this.spec;
+    if (stage !== undefined) {
+      this.element.hidden = stage >= series.stages.length;
+      if (this.element.hidden) return;
+      setText(this.unit, series.stages[stage].name);
+    }
     const c = colours();
     const datasets = this.datasets(series, c);
     this.element.hidden = datasets.length === 0;
@@ -180,11 +203,12 @@ class JobChart {
         type: "line", data: {datasets}, options, plugins: [stageLines],
       });
     }
-    const last = this.spec.keys.filter(([key]) => series.has(key))
-      .map(([key, label]) =>
-        `${label} ${format.loss(series.columns.get(key).y.at(-1))}`);
+    const last = datasets.map(({label, data}) =>
+      `${label} ${format.loss(data.at(-1).y)}`);
+    const name = stage === undefined ? this.spec.title
+      : `${this.spec.title}, ${series.stages[stage].name},`;
     this.canvas.setAttribute(
-      "aria-label", `${this.spec.title} by step. Last: ${last.join(", ")}.`);
+      "aria-label", `${name} by step. Last: ${last.join(", ")}.`);
   }
 }
 
@@ -192,6 +216,7 @@ class JobChart {
 export class JobCharts {
   constructor(signal) {
     this.charts = kCharts.map((spec) => new JobChart(spec));
+    this.losses = [];
     this.none = h("p", {class: "hint"}, "No steps have been taken yet.");
     this.element = h("div", {class: "charts"},
                      ...this.charts.map((chart) => chart.element), this.none);
@@ -202,7 +227,9 @@ export class JobCharts {
     still.addEventListener("change", again, {signal});
     signal.addEventListener("abort", () => {
       clearTimeout(this.timer);
-      for (const chart of this.charts) chart.chart?.destroy();
+      for (const chart of [...this.losses, ...this.charts]) {
+        chart.chart?.destroy();
+      }
     });
   }
 
@@ -219,6 +246,13 @@ export class JobCharts {
     if (!this.series) return;
     this.drawn = this.series.last !== null;
     this.none.hidden = this.drawn;
+    const stages = Math.min(this.series.stages.length, kMostStages);
+    while (this.losses.length < stages) {
+      const chart = new JobChart(lossOf(this.losses.length));
+      this.element.insertBefore(chart.element, this.charts[0].element);
+      this.losses.push(chart);
+    }
+    for (const chart of this.losses) chart.draw(this.series);
     for (const chart of this.charts) chart.draw(this.series);
   }
 }

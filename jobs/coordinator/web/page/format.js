@@ -22,6 +22,15 @@ export function rate(x) {
   return x >= 1e4 ? `${number(1).format(x / 1e3)}k` : count(x);
 }
 
+const short = new Intl.NumberFormat("en", {
+  notation: "compact", maximumSignificantDigits: 4,
+});
+const digits = new Intl.NumberFormat("en", {maximumSignificantDigits: 3});
+
+// Of an axis.
+export const tick = (x) => Math.abs(x) >= 1000 ? short.format(x)
+  : Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(1) : digits.format(x);
+
 export function bytes(x) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;

@@ -41,9 +41,11 @@ class Row {
     this.bar.max = job.steps || 1;
     this.bar.value = Math.min(job.step, job.steps || 1);
     this.bar.setAttribute("aria-label", `Progress of job ${job.id}`);
+    this.bar.dataset.state = job.state;
     this.bar.classList.toggle("none", !job.steps);
+    const stage = format.isFinal(job.state) ? "" : `${job.stage} `;
     setText(this.steps, job.steps
-      ? `${job.stage} ${format.count(job.step)}/${format.count(job.steps)}`
+      ? `${stage}${format.count(job.step)}/${format.count(job.steps)}`
       : "not begun");
     setText(this.loss, format.loss(job.metrics?.loss));
     setText(this.speed, job.state === "RUNNING"

@@ -59,18 +59,40 @@ export class Series {
   has(key) {
     return this.columns.get(key).x.length > 0;
   }
+
+  // The steps of a stage: from, and until before.
+  rangeOf(stage) {
+    return [this.stages[stage].step, this.stages[stage + 1]?.step ?? Infinity];
+  }
 }
 
-// At most about 2 x `buckets` points that look the same: of each bucket the
-// lowest and the highest, in their order, and both ends.
-export function decimate(column, buckets) {
-  const n = column.x.length;
+// Where `step` is, or would be, in a rising list.
+function indexOf(list, step) {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle] < step) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+// Points of steps from `from` until before `to`, at most about 2 x `buckets`,
+// that look the same as all: of each bucket the lowest and the highest, in
+// their order, and both ends.
+export function decimate(column, buckets, from = -Infinity, to = Infinity) {
+  const first = indexOf(column.x, from);
+  const n = indexOf(column.x, to) - first;
   const at = (i) => ({x: column.x[i], y: column.y[i]});
-  if (n <= 2 * buckets) return Array.from({length: n}, (_, i) => at(i));
-  const out = [at(0)];
+  if (n <= 2 * buckets) return Array.from({length: n}, (_, i) => at(first + i));
+  const out = [at(first)];
   for (let b = 0; b < buckets; ++b) {
-    const begin = 1 + Math.floor((n - 2) * b / buckets);
-    const end = 1 + Math.floor((n - 2) * (b + 1) / buckets);
+    const begin = first + 1 + Math.floor((n - 2) * b / buckets);
+    const end = first + 1 + Math.floor((n - 2) * (b + 1) / buckets);
     let low = begin;
     let high = begin;
     for (let i = begin; i < end; ++i) {
@@ -80,6 +102,6 @@ export function decimate(column, buckets) {
     out.push(at(Math.min(low, high)));
     if (low !== high) out.push(at(Math.max(low, high)));
   }
-  out.push(at(n - 1));
+  out.push(at(first + n - 1));
   return out;
 }

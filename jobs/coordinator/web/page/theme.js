@@ -18,12 +18,12 @@
   };
   system.addEventListener("change", () => apply(read()));
   apply(read());
-  const names = {auto: "Auto", light: "Light", dark: "Dark"};
+  const names = {auto: "auto", light: "light", dark: "dark"};
   addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const label = () => {
       const name = names[root.dataset.choice];
-      button.textContent = name;
+      button.textContent = `Theme: ${name}`;
       button.setAttribute("aria-label", `Theme: ${name}. Change it`);
     };
     label();

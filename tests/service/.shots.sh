@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# The coordinator's page in a browser, on jobs that really run.
+source "$(dirname "$0")/service.sh"
+prepare
+start_daemon
+page=$("$caracal" dashboard)
+case "$page" in
+  http://127.0.0.1:*/) ;;
+  *) fail "dashboard: $page" ;;
+esac
+# A job that is there before the browser is: it has succeeded, with a report.
+[ "$("$caracal" submit "$work/job.textproto")" = 1 ] || fail "submit"
+wait_for 1 succeeded
+export HOME=$work
+# The one that has Debian's python3-selenium.
+/usr/bin/python3 tests/service/page_test.py "$page" "$work" $SHOTS || fail "the page"
+
+kill_daemon
+start_daemon --web ""
+must_fail "has no page" "$caracal" dashboard
