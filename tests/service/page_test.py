@@ -8,6 +8,7 @@ has run as number 1. With a third argument it leaves pictures there.
 
 import json
 import pathlib
+import shutil
 import sys
 
 from selenium import webdriver
@@ -16,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE_S = 60
-MARKUP = "<img src=x onerror=document.title='owned'><b>bold</b>"
+MARKUP = "<img src=x onerror=document.title=alert.name>"
 
 
 class Page:
@@ -80,9 +81,9 @@ class Page:
             self.size(width, 900)
 
     def check_width(self, what):
-        wide = self.run("return document.documentElement.scrollWidth")
-        inner = self.run("return innerWidth")
-        check(wide <= inner, f"{what}: {wide} px wide in {inner}")
+        # Charts take their new size a moment later.
+        self.until(f"{what} is no wider than the window", lambda: self.run(
+            "return document.documentElement.scrollWidth <= innerWidth"))
 
     def check_logs(self, refused=()):
         """No errors but those of requests that are to be refused."""
@@ -113,6 +114,8 @@ def job_text(work, name, steps):
 
 
 def type_job(page, text):
+    page.go("#/")  # else it is the form that was there
+    page.until("the jobs", lambda: page.all(".filters"))
     page.go("#/submit")
     page.until("the form", lambda: page.all("#job"))
     page.run("const t = document.getElementById('job'); t.value = arguments[0];"
@@ -161,15 +164,28 @@ def test_bad_job(page):
     page.check_logs(refused=["/api/jobs"])
 
 
-def test_running_job(page):
-    type_job(page, job_text(page.work, MARKUP, 4000))
+def submit(page, text):
+    type_job(page, text)
     page.find("form.submit button[type=submit]").click()
+
+
+def no_markup(page, where):
+    check(MARKUP in page.text(where), f"no markup in {where}")
+    check(not page.all(f"{where} img"), f"an element in {where}")
+    check("alert" not in page.driver.title, "markup ran")
+
+
+def test_running_job(page):
+    # Names with markup are refused, and shown as text.
+    submit(page, job_text(page.work, MARKUP, 6))
+    page.until("a problem", lambda: page.all(".problems li"))
+    no_markup(page, ".problems")
+    page.check_logs(refused=["/api/jobs"])
+
+    submit(page, job_text(page.work, "long", 4000))
     page.until("it is shown", lambda: "#/jobs/2" in page.driver.current_url)
     page.until("it runs", lambda: page.text(".heading .badge") == "Running")
-    # Markup in its name is text.
-    check(page.text("h1") == MARKUP, page.text("h1"))
-    check(not page.all("h1 *") and not page.all("main img"), "an element")
-    check(page.driver.title == f"{MARKUP} · Caracal", page.driver.title)
+    check(page.text("h1") == "long", page.text("h1"))
 
     def step():
         words = page.text(".tiles dd").replace(",", "").split(" / ")
@@ -178,9 +194,16 @@ def test_running_job(page):
     seen = step()
     page.until("it moves on", lambda: step() > seen + 10)
     page.picture("running")
-    page.go("#/")
-    page.until("its row", lambda: page.text(".jobs .name a") == MARKUP)
-    check(not page.all(".jobs img"), "an element")
+
+    # One that waits for it, and will find its data damaged.
+    folder = page.work / MARKUP
+    folder.mkdir()
+    shutil.copy(page.work / "train.h5", folder)
+    submit(page, job_text(page.work, "damaged", 6).replace(
+        f'path: "{page.work}/train.h5"', f'path: "{folder}/train.h5"'))
+    page.until("it waits", lambda: page.text(".heading .badge") == "Queued")
+    page.picture("queued")
+    (folder / "train.h5").write_bytes(b"no data")
     page.go("#/jobs/2")
     page.until("cancel", lambda: page.all(".actions .danger") and
                page.find(".actions .danger").is_displayed())
@@ -200,7 +223,16 @@ def test_running_job(page):
     page.until("that is announced", lambda: "cancelled" in page.text("#live"))
     page.until("resume", lambda: page.find(".actions button:not(.danger)")
                .is_displayed())
-    check("owned" not in page.driver.title, "markup ran")
+    page.go("#/jobs/3")
+    page.until("it failed", lambda: page.text(".heading .badge") == "Failed")
+    for where in (".why", ".history", "details pre"):
+        page.until(f"{where} is shown", lambda: page.text(where) != "")
+        no_markup(page, where)
+    page.picture("failed")
+    page.go("#/")
+    page.until("its row", lambda: "damaged" in page.text(".jobs"))
+    no_markup(page, ".jobs")
+    page.picture("list_all")
     page.check_logs(refused=["/attribution"])
 
 
@@ -230,7 +262,7 @@ def test_themes(page):
     page.picture("finished_dark_narrow")
     page.find("#theme").click()  # as the system has it
     page.until("light", lambda: background(page) == "rgb(246, 246, 244)")
-    for path in ("#/jobs/2", "#/submit", "#/"):
+    for path in ("#/jobs/3", "#/submit", "#/"):
         page.go(path)
         page.until("a heading", lambda: page.all("h1"))
         page.until("rows", lambda: path != "#/" or page.all(".jobs tbody tr"))
@@ -251,14 +283,43 @@ def test_keyboard(page):
             "const e = document.activeElement;"
             "return [e.textContent.trim(), getComputedStyle(e).outlineStyle]"))
     names = [name for name, _ in order]
-    for name in ("Skip to content", "Jobs", "Submit", "Submit a job", "All 2",
-                 MARKUP):
+    for name in ("Skip to content", "Jobs", "Submit", "Submit a job", "All 3",
+                 "damaged"):
         check(name in names, f"{name} is not reached: {names}")
     check(names.index("Jobs") < names.index("Submit a job") <
-          names.index("All 2") < names.index(MARKUP), f"order {names}")
+          names.index("All 3") < names.index("damaged"), f"order {names}")
     check(all(style != "none" for name, style in order if name in
-              ("Jobs", "All 2", MARKUP)), f"no visible focus: {order}")
+              ("Jobs", "All 3", "damaged")), f"no visible focus: {order}")
     page.check_logs(refused=["/attribution"])
+
+
+def test_long_job(page):
+    """Of 100,000 steps a chart gets few points, and none of the peaks less."""
+    page.go("#/")
+    found = page.driver.execute_async_script("""
+      const done = arguments[0];
+      import("/series.js").then(({Series, decimate}) => {
+        const series = new Series();
+        for (let i = 1; i <= 100000; ++i) {
+          series.add({stage: i <= 40000 ? "transfer" : "finetune",
+                      global_step: i, loss: i === 54321 ? 99 : Math.sin(i)});
+        }
+        const begin = performance.now();
+        const points = decimate(series.columns.get("loss"), 300,
+                                ...series.rangeOf(1));
+        const ms = performance.now() - begin;
+        // A gang went on from a checkpoint.
+        series.add({stage: "transfer", global_step: 30000, loss: 1});
+        done({n: points.length, ms, first: points[0].x, last: points.at(-1).x,
+              high: Math.max(...points.map((p) => p.y)),
+              rising: points.every((p, i) => !i || p.x > points[i - 1].x),
+              left: series.columns.get("loss").x.length,
+              stages: series.stages.length});
+      }).catch((error) => done({error: String(error)}));""")
+    check(found.get("n", 10**9) <= 602 and found["first"] == 40001 and
+          found["last"] == 100000 and found["high"] == 99 and
+          found["rising"] and found["left"] == 30000 and found["stages"] == 1,
+          f"decimated: {found}")
 
 
 def main():
@@ -270,6 +331,7 @@ def main():
         test_running_job(page)
         test_themes(page)
         test_keyboard(page)
+        test_long_job(page)
         check(any("/events" in url for url in page.requests), "no stream")
     except BaseException:
         print(page.text("body")[:2000], file=sys.stderr)

@@ -97,10 +97,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const LogFile log_file = [gang_folder](JobId job, uint64_t epoch) {
     return gang_folder({job, epoch}).output();
   };
-  p.jobs.emplace(
-      JobsServiceOptions{.runs = p.folder.runs(),
-                         .slots = options.limits.slots},
-      &*p.coordinator, &p.hub, log_file, FileSystem::Posix());
+  p.jobs.emplace(JobsServiceOptions{.runs = p.folder.runs(),
+                                    .slots = options.limits.slots},
+                 &*p.coordinator, &p.hub, log_file, FileSystem::Posix());
   p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
     return gang_folder(id).ReadCredential();
   });
@@ -125,14 +124,13 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   }
   service->endpoint_ = {AddressOf(options.listen, port)};
   if (!options.web.empty()) {
-    ASSIGN_OR_RETURN(
-        p.web, WebServer::Start({.listen = options.web},
-                                {.coordinator = &*p.coordinator,
-                                 .hub = &p.hub,
-                                 .submitter = &p.jobs->submitter(),
-                                 .log_file = log_file,
-                                 .runs = p.folder.runs(),
-                                 .files = FileSystem::Posix()}));
+    ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
+                                             {.coordinator = &*p.coordinator,
+                                              .hub = &p.hub,
+                                              .submitter = &p.jobs->submitter(),
+                                              .log_file = log_file,
+                                              .runs = p.folder.runs(),
+                                              .files = FileSystem::Posix()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }

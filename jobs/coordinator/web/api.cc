@@ -86,8 +86,8 @@ absl::StatusOr<nlohmann::json> ParseBody(const WebRequest& request) {
       ParseBoundedJson(request.body, kLongestBody);
   if (!body.ok() || !body->is_object()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the request is no JSON object",
-                     body.ok() ? "" : ": ", body.status().message()));
+        absl::StrCat("the request is no JSON object", body.ok() ? "" : ": ",
+                     body.status().message()));
   }
   return body;
 }
@@ -134,6 +134,9 @@ WebAnswer WebApi::Get(const WebRequest& request) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
     json["job"] = AsValidUtf8(job->request.spec);
+    const CoordinatorStats stats = sources_.coordinator->Stats();
+    json["service"] = {{"slots", stats.slots},
+                       {"used_slots", stats.used_slots}};
     json["has_report"] =
         sources_.files->Exists(JoinPath(RunFolder(job->id), "report.html"));
     return Answer(json);
@@ -226,13 +229,13 @@ WebAnswer WebApi::Submit(const WebRequest& request) {
   }();
   if (!status.ok()) return Refusal(status);
   const auto reply = std::make_shared<Reply>();
-  sources_.submitter->Submit(
-      submit, OwnerOf(request),
-      [reply](const absl::StatusOr<JobId>& id,
-              const std::vector<Problem>& problems) {
-        reply->Set(id.ok() ? Answer({{"id", *id}}, 201)
-                           : Refusal(id.status(), problems));
-      });
+  sources_.submitter->Submit(submit, OwnerOf(request),
+                             [reply](const absl::StatusOr<JobId>& id,
+                                     const std::vector<Problem>& problems) {
+                               reply->Set(id.ok()
+                                              ? Answer({{"id", *id}}, 201)
+                                              : Refusal(id.status(), problems));
+                             });
   return reply->Await();
 }
 
@@ -319,8 +322,8 @@ std::string WebApi::Metrics(const JobRecord& job) const {
   std::string line = sources_.coordinator->LastMetrics(job.id);
   // Told to a coordinator before this one.
   if (line.empty()) {
-    line = LastLine(sources_.files,
-                    JoinPath(RunFolder(job.id), "metrics.jsonl"));
+    line =
+        LastLine(sources_.files, JoinPath(RunFolder(job.id), "metrics.jsonl"));
   }
   return line;
 }

@@ -16,10 +16,9 @@ bool Connection::Wait(bool to_read, absl::Duration patience) const {
   while (true) {
     pollfd entry = {socket_, static_cast<short>(to_read ? POLLIN : POLLOUT), 0};
     const absl::Duration left = std::max(until - absl::Now(), absl::Duration());
-    const int got = poll(
-        &entry, 1,
-        static_cast<int>(absl::ToInt64Milliseconds(
-            absl::Ceil(left, absl::Milliseconds(1)))));
+    const int got = poll(&entry, 1,
+                         static_cast<int>(absl::ToInt64Milliseconds(
+                             absl::Ceil(left, absl::Milliseconds(1)))));
     if (got > 0) return true;  // what is wrong with it, the call will tell
     if (got == 0 || errno != EINTR) return false;
   }
@@ -37,7 +36,7 @@ bool Connection::Fill(absl::Duration patience) {
 bool Connection::AwaitRequest() {
   if (begin_ == end_ && !Fill(limits_.idle)) return false;
   deadline_ = absl::Now() + limits_.request;
-  left_ = limits_.request_bytes;
+  left_ = limits_.header_bytes;
   return true;
 }
 

@@ -18,7 +18,8 @@ struct ConnectionLimits {
   absl::Duration write = absl::Seconds(15);
   // Until another request begins.
   absl::Duration idle = absl::Seconds(3);
-  size_t request_bytes = 3 << 20;  // header and body, however encoded
+  size_t header_bytes = 64 << 10;
+  size_t body_bytes = 3 << 20;  // however encoded
 };
 
 // Of one thread. Does not own the socket.
@@ -29,6 +30,8 @@ class Connection final : public httplib::Stream {
 
   // Until a request begins; false when none does.
   bool AwaitRequest();
+  // Its header has been read.
+  void AllowBody() { left_ = limits_.body_bytes; }
 
   bool is_readable() const override { return begin_ < end_ || Wait(true, {}); }
   // False as well when the other side has gone.

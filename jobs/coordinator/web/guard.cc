@@ -27,9 +27,9 @@ absl::Status CheckOrigin(const WebRequest& request,
   const bool ours =
       host == listens_on || (IsLoopback(host) && IsLoopback(listens_on));
   if (!ours) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "Host: is '", asked, "', expected the address that caracald listens ",
-        "on"));
+    return absl::PermissionDeniedError(
+        absl::StrCat("Host: is '", asked,
+                     "', expected the address that caracald listens ", "on"));
   }
   if (request.method == "GET" || request.method == "HEAD") {
     return absl::OkStatus();

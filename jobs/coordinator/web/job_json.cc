@@ -48,10 +48,10 @@ std::string ToServerSentEvent(const StoredEvent& event) {
   // Inside of JSON's strings there are none of these.
   const std::string data =
       absl::StrReplaceAll(event.data, {{"\n", " "}, {"\r", " "}});
-  return absl::StrCat("id: ", event.sequence, "\ndata: {\"sequence\":",
-                      event.sequence, ",\"time\":",
-                      absl::ToUnixMillis(event.time), ",\"kind\":",
-                      Json(event.kind).dump(), ",\"data\":", data, "}\n\n");
+  return absl::StrCat(
+      "id: ", event.sequence, "\ndata: {\"sequence\":", event.sequence,
+      ",\"time\":", absl::ToUnixMillis(event.time),
+      ",\"kind\":", Json(event.kind).dump(), ",\"data\":", data, "}\n\n");
 }
 
 std::string LastLine(FileSystem* files, const std::string& path) {
@@ -66,7 +66,8 @@ std::string LastLine(FileSystem* files, const std::string& path) {
   text.resize(*got);
   const size_t end = text.rfind('\n');
   if (end == std::string::npos) return "";
-  const size_t before = end == 0 ? std::string::npos : text.rfind('\n', end - 1);
+  const size_t before =
+      end == 0 ? std::string::npos : text.rfind('\n', end - 1);
   const size_t begin = before == std::string::npos ? 0 : before + 1;
   return text.substr(begin, end - begin);
 }

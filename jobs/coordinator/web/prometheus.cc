@@ -55,8 +55,8 @@ class Text {
 };
 
 std::string StateLabel(int state) {
-  return Label("state", absl::AsciiStrToLower(
-                            NameOf(static_cast<JobState>(state))));
+  return Label("state",
+               absl::AsciiStrToLower(NameOf(static_cast<JobState>(state))));
 }
 
 void WriteJobs(const CoordinatorStats& stats, Text* text) {

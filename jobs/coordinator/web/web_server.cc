@@ -55,7 +55,7 @@ WebRequest FromLibrary(const Request& in) {
   for (const auto& [name, value] : in.params) out.query[name] = value;
   for (const auto& [name, value] : in.headers) {
     std::string& all = out.headers[absl::AsciiStrToLower(name)];
-    all = all.empty() ? value : absl::StrCat(all, ", ", value);
+    absl::StrAppend(&all, all.empty() ? "" : ", ", value);
   }
   out.body = in.body;
   return out;
@@ -104,7 +104,8 @@ class LimitedServer final : public httplib::Server {
       const bool last = i == kMostRequests;
       bool close = false;
       const bool ok = process_request(
-          connection, last, close, [](Request& request) {
+          connection, last, close, [&connection](Request& request) {
+            connection.AllowBody();
             // A list of ranges can ask for more than there is.
             request.ranges.clear();
             // A body that was refused is still to come.
@@ -267,9 +268,8 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
     return HandlerResponse::Unhandled;
   }
   if (request.method != "GET" && request.method != "HEAD") {
-    ToLibrary(Refusal(absl::UnimplementedError(
-                  absl::StrCat("there is no ", request.method, " ",
-                               request.path))),
+    ToLibrary(Refusal(absl::UnimplementedError(absl::StrCat(
+                  "there is no ", request.method, " ", request.path))),
               &response);
     return HandlerResponse::Handled;
   }
@@ -317,8 +317,8 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
   if (colon == std::string::npos ||
       !absl::SimpleAtoi(options.listen.substr(colon + 1), &port) || port < 0 ||
       port > 65535) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--web: is '", options.listen, "', expected HOST:PORT"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--web: is '", options.listen, "', expected HOST:PORT"));
   }
   auto parts = std::make_unique<Parts>(options, sources);
   Parts& p = *parts;
@@ -350,8 +350,8 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
     p.Count(out);
   });
   // What the library answers by itself.
-  p.server.set_error_handler(httplib::Server::HandlerWithResponse(
-      [&p](const Request&, Response& out) {
+  p.server.set_error_handler(
+      httplib::Server::HandlerWithResponse([&p](const Request&, Response& out) {
         if (!out.body.empty()) return HandlerResponse::Unhandled;
         WebAnswer answer = Refusal(absl::InvalidArgumentError(
             out.status == 413 ? "the request is too long"

@@ -19,6 +19,7 @@
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/client/testing/tiny_model.h"
+#include "jobs/coordinator/web/prometheus.h"
 
 namespace caracal {
 namespace {
@@ -66,16 +67,16 @@ class WebServerTest : public ::testing::Test {
     server_ = nullptr;
     options.listen = "127.0.0.1:0";
     auto server = WebServer::Start(
-        options, {.coordinator = &*coordinator_,
-                  .hub = &hub_,
-                  .submitter = &*submitter_,
-                  .log_file =
-                      [this](JobId job, uint64_t epoch) {
-                        return folder_.File(
-                            absl::StrCat("log-", job, "-", epoch));
-                      },
-                  .runs = folder_.File("runs"),
-                  .files = FileSystem::Posix()});
+        options,
+        {.coordinator = &*coordinator_,
+         .hub = &hub_,
+         .submitter = &*submitter_,
+         .log_file =
+             [this](JobId job, uint64_t epoch) {
+               return folder_.File(absl::StrCat("log-", job, "-", epoch));
+             },
+         .runs = folder_.File("runs"),
+         .files = FileSystem::Posix()});
     CARACAL_CHECK_OK(server.status());
     server_ = *std::move(server);
     client_ = std::make_unique<httplib::Client>("http://" + server_->address());
@@ -116,15 +117,13 @@ class WebServerTest : public ::testing::Test {
             int64_t first = 1) {
     absl::Mutex mutex;
     bool told = false;
-    coordinator_->Heartbeat(id, 1,
-                            {.progress = {"transfer", 1, 3},
-                             .first = first,
-                             .lines = lines},
-                            [&](const absl::StatusOr<GangAnswer>& answer) {
-                              EXPECT_OK(answer.status());
-                              absl::MutexLock lock(&mutex);
-                              told = true;
-                            });
+    coordinator_->Heartbeat(
+        id, 1, {.progress = {"transfer", 1, 3}, .first = first, .lines = lines},
+        [&](const absl::StatusOr<GangAnswer>& answer) {
+          EXPECT_OK(answer.status());
+          absl::MutexLock lock(&mutex);
+          told = true;
+        });
     absl::MutexLock lock(&mutex);
     mutex.Await(absl::Condition(&told));
   }
@@ -167,8 +166,8 @@ class WebServerTest : public ::testing::Test {
         connect(socket, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 0);
     size_t sent = 0;
     while (sent < bytes.size()) {
-      const ssize_t n = send(socket, bytes.data() + sent, bytes.size() - sent,
-                             MSG_NOSIGNAL);
+      const ssize_t n =
+          send(socket, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
       if (n <= 0) break;
       sent += static_cast<size_t>(n);
     }
@@ -266,11 +265,13 @@ TEST_F(WebServerTest, EveryProblemOfAJobIsToldWithItsField) {
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 400);
   std::set<std::string> fields;
-  for (const Json& problem : Json::parse(answer->body)["error"]["problems"]) {
+  const Json told = Json::parse(answer->body);
+  for (const Json& problem : told["error"]["problems"]) {
     fields.insert(problem["field"].get<std::string>());
     EXPECT_NE(problem["message"], "");
   }
-  EXPECT_TRUE(fields.count("lora.rank") && fields.count("optimizer.beta1"));
+  EXPECT_THAT(fields,
+              ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1"}));
   for (const char* body : {"", "{", "[]", "{}", R"({"job":7})", "\xff",
                            R"({"job":"x","priority":"high"})"}) {
     EXPECT_EQ(Post("/api/jobs", body)->status, 400) << body;
@@ -323,15 +324,15 @@ TEST_F(WebServerTest, RequestsThatOtherPagesCauseAreRefused) {
     }
   }
   EXPECT_EQ(Get(absl::StrCat("/api/jobs/", id))["state"], "LAUNCHING");
-  for (const char* host : {"localhost:1", "LOCALHOST", "[::1]:7", "127.0.0.1"}) {
+  for (const char* host :
+       {"localhost:1", "LOCALHOST", "[::1]:7", "127.0.0.1"}) {
     EXPECT_EQ(client_->Get("/api/jobs", {{"Host", host}})->status, 200) << host;
   }
-  EXPECT_EQ(client_->Options("/api/jobs")->status, 405);
-  EXPECT_EQ(client_->Delete("/api/jobs/1")->status, 405);
-  EXPECT_EQ(
-      Post(cancel, "{}", with("Origin", "http://" + server_->address()))
-          ->status,
-      200);
+  EXPECT_EQ(client_->Options("/api/jobs", kChange)->status, 405);
+  EXPECT_EQ(client_->Delete("/api/jobs/1", kChange)->status, 405);
+  EXPECT_EQ(Post(cancel, "{}", with("Origin", "http://" + server_->address()))
+                ->status,
+            200);
 }
 
 TEST_F(WebServerTest, EventsComeLiveAndGoOnWhereTheyEnded) {
@@ -340,21 +341,22 @@ TEST_F(WebServerTest, EventsComeLiveAndGoOnWhereTheyEnded) {
   Register(id);
   // A line that would end its message if it were sent as it is.
   Tell(id, {"{\"global_step\":1,\n\n\"loss\":2}", R"({"global_step":2})"});
-  const std::vector<Json> all = Events(path, 4);
-  ASSERT_EQ(all.size(), 4);
+  const std::vector<Json> all = Events(path, 5);
+  ASSERT_EQ(all.size(), 5);
   EXPECT_EQ(all[0]["kind"], "state");
-  EXPECT_EQ(all[2]["data"]["loss"], 2);
-  EXPECT_EQ(all[3]["data"]["global_step"], 2);
-  const uint64_t third = all[2]["sequence"].get<uint64_t>();
-  EXPECT_EQ(Events(absl::StrCat(path, "?after=", third), 1)[0], all[3]);
+  EXPECT_EQ(all[3]["data"]["loss"], 2);
+  EXPECT_EQ(all[4]["data"]["global_step"], 2);
+  const uint64_t before = all[3]["sequence"].get<uint64_t>();
+  EXPECT_THAT(Events(absl::StrCat(path, "?after=", before), 1),
+              ElementsAre(all[4]));
   // What the browser says when it comes again goes first.
-  EXPECT_EQ(Events(path + "?after=0", 1,
-                   {{"Last-Event-ID", absl::StrCat(third)}})[0],
-            all[3]);
+  EXPECT_THAT(
+      Events(path + "?after=0", 1, {{"Last-Event-ID", absl::StrCat(before)}}),
+      ElementsAre(all[4]));
   // Live: told once the reader is there.
   std::string text;
   bool told = false;
-  client_->Get(absl::StrCat(path, "?after=", all[3]["sequence"].dump()),
+  client_->Get(absl::StrCat(path, "?after=", all[4]["sequence"].dump()),
                [&](const char* data, size_t size) {
                  text.append(data, size);
                  if (!std::exchange(told, true)) {
@@ -396,7 +398,8 @@ TEST_F(WebServerTest, StreamsAreCountedAndEndWithTheServer) {
 }
 
 TEST_F(WebServerTest, ClientsThatAreSlowOrSendTooMuchAreLetGo) {
-  Start({.most_streams = 1, .threads = 1,
+  Start({.most_streams = 1,
+         .threads = 1,
          .request_patience = absl::Milliseconds(300)});
   const std::string host = "Host: " + server_->address() + "\r\n";
   // Half a request holds the only thread, but not for long.
@@ -410,14 +413,13 @@ TEST_F(WebServerTest, ClientsThatAreSlowOrSendTooMuchAreLetGo) {
   Start({});
   EXPECT_EQ(Post("/api/jobs", std::string((2 << 20) + 1, ' '))->status, 413);
   std::string many = "GET / HTTP/1.1\r\nHost: " + server_->address() + "\r\n";
-  for (int i = 0; i < 500'000; ++i) many += "A: b\r\n";
-  for (int i = 0; i < 100'000; ++i) many += "A: b\r\n";
+  for (int i = 0; i < 20'000; ++i) many += "A: b\r\n";
   EXPECT_THAT(Raw(many + "\r\n"), Not(HasSubstr("200 OK")));
   // A body without an end.
-  std::string chunks = "POST /api/jobs HTTP/1.1\r\nHost: " +
-                       server_->address() +
-                       "\r\nX-Caracal-Request: x\r\nContent-Type: "
-                       "application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string chunks =
+      "POST /api/jobs HTTP/1.1\r\nHost: " + server_->address() +
+      "\r\nX-Caracal-Request: x\r\nContent-Type: "
+      "application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 64; ++i) {
     chunks += "10000\r\n" + std::string(0x10000, ' ') + "\r\n";
   }
@@ -477,7 +479,7 @@ TEST_F(WebServerTest, FilesOfARunAreShown) {
 }
 
 TEST_F(WebServerTest, MetricsAreWhatPrometheusReads) {
-  const JobId id = Submitted(Job("name: \"a\\\"b\\\\c\\nd <i>\" "));
+  const JobId id = Submitted(Job());
   Register(id);
   Tell(id, {R"({"global_step":1,"loss":2.5,"tokens_per_s":1e3,"window":8,)"
             R"("drop_probability":0.25,"r":null})"});
@@ -521,22 +523,35 @@ TEST_F(WebServerTest, MetricsAreWhatPrometheusReads) {
         "caracal_submissions_total{result=\"refused\"} 1",
         "caracal_submission_seconds_count 1",
         "caracal_job_transitions_total{state=\"running\"} 1",
-        "caracal_job_loss{id=\"1\",name=\"a\\\"b\\\\c\\nd <i>\"} 2.5",
-        "caracal_job_drop_probability{id=\"1\",name=\"a\\\"b\\\\c\\nd "
-        "<i>\"} 0.25"}) {
+        "caracal_job_loss{id=\"1\",name=\"tiny\"} 2.5",
+        "caracal_job_drop_probability{id=\"1\",name=\"tiny\"} 0.25"}) {
     EXPECT_THAT(lines, ::testing::Contains(line));
   }
 }
 
+TEST(PrometheusTextTest, NamesAreQuoted) {
+  CoordinatorStats stats;
+  stats.gangs.push_back({.job = 3,
+                         .name = "a\"b\\c\nd",
+                         .progress = {"transfer", 7, 9},
+                         .silent_for = absl::Seconds(2),
+                         .metrics = "{\"loss\":1}"});
+  const std::string text =
+      PrometheusText(stats, {}, absl::UnavailableError("full"), {});
+  EXPECT_THAT(
+      text,
+      HasSubstr("\ncaracal_job_loss{id=\"3\",name=\"a\\\"b\\\\c\\nd\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("\ncaracal_store_healthy 0\n"));
+}
+
 TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {
   const auto start = [&](const std::string& listen) {
-    return WebServer::Start({.listen = listen},
-                            {.coordinator = &*coordinator_,
-                             .hub = &hub_,
-                             .submitter = &*submitter_,
-                             .log_file = nullptr,
-                             .runs = "",
-                             .files = FileSystem::Posix()})
+    return WebServer::Start({.listen = listen}, {.coordinator = &*coordinator_,
+                                                 .hub = &hub_,
+                                                 .submitter = &*submitter_,
+                                                 .log_file = nullptr,
+                                                 .runs = "",
+                                                 .files = FileSystem::Posix()})
         .status();
   };
   for (const char* listen : {"0.0.0.0:0", "[::]:0", "example.org:80",

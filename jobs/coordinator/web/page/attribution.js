@@ -132,7 +132,8 @@ export function showAttribution(section, result, signal) {
              Math.max(220, 40 + 22 * modes.length)) : null;
   if (layers) parts.push(layers.element);
   const la = result.drop?.la;
-  const sentence = la ? h("p", {}, "Without its linear part the loss changes by ",
+  const sentence = la ? h(
+    "p", {}, "Without its linear part the loss changes by ",
     h("strong", {}, `${la.mean >= 0 ? "+" : "−"}${
       format.loss(Math.abs(la.mean))}`),
     ` nats per token (95% interval ${format.loss(la.low)} to ${

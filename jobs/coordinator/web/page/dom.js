@@ -31,6 +31,11 @@ export function showBanner(text) {
   banner.hidden = text === "";
 }
 
+// Of all gangs together, in the bar.
+export function showSlots({used_slots: used, slots}) {
+  setText(document.getElementById("slots"), `${used} of ${slots} slots in use`);
+}
+
 // Resolves to whether it was confirmed.
 export function confirmed(question, detail, yes, no) {
   return new Promise((resolve) => {

@@ -2,7 +2,9 @@
 import {showAttribution} from "./attribution.js";
 import {follow, get, newKey, post, repeat} from "./api.js";
 import {JobCharts} from "./charts.js";
-import {announce, confirmed, h, setText, showBanner} from "./dom.js";
+import {
+  announce, confirmed, h, setText, showBanner, showSlots,
+} from "./dom.js";
 import * as format from "./format.js";
 import {LogView} from "./log.js";
 import {Series} from "./series.js";
@@ -101,6 +103,7 @@ class JobView {
       return;
     }
     showBanner("");
+    showSlots(job.service);
     const before = this.job?.state;
     this.job = job;
     if (before && before !== job.state) {

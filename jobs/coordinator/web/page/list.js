@@ -1,6 +1,6 @@
 // All jobs, the newest first.
 import {get, repeat} from "./api.js";
-import {h, setText, showBanner} from "./dom.js";
+import {h, setText, showBanner, showSlots} from "./dom.js";
 import * as format from "./format.js";
 import {stateBadge, setState} from "./state.js";
 
@@ -118,8 +118,7 @@ export function showJobs(main, signal) {
     if (mine !== asked || signal.aborted) return;
     showBanner(answer.health
       ? `The coordinator can't write to its disk: ${answer.health}` : "");
-    setText(document.getElementById("slots"),
-            `${answer.used_slots} of ${answer.slots} slots in use`);
+    showSlots(answer);
     showFilters(answer.counts);
     const wanted = answer.jobs.map((job) => {
       if (!rows.has(job.id)) rows.set(job.id, new Row(job.id));

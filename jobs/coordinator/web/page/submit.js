@@ -2,7 +2,7 @@
 import {newKey, post} from "./api.js";
 import {announce, h} from "./dom.js";
 
-const kExample = `name: ""
+const kExample = `name: "my-job"
 preset: "lolcats"
 model { path: "/path/of/the/model" }
 data { path: "/path/of/train.h5" validation: "/path/of/heldout.h5" }
@@ -64,8 +64,8 @@ export function showSubmit(main) {
     }},
     h("label", {for: "job"}, "Job"),
     h("p", {id: "hint", class: "hint"},
-      "Protobuf text format or JSON. Paths are absolute, on the coordinator’s ",
-      "machine. Without a name it is called after its model."),
+      "Protobuf text format or JSON. Paths are absolute, and are those of the ",
+      "coordinator’s machine."),
     text,
     h("div", {class: "row"},
       h("label", {for: "priority"}, "Priority"), priority, button),

@@ -28,7 +28,8 @@
     };
     label();
     button.addEventListener("click", () => {
-      const next = {auto: "light", light: "dark", dark: ""}[root.dataset.choice];
+      const after = {auto: "light", light: "dark", dark: ""};
+      const next = after[root.dataset.choice];
       try {
         localStorage.setItem(key, next);
       } catch {
