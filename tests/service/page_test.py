@@ -125,14 +125,17 @@ def type_job(page, text):
 def test_finished_job(page):
     page.go("#/")
     page.until("a row", lambda: "Succeeded" in page.text(".jobs tbody"))
-    check(page.text(".jobs tbody .steps") == "12/12",
+    check(page.text(".jobs tbody .steps") == "18/18",
           page.text(".jobs tbody .steps"))
     check(page.find(".filters button").get_attribute("aria-pressed") == "true",
           "the filter")
     page.picture("list")
     page.find(".jobs .name a").click()
     page.until("its charts", lambda: len(
-        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 4)
+        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 5)
+    titles = [e.text for e in page.all(".chart h3") if e.is_displayed()]
+    check(titles[:5] == ["Loss", "Loss", "Speed", "Curriculum",
+                         "Use of linear attention"], f"charts {titles}")
     page.until("attribution", lambda: "Attribution" in page.text("main"))
     page.until("checkpoints", lambda: page.all(".pair table tbody td"))
     page.until("its log", lambda: "step" in page.text(".log"))

@@ -177,7 +177,7 @@ class JobView {
       }
       this.soon();
     } else if (event.kind === "curriculum") {
-      this.series.decide(data, this.series.last?.global_step ?? 0);
+      this.series.decide(data);
       this.soon();
     } else if (event.kind === "state") {
       const badge = stateBadge();

@@ -34,10 +34,13 @@ export class Series {
     ++this.version;
   }
 
-  // A decision of the curriculum.
-  decide(data, step) {
+  // A decision of the curriculum: {stage, step, drop_probability, because};
+  // its step counts from the stage's first, 1.
+  decide(data) {
     if (typeof data.drop_probability !== "number") return;
-    const x = Number.isFinite(data.global_step) ? data.global_step : step;
+    const begin = this.stages.findLast(({name}) => name === data.stage)?.step;
+    const x = begin !== undefined && Number.isFinite(data.step)
+      ? begin + data.step - 1 : (this.last?.global_step ?? 0) + 1;
     this.decisions.push({x, y: data.drop_probability,
                          because: String(data.because ?? "")});
     ++this.version;
