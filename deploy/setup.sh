@@ -15,19 +15,24 @@ packages=(
   bazel-bootstrap      # the build tool; brings build-essential and a JDK
   bazel-rules-java     # @rules_java
   bazel-skylib         # @bazel_skylib
+  chromium             # tests/service/page_test
+  chromium-driver      # likewise
   g++
   libabsl-dev          # @absl
   libbenchmark-dev     # @benchmark
   libcli11-dev         # @cli11
+  libcpp-httplib-dev   # @httplib
   libgmock-dev         # @gtest
   libgrpc++-dev        # @grpc
   libgtest-dev         # @gtest
   libhdf5-dev          # @hdf5
+  libjs-chart.js       # @chartjs
   libopenblas-pthread-dev  # @openblas
   libopenmpi-dev       # @mpi
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
   libsqlite3-dev       # @sqlite
+  libssl-dev           # @httplib includes its headers
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   munge                # tests/slurm: who speaks to Slurm's daemons
@@ -37,6 +42,7 @@ packages=(
   protobuf-compiler-grpc  # tools/proto
   python3              # deploy/count_test_cases.py
   python3-h5py         # tests/h5py
+  python3-selenium     # tests/service/page_test
   slurm-client         # tests/slurm: sbatch, squeue, srun
   slurmctld            # tests/slurm
   slurmd               # tests/slurm

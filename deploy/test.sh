@@ -22,6 +22,9 @@ else
   echo "test.sh: not run, for want of the model: ${with_model[*]}" >&2
 fi
 
+promtool=$(deploy/fetch_promtool.sh) ||
+  echo "test.sh: no promtool: deploy/alerts.yml is not checked by it" >&2
+
 events=$(mktemp)
 trap 'rm -f "$events"' EXIT
 
@@ -31,6 +34,7 @@ bazel_status=0
 bazel test --keep_going --jobs="$(nproc)" --test_output=errors \
   --show_progress --show_progress_rate_limit=20 \
   --build_event_json_file="$events" --test_env=CARACAL_SMOLLM2="$model" \
+  --test_env=CARACAL_PROMTOOL="$promtool" \
   "$@" "${targets[@]}" || bazel_status=$?
 
 count_status=0

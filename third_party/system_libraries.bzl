@@ -3,13 +3,14 @@
 A later move to source builds changes WORKSPACE and this file only.
 """
 
-def _lib(name, linkopts = [], deps = [], hdrs = [], includes = []):
+def _lib(name, linkopts = [], deps = [], hdrs = [], includes = [], defines = []):
     return struct(
         name = name,
         linkopts = linkopts,
         deps = deps,
         hdrs = hdrs,
         includes = includes,
+        defines = defines,
     )
 
 def _absl(name, libs = []):
@@ -53,6 +54,13 @@ _LIBRARIES = {
         hdrs = ["include/hdf5/serial"],
         includes = ["include/hdf5/serial"],
     )],
+    # The library was built with these: its types depend on them. No server or
+    # client of ours uses TLS through it.
+    "httplib": [_lib(
+        "httplib",
+        ["-lcpp-httplib", "-lpthread"],
+        defines = ["CPPHTTPLIB_OPENSSL_SUPPORT"],
+    )],
     "mpi": [_lib(
         "mpi",
         ["-lmpi"],
@@ -73,11 +81,12 @@ def _build_file(libs):
     out = ['package(default_visibility = ["//visibility:public"])']
     for lib in libs:
         hdrs = "glob(%s)" % [d + "/**" for d in lib.hdrs] if lib.hdrs else "[]"
-        out.append("cc_library(name = {}, linkopts = {}, hdrs = {}, includes = {}, deps = {})".format(
+        out.append("cc_library(name = {}, linkopts = {}, hdrs = {}, includes = {}, defines = {}, deps = {})".format(
             repr(lib.name),
             lib.linkopts,
             hdrs,
             lib.includes,
+            lib.defines,
             lib.deps,
         ))
     return "\n".join(out) + "\n"
@@ -89,3 +98,10 @@ def system_libraries():
             path = "/usr",
             build_file_content = _build_file(libs),
         )
+
+    # No library, but what the page draws its charts with.
+    native.new_local_repository(
+        name = "chartjs",
+        path = "/usr/share/javascript/chart.js",
+        build_file_content = """exports_files(["chart.min.js"])\n""",
+    )

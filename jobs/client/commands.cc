@@ -10,6 +10,7 @@
 #include "jobs/client/plan.h"
 #include "jobs/client/report.h"
 #include "jobs/client/run.h"
+#include "jobs/client/service/dashboard.h"
 #include "jobs/client/service/job_changes.h"
 #include "jobs/client/service/job_list.h"
 #include "jobs/client/service/logs.h"
@@ -50,6 +51,8 @@ constexpr Command kCommands[] = {
     {"rm", "forget jobs that have ended; their run folders stay", DeclareRm},
     {"priority", "change a job's place among those that wait", DeclarePriority},
     {"tune", "set values over the curriculum of a job that runs", DeclareTune},
+    {"dashboard", "print the address of the coordinator's page",
+     DeclareDashboard},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 

@@ -97,7 +97,9 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
     if (const JobRecord* job = state_.Find(id)) batch.saved.push_back(*job);
   }
   batch.removed = effects.removed;
+  for (const JobId id : effects.removed) news_.erase(id);
   for (const JobTransition& t : effects.transitions) {
+    ++transitions_[static_cast<int>(t.to)];
     batch.events.push_back({++last_sequence_, t.job, now, "state", ToJson(t)});
   }
   for (const JobMetrics& m : effects.metrics) {
@@ -163,6 +165,7 @@ void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply) {
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         *answer = [&]() -> absl::StatusOr<GangAnswer> {
           RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
+          news_[id].heard = now;
           const JobRecord& job = *state.Find(id);
           return GangAnswer{job.state != JobState::kCancelling, job.lines,
                             job.tunings};
@@ -185,6 +188,8 @@ void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
           ASSIGN_OR_RETURN(out.lines, state.Report(id, epoch, report.first,
                                                    report.lines, effects));
           out.tunings = state.Find(id)->tunings;
+          news_[id].heard = now;
+          if (!report.lines.empty()) news_[id].metrics = report.lines.back();
           return out;
         }();
       },
@@ -296,6 +301,38 @@ JobPage Coordinator::List(const JobFilter& filter, JobId from,
     --end;
   }
   return page;
+}
+
+CoordinatorStats Coordinator::Stats() const {
+  CoordinatorStats out;
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  const absl::Time now = Now();
+  out.transitions = transitions_;
+  out.slots = state_.limits().slots;
+  out.used_slots = state_.used_slots();
+  out.events = last_sequence_;
+  for (const auto& [id, job] : state_.jobs()) {
+    ++out.jobs[static_cast<int>(job.state)];
+    if (!HoldsSlots(job.state)) continue;
+    GangStats gang = {id, job.request.name, job.progress};
+    const auto news = news_.find(id);
+    // One that is new has been silent since its job last changed.
+    absl::Time heard = std::max(job.changed, start_);
+    if (news != news_.end()) {
+      heard = std::max(heard, news->second.heard);
+      gang.metrics = news->second.metrics;
+    }
+    gang.silent_for = std::max(now - heard, absl::ZeroDuration());
+    out.gangs.push_back(std::move(gang));
+  }
+  return out;
+}
+
+std::string Coordinator::LastMetrics(JobId id) const {
+  const std::lock_guard lock(mutex_);
+  const auto news = news_.find(id);
+  return news == news_.end() ? "" : news->second.metrics;
 }
 
 void Coordinator::Events(

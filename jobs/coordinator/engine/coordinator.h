@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
+#include "jobs/coordinator/engine/coordinator_stats.h"
 #include "jobs/coordinator/state/coordinator_state.h"
 #include "jobs/coordinator/store/commit_queue.h"
 
@@ -113,6 +115,12 @@ class Coordinator {
   // At most `limit` from job `from` downwards; 0: from the newest.
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
 
+  // In time linear in the jobs.
+  CoordinatorStats Stats() const;
+  // The last line of metrics that a gang of the job has told this process of;
+  // "": none.
+  std::string LastMetrics(JobId id) const;
+
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }
   // Events of a job (0: of all) after `sequence`, from the store.
@@ -121,6 +129,12 @@ class Coordinator {
       std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply);
 
  private:
+  // What was last heard of a job's gang.
+  struct News {
+    absl::Time heard;
+    std::string metrics;
+  };
+
   // The date, but that it does not jump when somebody sets the clock: no gang
   // is given up for that.
   absl::Time Now() const { return start_ + clock_->Now(); }
@@ -152,6 +166,8 @@ class Coordinator {
   absl::Time ticks_at_ = absl::InfinitePast();
   JobId stored_next_id_ = 0;
   uint64_t last_sequence_ = 0;
+  std::map<JobId, News> news_;
+  std::array<uint64_t, kJobStates> transitions_ = {};
   // Last: its thread uses all of the above until it ends.
   CommitQueue queue_;
 };

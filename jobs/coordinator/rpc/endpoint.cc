@@ -19,7 +19,8 @@ constexpr int kMaxMessage = 64 << 20;  // of the server, whom we trust
 }  // namespace
 
 absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path) {
-  const nlohmann::ordered_json json = {{"address", endpoint.address}};
+  nlohmann::ordered_json json = {{"address", endpoint.address}};
+  if (!endpoint.web.empty()) json["web"] = endpoint.web;
   return FileSystem::Posix()->WriteFileAtomically(path, json.dump() + "\n");
 }
 
@@ -33,6 +34,7 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
     const JsonFields fields(json);
     RETURN_IF_ERROR(fields.Require("address"));
     RETURN_IF_ERROR(fields.Get("address", &out.address));
+    RETURN_IF_ERROR(fields.Get("web", &out.web));
     return out;
   };
   absl::StatusOr<Endpoint> endpoint = read();

@@ -17,6 +17,7 @@ inline constexpr char kDefaultAddress[] = "127.0.0.1:7272";
 
 struct Endpoint {
   std::string address = kDefaultAddress;  // host:port
+  std::string web = "";  // of its page, host:port; "": it has none
   bool operator==(const Endpoint&) const = default;
 };
 

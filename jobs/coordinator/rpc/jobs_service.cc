@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/version.h"
 #include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -45,23 +46,13 @@ grpc::Status TooMany(const char* call) {
 grpc::ServerUnaryReactor* JobsService::Submit(
     grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
     proto::SubmitResponse* response) {
-  // Memory is ahead of a disk that fails; nothing more is taken in.
-  if (const absl::Status health = coordinator_->Health(); !health.ok()) {
-    return Answer(context, ToGrpc(absl::UnavailableError(health.message())));
-  }
-  JobRequest job;
-  if (const grpc::Status status = ReadSubmission(*request, options_.slots,
-                                                 files_, &surroundings_, &job);
-      !status.ok()) {
-    return Answer(context, status);
-  }
-  job.owner = kOwner;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator_->Submit(job,
-                       [reactor, response](const absl::StatusOr<JobId>& id) {
-                         if (id.ok()) response->set_id(*id);
-                         reactor->Finish(ToGrpc(id.status()));
-                       });
+  submitter_.Submit(*request, kOwner,
+                    [reactor, response](const absl::StatusOr<JobId>& id,
+                                        const std::vector<Problem>& problems) {
+                      if (id.ok()) response->set_id(*id);
+                      reactor->Finish(ToGrpc(id.status(), problems));
+                    });
   return reactor;
 }
 
@@ -189,6 +180,22 @@ grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
     return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
   }
   return NewLogStream(*request, coordinator_, log_file_, &logs_);
+}
+
+grpc::ServerUnaryReactor* JobsService::Info(
+    grpc::CallbackServerContext* context, const proto::ServerInfoRequest*,
+    proto::ServerInfo* response) {
+  response->set_version(kVersion);
+  {
+    absl::MutexLock lock(&mutex_);
+    response->set_web(web_);
+  }
+  return Answer(context, grpc::Status::OK);
+}
+
+void JobsService::SetWeb(const std::string& address) {
+  absl::MutexLock lock(&mutex_);
+  web_ = address;
 }
 
 }  // namespace caracal

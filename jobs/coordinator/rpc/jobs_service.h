@@ -4,12 +4,14 @@
 
 #include <string>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "core/base/file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
+#include "jobs/coordinator/rpc/submitter.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
-#include "jobs/model/surroundings_cache.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
@@ -31,7 +33,7 @@ class JobsService final : public proto::Jobs::CallbackService {
         coordinator_(coordinator),
         hub_(hub),
         log_file_(std::move(log_file)),
-        files_(files),
+        submitter_(options.slots, coordinator, files),
         watches_(options.most_watches),
         logs_(options.most_logs) {}
 
@@ -67,14 +69,24 @@ class JobsService final : public proto::Jobs::CallbackService {
       grpc::CallbackServerContext* context,
       const proto::LogsRequest* request) override;
 
+  grpc::ServerUnaryReactor* Info(grpc::CallbackServerContext* context,
+                                 const proto::ServerInfoRequest*,
+                                 proto::ServerInfo* response) override;
+
+  // Where the coordinator's page is, host:port.
+  void SetWeb(const std::string& address);
+  // For others who take in jobs.
+  Submitter& submitter() { return submitter_; }
+
  private:
   const JobsServiceOptions options_;
   Coordinator* const coordinator_;
   EventHub* const hub_;
   const LogFile log_file_;
-  FileSystem* const files_;
-  SurroundingsCache surroundings_;
+  Submitter submitter_;
   StreamLimit watches_, logs_;
+  absl::Mutex mutex_;
+  std::string web_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace caracal

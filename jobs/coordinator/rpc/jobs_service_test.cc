@@ -219,5 +219,17 @@ TEST_F(JobsServiceTest, JobsAreChanged) {
   EXPECT_FALSE(coordinator_->Get(waiting).has_value());
 }
 
+TEST_F(JobsServiceTest, ItTellsWhereItsPageIs) {
+  proto::ServerInfo info;
+  ASSERT_TRUE(
+      Call(&proto::Jobs::Stub::Info, proto::ServerInfoRequest(), &info).ok());
+  EXPECT_EQ(info.web(), "");
+  EXPECT_NE(info.version(), "");
+  service_->SetWeb("127.0.0.1:7");
+  ASSERT_TRUE(
+      Call(&proto::Jobs::Stub::Info, proto::ServerInfoRequest(), &info).ok());
+  EXPECT_EQ(info.web(), "127.0.0.1:7");
+}
+
 }  // namespace
 }  // namespace caracal

@@ -17,22 +17,6 @@ constexpr size_t kLongestKey = 128;
 // What problems of a job call it.
 constexpr char kFile[] = "job";
 
-grpc::Status BadRequest(const std::vector<Problem>& problems) {
-  google::rpc::BadRequest details;
-  for (const Problem& problem : problems) {
-    auto& violation = *details.add_field_violations();
-    violation.set_field(AsValidUtf8(problem.field));
-    violation.set_description(AsValidUtf8(problem.message));
-  }
-  const absl::Status status = ProblemsToStatus(problems, kFile);
-  google::rpc::Status whole;
-  whole.set_code(static_cast<int>(status.code()));
-  whole.set_message(AsValidUtf8(status.message()));
-  whole.add_details()->PackFrom(details);
-  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, whole.message(),
-                      whole.SerializeAsString());
-}
-
 }  // namespace
 
 absl::Status CheckKey(const std::string& idempotency_key) {
@@ -42,22 +26,18 @@ absl::Status CheckKey(const std::string& idempotency_key) {
                    " bytes, expected at most ", kLongestKey));
 }
 
-grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
+absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             FileSystem* files, SurroundingsCache* surroundings,
-                            JobRequest* out) {
-  if (const absl::Status status = CheckKey(request.idempotency_key());
-      !status.ok()) {
-    return ToGrpc(status);
-  }
-  std::vector<Problem> problems;
+                            JobRequest* out, std::vector<Problem>* problems) {
+  RETURN_IF_ERROR(CheckKey(request.idempotency_key()));
   const absl::StatusOr<proto::Job> job = LoadJobText(
       request.job(), kFile, "/", {}, files,
       [&](const proto::Job& valid, std::vector<Problem>* found) {
         return surroundings->Check(valid, found);
       },
-      &problems);
-  if (!problems.empty()) return BadRequest(problems);
-  if (!job.ok()) return ToGrpc(job.status());
+      problems);
+  if (!problems->empty()) return ProblemsToStatus(*problems, kFile);
+  RETURN_IF_ERROR(job.status());
   out->name = job->name();
   out->spec = JobText(*job);
   out->priority = request.priority();
@@ -65,7 +45,24 @@ grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
   out->after.assign(request.after().begin(), request.after().end());
   if (request.has_max_retries()) out->max_retries = request.max_retries();
   out->idempotency_key = request.idempotency_key();
-  return grpc::Status::OK;
+  return absl::OkStatus();
+}
+
+grpc::Status ToGrpc(const absl::Status& status,
+                    const std::vector<Problem>& problems) {
+  if (problems.empty()) return ToGrpc(status);
+  google::rpc::BadRequest details;
+  for (const Problem& problem : problems) {
+    auto& violation = *details.add_field_violations();
+    violation.set_field(AsValidUtf8(problem.field));
+    violation.set_description(AsValidUtf8(problem.message));
+  }
+  google::rpc::Status whole;
+  whole.set_code(static_cast<int>(status.code()));
+  whole.set_message(AsValidUtf8(status.message()));
+  whole.add_details()->PackFrom(details);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
+                      whole.message(), whole.SerializeAsString());
 }
 
 }  // namespace caracal

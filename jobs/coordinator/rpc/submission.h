@@ -5,22 +5,29 @@
 #include <grpcpp/support/status.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "core/base/file_system.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/model/surroundings_cache.h"
+#include "jobs/spec/problem.h"
 #include "proto/coordinator.pb.h"
 
 namespace caracal {
 
 // Reads, expands and checks the job, beside its model and data, and fills
-// `out` but for the owner. `slots`: of all gangs together. INVALID_ARGUMENT has
-// every problem, a line each, and as violations of a google.rpc.BadRequest in
-// its details.
-grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
+// `out` but for the owner. `slots`: of a job that names no threads.
+// kInvalidArgument has every problem, a line each; `problems` gets them as
+// well.
+absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             FileSystem* files, SurroundingsCache* surroundings,
-                            JobRequest* out);
+                            JobRequest* out, std::vector<Problem>* problems);
+
+// For the wire: problems as violations of a google.rpc.BadRequest in the
+// details.
+grpc::Status ToGrpc(const absl::Status& status,
+                    const std::vector<Problem>& problems);
 
 // kInvalidArgument for an idempotency key that is too long.
 absl::Status CheckKey(const std::string& idempotency_key);

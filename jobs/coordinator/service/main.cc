@@ -5,11 +5,13 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
+#include "jobs/coordinator/web/web_server.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -38,6 +40,12 @@ int Main(int argc, char** argv) {
       ->type_name("DIR")
       ->required();
   app.add_option("--listen", options.listen, "address; port 0: a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  options.web = kDefaultWebAddress;
+  app.add_option("--web", options.web,
+                 "address of the page and of /metrics, on this machine alone; "
+                 "'': none; by default a free port when --listen has one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
   app.add_option("--launcher", launcher,
@@ -72,6 +80,9 @@ int Main(int argc, char** argv) {
   if (launcher == "slurm") options.slurm = slurm;
   limits.slots =
       slots.value_or(options.slurm.has_value() ? kMostSlots : AvailableCores());
+  if (app.count("--web") == 0 && absl::EndsWith(options.listen, ":0")) {
+    options.web = "127.0.0.1:0";
+  }
 
   std::signal(SIGPIPE, SIG_IGN);
   // Before any thread, so that all inherit it.
@@ -88,6 +99,9 @@ int Main(int argc, char** argv) {
   }
   std::cout << "caracald: listening on " << (*service)->endpoint().address
             << ", data in " << options.data_folder << std::endl;
+  if (const std::string& web = (*service)->endpoint().web; !web.empty()) {
+    std::cout << "caracald: page at http://" << web << "/" << std::endl;
+  }
   int signal = 0;
   sigwait(&ends, &signal);
   std::cout << "caracald: ending; gangs go on" << std::endl;

@@ -18,6 +18,7 @@
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/store/job_store.h"
+#include "jobs/coordinator/web/web_server.h"
 #include "jobs/launch/gang_folder.h"
 #include "jobs/launch/local_launcher.h"
 #include "jobs/launch/slurm/slurm_launcher.h"
@@ -55,6 +56,7 @@ struct Service::Parts {
   explicit Parts(DataFolder data) : folder(std::move(data)) {}
   // Callers first, then what they call; the launcher before whom it tells.
   ~Parts() {
+    web = nullptr;
     if (server != nullptr) {
       server->Shutdown(std::chrono::system_clock::now() + kPatience);
       server->Wait();
@@ -73,6 +75,7 @@ struct Service::Parts {
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<WebServer> web;
 };
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -106,13 +109,12 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const auto gang_folder = [gangs = p.folder.gangs()](const GangId& id) {
     return GangFolder(JoinPath(gangs, ToString(id)));
   };
+  const LogFile log_file = [gang_folder](JobId job, uint64_t epoch) {
+    return gang_folder({job, epoch}).output();
+  };
   p.jobs.emplace(
       JobsServiceOptions{.runs = p.folder.runs(), .slots = job_slots},
-      &*p.coordinator, &p.hub,
-      [gang_folder](JobId job, uint64_t epoch) {
-        return gang_folder({job, epoch}).output();
-      },
-      FileSystem::Posix());
+      &*p.coordinator, &p.hub, log_file, FileSystem::Posix());
   p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
     return gang_folder(id).ReadCredential();
   });
@@ -136,6 +138,17 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
         ": is another caracald running? --listen names another address"));
   }
   service->endpoint_ = {AddressOf(options.listen, port)};
+  if (!options.web.empty()) {
+    ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
+                                             {.coordinator = &*p.coordinator,
+                                              .hub = &p.hub,
+                                              .submitter = &p.jobs->submitter(),
+                                              .log_file = log_file,
+                                              .runs = p.folder.runs(),
+                                              .files = FileSystem::Posix()}));
+    service->endpoint_.web = p.web->address();
+    p.jobs->SetWeb(p.web->address());
+  }
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());

@@ -20,6 +20,7 @@ namespace caracal {
 struct ServiceOptions {
   std::string data_folder;
   std::string listen = kDefaultAddress;  // port 0: one that is free
+  std::string web = "";  // of its page (web/web_server.h); "": none
   CoordinatorLimits limits;
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.

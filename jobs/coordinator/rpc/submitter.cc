@@ -1,0 +1,53 @@
+#include "jobs/coordinator/rpc/submitter.h"
+
+#include <utility>
+
+#include "core/base/clock.h"
+#include "jobs/coordinator/rpc/submission.h"
+
+namespace caracal {
+
+void Submitter::Submit(const proto::SubmitRequest& request,
+                       const std::string& owner, Reply reply) {
+  const absl::Duration begun = Clock::Real()->Now();
+  // Memory is ahead of a disk that fails; nothing more is taken in.
+  if (const absl::Status health = coordinator_->Health(); !health.ok()) {
+    Count(false, {});
+    return reply(absl::UnavailableError(health.message()), {});
+  }
+  JobRequest job;
+  std::vector<Problem> problems;
+  if (const absl::Status status = ReadSubmission(
+          request, slots_, files_, &surroundings_, &job, &problems);
+      !status.ok()) {
+    Count(false, {});
+    return reply(status, problems);
+  }
+  job.owner = owner;
+  coordinator_->Submit(job, [this, begun, reply = std::move(reply)](
+                                const absl::StatusOr<JobId>& id) {
+    Count(id.ok(), Clock::Real()->Now() - begun);
+    reply(id, {});
+  });
+}
+
+void Submitter::Count(bool accepted, absl::Duration took) {
+  absl::MutexLock lock(&mutex_);
+  if (!accepted) {
+    ++counts_.refused;
+    return;
+  }
+  ++counts_.accepted;
+  const double seconds = absl::ToDoubleSeconds(took);
+  counts_.seconds += seconds;
+  for (size_t i = 0; i < SubmissionCounts::kBounds.size(); ++i) {
+    if (seconds <= SubmissionCounts::kBounds[i]) ++counts_.within[i];
+  }
+}
+
+SubmissionCounts Submitter::Counts() const {
+  absl::MutexLock lock(&mutex_);
+  return counts_;
+}
+
+}  // namespace caracal

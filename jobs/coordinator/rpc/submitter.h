@@ -1,0 +1,67 @@
+// How a job gets in, whoever brings it: over gRPC or from the page.
+#ifndef CARACAL_JOBS_COORDINATOR_RPC_SUBMITTER_H_
+#define CARACAL_JOBS_COORDINATOR_RPC_SUBMITTER_H_
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/file_system.h"
+#include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/model/surroundings_cache.h"
+#include "jobs/spec/problem.h"
+#include "proto/coordinator.pb.h"
+
+namespace caracal {
+
+// Of submissions since this process began.
+struct SubmissionCounts {
+  // Upper ends of the latencies that are told apart, in seconds.
+  static constexpr std::array<double, 9> kBounds = {
+      0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10};
+
+  uint64_t accepted = 0, refused = 0;
+  // Of those that were accepted: how many took at most kBounds[i].
+  std::array<uint64_t, kBounds.size()> within = {};
+  double seconds = 0;  // all of them together
+};
+
+// Thread-safe.
+class Submitter {
+ public:
+  using Reply = std::function<void(const absl::StatusOr<JobId>&,
+                                   const std::vector<Problem>&)>;
+
+  // `slots`: of a job that names no threads. Coordinator and files outlive it;
+  // it outlives the coordinator's replies.
+  Submitter(int64_t slots, Coordinator* coordinator, FileSystem* files)
+      : slots_(slots), coordinator_(coordinator), files_(files) {}
+
+  // Answers when the job is durable, or at once: kInvalidArgument with what is
+  // wrong with it, kUnavailable with a store that fails, errors of
+  // CoordinatorState::Submit.
+  void Submit(const proto::SubmitRequest& request, const std::string& owner,
+              Reply reply);
+
+  SubmissionCounts Counts() const;
+
+ private:
+  void Count(bool accepted, absl::Duration took);
+
+  const int64_t slots_;
+  Coordinator* const coordinator_;
+  FileSystem* const files_;
+  SurroundingsCache surroundings_;
+  mutable absl::Mutex mutex_;
+  SubmissionCounts counts_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_RPC_SUBMITTER_H_

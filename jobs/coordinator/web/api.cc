@@ -1,0 +1,331 @@
+#include "jobs/coordinator/web/api.h"
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/status.h"
+#include "core/base/utf8.h"
+#include "core/io/json.h"
+#include "dist/checkpoint/catalogue.h"
+#include "jobs/coordinator/rpc/submission.h"
+#include "jobs/coordinator/web/guard.h"
+#include "jobs/coordinator/web/job_json.h"
+
+namespace caracal {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int64_t kPage = 50, kLongestPage = 500;
+constexpr uint64_t kLogChunk = 128 << 10;
+constexpr uint64_t kLongestFile = 32 << 20;
+constexpr size_t kLongestBody = 2 << 20;
+// For what is to be durable before it is answered.
+constexpr absl::Duration kPatience = absl::Seconds(20);
+// A report brings its own styles and pictures, and nothing else.
+constexpr char kReportPolicy[] =
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "frame-ancestors 'none'";
+
+WebAnswer Answer(const Json& json, int status = 200) {
+  WebAnswer answer;
+  answer.status = status;
+  answer.body = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return answer;
+}
+
+WebAnswer NoSuchJob(JobId id) {
+  return Refusal(absl::NotFoundError(absl::StrCat("there is no job ", id)));
+}
+
+WebAnswer NoSuchPath(const WebRequest& request) {
+  return Refusal(
+      absl::NotFoundError(absl::StrCat("there is no ", request.path)));
+}
+
+// Waits for an answer that comes on another thread, and may outlive the wait.
+class Reply {
+ public:
+  void Set(WebAnswer answer) {
+    absl::MutexLock lock(&mutex_);
+    answer_ = std::move(answer);
+  }
+  WebAnswer Await() {
+    absl::MutexLock lock(&mutex_);
+    const auto there = [this] { return answer_.has_value(); };
+    if (mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience)) {
+      return *answer_;
+    }
+    return Refusal(absl::UnavailableError(
+        "the coordinator's disk does not keep up; this may still come about"));
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::optional<WebAnswer> answer_ ABSL_GUARDED_BY(mutex_);
+};
+
+Coordinator::Reply AnswerTo(std::shared_ptr<Reply> reply) {
+  return [reply = std::move(reply)](const absl::Status& status) {
+    reply->Set(status.ok() ? Answer(Json::object()) : Refusal(status));
+  };
+}
+
+// "" is {}.
+absl::StatusOr<nlohmann::json> ParseBody(const WebRequest& request) {
+  if (request.body.empty()) return nlohmann::json::object();
+  absl::StatusOr<nlohmann::json> body =
+      ParseBoundedJson(request.body, kLongestBody);
+  if (!body.ok() || !body->is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the request is no JSON object", body.ok() ? "" : ": ",
+                     body.status().message()));
+  }
+  return body;
+}
+
+// A number of the query; `otherwise` when it is not there.
+absl::Status ReadNumber(const WebRequest& request, const char* name,
+                        uint64_t* out) {
+  const std::string text = request.Query(name);
+  if (text.empty() || absl::SimpleAtoi(text, out)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": is '", text, "', expected a number"));
+}
+
+}  // namespace
+
+std::optional<JobPath> ParseJobPath(absl::string_view path) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(path, '/');
+  JobPath out;
+  if (parts.size() < 4 || parts.size() > 5 || parts[1] != "api" ||
+      parts[2] != "jobs" || !absl::SimpleAtoi(parts[3], &out.id)) {
+    return std::nullopt;
+  }
+  if (parts.size() == 5) out.what = std::string(parts[4]);
+  return out;
+}
+
+WebAnswer WebApi::Handle(const WebRequest& request) {
+  const bool post = request.method == "POST";
+  if (const absl::Status status =
+          Authorize(request, post ? Role::kSubmitter : Role::kViewer);
+      !status.ok()) {
+    return Refusal(status);
+  }
+  return post ? Post(request) : Get(request);
+}
+
+WebAnswer WebApi::Get(const WebRequest& request) {
+  if (request.path == "/api/jobs") return List(request);
+  const std::optional<JobPath> path = ParseJobPath(request.path);
+  if (!path.has_value()) return NoSuchPath(request);
+  const std::optional<JobRecord> job = sources_.coordinator->Get(path->id);
+  if (!job.has_value()) return NoSuchJob(path->id);
+  if (path->what.empty()) {
+    Json json = ToJson(*job, Metrics(*job));
+    json["run_folder"] = RunFolder(job->id);
+    json["job"] = AsValidUtf8(job->request.spec);
+    const CoordinatorStats stats = sources_.coordinator->Stats();
+    json["service"] = {{"slots", stats.slots},
+                       {"used_slots", stats.used_slots}};
+    json["has_report"] =
+        sources_.files->Exists(JoinPath(RunFolder(job->id), "report.html"));
+    return Answer(json);
+  }
+  if (path->what == "logs") return Logs(*job, request);
+  if (path->what == "checkpoints") return Checkpoints(*job);
+  if (path->what == "attribution") {
+    return File(*job, "attribution.json", "application/json");
+  }
+  if (path->what == "report") {
+    WebAnswer answer = File(*job, "report.html", "text/html; charset=utf-8");
+    answer.headers.push_back({"Content-Security-Policy", kReportPolicy});
+    return answer;
+  }
+  return NoSuchPath(request);
+}
+
+WebAnswer WebApi::Post(const WebRequest& request) {
+  if (request.path == "/api/jobs") return Submit(request);
+  const std::optional<JobPath> path = ParseJobPath(request.path);
+  if (!path.has_value()) return NoSuchPath(request);
+  const auto reply = std::make_shared<Reply>();
+  if (path->what == "cancel") {
+    sources_.coordinator->Cancel(path->id, OwnerOf(request), AnswerTo(reply));
+    return reply->Await();
+  }
+  if (path->what == "resume") {
+    std::string key;
+    const absl::Status status = [&] {
+      ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+      RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
+      return CheckKey(key);
+    }();
+    if (!status.ok()) return Refusal(status);
+    sources_.coordinator->Resume(path->id, key, AnswerTo(reply));
+    return reply->Await();
+  }
+  return NoSuchPath(request);
+}
+
+WebAnswer WebApi::List(const WebRequest& request) {
+  JobFilter filter;
+  uint64_t from = 0, limit = kPage;
+  const absl::Status status = [&] {
+    RETURN_IF_ERROR(ReadNumber(request, "from", &from));
+    RETURN_IF_ERROR(ReadNumber(request, "limit", &limit));
+    const std::string name = request.Query("state");
+    for (int i = 0; i < kJobStates; ++i) {
+      const auto state = static_cast<JobState>(i);
+      if (name == NameOf(state)) filter.state = state;
+    }
+    if (!name.empty() && !filter.state.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("state: is '", name, "', which is none"));
+    }
+    return absl::OkStatus();
+  }();
+  if (!status.ok()) return Refusal(status);
+  const JobPage page = sources_.coordinator->List(
+      filter, from,
+      std::clamp<int64_t>(static_cast<int64_t>(limit), 1, kLongestPage));
+  const CoordinatorStats stats = sources_.coordinator->Stats();
+  Json json = {{"jobs", Json::array()}};
+  for (const JobRecord& job : page.jobs) {
+    json["jobs"].push_back(ToJson(job, Metrics(job)));
+  }
+  if (page.next != 0) json["next"] = page.next;
+  for (int i = 0; i < kJobStates; ++i) {
+    json["counts"][NameOf(static_cast<JobState>(i))] = stats.jobs[i];
+  }
+  json["slots"] = stats.slots;
+  json["used_slots"] = stats.used_slots;
+  json["health"] = std::string(sources_.coordinator->Health().message());
+  return Answer(json);
+}
+
+WebAnswer WebApi::Submit(const WebRequest& request) {
+  proto::SubmitRequest submit;
+  const absl::Status status = [&] {
+    ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+    const JsonFields fields(body);
+    int64_t priority = 0;
+    RETURN_IF_ERROR(fields.Require("job"));
+    RETURN_IF_ERROR(fields.Get("job", submit.mutable_job()));
+    RETURN_IF_ERROR(
+        fields.Get("idempotency_key", submit.mutable_idempotency_key()));
+    RETURN_IF_ERROR(fields.Get("priority", &priority));
+    submit.set_priority(priority);
+    return absl::OkStatus();
+  }();
+  if (!status.ok()) return Refusal(status);
+  const auto reply = std::make_shared<Reply>();
+  sources_.submitter->Submit(submit, OwnerOf(request),
+                             [reply](const absl::StatusOr<JobId>& id,
+                                     const std::vector<Problem>& problems) {
+                               reply->Set(id.ok()
+                                              ? Answer({{"id", *id}}, 201)
+                                              : Refusal(id.status(), problems));
+                             });
+  return reply->Await();
+}
+
+WebAnswer WebApi::Logs(const JobRecord& job, const WebRequest& request) {
+  uint64_t gang = job.epoch, offset = 0;
+  const bool tail = request.Query("offset").empty();
+  const absl::Status status = [&] {
+    RETURN_IF_ERROR(ReadNumber(request, "gang", &gang));
+    return ReadNumber(request, "offset", &offset);
+  }();
+  if (!status.ok()) return Refusal(status);
+  Json json = {{"gang", gang}, {"gangs", job.epoch}, {"offset", 0},
+               {"next", 0},    {"size", 0},          {"text", ""}};
+  if (gang == 0 || gang > job.epoch) return Answer(json);
+  // One that has not printed yet, or that is gone, has printed nothing.
+  const std::string path = sources_.log_file(job.id, gang);
+  const auto size = sources_.files->FileSize(path);
+  const auto file = sources_.files->Open(path);
+  if (!size.ok() || !file.ok()) return Answer(json);
+  if (tail) offset = *size - std::min(*size, kLogChunk);
+  std::string text(kLogChunk, '\0');
+  const auto got = (*file)->ReadAt(offset, kLogChunk, text.data());
+  text.resize(got.ok() ? *got : 0);
+  json["offset"] = offset;
+  json["next"] = offset + text.size();
+  json["size"] = *size;
+  json["text"] = AsValidUtf8(text);
+  return Answer(json);
+}
+
+WebAnswer WebApi::Checkpoints(const JobRecord& job) {
+  const std::string run = RunFolder(job.id);
+  FileSystem* const files = sources_.files;
+  const auto steps = ListCheckpoints(files, run);
+  if (!steps.ok()) return Refusal(steps.status());
+  Json json = {{"checkpoints", Json::array()}, {"best", nullptr}};
+  for (auto step = steps->rbegin(); step != steps->rend(); ++step) {
+    Json entry = {{"step", *step}};
+    // One that is removed or damaged meanwhile is listed with what is known.
+    const auto manifest = ReadManifest(files, CheckpointFolder(run, *step));
+    if (manifest.ok()) {
+      uint64_t bytes = 0;
+      for (const RankFile& file : manifest->rank_files) bytes += file.bytes;
+      entry["bytes"] = bytes;
+      entry["ranks"] = manifest->rank_files.size();
+    } else {
+      entry["problem"] = AsValidUtf8(manifest.status().message());
+    }
+    json["checkpoints"].push_back(std::move(entry));
+  }
+  const auto best = ReadBestCheckpoint(files, run);
+  if (best.ok() && best->has_value()) {
+    json["best"] = {{"step", (*best)->step}, {"score", (*best)->score}};
+  }
+  return Answer(json);
+}
+
+WebAnswer WebApi::File(const JobRecord& job, const char* name,
+                       const char* type) {
+  const std::string path = JoinPath(RunFolder(job.id), name);
+  const auto size = sources_.files->FileSize(path);
+  if (!size.ok()) {
+    return Refusal(absl::NotFoundError(
+        absl::StrCat("job ", job.id, " has no ", name, " yet")));
+  }
+  if (*size > kLongestFile) {
+    return Refusal(absl::ResourceExhaustedError(
+        absl::StrCat(path, ": has ", *size, " bytes, too many to show")));
+  }
+  auto text = sources_.files->ReadFile(path);
+  if (!text.ok()) return Refusal(text.status());
+  WebAnswer answer;
+  answer.type = type;
+  answer.body = *std::move(text);
+  return answer;
+}
+
+std::string WebApi::RunFolder(JobId id) const {
+  return JoinPath(sources_.runs, absl::StrCat(id));
+}
+
+std::string WebApi::Metrics(const JobRecord& job) const {
+  if (job.epoch == 0) return "";
+  std::string line = sources_.coordinator->LastMetrics(job.id);
+  // Told to a coordinator before this one.
+  if (line.empty()) {
+    line =
+        LastLine(sources_.files, JoinPath(RunFolder(job.id), "metrics.jsonl"));
+  }
+  return line;
+}
+
+}  // namespace caracal

@@ -1,0 +1,67 @@
+// What the page asks for, in JSON.
+#ifndef CARACAL_JOBS_COORDINATOR_WEB_API_H_
+#define CARACAL_JOBS_COORDINATOR_WEB_API_H_
+
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/base/file_system.h"
+#include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/log_stream.h"
+#include "jobs/coordinator/rpc/submitter.h"
+#include "jobs/coordinator/web/request.h"
+
+namespace caracal {
+
+// All outlive whoever holds it.
+struct WebSources {
+  Coordinator* coordinator = nullptr;
+  EventHub* hub = nullptr;
+  Submitter* submitter = nullptr;
+  LogFile log_file;
+  std::string runs;  // the folder of run folders
+  FileSystem* files = nullptr;
+};
+
+// Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.
+struct JobPath {
+  JobId id = 0;
+  std::string what;  // "" of "/api/jobs/12"
+};
+std::optional<JobPath> ParseJobPath(absl::string_view path);
+
+// Thread-safe. Requests that it answers were let through by CheckOrigin; it
+// asks Authorize itself.
+class WebApi {
+ public:
+  explicit WebApi(WebSources sources) : sources_(std::move(sources)) {}
+
+  // GET  /api/jobs?state=RUNNING&from=ID&limit=50
+  // POST /api/jobs                 {"job", "priority", "idempotency_key"}
+  // GET  /api/jobs/ID
+  // GET  /api/jobs/ID/logs?gang=N&offset=BYTES    from the end without these
+  // GET  /api/jobs/ID/checkpoints
+  // GET  /api/jobs/ID/attribution
+  // GET  /api/jobs/ID/report       the page that the job has written
+  // POST /api/jobs/ID/cancel
+  // POST /api/jobs/ID/resume       {"idempotency_key"}
+  WebAnswer Handle(const WebRequest& request);
+
+ private:
+  WebAnswer Get(const WebRequest& request);
+  WebAnswer Post(const WebRequest& request);
+  WebAnswer List(const WebRequest& request);
+  WebAnswer Submit(const WebRequest& request);
+  WebAnswer Logs(const JobRecord& job, const WebRequest& request);
+  WebAnswer Checkpoints(const JobRecord& job);
+  WebAnswer File(const JobRecord& job, const char* name, const char* type);
+  std::string RunFolder(JobId id) const;
+  std::string Metrics(const JobRecord& job) const;
+
+  const WebSources sources_;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_WEB_API_H_

@@ -1,0 +1,81 @@
+#include "jobs/coordinator/web/connection.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/time/clock.h"
+
+namespace caracal {
+
+bool Connection::Wait(bool to_read, absl::Duration patience) const {
+  const absl::Time until = absl::Now() + patience;
+  while (true) {
+    pollfd entry = {socket_, static_cast<short>(to_read ? POLLIN : POLLOUT), 0};
+    const absl::Duration left = std::max(until - absl::Now(), absl::Duration());
+    const int got = poll(&entry, 1,
+                         static_cast<int>(absl::ToInt64Milliseconds(
+                             absl::Ceil(left, absl::Milliseconds(1)))));
+    if (got > 0) return true;  // what is wrong with it, the call will tell
+    if (got == 0 || errno != EINTR) return false;
+  }
+}
+
+bool Connection::Fill(absl::Duration patience) {
+  if (!Wait(true, patience)) return false;
+  const ssize_t got = recv(socket_, buffer_, sizeof(buffer_), 0);
+  if (got <= 0) return false;
+  begin_ = 0;
+  end_ = static_cast<size_t>(got);
+  return true;
+}
+
+bool Connection::AwaitRequest() {
+  if (begin_ == end_ && !Fill(limits_.idle)) return false;
+  deadline_ = absl::Now() + limits_.request;
+  left_ = limits_.header_bytes;
+  return true;
+}
+
+bool Connection::is_writable() const {
+  if (!Wait(false, {})) return false;
+  // Readable without anything to read: the other side has hung up.
+  char byte;
+  const ssize_t got = recv(socket_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+ssize_t Connection::read(char* out, size_t size) {
+  if (left_ == 0) return -1;
+  if (begin_ == end_) {
+    const absl::Duration patience = deadline_ - absl::Now();
+    if (patience <= absl::ZeroDuration() || !Fill(patience)) return -1;
+  }
+  const size_t n = std::min({size, end_ - begin_, left_});
+  std::memcpy(out, buffer_ + begin_, n);
+  begin_ += n;
+  left_ -= n;
+  return static_cast<ssize_t>(n);
+}
+
+ssize_t Connection::write(const char* data, size_t size) {
+  const absl::Time until = absl::Now() + limits_.write;
+  size_t sent = 0;
+  while (sent < size) {
+    if (!Wait(false, until - absl::Now())) return -1;
+    const ssize_t got =
+        send(socket_, data + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (got > 0) {
+      sent += static_cast<size_t>(got);
+    } else if (got < 0 && errno != EAGAIN && errno != EINTR) {
+      return -1;
+    }
+    if (absl::Now() > until && sent < size) return -1;
+  }
+  return static_cast<ssize_t>(size);
+}
+
+}  // namespace caracal

@@ -1,0 +1,58 @@
+#include "jobs/coordinator/web/event_stream.h"
+
+#include "absl/strings/str_cat.h"
+#include "jobs/coordinator/web/job_json.h"
+
+namespace caracal {
+namespace {
+
+// A page that catches up gets many messages at a time.
+constexpr size_t kPiece = 64 << 10;
+
+}  // namespace
+
+EventStream::EventStream(EventHub* hub, JobId job, uint64_t after)
+    : subscription_(hub->Subscribe(job, after, [this] { Wake(); })) {}
+
+EventStream::~EventStream() { subscription_->Close(); }
+
+void EventStream::Wake() {
+  absl::MutexLock lock(&mutex_);
+  awake_ = true;
+}
+
+void EventStream::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
+}
+
+EventStream::Piece EventStream::Next(absl::Duration patience) {
+  Piece piece;
+  const absl::Time until = absl::Now() + patience;
+  while (true) {
+    {
+      absl::MutexLock lock(&mutex_);
+      const auto ready = [this] { return awake_ || stopped_; };
+      if (!mutex_.AwaitWithDeadline(absl::Condition(&ready), until)) {
+        piece.text = ": nothing new\n\n";
+        return piece;
+      }
+      awake_ = false;
+      if (stopped_) piece.last = true;
+    }
+    while (!piece.last && piece.text.size() < kPiece) {
+      const auto event = subscription_->Take();
+      if (!event.ok()) {
+        piece.last = true;
+      } else if (*event == nullptr) {
+        break;
+      } else {
+        absl::StrAppend(&piece.text, ToServerSentEvent(**event));
+      }
+    }
+    if (piece.text.size() >= kPiece) Wake();  // there is more
+    if (piece.last || !piece.text.empty()) return piece;
+  }
+}
+
+}  // namespace caracal

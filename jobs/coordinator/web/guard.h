@@ -1,0 +1,42 @@
+// Who may ask the page's server for what.
+#ifndef CARACAL_JOBS_COORDINATOR_WEB_GUARD_H_
+#define CARACAL_JOBS_COORDINATOR_WEB_GUARD_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "jobs/coordinator/web/request.h"
+
+namespace caracal {
+
+// What a request wants to be able to do; each may what those before it may.
+enum class Role { kViewer, kSubmitter, kAdmin };
+
+// A header that pages of other origins cannot send without being asked about
+// first, which is never allowed: whatever changes something has to bear it.
+inline constexpr char kChangeHeader[] = "x-caracal-request";
+
+// "127.0.0.1", "::1" of "127.0.0.1:7273", "[::1]"; in lower case.
+std::string HostOf(absl::string_view address);
+
+// The names of this machine that never leave it.
+bool IsLoopback(absl::string_view host);
+
+// kPermissionDenied for requests that a page of another origin has made the
+// browser send: those to a name that is not ours (a name of the attacker's that
+// leads here), and changes without the header or from elsewhere. `listens_on`:
+// the host that was listened on.
+absl::Status CheckOrigin(const WebRequest& request,
+                         absl::string_view listens_on);
+
+// kUnauthenticated, kPermissionDenied: whoever asks may not. Those on this
+// machine may do everything, and nobody else is listened to.
+absl::Status Authorize(const WebRequest& request, Role role);
+
+// Of the job that a request submits: whoever asks.
+std::string OwnerOf(const WebRequest& request);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_WEB_GUARD_H_

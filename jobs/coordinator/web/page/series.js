@@ -1,0 +1,110 @@
+// The figures of a job, a column each, as they come.
+
+const kKeys = [
+  "loss", "validation_loss", "tokens_per_s", "drop_probability", "window",
+  "u", "u_star", "r", "hybrid_loss", "swa_only_loss", "la_only_loss",
+];
+
+export class Series {
+  constructor() {
+    this.columns = new Map(kKeys.map((key) => [key, {x: [], y: []}]));
+    this.stages = [];     // {name, step}: where each begins
+    this.decisions = [];  // {x, y, because}
+    this.last = null;
+    this.version = 0;
+  }
+
+  // A line of metrics. A gang that went on from a checkpoint takes steps
+  // again: what came of them before goes.
+  add(line) {
+    const step = line.global_step;
+    if (!Number.isFinite(step)) return;
+    if (this.last && step <= this.last.global_step) this.cut(step);
+    for (const [key, column] of this.columns) {
+      const value = line[key];
+      if (typeof value !== "number" || !Number.isFinite(value)) continue;
+      column.x.push(step);
+      column.y.push(value);
+    }
+    const stage = line.stage ?? "";
+    if (this.stages.at(-1)?.name !== stage) {
+      this.stages.push({name: stage, step});
+    }
+    this.last = line;
+    ++this.version;
+  }
+
+  // A decision of the curriculum: {stage, step, drop_probability, because};
+  // its step counts from the stage's first, 1.
+  decide(data) {
+    if (typeof data.drop_probability !== "number") return;
+    const begin = this.stages.findLast(({name}) => name === data.stage)?.step;
+    const x = begin !== undefined && Number.isFinite(data.step)
+      ? begin + data.step - 1 : (this.last?.global_step ?? 0) + 1;
+    this.decisions.push({x, y: data.drop_probability,
+                         because: String(data.because ?? "")});
+    ++this.version;
+  }
+
+  cut(step) {
+    for (const column of this.columns.values()) {
+      let n = column.x.length;
+      while (n > 0 && column.x[n - 1] >= step) --n;
+      column.x.length = n;
+      column.y.length = n;
+    }
+    while (this.stages.length && this.stages.at(-1).step >= step) {
+      this.stages.pop();
+    }
+    this.decisions = this.decisions.filter((d) => d.x < step);
+  }
+
+  has(key) {
+    return this.columns.get(key).x.length > 0;
+  }
+
+  // The steps of a stage: from, and until before.
+  rangeOf(stage) {
+    return [this.stages[stage].step, this.stages[stage + 1]?.step ?? Infinity];
+  }
+}
+
+// Where `step` is, or would be, in a rising list.
+function indexOf(list, step) {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle] < step) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+// Points of steps from `from` until before `to`, at most about 2 x `buckets`,
+// that look the same as all: of each bucket the lowest and the highest, in
+// their order, and both ends.
+export function decimate(column, buckets, from = -Infinity, to = Infinity) {
+  const first = indexOf(column.x, from);
+  const n = indexOf(column.x, to) - first;
+  const at = (i) => ({x: column.x[i], y: column.y[i]});
+  if (n <= 2 * buckets) return Array.from({length: n}, (_, i) => at(first + i));
+  const out = [at(first)];
+  for (let b = 0; b < buckets; ++b) {
+    const begin = first + 1 + Math.floor((n - 2) * b / buckets);
+    const end = first + 1 + Math.floor((n - 2) * (b + 1) / buckets);
+    let low = begin;
+    let high = begin;
+    for (let i = begin; i < end; ++i) {
+      if (column.y[i] < column.y[low]) low = i;
+      if (column.y[i] > column.y[high]) high = i;
+    }
+    out.push(at(Math.min(low, high)));
+    if (low !== high) out.push(at(Math.max(low, high)));
+  }
+  out.push(at(first + n - 1));
+  return out;
+}

@@ -1,0 +1,32 @@
+// What Prometheus scrapes: its text format, version 0.0.4.
+#ifndef CARACAL_JOBS_COORDINATOR_WEB_PROMETHEUS_H_
+#define CARACAL_JOBS_COORDINATOR_WEB_PROMETHEUS_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "jobs/coordinator/engine/coordinator_stats.h"
+#include "jobs/coordinator/rpc/submitter.h"
+
+namespace caracal {
+
+inline constexpr char kPrometheusType[] =
+    "text/plain; version=0.0.4; charset=utf-8";
+
+// Of the page's server itself.
+struct WebCounts {
+  std::array<std::atomic<uint64_t>, 5> requests = {};  // answered 1xx, 2xx, ...
+  std::atomic<int64_t> streams{0};                     // open now
+};
+
+// docs/dashboard.md has the names; deploy/ has what uses them.
+std::string PrometheusText(const CoordinatorStats& stats,
+                           const SubmissionCounts& submissions,
+                           const absl::Status& health, const WebCounts& web);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_WEB_PROMETHEUS_H_

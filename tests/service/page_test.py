@@ -1,0 +1,347 @@
+"""Drives the coordinator's page in headless Chromium.
+
+    page_test.py PAGE WORK [SCREENSHOTS]
+
+PAGE is its address, WORK the folder of the test with job.textproto, whose job
+has run as number 1. With a third argument it leaves pictures there.
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+PATIENCE_S = 60
+MARKUP = "<img src=x onerror=document.title=alert.name>"
+
+
+class Page:
+    def __init__(self, address, work, pictures):
+        self.address = address
+        self.work = pathlib.Path(work)
+        self.pictures = pictures
+        options = webdriver.ChromeOptions()
+        for argument in (
+                "--headless=new", "--no-sandbox", "--disable-gpu",
+                "--disable-dev-shm-usage", "--no-first-run",
+                "--disable-background-networking", "--disable-sync",
+                "--disable-component-update", "--force-color-profile=srgb",
+                # Whatever leaves the host fails, and is found in the log.
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--user-data-dir={self.work}/chromium"):
+            options.add_argument(argument)
+        options.binary_location = "/usr/bin/chromium"
+        options.set_capability("goog:loggingPrefs",
+                               {"browser": "ALL", "performance": "ALL"})
+        service = webdriver.chrome.service.Service("/usr/bin/chromedriver")
+        self.driver = webdriver.Chrome(service=service, options=options)
+        self.requests = []
+        self.size(1280, 900)
+
+    def size(self, width, height):
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": width, "height": height, "deviceScaleFactor": 1,
+            "mobile": False})
+
+    def emulate(self, scheme):
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+
+    def go(self, path=""):
+        self.driver.get(self.address + path)
+
+    def find(self, selector):
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, selector):
+        return self.run("return document.querySelector(arguments[0])"
+                        "?.textContent ?? ''", selector)
+
+    def until(self, what, condition):
+        WebDriverWait(self.driver, PATIENCE_S, 0.05).until(
+            lambda _: condition(), f"not within {PATIENCE_S} s: {what}")
+
+    def picture(self, name):
+        if self.pictures:
+            height = self.run("return document.documentElement.scrollHeight")
+            width = self.run("return innerWidth")
+            self.size(width, min(max(height, 600), 3000))
+            self.driver.save_screenshot(f"{self.pictures}/{name}.png")
+            self.size(width, 900)
+
+    def check_width(self, what):
+        # Charts take their new size a moment later.
+        self.until(f"{what} is no wider than the window", lambda: self.run(
+            "return document.documentElement.scrollWidth <= innerWidth"))
+
+    def check_logs(self, refused=()):
+        """No errors but those of requests that are to be refused."""
+        for entry in self.driver.get_log("browser"):
+            known = any(path in entry["message"] for path in refused)
+            check(known or entry["level"] not in ("SEVERE", "WARNING"),
+                  f"console: {entry['message']}")
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                url = message["params"]["request"]["url"]
+                self.requests.append(url)
+                check(url.startswith((self.address, "data:", "chrome:")),
+                      f"a request left: {url}")
+
+
+def check(condition, what):
+    if not condition:
+        raise SystemExit(f"page_test: {what}")
+
+
+def job_text(work, name, steps):
+    text = (work / "job.textproto").read_text(encoding="utf-8")
+    for file in ("train.h5", "heldout.h5"):
+        text = text.replace(f'"{file}"', f'"{work}/{file}"')
+    text = text.replace("transfer_steps: 6", f"transfer_steps: {steps}")
+    return f"name: {json.dumps(name)}\n{text}"
+
+
+def type_job(page, text):
+    page.go("#/")  # else it is the form that was there
+    page.until("the jobs", lambda: page.all(".filters"))
+    page.go("#/submit")
+    page.until("the form", lambda: page.all("#job"))
+    page.run("const t = document.getElementById('job'); t.value = arguments[0];"
+             "t.dispatchEvent(new Event('input'))", text)
+
+
+def test_finished_job(page):
+    page.go("#/")
+    page.until("a row", lambda: "Succeeded" in page.text(".jobs tbody"))
+    check(page.text(".jobs tbody .steps") == "18/18",
+          page.text(".jobs tbody .steps"))
+    check(page.find(".filters button").get_attribute("aria-pressed") == "true",
+          "the filter")
+    page.picture("list")
+    page.find(".jobs .name a").click()
+    page.until("its charts", lambda: len(
+        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 5)
+    titles = [e.text for e in page.all(".chart h3") if e.is_displayed()]
+    check(titles[:5] == ["Loss", "Loss", "Speed", "Curriculum",
+                         "Use of linear attention"], f"charts {titles}")
+    page.until("attribution", lambda: "Attribution" in page.text("main"))
+    page.until("checkpoints", lambda: page.all(".pair table tbody td"))
+    page.until("its log", lambda: "step" in page.text(".log"))
+    page.until("its history", lambda: "Succeeded" in page.text(".history"))
+    check("Validation" in page.text(".tiles"), page.text(".tiles"))
+    label = page.find(".chart canvas").get_attribute("aria-label")
+    check(label.startswith("Loss, transfer, by step. Last: training "), label)
+    # Something was drawn.
+    check(page.run(
+        "const c = document.querySelector('.chart canvas');"
+        "return c.getContext('2d').getImageData(0, 0, c.width, c.height)"
+        ".data.some((x) => x > 0)"), "an empty chart")
+    page.picture("finished")
+    # Without attribution there would have been a refusal; it has one.
+    page.check_logs()
+
+
+def test_bad_job(page):
+    bad = job_text(page.work, "bad", 6) + "optimizer { beta1: 2 beta2: 7 }\n"
+    type_job(page, bad)
+    page.find("form.submit button[type=submit]").click()
+    page.until("problems", lambda: page.all(".problems li"))
+    fields = [e.text for e in page.all(".problems li code")]
+    check("optimizer.beta1" in fields and "optimizer.beta2" in fields,
+          f"fields {fields}")
+    check(page.run("return document.activeElement.id") == "problems",
+          "problems are not focused")
+    page.picture("bad_job")
+    page.check_logs(refused=["/api/jobs"])
+
+
+def submit(page, text):
+    type_job(page, text)
+    page.find("form.submit button[type=submit]").click()
+
+
+def no_markup(page, where):
+    check(MARKUP in page.text(where), f"no markup in {where}")
+    check(not page.all(f"{where} img"), f"an element in {where}")
+    check("alert" not in page.driver.title, "markup ran")
+
+
+def test_running_job(page):
+    # Names with markup are refused, and shown as text.
+    submit(page, job_text(page.work, MARKUP, 6))
+    page.until("a problem", lambda: page.all(".problems li"))
+    no_markup(page, ".problems")
+    page.check_logs(refused=["/api/jobs"])
+
+    submit(page, job_text(page.work, "long", 4000))
+    page.until("it is shown", lambda: "#/jobs/2" in page.driver.current_url)
+    page.until("it runs", lambda: page.text(".heading .badge") == "Running")
+    check(page.text("h1") == "long", page.text("h1"))
+
+    def step():
+        words = page.text(".tiles dd").replace(",", "").split(" / ")
+        return int(words[0]) if words[0].isdigit() else 0
+    page.until("it moves", lambda: step() > 0)
+    seen = step()
+    page.until("it moves on", lambda: step() > seen + 10)
+    page.picture("running")
+
+    # One that waits for it, and will find its data damaged.
+    folder = page.work / MARKUP
+    folder.mkdir()
+    shutil.copy(page.work / "train.h5", folder)
+    submit(page, job_text(page.work, "damaged", 6).replace(
+        f'path: "{page.work}/train.h5"', f'path: "{folder}/train.h5"'))
+    page.until("it waits", lambda: page.text(".heading .badge") == "Queued")
+    page.picture("queued")
+    (folder / "train.h5").write_bytes(b"no data")
+    page.go("#/jobs/2")
+    page.until("cancel", lambda: page.all(".actions .danger") and
+               page.find(".actions .danger").is_displayed())
+    # By keyboard; escape and Enter on what has the focus keep it.
+    page.find(".heading .danger").send_keys(Keys.ENTER)
+    page.until("a question", lambda: page.all("dialog[open]"))
+    check(page.run("return document.activeElement.value") == "no", "focus")
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.until("no question", lambda: not page.all("dialog"))
+    check(page.text(".heading .badge") == "Running", "it was cancelled")
+    page.find(".heading .danger").click()
+    page.until("a question", lambda: page.all("dialog[open]"))
+    page.picture("cancel")
+    page.find("dialog .danger").click()
+    page.until("it is cancelled",
+               lambda: page.text(".heading .badge") == "Cancelled")
+    page.until("that is announced", lambda: "cancelled" in page.text("#live"))
+    page.until("resume", lambda: page.find(".actions button:not(.danger)")
+               .is_displayed())
+    page.go("#/jobs/3")
+    page.until("it failed", lambda: page.text(".heading .badge") == "Failed")
+    for where in (".why", ".history", "details pre"):
+        page.until(f"{where} is shown", lambda: page.text(where) != "")
+        no_markup(page, where)
+    page.picture("failed")
+    page.go("#/")
+    page.until("its row", lambda: "damaged" in page.text(".jobs"))
+    no_markup(page, ".jobs")
+    page.picture("list_all")
+    page.check_logs(refused=["/attribution"])
+
+
+def background(page):
+    return page.run("return getComputedStyle(document.body).backgroundColor")
+
+
+def test_themes(page):
+    page.go("#/")
+    page.emulate("dark")
+    page.until("dark", lambda: background(page) == "rgb(19, 20, 22)")
+    page.emulate("light")
+    page.until("light", lambda: background(page) == "rgb(246, 246, 244)")
+    page.find("#theme").click()  # light
+    page.find("#theme").click()  # dark
+    page.until("dark", lambda: background(page) == "rgb(19, 20, 22)")
+    page.driver.refresh()
+    page.until("still dark", lambda: background(page) == "rgb(19, 20, 22)")
+    page.until("rows", lambda: page.all(".jobs tbody tr"))
+    page.picture("list_dark")
+    page.go("#/jobs/1")
+    page.until("charts", lambda: len(
+        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 5)
+    page.picture("finished_dark")
+    page.size(380, 800)
+    page.check_width("a job")
+    page.picture("finished_dark_narrow")
+    page.find("#theme").click()  # as the system has it
+    page.until("light", lambda: background(page) == "rgb(246, 246, 244)")
+    for path in ("#/jobs/3", "#/submit", "#/"):
+        page.go(path)
+        page.until("a heading", lambda: page.all("h1"))
+        page.until("rows", lambda: path != "#/" or page.all(".jobs tbody tr"))
+        page.check_width(path)
+        page.picture("narrow" + path.replace("#", "").replace("/", "_"))
+    page.size(1280, 900)
+
+
+def test_keyboard(page):
+    page.go("#/")
+    page.until("rows", lambda: page.all(".jobs tbody tr"))
+    page.driver.refresh()
+    page.until("rows", lambda: page.all(".jobs tbody tr"))
+    order = []
+    for _ in range(12):
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        order.append(page.run(
+            "const e = document.activeElement;"
+            "return [e.textContent.trim(), getComputedStyle(e).outlineStyle]"))
+    names = [name for name, _ in order]
+    for name in ("Skip to content", "Jobs", "Submit", "Submit a job", "All 3",
+                 "damaged"):
+        check(name in names, f"{name} is not reached: {names}")
+    check(names.index("Jobs") < names.index("Submit a job") <
+          names.index("All 3") < names.index("damaged"), f"order {names}")
+    check(all(style != "none" for name, style in order if name in
+              ("Jobs", "All 3", "damaged")), f"no visible focus: {order}")
+    page.check_logs(refused=["/attribution"])
+
+
+def test_long_job(page):
+    """Of 100,000 steps a chart gets few points, and none of the peaks less."""
+    page.go("#/")
+    found = page.driver.execute_async_script("""
+      const done = arguments[0];
+      import("/series.js").then(({Series, decimate}) => {
+        const series = new Series();
+        for (let i = 1; i <= 100000; ++i) {
+          series.add({stage: i <= 40000 ? "transfer" : "finetune",
+                      global_step: i, loss: i === 54321 ? 99 : Math.sin(i)});
+        }
+        const begin = performance.now();
+        const points = decimate(series.columns.get("loss"), 300,
+                                ...series.rangeOf(1));
+        const ms = performance.now() - begin;
+        // A gang went on from a checkpoint.
+        series.add({stage: "transfer", global_step: 30000, loss: 1});
+        done({n: points.length, ms, first: points[0].x, last: points.at(-1).x,
+              high: Math.max(...points.map((p) => p.y)),
+              rising: points.every((p, i) => !i || p.x > points[i - 1].x),
+              left: series.columns.get("loss").x.length,
+              stages: series.stages.length});
+      }).catch((error) => done({error: String(error)}));""")
+    check(found.get("n", 10**9) <= 602 and found["first"] == 40001 and
+          found["last"] == 100000 and found["high"] == 99 and
+          found["rising"] and found["left"] == 30000 and found["stages"] == 1,
+          f"decimated: {found}")
+
+
+def main():
+    pictures = sys.argv[3] if len(sys.argv) > 3 else None
+    page = Page(sys.argv[1], sys.argv[2], pictures)
+    try:
+        test_finished_job(page)
+        test_bad_job(page)
+        test_running_job(page)
+        test_themes(page)
+        test_keyboard(page)
+        test_long_job(page)
+        check(any("/events" in url for url in page.requests), "no stream")
+    except BaseException:
+        print(page.text("body")[:2000], file=sys.stderr)
+        raise
+    finally:
+        page.driver.quit()
+
+
+if __name__ == "__main__":
+    main()
