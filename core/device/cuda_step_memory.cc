@@ -114,12 +114,13 @@ size_t CudaStepMemory::Back(size_t bytes) {
   while (mapped_ < bytes) {
     CUmemGenericAllocationHandle piece = 0;
     if (status_.ok()) {
+      size_t free = 0, total = 0;
+      cudaMemGetInfo(&free, &total);
       const CUmemAllocationProp properties = PropertiesOf(device_);
-      if (driver.create(&piece, kPieceBytes, &properties, 0) == CUDA_SUCCESS) {
+      if (free >= kPieceBytes + kReserveBytes &&
+          driver.create(&piece, kPieceBytes, &properties, 0) == CUDA_SUCCESS) {
         pieces_.push_back(piece);
       } else {
-        size_t free = 0, total = 0;
-        cudaMemGetInfo(&free, &total);
         status_ = absl::ResourceExhaustedError(absl::StrCat(
             "out of GPU memory: a step needs more than ", backed_bytes() >> 20,
             " MiB beside weights, of ", total >> 20,

@@ -37,6 +37,8 @@ class CudaStepMemory final : public ArenaMemory {
 
  private:
   static constexpr size_t kPieceBytes = size_t{64} << 20;
+  // Left to the driver: the code of kernels is loaded as they are first called.
+  static constexpr size_t kReserveBytes = size_t{192} << 20;
 
   CudaStepMemory() = default;
   absl::Status MapNext(CUmemGenericAllocationHandle piece);
