@@ -139,6 +139,7 @@ std::byte* CudaDevice::Stage(Staging* staging, size_t bytes) {
 }
 
 void CudaDevice::Upload(const void* host, size_t bytes, void* device) {
+  if (!ok()) return;
   for (size_t at = 0; at < bytes; at += kStagingBytes) {
     const size_t n = std::min(kStagingBytes, bytes - at);
     std::byte* staged = Stage(&up_, n);
@@ -152,6 +153,7 @@ void CudaDevice::Upload(const void* host, size_t bytes, void* device) {
 void CudaDevice::UploadRows(const void* host, size_t bytes, int64_t rows,
                             void* device, size_t stride) {
   CARACAL_CHECK(bytes > 0 && bytes <= kStagingBytes) << bytes;
+  if (!ok()) return;
   const auto most = static_cast<int64_t>(kStagingBytes / bytes);
   for (int64_t row = 0; row < rows; row += most) {
     const int64_t n = std::min(most, rows - row);
@@ -166,15 +168,18 @@ void CudaDevice::UploadRows(const void* host, size_t bytes, int64_t rows,
 }
 
 void CudaDevice::Copy(const void* from, size_t bytes, void* to) {
+  if (!ok()) return;
   Note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_),
        "a copy on the device");
 }
 
 void CudaDevice::SetZero(void* device, size_t bytes) {
+  if (!ok()) return;
   Note(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
 }
 
 void CudaDevice::Download(const void* device, size_t bytes, void* host) {
+  if (!ok()) return;
   for (size_t at = 0; at < bytes; at += kStagingBytes) {
     const size_t n = std::min(kStagingBytes, bytes - at);
     std::byte* staged = Stage(&down_, n);

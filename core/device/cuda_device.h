@@ -25,6 +25,7 @@ class CudaDevice final : public Device {
   absl::StatusOr<Tensor> Allocate(
       DType dtype, std::initializer_list<int64_t> shape) override;
   Arena& arena() override { return *arena_; }
+  bool ok() const override { return step_memory_->status().ok(); }
   void Upload(const void* host, size_t bytes, void* device) override;
   void UploadRows(const void* host, size_t bytes, int64_t rows, void* device,
                   size_t stride) override;

@@ -93,10 +93,22 @@ CudaStepMemory::~CudaStepMemory() {
   driver.address_free(base_, reserved_);
 }
 
-absl::Status CudaStepMemory::MapNext(CUmemGenericAllocationHandle piece) {
+absl::Status CudaStepMemory::AddPiece() {
   const Driver& driver = TheDriver();
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  const CUmemAllocationProp properties = PropertiesOf(device_);
+  CUmemGenericAllocationHandle piece = 0;
+  if (free < kPieceBytes + kReserveBytes ||
+      driver.create(&piece, kPieceBytes, &properties, 0) != CUDA_SUCCESS) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of GPU memory: a step needs more than ",
+                     mapped_ >> 20, " MiB beside the weights, of ", total >> 20,
+                     " MiB in all; try a smaller budget.micro_batch"));
+  }
+  pieces_.push_back(piece);
   CUmemAccessDesc access = {};
-  access.location = PropertiesOf(device_).location;
+  access.location = properties.location;
   access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
   const CUdeviceptr at = base_ + mapped_;
   if (driver.map(at, kPieceBytes, 0, piece, 0) != CUDA_SUCCESS) {
@@ -110,30 +122,8 @@ absl::Status CudaStepMemory::MapNext(CUmemGenericAllocationHandle piece) {
 }
 
 size_t CudaStepMemory::Back(size_t bytes) {
-  const Driver& driver = TheDriver();
-  while (mapped_ < bytes) {
-    CUmemGenericAllocationHandle piece = 0;
-    if (status_.ok()) {
-      size_t free = 0, total = 0;
-      cudaMemGetInfo(&free, &total);
-      const CUmemAllocationProp properties = PropertiesOf(device_);
-      if (free >= kPieceBytes + kReserveBytes &&
-          driver.create(&piece, kPieceBytes, &properties, 0) == CUDA_SUCCESS) {
-        pieces_.push_back(piece);
-      } else {
-        status_ = absl::ResourceExhaustedError(absl::StrCat(
-            "out of GPU memory: a step needs more than ", backed_bytes() >> 20,
-            " MiB beside weights, of ", total >> 20,
-            " MiB in all; try a smaller budget.micro_batch"));
-      }
-    }
-    if (pieces_.empty()) return mapped_;
-    if (!status_.ok()) piece = pieces_[0];
-    const absl::Status mapped = MapNext(piece);
-    // Without addresses that can be written to no kernel may run.
-    CARACAL_CHECK(mapped.ok()) << mapped.message();
-  }
-  return mapped_;
+  while (status_.ok() && mapped_ < bytes) status_ = AddPiece();
+  return status_.ok() ? mapped_ : reserved_;
 }
 
 }  // namespace caracal

@@ -26,12 +26,11 @@ class CudaStepMemory final : public ArenaMemory {
     return reinterpret_cast<std::byte*>(base_);
   }
   size_t reserved() const override { return reserved_; }
-  // When the device has no more, the rest of the addresses show the first piece
-  // again: kernels that are under way write there without harm, and status()
-  // says that their results are worthless.
+  // When the device has no more, status() says so, and nothing is behind the
+  // addresses from then on.
   size_t Back(size_t bytes) override;
 
-  size_t backed_bytes() const { return pieces_.size() * kPieceBytes; }
+  size_t backed_bytes() const { return mapped_; }
   // kResourceExhausted once memory ran out.
   const absl::Status& status() const { return status_; }
 
@@ -41,7 +40,7 @@ class CudaStepMemory final : public ArenaMemory {
   static constexpr size_t kReserveBytes = size_t{192} << 20;
 
   CudaStepMemory() = default;
-  absl::Status MapNext(CUmemGenericAllocationHandle piece);
+  absl::Status AddPiece();
 
   CUdeviceptr base_ = 0;
   size_t reserved_ = 0, mapped_ = 0;

@@ -19,8 +19,10 @@ namespace caracal {
 // here. Only Wait() waits for it. Must outlive every tensor it gave. Belongs to
 // one thread.
 //
-// What fails on the way (step memory that runs out, a lost device) does not
-// stop the calls that follow, whose results are then of no use: Wait() tells.
+// What fails on the way does not stop the calls that follow, whose results are
+// then of no use: Wait() tells. When step memory runs out, ok() is false from
+// then on, and what the arena gives may not be touched: the calls here do
+// nothing any more, and whoever launches kernels looks before each.
 class Device {
  public:
   virtual ~Device() = default;
@@ -37,6 +39,7 @@ class Device {
 
   // For what a pass makes. Grows in the first step, is kept then.
   virtual Arena& arena() = 0;
+  virtual bool ok() const = 0;
 
   // `host` may change once the call returns.
   virtual void Upload(const void* host, size_t bytes, void* device) = 0;

@@ -20,7 +20,8 @@ class ArenaMemory {
   virtual std::byte* base() const = 0;
   virtual size_t reserved() const = 0;
   // Makes the first `bytes` of them usable (those before stay so); returns how
-  // many are then.
+  // many are then, and need not be asked for again. Where memory runs out, its
+  // owner knows, and sees to it that none of it is touched.
   virtual size_t Back(size_t bytes) = 0;
 };
 

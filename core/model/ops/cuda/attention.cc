@@ -44,20 +44,22 @@ void RunCausal(Execution& exec, const LayerContext& layer,
                                     .key_offsets = nullptr,
                                     .sequences = batch.sequences};
   ArenaScope scratch(exec.arena);
-  kernels::CausalAttentionForwardCuda(
-      exec.ctx, in, AsHeads(layer, y), lse,
-      exec.device->arena().AllocateWorkspace(
-          kernels::CausalAttentionForwardCudaWorkspaceBytes(in)));
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::CausalAttentionForwardCudaWorkspaceBytes(in));
+  if (!exec.device->ok()) return;
+  kernels::CausalAttentionForwardCuda(exec.ctx, in, AsHeads(layer, y), lse,
+                                      workspace);
 }
 
 void RunHybrid(Execution& exec, const kernels::HybridAttentionConfig& config,
                const HybridAttentionInputs& in,
                const kernels::HybridAttentionOutputs& out) {
   ArenaScope scratch(exec.arena);
-  kernels::HybridAttentionForwardCuda(
-      exec.ctx, config, in, /*past=*/nullptr, out,
-      exec.device->arena().AllocateWorkspace(
-          kernels::HybridAttentionForwardCudaWorkspaceBytes(config, in)));
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::HybridAttentionForwardCudaWorkspaceBytes(config, in));
+  if (!exec.device->ok()) return;
+  kernels::HybridAttentionForwardCuda(exec.ctx, config, in, /*past=*/nullptr,
+                                      out, workspace);
 }
 
 void RunHybridBackward(Execution& exec, const LayerContext& layer,
@@ -67,12 +69,13 @@ void RunHybridBackward(Execution& exec, const LayerContext& layer,
                        const kernels::HybridAttentionSaved* saved) {
   const kernels::HybridAttentionConfig config = layer.attention();
   ArenaScope scratch(exec.arena);
-  kernels::HybridAttentionBackwardCuda(
-      exec.ctx, config, in, cotangent, grads,
-      exec.device->arena().AllocateWorkspace(
-          kernels::HybridAttentionBackwardCudaWorkspaceBytes(config, in,
-                                                             cotangent, grads)),
-      kernels::CudaVersion::kBest, saved);
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::HybridAttentionBackwardCudaWorkspaceBytes(config, in, cotangent,
+                                                         grads));
+  if (!exec.device->ok()) return;
+  kernels::HybridAttentionBackwardCuda(exec.ctx, config, in, cotangent, grads,
+                                       workspace, kernels::CudaVersion::kBest,
+                                       saved);
 }
 
 class HybridGradient final : public Tape::Operation {

@@ -70,6 +70,8 @@ class CudaOps final : public ModelOps {
   // The norm of x, with room for the projection's adapters.
   Normed Norm(Execution& exec, const Projection& projection,
               const Tensor& weight, float epsilon, ConstTensorView x);
+  void NormInto(Execution& exec, const Tensor& weight, float epsilon,
+                ConstTensorView x, const Normed& out);
   // Where a kernel adds to what *host is increased by in Finish().
   double* SumFor(double* host);
   void AddStatistics(Execution& exec, const LayerContext& layer,

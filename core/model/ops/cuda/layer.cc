@@ -105,7 +105,9 @@ class MlpGradient final : public Tape::Operation {
       const TensorView dh = AllocateRows(exec, gate.shape[0], gate.shape[1]);
       ops_->products().Backward(exec, DownProjection(layer_), out_->grad, h_,
                                 dh);
-      kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
+      if (exec.device->ok()) {
+        kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
+      }
     }
     ops_->NormProjectBackward(exec, GateUpProjection(layer_),
                               layer_.layer_weights().mlp_norm, normed_,
@@ -152,8 +154,14 @@ CudaOps::Normed CudaOps::Norm(Execution& exec, const Projection& projection,
   out.inv_rms = device_->arena().AllocateF32({x.shape[0]});
   out.y = AllocateRows(exec, x.shape[0], x.shape[1],
                        CudaProducts::RoomOf(projection));
-  kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon, out.y, out.inv_rms);
+  NormInto(exec, weight, epsilon, x, out);
   return out;
+}
+
+void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
+                       ConstTensorView x, const Normed& out) {
+  if (!device_->ok()) return;
+  kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon, out.y, out.inv_rms);
 }
 
 void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
@@ -167,6 +175,7 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
   ArenaScope scratch(exec.arena);
   const TensorView dn = AllocateRows(exec, dy.shape[0], x->value.shape[1]);
   products_.Backward(exec, projection, dy, normed.y, dn);
+  if (!device_->ok()) return;
   kernels::RmsNormBackwardCuda(exec.ctx, dn, x->value, norm_weight,
                                normed.inv_rms, /*accumulate_dx=*/true, x->grad,
                                TensorView(), Workspace());
@@ -174,6 +183,7 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
 
 void CudaOps::RotateQk(Execution& exec, const LayerContext& layer,
                        const TokenBatch& batch, TensorView qkv, bool inverse) {
+  if (!device_->ok()) return;
   // q and k lie side by side: one call rotates the heads of both.
   TensorView qk = SplitQkvRows(layer, qkv).q;
   qk.shape[1] = layer.heads() + layer.kv_heads();
@@ -240,15 +250,16 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
     if (up_room == 0) {
       // Nothing looks at it again.
       normed.y = AllocateRows(exec, rows, x->value.shape[1]);
-      kernels::RmsNormForwardCuda(exec.ctx, x->value, w.mlp_norm, epsilon,
-                                  normed.y, normed.inv_rms);
+      NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
     }
     products_.Forward(exec, up_projection, normed.y, ConstTensorView(),
                       gate_up);
     const auto [gate, up] = SplitGateUp(gate_up);
     const TensorView product =
         down_room > 0 ? h : AllocateRows(exec, rows, inner);
-    kernels::SwigluForwardCuda(exec.ctx, gate, up, product);
+    if (device_->ok()) {
+      kernels::SwigluForwardCuda(exec.ctx, gate, up, product);
+    }
     products_.Forward(exec, down_projection, product, x->value, out->value);
     if (up_room == 0) normed.y = TensorView();
   }

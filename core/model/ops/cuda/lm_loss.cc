@@ -72,6 +72,7 @@ Variable* CudaOps::Embed(Execution& exec, const LlamaWeights& weights,
   Variable* x = exec.arena->New<Variable>();
   x->needs_grad = false;  // The embedding is frozen.
   x->value = AllocateRows(exec, tokens.shape[0], weights.config.hidden_size);
+  if (!device_->ok()) return x;
   kernels::EmbeddingForwardCuda(exec.ctx, tokens, weights.embedding.dense(),
                                 weights.vocabulary.begin, x->value);
   CheckFinite(exec, -1, "embedding", x->value);
@@ -89,12 +90,16 @@ TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
   const TensorView ids = device_->arena().AllocateI32({count});
   device_->Upload(wanted, count * sizeof(int32_t), ids.data);
   const TensorView gathered = AllocateRows(exec, count, width);
-  kernels::EmbeddingForwardCuda(exec.ctx, ids, x, 0, gathered);
   const TensorView normed = AllocateRows(exec, count, width);
+  const TensorView logits = device_->arena().AllocateF32({count, vocabulary});
+  if (!device_->ok()) {
+    exec.Fail(device_->Wait());
+    return out;
+  }
+  kernels::EmbeddingForwardCuda(exec.ctx, ids, x, 0, gathered);
   kernels::RmsNormForwardCuda(exec.ctx, gathered, weights.final_norm,
                               weights.config.rms_norm_eps, normed,
                               TensorView());
-  const TensorView logits = device_->arena().AllocateF32({count, vocabulary});
   products_.Multiply(exec, normed, Transpose::kYes, weights.lm_head.dense(),
                      logits);
   device_->Download(logits.data, logits.size() * sizeof(float), out.data);
@@ -141,6 +146,7 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   const TensorView inv_rms = vector(), row_max = vector(), sum_exp = vector();
   const TensorView target_logit = vector(), lse = vector();
   const TensorView teacher_lse = vector(), teacher_nll = vector();
+  if (!device_->ok()) return;
 
   for (int64_t begin = 0; begin < active.count; begin += chunk) {
     const int64_t n = std::min(chunk, active.count - begin);

@@ -49,11 +49,13 @@ int64_t CudaProducts::RoomOf(const Projection& projection) {
 void CudaProducts::Multiply(Execution& exec, ConstTensorView a, Transpose tb,
                             ConstTensorView b, TensorView c,
                             ConstTensorView add) {
+  if (!exec.device->ok()) return;
   kernels::MatMulCuda(exec.ctx, plans_, Transpose::kNo, tb, 1, a, b,
                       add.defined() ? 1.0f : 0.0f, c, workspace(), add);
 }
 
 void CudaProducts::Fold(Execution& exec, const Projection& projection) {
+  if (!exec.device->ok()) return;
   const LinearWeight& w = *projection.weight;
   for (size_t i = 0; i < projection.lora.size(); ++i) {
     const LoraSlot& slot = projection.lora[i];
@@ -98,6 +100,7 @@ void CudaProducts::Backward(Execution& exec, const Projection& projection,
     Multiply(exec, WithRoom(dy, room), Transpose::kNo,
              BlockOf(w.folded(), 0, out + room, 0, in), dx);
   }
+  if (!exec.device->ok()) return;
   for (size_t i = 0; i < projection.lora.size(); ++i) {
     const LoraSlot& slot = projection.lora[i];
     if (!slot.active() || !slot.da.defined()) continue;
