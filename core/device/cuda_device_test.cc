@@ -90,12 +90,13 @@ TEST_F(CudaDeviceTest, SaysThatMemoryRanOut) {
       StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("are free")));
   EXPECT_TRUE(device_->ok());
   EXPECT_OK(device_->Wait());
-  // All there is, and nobody leaves as much.
-  const auto all = static_cast<int64_t>(device_->total_bytes());
-  void* beyond = device_->arena().Allocate(all);
-  EXPECT_FALSE(device_->ok());
-  // Goes nowhere.
-  device_->SetZero(beyond, 100);
+  // All there is, which nobody leaves, and more than any GPU has.
+  for (const uint64_t bytes : {device_->total_bytes(), uint64_t{1} << 50}) {
+    void* beyond = device_->arena().Allocate(bytes);
+    EXPECT_FALSE(device_->ok());
+    // Goes nowhere.
+    device_->SetZero(beyond, 100);
+  }
   EXPECT_THAT(device_->Wait(), StatusIs(absl::StatusCode::kResourceExhausted,
                                         HasSubstr("out of GPU memory")));
 }

@@ -65,25 +65,21 @@ class Loader {
     return LinearWeight(std::move(dense));
   }
 
-  // The same numbers where the weights are.
+  // A vector or matrix of fp32, where the weights are.
   absl::StatusOr<Tensor> Place(Tensor host) {
     if (placement_.device == nullptr) return host;
-    CARACAL_CHECK(host.view().rank <= 2) << host.view().rank;
-    const bool matrix = host.view().rank == 2;
-    ASSIGN_OR_RETURN(Tensor out,
-                     placement_.device->Allocate(
-                         DType::kF32, {matrix ? host.dim(0) : 1,
-                                       matrix ? host.dim(1) : host.dim(0)}));
-    placement_.device->Upload(host.f32(), host.bytes(), out.f32());
-    return out.Alias(TensorViewLike(host.view(), out.view().data));
+    Device& device = *placement_.device;
+    const TensorView& view = host.view();
+    absl::StatusOr<Tensor> out =
+        view.rank == 1
+            ? device.Allocate(DType::kF32, {view.shape[0]})
+            : device.Allocate(DType::kF32, {view.shape[0], view.shape[1]});
+    RETURN_IF_ERROR(out.status());
+    device.Upload(host.f32(), host.bytes(), out->f32());
+    return *std::move(out);
   }
 
  private:
-  static TensorView TensorViewLike(TensorView view, void* data) {
-    view.data = data;
-    return view;
-  }
-
   // Through a small buffer: the file is mapped, and a large model need not fit
   // into this machine's memory.
   absl::StatusOr<LinearWeight> OnDevice(const std::vector<Part>& parts,

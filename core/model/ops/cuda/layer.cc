@@ -233,22 +233,21 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   const int64_t rows = batch.rows(), inner = w.down.in_features();
   const int64_t up_room = CudaProducts::RoomOf(up_projection);
   const int64_t down_room = CudaProducts::RoomOf(down_projection);
-  const bool records = exec.tape != nullptr;
   Variable* out = ResidualOutput(exec, x);
   const Arena::Mark kept = exec.arena->mark();
   const TensorView gate_up = AllocateRows(exec, rows, 2 * inner, up_room);
   TensorView h;
   if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
   Normed normed;
-  if (up_room > 0)
+  if (up_room > 0) {
     normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value);
-  if (up_room == 0) {
+  } else {
     normed.inv_rms = device_->arena().AllocateF32({rows});
   }
   {
     ArenaScope scratch(exec.arena);
     if (up_room == 0) {
-      // Nothing looks at it again.
+      // Without adapters nothing looks at it again.
       normed.y = AllocateRows(exec, rows, x->value.shape[1]);
       NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
     }
@@ -264,7 +263,7 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
     if (up_room == 0) normed.y = TensorView();
   }
   CheckFinite(exec, layer.layer, "MLP output", out->value);
-  if (!records) {
+  if (exec.tape == nullptr) {
     exec.arena->Release(kept);
   } else {
     exec.tape->Record<MlpGradient>(this, layer, normed, gate_up, h, x, out);
