@@ -45,7 +45,8 @@ class Arena {
   void set_companion(Arena* companion) { companion_ = companion; }
 
   // 64-byte aligned (256 in other memory); never null; valid until released
-  // past, or reset. Aborts when the reservation is used up.
+  // past, or reset. Aborts when the host's reservation is used up; what other
+  // memory does not hold is for its owner to find out.
   void* Allocate(size_t bytes);
   TensorView Allocate(DType dtype, std::initializer_list<int64_t> shape);
   TensorView AllocateF32(std::initializer_list<int64_t> shape);
