@@ -168,10 +168,10 @@ LoraSlot Adapters::lora(int layer, ProjectionName name) const {
   if (!lora_active || layers_[layer].lora_a[p] < 0) return slot;
   const Parameter& a = store_[layers_[layer].lora_a[p]];
   const Parameter& b = store_[layers_[layer].lora_b[p]];
-  slot.a = a.value;
-  slot.b = b.value;
-  slot.da = a.grad;
-  slot.db = b.grad;
+  slot.a = a.step_value;
+  slot.b = b.step_value;
+  slot.da = a.step_grad;
+  slot.db = b.step_grad;
   slot.scale = config_.lora.alpha / static_cast<float>(config_.lora.rank);
   return slot;
 }

@@ -31,6 +31,11 @@ Decoder::Decoder(const Llama* model, Execution exec, const ModePlan& plan)
                 plan.heads() == model->heads())
       << plan.layers() << " layers, " << plan.sequences() << " sequences, "
       << plan.heads() << " heads";
+  logits_.resize(model->weights().lm_head.out_features());
+  if (exec.device != nullptr) {
+    plan_ = plan;
+    return;
+  }
   for (int i = 0; i < model->layers(); ++i) {
     if (plan.full_softmax(i)) {
       caches_.push_back(std::make_unique<FullCache>());
@@ -40,7 +45,6 @@ Decoder::Decoder(const Llama* model, Execution exec, const ModePlan& plan)
     caches_.push_back(std::make_unique<HybridCache>(layer, plan.terms(i)));
   }
   positions_.resize(kChunk);
-  logits_.resize(model->weights().lm_head.out_features());
 }
 
 absl::StatusOr<ConstTensorView> Decoder::Feed(
@@ -60,6 +64,10 @@ absl::StatusOr<ConstTensorView> Decoder::Feed(
                        w.config.vocab_size));
     }
   }
+  if (exec_.device != nullptr) {
+    RETURN_IF_ERROR(FeedAgain(tokens));
+    tokens = {};
+  }
   while (!tokens.empty()) {
     const size_t n = ChunkOf(static_cast<int64_t>(tokens.size()));
     RETURN_IF_ERROR(FeedChunk(tokens.subspan(0, n), n == tokens.size()));
@@ -75,6 +83,25 @@ int64_t Decoder::ChunkOf(int64_t count) const {
     return std::min(count, kChunk);
   }
   return length_ == 0 ? count : 1;
+}
+
+absl::Status Decoder::FeedAgain(absl::Span<const int32_t> tokens) {
+  text_.insert(text_.end(), tokens.begin(), tokens.end());
+  length_ = static_cast<int64_t>(text_.size());
+  for (int64_t i = static_cast<int64_t>(positions_.size()); i < length_; ++i) {
+    positions_.push_back(static_cast<int32_t>(i));
+  }
+  const int64_t offsets[2] = {0, length_}, last = length_ - 1;
+  TokenBatch batch;
+  batch.sequences = 1;
+  batch.offsets = offsets;
+  batch.tokens = ConstTensorView(text_.data(), {length_});
+  batch.positions = ConstTensorView(positions_.data(), {length_});
+  exec_.arena->Reset();
+  const TensorView hidden = model_->Hidden(exec_, batch, plan_, nullptr);
+  const TensorView logits = model_->Logits(exec_, hidden, {&last, 1});
+  std::memcpy(logits_.data(), logits.data, logits_.size() * sizeof(float));
+  return exec_.status;
 }
 
 absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
@@ -120,6 +147,7 @@ int32_t Decoder::Greedy() const {
 
 void Decoder::Reset() {
   for (auto& cache : caches_) cache->Reset();
+  text_.clear();
   length_ = 0;
 }
 

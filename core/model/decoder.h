@@ -19,6 +19,8 @@ namespace caracal {
 // kLolcatsTerraced, where the first call's tokens are the prompt, whose length
 // the mask depends on, and what follows is decoded one by one, with a sliding
 // window. Not thread-safe.
+// On a device there is no cache yet: every call runs the whole text, which is
+// good for the few tokens of a report.
 // After the second single-token call of a length class nothing is allocated.
 class Decoder {
  public:
@@ -44,6 +46,7 @@ class Decoder {
   size_t cache_bytes() const;
 
  private:
+  absl::Status FeedAgain(absl::Span<const int32_t> tokens);
   absl::Status FeedChunk(absl::Span<const int32_t> tokens, bool want_logits);
   // Tokens of the next pass, of `count` that are to be fed.
   int64_t ChunkOf(int64_t count) const;
@@ -54,6 +57,8 @@ class Decoder {
   std::vector<std::unique_ptr<AttentionCache>> caches_;  // one a layer
   std::vector<int32_t> positions_;
   std::vector<float> logits_;
+  ModePlan plan_;              // on a device
+  std::vector<int32_t> text_;  // likewise: all that was fed
   int64_t length_ = 0;
 };
 

@@ -30,6 +30,17 @@ TensorView Columns(TensorView y, int64_t begin, int64_t count) {
 LinearWeight::LinearWeight(Tensor dense)
     : out_(dense.dim(0)), in_(dense.dim(1)), dense_(std::move(dense)) {}
 
+LinearWeight::LinearWeight(Tensor folded, int64_t room)
+    : out_(folded.dim(0) - room),
+      in_(folded.dim(1) - room),
+      room_(room),
+      folded_(std::move(folded)) {
+  TensorView view = folded_.view();
+  view.shape[0] = out_;
+  view.shape[1] = in_;
+  dense_ = folded_.Alias(view);
+}
+
 LinearWeight::LinearWeight(std::vector<EncodedMatrix> parts)
     : parts_(std::make_shared<const std::vector<EncodedMatrix>>(
           std::move(parts))) {

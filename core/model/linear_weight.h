@@ -13,14 +13,19 @@
 
 namespace caracal {
 
-// W [out, in]: dense fp32, or blocks as they are encoded in the model's file.
-// Immutable after loading; thread-safe to read; copies share the memory. Blocks
-// may lie in the file of the WeightSource they came from: keep that as long.
+// W [out, in]: dense fp32, or blocks as they are encoded in the model's file,
+// or dense bf16 on a device. Immutable after loading (but for the room of a
+// device's); thread-safe to read; copies share the memory. Blocks may lie in
+// the file of the WeightSource they came from: keep that as long.
 class LinearWeight {
  public:
   LinearWeight() = default;
   // Dense fp32 [out, in], unit column stride.
   explicit LinearWeight(Tensor dense);
+  // On a device: bf16 [out + room, in + room], W to the top left and zeros in
+  // the rest. The room is for adapters that passes fold into it
+  // (kernels/lora/lora_cuda.h).
+  LinearWeight(Tensor folded, int64_t room);
   // Encoded matrices of equal width, one below the other.
   explicit LinearWeight(std::vector<EncodedMatrix> parts);
 
@@ -37,12 +42,17 @@ class LinearWeight {
   void Gather(Execution& exec, ConstTensorView ids, int64_t first_row,
               TensorView y) const;
 
-  // The whole matrix in fp32; training needs it. CHECKs that it is dense.
+  // The whole matrix, fp32 or on a device bf16; training needs it. CHECKs that
+  // it is dense.
   ConstTensorView dense() const;
 
+  // On a device, with its room.
+  TensorView folded() const { return folded_; }
+  int64_t room() const { return room_; }
+
  private:
-  int64_t out_ = 0, in_ = 0;
-  Tensor dense_;
+  int64_t out_ = 0, in_ = 0, room_ = 0;
+  Tensor dense_, folded_;
   std::shared_ptr<const std::vector<EncodedMatrix>> parts_;
 };
 

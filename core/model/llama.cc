@@ -2,6 +2,7 @@
 
 #include "core/model/ops/layer.h"
 #include "core/model/ops/lm_loss.h"
+#include "core/model/ops/model_ops.h"
 
 namespace caracal {
 namespace {
@@ -35,20 +36,32 @@ const std::vector<bool>* Llama::SoftmaxLayers() const {
   return kept.empty() ? nullptr : &kept;
 }
 
-TensorView Llama::Hidden(Execution& exec, const TokenBatch& batch,
+TokenBatch Llama::Begin(Execution& exec, const TokenBatch& batch) const {
+  adapters_->parameters().UseOnDevice();
+  return OpsOf(exec).Place(exec, batch);
+}
+
+TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
                          const ModePlan& plan,
                          AttentionStatistics* statistics) const {
   CARACAL_CHECK(exec.tape == nullptr) << "an evaluation records no gradient";
-  Variable* x = Embed(exec, *weights_, batch.tokens);
+  ModelOps& ops = OpsOf(exec);
+  const TokenBatch batch = Begin(exec, given);
+  Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     ArenaScope scratch(exec.arena);
     const LayerContext layer = Layer(i, plan.adapters_on());
-    Variable* qkv = ProjectQkv(exec, layer, batch, x);
-    Variable* y = Attend(exec, layer, batch, plan, qkv, statistics);
-    ProjectOutput(exec, layer, y, x);
-    Mlp(exec, layer, batch, x);
+    Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
+    Variable* y = ops.Attend(exec, layer, batch, plan, qkv, statistics);
+    ops.ProjectOutput(exec, layer, y, x);
+    ops.Mlp(exec, layer, batch, x);
   }
   return x->value;
+}
+
+TensorView Llama::Logits(Execution& exec, ConstTensorView hidden,
+                         absl::Span<const int64_t> rows) const {
+  return OpsOf(exec).Logits(exec, *weights_, hidden, rows);
 }
 
 void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
@@ -57,12 +70,13 @@ void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
   ArenaScope scratch(exec.arena);
   Variable x;
   x.value = Hidden(exec, batch, plan, statistics);
-  LmLoss(exec, *weights_,
-         {.targets = batch.targets,
-          .row_weight = ConstTensorView(),
-          .nll = nll,
-          .argmax = argmax},
-         &x);
+  OpsOf(exec).LmLoss(exec, *weights_,
+                     {.targets = batch.targets,
+                      .row_weight = ConstTensorView(),
+                      .nll = nll,
+                      .argmax = argmax},
+                     &x);
+  OpsOf(exec).Finish(exec);
 }
 
 bool Llama::KeptAsSoftmax(int layer) const {
@@ -72,15 +86,16 @@ bool Llama::KeptAsSoftmax(int layer) const {
 
 TransferKept Llama::TeacherLayer(Execution& exec, const TokenBatch& batch,
                                  int layer, Variable* x) const {
+  ModelOps& ops = OpsOf(exec);
   const LayerContext context = Layer(layer, /*lora=*/false);
   TransferKept kept;
-  kept.qkv = ProjectQkv(exec, context, batch, x);
-  kept.y = TeacherAttention(exec, context, batch, kept.qkv);
+  kept.qkv = ops.ProjectQkv(exec, context, batch, x);
+  kept.y = ops.TeacherAttention(exec, context, batch, kept.qkv);
   // Nobody reads the last layer's output.
   if (weights_->layer_range.begin + layer + 1 < weights_->config.layers) {
     ArenaScope scratch(exec.arena);
-    ProjectOutput(exec, context, kept.y, x);
-    Mlp(exec, context, batch, x);
+    ops.ProjectOutput(exec, context, kept.y, x);
+    ops.Mlp(exec, context, batch, x);
   }
   return kept;
 }
@@ -89,22 +104,24 @@ void Llama::StudentLayer(Execution& exec, const TokenBatch& batch,
                          const TransferObjective& objective, int layer,
                          const TransferKept& kept, TransferSums* sums) const {
   if (!KeptAsSoftmax(layer)) {
-    TransferAttention(exec, Layer(layer, /*lora=*/false), batch, objective,
-                      *kept.qkv, *kept.y, sums);
+    OpsOf(exec).TransferAttention(exec, Layer(layer, /*lora=*/false), batch,
+                                  objective, *kept.qkv, *kept.y, sums);
   }
   if (exec.layer_done != nullptr) (*exec.layer_done)(layer);
 }
 
-void Llama::TransferStep(Execution& exec, const TokenBatch& batch,
+void Llama::TransferStep(Execution& exec, const TokenBatch& given,
                          const TransferObjective& objective,
                          TransferSums* sums) const {
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
-  Variable* x = Embed(exec, *weights_, batch.tokens);
+  const TokenBatch batch = Begin(exec, given);
+  Variable* x = OpsOf(exec).Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     ArenaScope scratch(exec.arena);
     const TransferKept kept = TeacherLayer(exec, batch, i, x);
     StudentLayer(exec, batch, objective, i, kept, &sums[i]);
   }
+  OpsOf(exec).Finish(exec);
 }
 
 void Llama::TransferTeacher(Execution& exec, const TokenBatch& batch,
@@ -122,28 +139,31 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
   }
 }
 
-void Llama::FinetuneStep(Execution& exec, const TokenBatch& batch,
+void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
                          const ModePlan& plan, ConstTensorView row_weight,
                          TensorView nll, const LogitKl* logit_kl) const {
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
-  Variable* x = Embed(exec, *weights_, batch.tokens);
+  ModelOps& ops = OpsOf(exec);
+  const TokenBatch batch = Begin(exec, given);
+  Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     exec.tape->ReleaseBackwardScratchHere();
     if (exec.layer_done != nullptr) exec.tape->Record<LayerDone>(i);
     const LayerContext layer = Layer(i, plan.adapters_on());
-    Variable* qkv = ProjectQkv(exec, layer, batch, x);
-    Variable* y = Attend(exec, layer, batch, plan, qkv, nullptr);
-    Variable* middle = ProjectOutput(exec, layer, y, x);
-    x = Mlp(exec, layer, batch, middle);
+    Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
+    Variable* y = ops.Attend(exec, layer, batch, plan, qkv, nullptr);
+    Variable* middle = ops.ProjectOutput(exec, layer, y, x);
+    x = ops.Mlp(exec, layer, batch, middle);
   }
-  LmLoss(exec, *weights_,
-         {.targets = batch.targets,
-          .row_weight = row_weight,
-          .nll = nll,
-          .argmax = TensorView(),
-          .logit_kl = logit_kl},
-         x);
+  ops.LmLoss(exec, *weights_,
+             {.targets = batch.targets,
+              .row_weight = row_weight,
+              .nll = nll,
+              .argmax = TensorView(),
+              .logit_kl = logit_kl},
+             x);
   exec.tape->Backward(exec);
+  ops.Finish(exec);
 }
 
 }  // namespace caracal

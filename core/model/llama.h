@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/model/adapters.h"
 #include "core/model/attention_statistics.h"
 #include "core/model/llama_weights.h"
@@ -26,7 +27,8 @@ struct TransferKept {
 
 // Borrows its weights and adapters; both must outlive it. A pass allocates in
 // exec.arena, which the caller resets between steps. Errors of a pass are in
-// exec.status.
+// exec.status. Weights, parameters and exec are of one device; results are host
+// memory, of Hidden() apart.
 class Llama {
  public:
   Llama(const LlamaWeights* weights, Adapters* adapters)
@@ -53,6 +55,9 @@ class Llama {
   TensorView Hidden(Execution& exec, const TokenBatch& batch,
                     const ModePlan& plan,
                     AttentionStatistics* statistics) const;
+  // Logits of some of its rows, fp32 [rows.size(), V of this shard].
+  TensorView Logits(Execution& exec, ConstTensorView hidden,
+                    absl::Span<const int64_t> rows) const;
 
   // One micro-batch of attention transfer: adds the objective's gradients to
   // those of the feature maps (and window factors), and each layer's sums to
@@ -82,6 +87,7 @@ class Llama {
                     TensorView nll, const LogitKl* logit_kl = nullptr) const;
 
  private:
+  TokenBatch Begin(Execution& exec, const TokenBatch& batch) const;
   const std::vector<bool>* SoftmaxLayers() const;
   bool KeptAsSoftmax(int layer) const;  // counted from this rank's first
   TransferKept TeacherLayer(Execution& exec, const TokenBatch& batch, int layer,

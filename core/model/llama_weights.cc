@@ -1,5 +1,6 @@
 #include "core/model/llama_weights.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,23 +17,45 @@ struct Part {
   int64_t rows = 0;
 };
 
+// fp32 elements that are read at a time on their way to a device.
+constexpr int64_t kPieceElements = int64_t{4} << 20;
+
+// Columns and rows of room for an adapter on each of these projections, or for
+// none: products want a multiple of 16 bytes.
+int64_t RoomFor(const WeightPlacement& placement,
+                std::initializer_list<ProjectionName> names) {
+  if (placement.lora == nullptr) return 0;
+  for (const ProjectionName name : names) {
+    if (!placement.lora->projections[static_cast<int>(name)]) continue;
+    const auto ranks =
+        placement.lora->rank * static_cast<int64_t>(names.size());
+    return (ranks + 7) / 8 * 8;
+  }
+  return 0;
+}
+
 class Loader {
  public:
-  Loader(const Context& ctx, const WeightSource& source, WeightForm form)
-      : ctx_(ctx), source_(source), form_(form) {}
+  Loader(const Context& ctx, const WeightSource& source, WeightForm form,
+         const WeightPlacement& placement)
+      : ctx_(ctx), source_(source), form_(form), placement_(placement) {}
 
   absl::StatusOr<Tensor> Vector(const std::string& name, int64_t size) {
     Tensor out = Tensor::Empty(DType::kF32, {size});
     RETURN_IF_ERROR(source_.ReadF32(ctx_, name, out.f32()));
-    return out;
+    return Place(std::move(out));
   }
 
   // The parts below one another, all `columns` wide.
-  absl::StatusOr<LinearWeight> Matrix(const std::vector<Part>& parts,
-                                      int64_t columns) {
+  absl::StatusOr<LinearWeight> Matrix(
+      const std::vector<Part>& parts, int64_t columns,
+      std::initializer_list<ProjectionName> names = {}) {
     if (form_ == WeightForm::kBlocks) return Encoded(parts);
     int64_t rows = 0;
     for (const Part& part : parts) rows += part.rows;
+    if (placement_.device != nullptr) {
+      return OnDevice(parts, rows, columns, RoomFor(placement_, names));
+    }
     Tensor dense = Tensor::Empty(DType::kF32, {rows, columns});
     float* out = dense.f32();
     for (const Part& part : parts) {
@@ -42,7 +65,56 @@ class Loader {
     return LinearWeight(std::move(dense));
   }
 
+  // A vector or matrix of fp32, where the weights are.
+  absl::StatusOr<Tensor> Place(Tensor host) {
+    if (placement_.device == nullptr) return host;
+    Device& device = *placement_.device;
+    const TensorView& view = host.view();
+    absl::StatusOr<Tensor> out =
+        view.rank == 1
+            ? device.Allocate(DType::kF32, {view.shape[0]})
+            : device.Allocate(DType::kF32, {view.shape[0], view.shape[1]});
+    RETURN_IF_ERROR(out.status());
+    device.Upload(host.f32(), host.bytes(), out->f32());
+    return *std::move(out);
+  }
+
  private:
+  // Through a small buffer: the file is mapped, and a large model need not fit
+  // into this machine's memory.
+  absl::StatusOr<LinearWeight> OnDevice(const std::vector<Part>& parts,
+                                        int64_t rows, int64_t columns,
+                                        int64_t room) {
+    Device& device = *placement_.device;
+    const int64_t stride = columns + room;
+    ASSIGN_OR_RETURN(Tensor folded,
+                     device.Allocate(DType::kBF16, {rows + room, stride}));
+    if (room > 0) device.SetZero(folded.view().data, folded.bytes());
+    const int64_t most = std::max<int64_t>(1, kPieceElements / columns);
+    read_.resize(std::max<size_t>(read_.size(), most * columns));
+    rounded_.resize(read_.size());
+    auto* out = static_cast<uint16_t*>(folded.view().data);
+    for (const Part& part : parts) {
+      for (int64_t row = 0; row < part.rows; row += most) {
+        const int64_t n = std::min(most, part.rows - row);
+        TensorSlice slice = part.slice;
+        slice.row_begin += row;
+        slice.row_end = slice.row_begin + n;
+        RETURN_IF_ERROR(source_.ReadF32(ctx_, part.name, slice, read_.data()));
+        ctx_.pool->ParallelRanges(n * columns, 64,
+                                  [&](int64_t begin, int64_t end, int) {
+                                    for (int64_t i = begin; i < end; ++i) {
+                                      rounded_[i] = Bf16FromFloat(read_[i]);
+                                    }
+                                  });
+        device.UploadRows(rounded_.data(), columns * sizeof(uint16_t), n, out,
+                          stride * sizeof(uint16_t));
+        out += n * stride;
+      }
+    }
+    return LinearWeight(std::move(folded), room);
+  }
+
   absl::StatusOr<LinearWeight> Encoded(const std::vector<Part>& parts) {
     std::vector<EncodedMatrix> matrices;
     for (const Part& part : parts) {
@@ -56,6 +128,9 @@ class Loader {
   const Context& ctx_;
   const WeightSource& source_;
   WeightForm form_;
+  WeightPlacement placement_;
+  std::vector<float> read_;  // of a matrix on its way to the device
+  std::vector<uint16_t> rounded_;
 };
 
 // Rows of the heads in `heads`.
@@ -88,40 +163,44 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
                    loader.Vector(prefix + "input_layernorm.weight", c));
   ASSIGN_OR_RETURN(
       layer.qkv,
-      loader.Matrix({HeadRows(attention + "q_proj.weight", w.heads, d),
-                     HeadRows(attention + "k_proj.weight", w.kv_heads, d),
-                     HeadRows(attention + "v_proj.weight", w.kv_heads, d)},
-                    c));
+      loader.Matrix(
+          {HeadRows(attention + "q_proj.weight", w.heads, d),
+           HeadRows(attention + "k_proj.weight", w.kv_heads, d),
+           HeadRows(attention + "v_proj.weight", w.kv_heads, d)},
+          c, {ProjectionName::kQ, ProjectionName::kK, ProjectionName::kV}));
   ASSIGN_OR_RETURN(
       layer.o,
       loader.Matrix({Columns(attention + "o_proj.weight", head_columns, c)},
-                    head_columns.size()));
+                    head_columns.size(), {ProjectionName::kO}));
   ASSIGN_OR_RETURN(
       layer.mlp_norm,
       loader.Vector(prefix + "post_attention_layernorm.weight", c));
-  ASSIGN_OR_RETURN(layer.gate_up,
-                   loader.Matrix({Rows(mlp + "gate_proj.weight", w.columns),
-                                  Rows(mlp + "up_proj.weight", w.columns)},
-                                 c));
+  ASSIGN_OR_RETURN(
+      layer.gate_up,
+      loader.Matrix({Rows(mlp + "gate_proj.weight", w.columns),
+                     Rows(mlp + "up_proj.weight", w.columns)},
+                    c, {ProjectionName::kGate, ProjectionName::kUp}));
   ASSIGN_OR_RETURN(
       layer.down,
       loader.Matrix({Columns(mlp + "down_proj.weight", w.columns, c)},
-                    w.columns.size()));
+                    w.columns.size(), {ProjectionName::kDown}));
   return layer;
 }
 
 }  // namespace
 
-absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
-                                                const WeightSource& source,
-                                                Shard shard, WeightForm form,
-                                                const LlamaParts& parts) {
+absl::StatusOr<LlamaWeights> LlamaWeights::Load(
+    const Context& ctx, const WeightSource& source, Shard shard,
+    WeightForm form, const LlamaParts& parts,
+    const WeightPlacement& placement) {
   LlamaWeights w;
   w.config = source.config();
   w.shard = shard;
   const ModelConfig& config = w.config;
   CARACAL_CHECK(form == WeightForm::kDense || shard.size == 1)
       << "blocks are not cut into shards";
+  CARACAL_CHECK(form == WeightForm::kDense || placement.device == nullptr)
+      << "blocks stay in host memory";
   const absl::StatusOr<HeadSplit> split =
       SplitHeads(config.heads, config.kv_heads, shard);
   if (!split.ok()) return Annotate(split.status(), source.path());
@@ -132,7 +211,7 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
   w.columns = shard.Of(config.intermediate_size);
   w.vocabulary = shard.Of(config.vocab_size);
 
-  Loader loader(ctx, source, form);
+  Loader loader(ctx, source, form, placement);
   const int64_t c = config.hidden_size;
   const bool tied = config.tie_word_embeddings;
   if (parts.embedding || (parts.head && tied)) {
@@ -154,10 +233,12 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(const Context& ctx,
   }
   std::vector<float> inv_freq = config.inv_freq();
   const int64_t half = config.head_dim / 2;
-  w.rope_cos = Tensor::Empty(DType::kF32, {config.max_positions, half});
-  w.rope_sin = Tensor::Empty(DType::kF32, {config.max_positions, half});
-  kernels::RopeTable(TensorView(inv_freq.data(), {half}), w.rope_cos,
-                     w.rope_sin);
+  Tensor cos = Tensor::Empty(DType::kF32, {config.max_positions, half});
+  Tensor sin = Tensor::Empty(DType::kF32, {config.max_positions, half});
+  kernels::RopeTable(TensorView(inv_freq.data(), {half}), cos, sin);
+  ASSIGN_OR_RETURN(w.rope_cos, loader.Place(std::move(cos)));
+  ASSIGN_OR_RETURN(w.rope_sin, loader.Place(std::move(sin)));
+  if (placement.device != nullptr) RETURN_IF_ERROR(placement.device->Wait());
   return w;
 }
 

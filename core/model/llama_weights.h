@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/device/device.h"
 #include "core/io/model_config.h"
 #include "core/io/weight_source.h"
 #include "core/model/adapters.h"
@@ -41,6 +42,15 @@ struct LlamaParts {
   bool head = true;                  // the last norm and lm_head
 };
 
+// Where a shard's weights go.
+struct WeightPlacement {
+  Device* device = nullptr;  // null: host memory
+  // On a device matrices have room for these adapters; null: for none.
+  const LoraConfig* lora = nullptr;
+};
+
+// In host memory everything is fp32; on a device matrices are bf16, vectors and
+// tables fp32.
 // Immutable after loading; thread-safe to read. In kBlocks form the source
 // must live as long.
 struct LlamaWeights {
@@ -59,11 +69,12 @@ struct LlamaWeights {
   Tensor rope_cos, rope_sin;         // [positions, D / 2]
 
   // Reads this shard's part of every tensor of these parts, and touches no
-  // other. kBlocks is for one shard only. Errors name the file and the tensor.
-  static absl::StatusOr<LlamaWeights> Load(const Context& ctx,
-                                           const WeightSource& source,
-                                           Shard shard, WeightForm form,
-                                           const LlamaParts& parts = {});
+  // other. kBlocks is for one shard only, in host memory. Errors name the file
+  // and the tensor; kResourceExhausted of a device that is too small.
+  static absl::StatusOr<LlamaWeights> Load(
+      const Context& ctx, const WeightSource& source, Shard shard,
+      WeightForm form, const LlamaParts& parts = {},
+      const WeightPlacement& placement = {});
 
   AdapterShape adapter_shape() const;
 };

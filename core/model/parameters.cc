@@ -4,8 +4,25 @@
 #include <cstring>
 #include <utility>
 
+#include "core/base/status.h"
+
 namespace caracal {
 namespace {
+
+// Elements that a twin's room is a multiple of.
+constexpr int64_t kTwinGrain = 64;
+
+int64_t TwinSize(const Parameter& p) {
+  return (p.value.size() + kTwinGrain - 1) / kTwinGrain * kTwinGrain;
+}
+
+// `like` at another place; the place moves on.
+TensorView Twin(const TensorView& like, int64_t size, float** at) {
+  TensorView twin = like;
+  twin.data = *at;
+  *at += size;
+  return twin;
+}
 
 constexpr ParameterGroup kGroups[kParameterGroups] = {
     ParameterGroup::kFeatureMap, ParameterGroup::kFeatureBias,
@@ -41,7 +58,7 @@ int ParameterStore::Add(std::string name, ParameterGroup group,
   CARACAL_CHECK(shape.size() <= kParameterRank) << name;
   parameters_.push_back({std::move(name), group, slice,
                          TensorView(nullptr, DType::kF32, shape), TensorView(),
-                         0});
+                         0, TensorView(), TensorView()});
   return static_cast<int>(parameters_.size()) - 1;
 }
 
@@ -55,7 +72,53 @@ void ParameterStore::Allocate() {
     }
   }
   values_ = Tensor::Zeros(DType::kF32, {total});
-  for (Parameter& p : parameters_) p.value.data = values_.f32() + p.offset;
+  for (Parameter& p : parameters_) {
+    p.value.data = values_.f32() + p.offset;
+    p.step_value = p.value;
+  }
+}
+
+absl::Status ParameterStore::PlaceOn(Device* device) {
+  CARACAL_CHECK(values_.defined() && !grads_.defined())
+      << "PlaceOn comes after Allocate, before SetTrained";
+  int64_t total = 0;
+  for (const Parameter& p : parameters_) total += TwinSize(p);
+  ASSIGN_OR_RETURN(step_values_, device->Allocate(DType::kF32, {total}));
+  float* at = step_values_.f32();
+  for (Parameter& p : parameters_) {
+    p.step_value = Twin(p.value, TwinSize(p), &at);
+  }
+  device_ = device;
+  return absl::OkStatus();
+}
+
+void ParameterStore::UseOnDevice() {
+  if (device_ == nullptr || on_device_) return;
+  for (const Parameter& p : parameters_) {
+    device_->Upload(p.value.data, p.value.size() * sizeof(float),
+                    p.step_value.data);
+  }
+  on_device_ = true;
+}
+
+absl::Status ParameterStore::UseOnHost() {
+  if (!on_device_) return absl::OkStatus();
+  on_device_ = false;
+  for (const Parameter& p : parameters_) {
+    device_->Download(p.step_value.data, p.value.size() * sizeof(float),
+                      p.value.data);
+  }
+  return device_->Wait();
+}
+
+absl::Status ParameterStore::GradientsToHost() {
+  if (device_ == nullptr) return absl::OkStatus();
+  for (const Parameter& p : parameters_) {
+    if (!p.grad.defined()) continue;
+    device_->Download(p.step_grad.data, p.grad.size() * sizeof(float),
+                      p.grad.data);
+  }
+  return device_->Wait();
 }
 
 void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
@@ -90,9 +153,35 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
       used += size;
     }
   }
+  float* at = nullptr;
+  if (device_ != nullptr && total > 0) {
+    step_grads_ = Tensor();  // Before the next ones are there.
+    int64_t size = 0;
+    for (const Parameter& p : parameters_) {
+      if (p.grad.defined()) size += TwinSize(p);
+    }
+    absl::StatusOr<Tensor> grads = device_->Allocate(DType::kF32, {size});
+    device_status_.Update(grads.status());
+    if (!grads.ok()) return;
+    step_grads_ = *std::move(grads);
+    at = step_grads_.f32();
+  }
+  for (Parameter& p : parameters_) {
+    p.step_grad = p.grad;
+    if (at != nullptr && p.grad.defined()) {
+      p.step_grad = Twin(p.grad, TwinSize(p), &at);
+    }
+  }
+  if (at != nullptr) ZeroGradients();
 }
 
 void ParameterStore::ZeroGradients() {
+  if (device_ != nullptr) {
+    if (step_grads_.defined()) {
+      device_->SetZero(step_grads_.f32(), step_grads_.bytes());
+    }
+    return;
+  }
   if (grads_.defined()) std::memset(grads_.f32(), 0, grads_.bytes());
 }
 

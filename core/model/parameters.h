@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "core/device/device.h"
 #include "core/tensor/tensor.h"
 
 namespace caracal {
@@ -47,6 +49,10 @@ struct Parameter {
   TensorView value;
   TensorView grad;
   int64_t offset = 0;  // elements from the start of the flat buffer
+  // What passes and the optimizer work on: value and grad themselves, or their
+  // twins on a device, which start at multiples of 256 bytes.
+  TensorView step_value;
+  TensorView step_grad;
 };
 
 // Names, values and gradients of all trained tensors. Values lie one after
@@ -62,6 +68,19 @@ class ParameterStore {
           std::initializer_list<int64_t> shape, const ParameterSlice& slice);
   // Lays out and zeroes the values.
   void Allocate();
+
+  // Makes twins of values and gradients on a device, which it borrows. From now
+  // on the values are in one place at a time: on the device from UseOnDevice(),
+  // which every pass calls, until UseOnHost(). Who reads or writes `value`
+  // calls the latter before. kResourceExhausted.
+  absl::Status PlaceOn(Device* device);
+  Device* device() const { return device_; }  // null: the host's
+  void UseOnDevice();
+  absl::Status UseOnHost();
+  // Likewise of the gradients, to be read; they stay on the device.
+  absl::Status GradientsToHost();
+  // Of what could not tell its own: kResourceExhausted of SetTrained().
+  const absl::Status& device_status() const { return device_status_; }
 
   // Makes gradients for the groups in `groups` and none for the others.
   void SetTrained(const std::vector<ParameterGroup>& groups);
@@ -88,6 +107,10 @@ class ParameterStore {
   std::vector<Parameter> parameters_;
   std::vector<Run> runs_;
   Tensor values_, grads_;
+  Device* device_ = nullptr;
+  Tensor step_values_, step_grads_;  // on it
+  bool on_device_ = false;           // where the values are
+  absl::Status device_status_;
 };
 
 // Elements [begin, end) of a trained run.

@@ -39,9 +39,38 @@ AdamW::AdamW(ParameterStore* store, const AdamWSettings& settings,
     }
     offset += part.size();
   }
+  if (store_->device() != nullptr) PlaceOnDevice();
+}
+
+void AdamW::PlaceOnDevice() {
+  status_ = store_->device_status();
+  if (!status_.ok()) return;
+  std::vector<DeviceAdamW::Tensor> tensors;
+  for (const Moments& m : moments_) {
+    const Parameter& p = *m.of.parameter;
+    CARACAL_CHECK(m.of.size == p.value.size() && p.slice.owned)
+        << p.name << ": ranks share its update";
+    tensors.push_back({p.step_value, p.step_grad, m.first, m.second});
+  }
+  absl::StatusOr<std::unique_ptr<DeviceAdamW>> made =
+      MakeDeviceAdamW(store_->device(), tensors);
+  status_ = made.status();
+  if (made.ok()) device_ = *std::move(made);
+}
+
+const std::vector<AdamW::Moments>& AdamW::moments() {
+  if (on_device_) {
+    status_.Update(device_->MomentsToHost());
+    on_device_ = false;
+  }
+  return moments_;
 }
 
 void AdamW::AddSquares(const Context& ctx, absl::Span<double> layers) const {
+  if (device_ != nullptr) {
+    layers[0] += device_->SumOfSquares(ctx);
+    return;
+  }
   for (const Moments& m : moments_) {
     const Parameter& p = *m.of.parameter;
     if (!p.slice.owned) continue;
@@ -64,6 +93,18 @@ void AdamW::Update(const Context& ctx, float learning_rate, double norm) {
   config.epsilon = settings_.epsilon;
   config.step = ++steps_;
   config.grad_scale = static_cast<float>(scale);
+  if (device_ != nullptr) {
+    if (!on_device_) device_->MomentsToDevice();
+    on_device_ = true;
+    std::vector<kernels::AdamWConfig> configs;
+    for (const Moments& m : moments_) {
+      config.weight_decay =
+          settings_.weight_decay[static_cast<int>(m.of.parameter->group)];
+      configs.push_back(config);
+    }
+    device_->Step(ctx, configs);
+    return;
+  }
   int64_t offset = 0;
   for (const RunRange& part : parts_) {
     const ParameterStore::Run& run = store_->trained_runs()[part.run];

@@ -4,11 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "core/model/parameters.h"
+#include "core/optim/device_adamw.h"
 #include "core/tensor/tensor.h"
 #include "kernels/common/context.h"
 
@@ -25,7 +28,9 @@ struct AdamWSettings {
 
 // Holds first and second moments for the parameters trained when it was made;
 // make a new one when the trained set changes. Of data-parallel ranks each has
-// the moments of its part of them, and updates that part. Not thread-safe.
+// the moments of its part of them, and updates that part. Where the store is on
+// a device, moments and updates are there too, of everything that is trained.
+// Not thread-safe.
 class AdamW {
  public:
   // Of everything that is trained.
@@ -33,6 +38,10 @@ class AdamW {
   // Of parts of it, which cut no parameter within a row.
   AdamW(ParameterStore* store, const AdamWSettings& settings,
         std::vector<RunRange> parts);
+
+  // kResourceExhausted of a device that has no room for the moments: nothing
+  // else may be called then.
+  const absl::Status& status() const { return status_; }
 
   // Adds the sum of squares of the parts' gradients, of what this rank answers
   // for (ParameterSlice.owned), by layer from this rank's first: over all ranks
@@ -50,20 +59,27 @@ class AdamW {
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
 
-  // Moments of rows of one trained parameter: [rows, its other dimensions].
+  // Moments of rows of one trained parameter: [rows, its other dimensions],
+  // host memory.
   struct Moments {
     ParameterRows of;
     TensorView first, second;
   };
-  const std::vector<Moments>& moments() const { return moments_; }
+  // To be read and written until the next update; waits for a device.
+  const std::vector<Moments>& moments();
 
  private:
+  void PlaceOnDevice();
+
   ParameterStore* store_;
   AdamWSettings settings_;
   std::vector<RunRange> parts_;
   Tensor first_, second_;  // flat, part after part
   std::vector<Moments> moments_;
   int64_t steps_ = 0;
+  std::unique_ptr<DeviceAdamW> device_;  // null: on the host
+  bool on_device_ = false;               // where the moments are
+  absl::Status status_;
 };
 
 }  // namespace caracal

@@ -12,12 +12,21 @@
 
 namespace caracal {
 
+class Device;
+class ModelOps;
 class Tape;
 
 // Owns nothing. One per training or evaluation thread.
 struct Execution {
   Context ctx;
+  // For what the host does meanwhile.
+  Context host() const { return {DeviceType::kCpu, ctx.pool, nullptr}; }
   Arena* arena = nullptr;
+  // Where the model is on an accelerator: that, whose arena is the companion of
+  // `arena`, and the model's operations there (core/model/ops/model_ops.h).
+  // Null: on the host.
+  Device* device = nullptr;
+  ModelOps* ops = nullptr;
   Collective* collective = nullptr;  // the tensor-parallel group
   Tape* tape = nullptr;              // null: no gradients are wanted
 
@@ -38,7 +47,8 @@ struct Execution {
   void Fail(const absl::Status& error) {
     if (status.ok()) status = error;
   }
-  // Does nothing unless check_finite. layer < 0: outside the layers.
+  // Does nothing unless check_finite. Host memory. layer < 0: outside the
+  // layers.
   void CheckFinite(int layer, absl::string_view tensor, ConstTensorView value);
 };
 

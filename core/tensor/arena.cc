@@ -9,16 +9,17 @@ namespace caracal {
 namespace {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kOtherAlignment = 256;
 constexpr size_t kSmallestReservation = size_t{1} << 30;
 
-size_t RoundUp(size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+size_t RoundUp(size_t bytes, size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
 }
 
 }  // namespace
 
 Arena::~Arena() {
-  if (base_ != nullptr) munmap(base_, reserved_);
+  if (memory_ == nullptr && base_ != nullptr) munmap(base_, reserved_);
 }
 
 void Arena::Reserve() {
@@ -41,26 +42,35 @@ void Arena::Reserve() {
 
 void* Arena::Allocate(size_t bytes) {
   if (base_ == nullptr) Reserve();
-  bytes = RoundUp(std::max<size_t>(bytes, 1));
+  bytes = RoundUp(std::max<size_t>(bytes, 1),
+                  memory_ == nullptr ? kAlignment : kOtherAlignment);
+  if (memory_ != nullptr && bytes > reserved_ - used_) {
+    // Never there: its owner finds that out now, and nobody touches it.
+    memory_->Back(reserved_ + bytes);
+    return base_;
+  }
   CARACAL_CHECK(bytes <= reserved_ - used_)
       << "out of step memory: " << bytes << " bytes wanted, " << used_ << " of "
       << reserved_ << " in use; try a smaller micro-batch";
   void* out = base_ + used_;
   used_ += bytes;
   peak_ = std::max(peak_, used_);
+  if (memory_ != nullptr && used_ > backed_) backed_ = memory_->Back(used_);
   return out;
 }
 
-TensorView Arena::AllocateF32(std::initializer_list<int64_t> shape) {
-  TensorView view(nullptr, DType::kF32, shape);
-  view.data = Allocate(view.size() * sizeof(float));
+TensorView Arena::Allocate(DType dtype, std::initializer_list<int64_t> shape) {
+  TensorView view(nullptr, dtype, shape);
+  view.data = Allocate(view.size() * SizeOf(dtype));
   return view;
 }
 
+TensorView Arena::AllocateF32(std::initializer_list<int64_t> shape) {
+  return Allocate(DType::kF32, shape);
+}
+
 TensorView Arena::AllocateI32(std::initializer_list<int64_t> shape) {
-  TensorView view(nullptr, DType::kI32, shape);
-  view.data = Allocate(view.size() * sizeof(int32_t));
-  return view;
+  return Allocate(DType::kI32, shape);
 }
 
 Workspace Arena::AllocateWorkspace(size_t bytes) {
@@ -70,6 +80,7 @@ Workspace Arena::AllocateWorkspace(size_t bytes) {
 void Arena::Release(const Mark& mark) {
   CARACAL_CHECK(mark.used <= used_) << "released in the wrong order";
   used_ = mark.used;
+  if (companion_ != nullptr) companion_->Release({mark.companion_used, 0});
 }
 
 }  // namespace caracal

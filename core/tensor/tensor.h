@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <utility>
 
 #include "kernels/common/tensor_view.h"
 
@@ -20,6 +21,14 @@ class Tensor {
   // Contiguous host memory, not cleared / cleared.
   static Tensor Empty(DType dtype, std::initializer_list<int64_t> shape);
   static Tensor Zeros(DType dtype, std::initializer_list<int64_t> shape);
+
+  // Memory that `storage` keeps.
+  static Tensor Of(TensorView view, std::shared_ptr<void> storage) {
+    Tensor out;
+    out.view_ = view;
+    out.storage_ = std::move(storage);
+    return out;
+  }
 
   // A part of this memory, kept alive by the result.
   Tensor Alias(TensorView view) const {

@@ -288,6 +288,7 @@ absl::Status Attribution::RunAblations() {
 }
 
 absl::StatusOr<AttributionResult> Attribution::Run() {
+  RETURN_IF_ERROR(model_.adapters().parameters().UseOnHost());
   result_.gamma = GammaOf(model_);
   RETURN_IF_ERROR(RunModes());
   ASSIGN_OR_RETURN(result_.reach, measurement_.Reach());

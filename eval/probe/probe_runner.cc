@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "core/base/status.h"
 #include "core/model/ops/lm_loss.h"
@@ -111,9 +110,9 @@ absl::StatusOr<ProbeMode> ProbeRunner::RunBatch(const Pass& pass, size_t begin,
   const ProbeBatch rows(samples);
   const kernels::HybridAttentionConfig& config =
       model_.adapters().config().attention;
-  const auto key =
-      std::make_pair(begin, SameLosses(pass, config, rows.longest(),
-                                       model_.adapters().lora_active));
+  const auto key = std::make_pair(
+      begin,
+      SameLosses(pass, config, rows.longest(), model_.adapters().lora_active));
   if (const auto known = known_.find(key); known != known_.end()) {
     return known->second;
   }
@@ -124,16 +123,8 @@ absl::StatusOr<ProbeMode> ProbeRunner::RunBatch(const Pass& pass, size_t begin,
   PlanPass(model_, pass, batch, &plan_);
   exec_.arena->Reset();
   const TensorView hidden = model_.Hidden(exec_, batch, plan_, nullptr);
-  const int64_t width = hidden.shape[1];
-  const auto wanted = static_cast<int64_t>(rows.predicting().size());
-  const TensorView gathered = exec_.arena->AllocateF32({wanted, width});
-  for (int64_t i = 0; i < wanted; ++i) {
-    std::memcpy(gathered.f32() + i * width,
-                hidden.f32() + rows.predicting()[i] * width,
-                width * sizeof(float));
-  }
   ProbeMode scored =
-      Score(samples, LmLogits(exec_, model_.weights(), gathered));
+      Score(samples, model_.Logits(exec_, hidden, rows.predicting()));
   RETURN_IF_ERROR(exec_.status);
   ++batches_run_;
   return known_[key] = std::move(scored);

@@ -12,6 +12,7 @@
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
 #include "core/tensor/tensor.h"
+#include "jobs/bench/device_matrix_rate.h"
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
@@ -26,12 +27,16 @@ double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
 
 // The best rate of plain products with the model's matrices, weighted as a
 // forward pass has them.
-double MatrixRate(Compute& compute, const ModelConfig& m, int64_t rows) {
+absl::StatusOr<double> MatrixRate(Compute& compute, const ModelConfig& m,
+                                  int64_t rows) {
   const int64_t c = m.hidden_size, d = m.head_dim;
-  const int64_t shapes[][2] = {{(m.heads + 2 * m.kv_heads) * d, c},
-                               {c, m.heads * d},
-                               {2 * m.intermediate_size, c},
-                               {c, m.intermediate_size}};
+  const MatrixShape shapes[] = {{(m.heads + 2 * m.kv_heads) * d, c},
+                                {c, m.heads * d},
+                                {2 * m.intermediate_size, c},
+                                {c, m.intermediate_size}};
+  if (compute.device() != nullptr) {
+    return DeviceMatrixRate(compute.device(), rows, shapes);
+  }
   double flops = 0, seconds = 0;
   for (const auto& [n, k] : shapes) {
     const Tensor x = Tensor::Zeros(DType::kF32, {rows, k});
@@ -86,8 +91,8 @@ class Bench {
  private:
   absl::Status Load();
   // Seconds of one step of a training stage.
-  double TransferStep(Rows& rows, AdamW& optimizer);
-  double FinetuneStep(Rows& rows, AdamW& optimizer);
+  absl::StatusOr<double> TransferStep(Rows& rows, AdamW& optimizer);
+  absl::StatusOr<double> FinetuneStep(Rows& rows, AdamW& optimizer);
   // Seconds of the teacher's attention in a transfer step, all layers.
   double TeacherAttentionSeconds();
   absl::Status RunTraining(BenchResult* result);
@@ -124,23 +129,34 @@ absl::Status Bench::Load() {
   }
   // Blocks of a file stay in the file; random weights have no other form.
   if (form == WeightForm::kDense || o_.model.empty()) {
-    RETURN_IF_ERROR(CheckWeightsFit(
-        o_.model.empty() ? absl::StrCat("--shape ", o_.shape) : o_.model,
-        *source_, AvailableMemoryBytes()));
+    if (o_.device == "cpu") {
+      RETURN_IF_ERROR(CheckWeightsFit(
+          o_.model.empty() ? absl::StrCat("--shape ", o_.shape) : o_.model,
+          *source_, AvailableMemoryBytes()));
+    }
   }
-  ASSIGN_OR_RETURN(weights_, LlamaWeights::Load(compute_.context(), *source_,
-                                                Shard(), form));
   StudentConfig student;
   student.attention.window = o_.window;
   student.attention.sinks = o_.sinks;
-  student.features = weights_.config.head_dim;
+  student.features = o_.features > 0 ? o_.features : source_->config().head_dim;
+  if (o_.device == "cuda") {
+    RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+    RETURN_IF_ERROR(compute_.UseCuda());
+  }
+  ASSIGN_OR_RETURN(
+      weights_,
+      LlamaWeights::Load(compute_.context(), *source_, Shard(), form, {},
+                         {.device = compute_.device(), .lora = &student.lora}));
   adapters_ = std::make_unique<Adapters>(weights_.adapter_shape(), student);
   adapters_->Initialize(0);
+  if (compute_.device() != nullptr) {
+    RETURN_IF_ERROR(adapters_->parameters().PlaceOn(compute_.device()));
+  }
   llama_ = std::make_unique<Llama>(&weights_, adapters_.get());
   return absl::OkStatus();
 }
 
-double Bench::TransferStep(Rows& rows, AdamW& optimizer) {
+absl::StatusOr<double> Bench::TransferStep(Rows& rows, AdamW& optimizer) {
   const double start = Now();
   adapters_->parameters().ZeroGradients();
   std::vector<TransferSums> sums(llama_->layers());
@@ -152,11 +168,12 @@ double Bench::TransferStep(Rows& rows, AdamW& optimizer) {
                         .output_scale = xent ? 0.0f : 1e-6f,
                         .weight_scale = xent ? 1e-6f : 0.0f},
                        sums.data());
-  optimizer.Step(compute_.context(), 1e-4f);
+  RETURN_IF_ERROR(exec.status);
+  optimizer.Step(exec.ctx, 1e-4f);
   return Now() - start;
 }
 
-double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
+absl::StatusOr<double> Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
   const double start = Now();
   adapters_->parameters().ZeroGradients();
   const int64_t micro = o_.micro_batch > 0 ? o_.micro_batch : o_.batch;
@@ -180,9 +197,10 @@ double Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
     Execution exec = compute_.execution();
     exec.tape = &tape;
     llama_->FinetuneStep(exec, batch, plan_, weight, nll);
+    RETURN_IF_ERROR(exec.status);
   }
   ++step_;
-  optimizer.Step(compute_.context(), 1e-4f);
+  optimizer.Step(compute_.execution().ctx, 1e-4f);
   return Now() - start;
 }
 
@@ -236,11 +254,13 @@ absl::Status Bench::RunTraining(BenchResult* result) {
                                              ParameterGroup::kWindowFactor}
                : std::vector<ParameterGroup>{ParameterGroup::kLora});
   AdamW optimizer(&adapters_->parameters(), AdamWSettings());
+  RETURN_IF_ERROR(optimizer.status());
   Rows rows(o_.batch, o_.seq_len, weights_.config.vocab_size);
   std::vector<double> rates;
   for (int step = 0; step <= o_.steps; ++step) {
-    const double seconds = transfer ? TransferStep(rows, optimizer)
-                                    : FinetuneStep(rows, optimizer);
+    ASSIGN_OR_RETURN(const double seconds, transfer
+                                               ? TransferStep(rows, optimizer)
+                                               : FinetuneStep(rows, optimizer));
     if (step == 0) continue;  // Memory is planned in the first step.
     rates.push_back(static_cast<double>(o_.batch * o_.seq_len) / seconds);
   }
@@ -248,7 +268,7 @@ absl::Status Bench::RunTraining(BenchResult* result) {
   result->tokens_per_s = rates[rates.size() / 2];
   result->low = rates.front();
   result->high = rates.back();
-  if (transfer) {
+  if (transfer && compute_.device() == nullptr) {
     const double tokens = static_cast<double>(o_.batch * o_.seq_len);
     result->tokens_per_s_without_teacher_attention =
         tokens / (tokens / result->tokens_per_s - TeacherAttentionSeconds());
@@ -305,8 +325,13 @@ absl::StatusOr<BenchResult> Bench::Run() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-  result.matrix_rate =
-      MatrixRate(compute_, weights_.config, o_.batch * o_.seq_len);
+  result.device = "CPU";
+  if (compute_.device() != nullptr) {
+    result.peak_bytes = compute_.device()->peak_bytes();
+    result.device = compute_.device()->name();
+  }
+  ASSIGN_OR_RETURN(result.matrix_rate, MatrixRate(compute_, weights_.config,
+                                                  o_.batch * o_.seq_len));
   result.mfu = result.tokens_per_s * result.flops.total() / result.matrix_rate;
   return result;
 }
@@ -319,6 +344,15 @@ absl::StatusOr<BenchResult> RunBench(const BenchOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--stage: there is no '", options.stage,
                      "'; use transfer, finetune or decode"));
+  }
+  if (options.device != "cpu" && options.device != "cuda") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--device: there is no '", options.device, "'; use cpu or cuda"));
+  }
+  if (options.device == "cuda" &&
+      (options.stage == "decode" || options.loss != "mse")) {
+    return absl::UnimplementedError(
+        "--device cuda: measures the stages transfer (loss mse) and finetune");
   }
   return Bench(options).Run();
 }

@@ -20,6 +20,7 @@ struct BenchOptions {
   int64_t seq_len = 512;           // T; decode: tokens of context before it
   int64_t window = 64;
   int64_t sinks = 0;
+  int64_t features = 0;     // F; 0: the head dimension
   int64_t new_tokens = 64;  // decode: tokens measured
   // Component mode: of decoding, or of the student in training.
   std::string mode = "hybrid";
@@ -27,6 +28,7 @@ struct BenchOptions {
   double drop = 0;           // finetune: SSD's drop probability
   int steps = 3;             // measured, after one warm-up
   int threads = 0;
+  std::string device = "cpu";  // or "cuda": training stages only
 };
 
 struct BenchResult {
@@ -36,12 +38,15 @@ struct BenchResult {
   // transfer only: the speed if the teacher's own attention, whose work grows
   // with T, cost nothing (its time is measured by itself and taken away).
   double tokens_per_s_without_teacher_attention = 0;
-  FlopCount flops;          // per token
-  double matrix_rate = 0;   // FLOP/s: the library's sgemm on the model's shapes
-  double mfu = 0;           // tokens_per_s * flops / matrix_rate
-  uint64_t peak_bytes = 0;  // resident memory of the process, at most
+  FlopCount flops;  // per token
+  // FLOP/s: the library's fp32 (on a GPU bf16) products of the model's shapes.
+  double matrix_rate = 0;
+  double mfu = 0;  // tokens_per_s * flops / matrix_rate
+  // Resident memory of the process, or the GPU's memory in use, at most.
+  uint64_t peak_bytes = 0;
   double load_seconds = 0;  // file to ready model
   int threads = 0;
+  std::string device;  // "CPU", or the GPU's name
 };
 
 absl::StatusOr<BenchResult> RunBench(const BenchOptions& options);

@@ -25,6 +25,7 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["seq_len"] = o.seq_len;
   json["window"] = o.window;
   json["sinks"] = o.sinks;
+  json["device"] = r.device;
   json["threads"] = r.threads;
   json["tokens_per_s"] = r.tokens_per_s;
   json["tokens_per_s_range"] = {r.low, r.high};
@@ -60,11 +61,16 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
   list.Add("work",
            absl::StrFormat("%.1f MFLOP a token", r.flops.total() / 1e6));
   list.Add("", r.flops.formula);
-  list.Add("matrix rate", absl::StrFormat("%.0f GFLOP/s, %d threads",
-                                          r.matrix_rate / 1e9, r.threads));
+  list.Add("matrix rate",
+           o.device == "cpu" ? absl::StrFormat("%.0f GFLOP/s, %d threads",
+                                               r.matrix_rate / 1e9, r.threads)
+                             : absl::StrFormat("%.0f TFLOP/s, bf16 on %s",
+                                               r.matrix_rate / 1e12, r.device));
   list.Add("MFU",
            absl::StrCat(Percent(r.mfu), " = speed x work / matrix rate"));
-  list.Add("memory", Bytes(r.peak_bytes) + " resident at most");
+  list.Add("memory",
+           Bytes(r.peak_bytes) + (o.device == "cpu" ? " resident at most"
+                                                    : " of the GPU's at most"));
   list.Add("loading", Duration(r.load_seconds));
   return list.ToString(console, 0, 13);
 }
@@ -93,6 +99,8 @@ CommandBody DeclareBench(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--window", b.window, "W")->check(CLI::Range(1, 1 << 20));
   app.add_option("--sinks", b.sinks, "S")->check(CLI::Range(0, 1 << 16));
+  app.add_option("--features", b.features, "F; 0: the head dimension")
+      ->check(CLI::Range(0, 256));
   app.add_option("--new-tokens", b.new_tokens, "decode: tokens measured")
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--mode", b.mode, "component mode of the student");
@@ -101,6 +109,7 @@ CommandBody DeclareBench(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--steps", b.steps, "measured, after one to warm up")
       ->check(CLI::Range(1, 1000));
+  app.add_option("--device", b.device, "cpu, or cuda: transfer and finetune");
   app.add_option("--threads", b.threads, "CPU threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app.add_flag("--json", o->json, "print one JSON object");

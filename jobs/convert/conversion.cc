@@ -29,6 +29,7 @@
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
+#include "jobs/spec/support.h"
 #include "jobs/spec/warnings.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/student_config.h"
@@ -62,6 +63,7 @@ class Conversion {
   absl::StatusOr<ReportInput> Run();
 
  private:
+  absl::Status ChooseDevice();
   absl::Status PrepareFolder();
   absl::Status CheckSameJob();
   // What can be refused before the model's weights are read.
@@ -122,6 +124,23 @@ class Conversion {
   TrainState state_;
   ReportInput report_;
 };
+
+// Left to us, the GPU where there is one that can run the job.
+absl::Status Conversion::ChooseDevice() {
+  if (job_.device() == "cpu") return absl::OkStatus();
+  const bool asked = job_.device() == "cuda";
+  if (!asked &&
+      (!gang().alone() || !CudaProblems(job_).empty() || !FindCuda().ok())) {
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const StudentConfig student,
+                   StudentConfigOf(job_, source_->config()));
+  const absl::Status runs = CheckCudaModel(source_->config(), student);
+  if (!runs.ok()) return asked ? runs : absl::OkStatus();
+  RETURN_IF_ERROR(compute_.UseCuda());
+  Note(absl::StrCat("on ", compute_.device()->name()));
+  return absl::OkStatus();
+}
 
 // A fresh folder, or one whose run this job goes on with.
 absl::Status Conversion::PrepareFolder() {
@@ -247,6 +266,7 @@ absl::Status Conversion::WarnAboutJob() {
 
 absl::Status Conversion::Prepare() {
   RETURN_IF_ERROR(OpenBaseModel());
+  RETURN_IF_ERROR(ChooseDevice());
   RETURN_IF_ERROR(ReadPrompt());
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(WarnAboutJob());
@@ -439,6 +459,7 @@ absl::Status Conversion::Report() {
 }
 
 absl::StatusOr<ReportInput> Conversion::Run() {
+  if (job_.device() == "cuda") RETURN_IF_ERROR(gang().Agree(FindCuda()));
   // Files that are written once are the leading rank's.
   RETURN_IF_ERROR(
       gang().Agree(gang().leads() ? PrepareFolder() : absl::OkStatus()));

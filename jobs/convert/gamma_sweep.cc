@@ -25,6 +25,7 @@ absl::StatusOr<GammaSweep> SweepGamma(const std::vector<double>& gammas,
   GammaSweep sweep;
   double best = std::numeric_limits<double>::infinity();
   for (const double gamma : std::set<double>(gammas.begin(), gammas.end())) {
+    RETURN_IF_ERROR(adapters->parameters().UseOnHost());
     SetGamma(gamma, adapters);
     ASSIGN_OR_RETURN(const double loss, probe.Loss(mode, /*past_only=*/false));
     sweep.points.push_back({gamma, loss});
@@ -33,6 +34,7 @@ absl::StatusOr<GammaSweep> SweepGamma(const std::vector<double>& gammas,
       sweep.chosen = gamma;
     }
   }
+  RETURN_IF_ERROR(adapters->parameters().UseOnHost());
   SetGamma(sweep.chosen, adapters);
   return sweep;
 }

@@ -14,6 +14,8 @@ absl::StatusOr<std::unique_ptr<Student>> Student::Load(
     const proto::Job& job, const WeightSource& source, Gang& gang,
     const Execution& exec, const IndexRange* layers) {
   auto student = std::make_unique<Student>();
+  ASSIGN_OR_RETURN(const StudentConfig config,
+                   StudentConfigOf(job, source.config()));
   LlamaParts parts;
   if (layers != nullptr) {
     parts.layers = *layers;
@@ -22,14 +24,16 @@ absl::StatusOr<std::unique_ptr<Student>> Student::Load(
   }
   ASSIGN_OR_RETURN(
       student->weights,
-      LlamaWeights::Load(exec.ctx, source,
+      LlamaWeights::Load(exec.host(), source,
                          Shard{gang.place().tensor, gang.shape().tensor},
-                         WeightForm::kDense, parts));
-  ASSIGN_OR_RETURN(const StudentConfig config,
-                   StudentConfigOf(job, source.config()));
+                         WeightForm::kDense, parts,
+                         {.device = exec.device, .lora = &config.lora}));
   student->adapters =
       std::make_unique<Adapters>(student->weights.adapter_shape(), config);
   student->adapters->Initialize(job.seed());
+  if (exec.device != nullptr) {
+    RETURN_IF_ERROR(student->adapters->parameters().PlaceOn(exec.device));
+  }
   student->llama =
       std::make_unique<Llama>(&student->weights, student->adapters.get());
   return student;

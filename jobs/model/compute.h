@@ -1,8 +1,14 @@
-// The threads and step memory of one process, made once.
+// The threads, step memory and device of one process, made once.
 #ifndef CARACAL_JOBS_MODEL_COMPUTE_H_
 #define CARACAL_JOBS_MODEL_COMPUTE_H_
 
+#include <memory>
+
+#include "absl/status/status.h"
+#include "core/base/status.h"
 #include "core/collective/collective.h"
+#include "core/device/open_cuda.h"
+#include "core/model/ops/make_cuda_ops.h"
 #include "core/tape/execution.h"
 #include "core/tensor/arena.h"
 #include "kernels/common/thread_pool.h"
@@ -16,10 +22,27 @@ class Compute {
   explicit Compute(int threads)
       : pool_(threads > 0 ? threads : AvailableCores()) {}
 
+  // Passes run on the GPU from now on. Call before the first execution().
+  // Errors, in one line: those of OpenCuda(); kResourceExhausted.
+  absl::Status UseCuda() {
+    ASSIGN_OR_RETURN(device_, OpenCuda());
+    ASSIGN_OR_RETURN(ops_, MakeCudaOps(device_.get()));
+    arena_.set_companion(&device_->arena());
+    return absl::OkStatus();
+  }
+  Device* device() { return device_.get(); }  // null: the host
+
+  // Of the host.
   Context context() { return {DeviceType::kCpu, &pool_, nullptr}; }
   Execution execution() {
     Execution exec;
     exec.ctx = context();
+    if (device_ != nullptr) {
+      exec.ctx.device = device_->type();
+      exec.ctx.stream = device_->stream();
+      exec.device = device_.get();
+      exec.ops = ops_.get();
+    }
     exec.arena = &arena_;
     exec.collective = &collective_;
     return exec;
@@ -28,6 +51,8 @@ class Compute {
 
  private:
   ThreadPool pool_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<ModelOps> ops_;
   Arena arena_;
   SingleProcessCollective collective_;
 };

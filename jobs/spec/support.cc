@@ -1,82 +1,67 @@
 #include "jobs/spec/support.h"
 
-#include <google/protobuf/descriptor.h>
-
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
-#include "jobs/spec/bind.h"
-#include "jobs/spec/field_rules.h"
-#include "jobs/spec/set_field.h"
+#include "jobs/spec/layout.h"
+#include "jobs/spec/problem.h"
+#include "jobs/spec/window_kind.h"
 
 namespace caracal {
 namespace {
 
-using ::google::protobuf::FieldDescriptor;
-using ::google::protobuf::Message;
-using ::google::protobuf::Reflection;
-
-struct Unsupported {
-  const char* field;    // as in FieldRule
-  const char* allowed;  // the values that are run; "": the field must be unset
-  const char* what;     // what other values need, a noun phrase
-};
-
-constexpr Unsupported kUnsupported[] = {
-    {"Job.device", "cpu auto", "training on a GPU"},
-};
-
-struct Hit {
-  std::string field;
-  const char* what;
-};
-
-bool IsAllowed(const Message& message, const FieldDescriptor* field,
-               const Unsupported& row) {
-  const std::vector<std::string> allowed = SplitWords(row.allowed);
-  if (allowed.empty()) return false;
-  const std::string text = ScalarFieldText(message, field, -1);
-  return std::find(allowed.begin(), allowed.end(), text) != allowed.end();
-}
-
-void FindHits(const Message& message, absl::string_view path,
-              std::vector<Hit>* hits) {
-  const Reflection* reflection = message.GetReflection();
-  std::vector<const FieldDescriptor*> fields;
-  reflection->ListFields(message, &fields);
-  for (const FieldDescriptor* field : fields) {
-    const std::string name = JoinField(path, field->name());
-    bool refused = false;
-    for (const Unsupported& row : kUnsupported) {
-      if (RuleName(field) == row.field && !IsAllowed(message, field, row)) {
-        hits->push_back({name, row.what});
-        refused = true;
-      }
-    }
-    if (refused || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
-      continue;
-    }
-    if (!field->is_repeated()) {
-      FindHits(reflection->GetMessage(message, field), name, hits);
-      continue;
-    }
-    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
-      FindHits(reflection->GetRepeatedMessage(message, field, i),
-               FieldAt(name, i), hits);
-    }
-  }
+// Plain softmax in a fine-tune has no gradient there.
+bool IsPlainSoftmax(proto::ComponentMode mode) {
+  return mode == proto::SOFTMAX || mode == proto::TEACHER;
 }
 
 }  // namespace
 
+std::vector<Problem> CudaProblems(const proto::Job& expanded) {
+  std::vector<Problem> problems;
+  const auto refuse = [&](const std::string& field, const std::string& what) {
+    problems.push_back(
+        {field,
+         absl::StrCat(what,
+                      " is not run on the device cuda; choose the device cpu"),
+         ""});
+  };
+  if (TransferLayout(expanded).ranks() > 1) {
+    refuse("parallel", "training by several ranks");
+  }
+  const proto::Attention& a = expanded.attention();
+  if (a.feature_map() != "hedgehog" && a.feature_map() != "identity") {
+    refuse("attention.feature_map", a.feature_map());
+  }
+  if (a.half_space()) refuse("attention.half_space", "half of a feature map");
+  if (WindowKindOf(a) == kernels::WindowKind::kLolcatsTerraced) {
+    refuse("attention", "the window of LoLCATs' public code");
+  }
+  for (int i = 0; i < expanded.stages_size(); ++i) {
+    const proto::Stage& stage = expanded.stages(i);
+    const std::string path = absl::StrCat("stages[", i, "].");
+    if (stage.has_transfer()) {
+      const proto::TransferLoss& loss = stage.transfer().loss();
+      if (loss.xent() > 0 || loss.kl() > 0) {
+        refuse(absl::StrCat(path, "transfer.loss"),
+               "a loss on attention weights");
+      }
+      continue;
+    }
+    if (IsPlainSoftmax(stage.finetune().student_mode())) {
+      refuse(absl::StrCat(path, "finetune.student_mode"),
+             "fine-tuning of full attention");
+    } else if (a.softmax_layers_size() > 0) {
+      refuse("attention.softmax_layers", "fine-tuning of full attention");
+    }
+  }
+  return problems;
+}
+
 void CheckSupport(const proto::Job& expanded, std::vector<Problem>* problems) {
-  std::vector<Hit> hits;
-  FindHits(expanded, "", &hits);
-  for (const Hit& hit : hits) {
-    problems->push_back(
-        {hit.field, absl::StrCat(hit.what, " is not run by this version"), ""});
+  if (expanded.device() != "cuda") return;
+  for (Problem& problem : CudaProblems(expanded)) {
+    problems->push_back(std::move(problem));
   }
 }
 

@@ -1,5 +1,4 @@
-// What a job may say but this version does not run yet. A feature becomes
-// available by deleting its row in support.cc.
+// What a job may say but this version does not run yet.
 #ifndef CARACAL_JOBS_SPEC_SUPPORT_H_
 #define CARACAL_JOBS_SPEC_SUPPORT_H_
 
@@ -10,8 +9,12 @@
 
 namespace caracal {
 
-// Appends a problem for everything in an expanded job that is not run: by
-// field, or under `preset` for what the preset itself brought in.
+// Everything in an expanded job that is not run on a CUDA device, by field.
+// Whether there is a device, and what the model's shape asks of it, is found
+// out where the job runs.
+std::vector<Problem> CudaProblems(const proto::Job& expanded);
+
+// Appends a problem for everything in an expanded job that is not run.
 void CheckSupport(const proto::Job& expanded, std::vector<Problem>* problems);
 
 }  // namespace caracal

@@ -31,12 +31,30 @@ TEST(SupportTest, RunsEveryPreset) {
   }
 }
 
-TEST(SupportTest, RefusesFieldsByName) {
+TEST(SupportTest, RunsAttentionTransferOnAGpu) {
   proto::Job job = WithPreset("lolcats");
   job.set_device("cuda");
+  EXPECT_THAT(Lines(job), ElementsAre());
+}
+
+TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
+  proto::Job job = WithPreset("hedgehog");
+  job.set_device("cuda");
+  job.mutable_parallel()->set_data(2);
+  job.mutable_attention()->set_feature_map("elu1");
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("device: training on a GPU is not run by this version"));
+      ElementsAre("parallel: training by several ranks is not run on the "
+                  "device cuda; choose the device cpu",
+                  "attention.feature_map: elu1 is not run on the device cuda; "
+                  "choose the device cpu",
+                  "stages[0].transfer.loss: a loss on attention weights is "
+                  "not run on the device cuda; choose the device cpu"));
+}
+
+TEST(SupportTest, LeftToUsNothingIsRefused) {
+  proto::Job job = WithPreset("hedgehog");
+  EXPECT_THAT(Lines(job), ElementsAre());
 }
 
 }  // namespace

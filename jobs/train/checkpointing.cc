@@ -172,10 +172,10 @@ absl::StatusOr<bool> Checkpointing::MarkBestIn(const TrainState& state,
 }
 
 absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
-                                 const AdamW* optimizer,
-                                 std::optional<double> best) {
+                                 AdamW* optimizer, std::optional<double> best) {
   if (saved_any_ && SameState(state, last_saved_)) return absl::OkStatus();
   RETURN_IF_ERROR(writer_.Wait());
+  RETURN_IF_ERROR(model.adapters().parameters().UseOnHost());
   writing_step_ = state.global_step;
   writing_best_ = best;
   contents_.step = state.global_step;
@@ -202,6 +202,7 @@ absl::Status Checkpointing::Save(const TrainState& state, const Llama& model,
       AddTensor("optimizer/m", p, m.of.first_row, m.first, &contents_);
       AddTensor("optimizer/v", p, m.of.first_row, m.second, &contents_);
     }
+    RETURN_IF_ERROR(optimizer->status());
   }
   contents_.strings = {{kState, TrainStateToJson(state)},
                        {kRandom, options_.random}};
@@ -316,6 +317,7 @@ absl::Status ReadCheckpointParameters(const CheckpointReader& reader,
                                       const BaseModel& model,
                                       Adapters* adapters) {
   RETURN_IF_ERROR(CheckModel(reader, model));
+  RETURN_IF_ERROR(adapters->parameters().UseOnHost());
   for (const Parameter& p : adapters->parameters().parameters()) {
     RETURN_IF_ERROR(ReadInto(reader, "parameters", p, 0, p.value));
   }

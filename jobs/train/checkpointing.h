@@ -62,7 +62,7 @@ class Checkpointing {
   // and kept. Errors of the save before come back here. Old checkpoints are
   // pruned.
   absl::Status Save(const TrainState& state, const Llama& model,
-                    const AdamW* optimizer, std::optional<double> best);
+                    AdamW* optimizer, std::optional<double> best);
   // Until the save in flight is durable.
   absl::Status Wait();
 

@@ -23,6 +23,7 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
                                              const StepInputs& in) {
   exec_.status = absl::OkStatus();
+  RETURN_IF_ERROR(optimizer_.status());
   model_->adapters().parameters().ZeroGradients();
   sums_.Reset(model_->weights().config.layers);
   RETURN_IF_ERROR(Accumulate(batch, in, Pass::kStep, &sums_));
@@ -55,7 +56,9 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
 
 absl::Status StageRunner::Diagnose(BatchBuffer& batch, const StepInputs& in,
                                    const StepResult& result) {
-  const ParameterStore& store = model_->adapters().parameters();
+  ParameterStore& store = model_->adapters().parameters();
+  RETURN_IF_ERROR(store.UseOnHost());
+  RETURN_IF_ERROR(store.GradientsToHost());
   absl::Status parameters;
   for (const Parameter& p : store.parameters()) {
     if (parameters.ok() && !kernels::AllFinite(exec_.ctx, p.value)) {

@@ -41,7 +41,9 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
       micro_batch_(MicroBatchOf(*job)),
       my_rows_(job->budget().batch() / gang->shape().data),
       order_(data->rows(), job->data().shuffle(), job->seed()),
-      batch_(my_rows_, seq_len_, job->attention().reset_at_document()),
+      // On the host every core trains.
+      batches_(data, order_, my_rows_, seq_len_,
+               job->attention().reset_at_document(), exec.device != nullptr),
       validation_batch_(my_rows_, seq_len_,
                         job->attention().reset_at_document()) {
   for (const proto::Stage& stage : job->stages()) {
@@ -256,14 +258,18 @@ absl::StatusOr<StepRecord> Trainer::RunStep() {
   const absl::Duration start = options_.clock->Now();
   const int64_t rows = job_->budget().batch();
   const int64_t first = state_.next_sample + gang_->place().data * my_rows_;
-  RETURN_IF_ERROR(gang_->Agree(batch_.Fill(
-      *data_, my_rows_, [&](int64_t i) { return order_.RowOf(first + i); })));
+  std::optional<int64_t> next;
+  if (state_.step + 1 < StepsOf(job_->stages(state_.stage_index))) {
+    next = first + rows;
+  }
+  absl::StatusOr<BatchBuffer*> batch = batches_.Read(first, next);
+  RETURN_IF_ERROR(gang_->Agree(batch.status()));
   StepRecord record;
   record.learning_rate = LearningRate(schedule_, state_.plateau, state_.step);
   StepInputs in = {.learning_rate = record.learning_rate,
                    .global_step = state_.global_step};
   SetCurriculum(&in, &record);
-  ASSIGN_OR_RETURN(const StepResult result, runner_->Step(batch_, in));
+  ASSIGN_OR_RETURN(const StepResult result, runner_->Step(**batch, in));
   state_.next_sample += rows;
   state_.optimizer_steps = runner_->optimizer().steps();
   record.stage = runner_->name();

@@ -13,10 +13,10 @@
 #include "core/base/clock.h"
 #include "core/base/file_system.h"
 #include "core/io/dataset/packed_dataset.h"
-#include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "dist/gang/gang.h"
 #include "jobs/curriculum/source.h"
+#include "jobs/train/batch_reader.h"
 #include "jobs/train/checkpointing.h"
 #include "jobs/train/held_out_probe.h"
 #include "jobs/train/make_stage_runner.h"
@@ -102,7 +102,8 @@ class Trainer {
   int64_t my_rows_;  // of a step's batch
   int64_t total_steps_ = 0;
   RowOrder order_;
-  BatchBuffer batch_, validation_batch_;
+  BatchReader batches_;
+  BatchBuffer validation_batch_;
   LossSums validation_sums_;
   TrainState state_;
   std::unique_ptr<StageRows> rows_;      // of the current stage

@@ -1,6 +1,8 @@
 // Binds the views of a CUDA call to plain pointers, uploads its tables and
 // picks the version.
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "kernels/common/cuda_check.h"
 #include "kernels/common/cuda_upload.h"
@@ -106,16 +108,20 @@ size_t TableBytes(const Args& a) {
          Aligned(a.sequences * a.H);
 }
 
-// Uploads offsets and terms to the start of the workspace; returns the rest.
+// Uploads offsets and terms, in one go, to the start of the workspace; returns
+// the rest.
 char* UploadTables(const HybridAttentionInputs& in, void* memory,
                    cudaStream_t stream, Args& a) {
+  const size_t offset_bytes = (in.sequences + 1) * sizeof(int64_t);
+  const size_t terms_at = Aligned(offset_bytes);
+  std::vector<char> tables(terms_at + in.sequences * a.H);
+  std::memcpy(tables.data(), in.offsets, offset_bytes);
+  std::memcpy(tables.data() + terms_at, in.terms, in.sequences * a.H);
+  CudaUpload(tables.data(), tables.size(), memory, stream);
   char* at = static_cast<char*>(memory);
-  CudaUpload(in.offsets, (in.sequences + 1) * sizeof(int64_t), at, stream);
   a.offsets = reinterpret_cast<const int64_t*>(at);
-  at += Aligned((in.sequences + 1) * sizeof(int64_t));
-  CudaUpload(in.terms, in.sequences * a.H, at, stream);
-  a.terms = reinterpret_cast<const uint8_t*>(at);
-  return at + Aligned(in.sequences * a.H);
+  a.terms = reinterpret_cast<const uint8_t*>(at + terms_at);
+  return at + TableBytes(a);
 }
 
 }  // namespace

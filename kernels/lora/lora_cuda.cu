@@ -12,11 +12,15 @@ namespace caracal::kernels {
 namespace {
 
 constexpr int kThreads = 128;
+// A row of more columns is several blocks': adapters have few rows.
+constexpr int kColumns = 4 * kThreads;
 
 __global__ void Scale(CudaMatrix<const float> from, float scale,
                       CudaMatrix<__nv_bfloat16> to) {
   const int64_t row = blockIdx.x;
-  for (int64_t c = threadIdx.x; c < from.columns; c += kThreads) {
+  const int64_t begin = static_cast<int64_t>(blockIdx.y) * kColumns;
+  const int64_t end = min(begin + kColumns, from.columns);
+  for (int64_t c = begin + threadIdx.x; c < end; c += kThreads) {
     to.row(row)[c] = __float2bfloat16_rn(scale * from.row(row)[c]);
   }
 }
@@ -31,8 +35,10 @@ void WriteBlock(const Context& ctx, ConstTensorView from, float scale,
       << "block [" << to.shape[0] << ", " << to.shape[1] << "], wanted ["
       << source.rows << ", " << source.columns << "]";
   if (from.size() == 0) return;
-  Scale<<<static_cast<unsigned>(source.rows), kThreads, 0,
-          static_cast<cudaStream_t>(ctx.stream)>>>(
+  const dim3 blocks(
+      static_cast<unsigned>(source.rows),
+      static_cast<unsigned>((source.columns + kColumns - 1) / kColumns));
+  Scale<<<blocks, kThreads, 0, static_cast<cudaStream_t>(ctx.stream)>>>(
       {source.data, source.rows, source.columns, source.stride}, scale,
       {static_cast<__nv_bfloat16*>(to.data), to.shape[0], to.shape[1],
        to.stride[0]});

@@ -142,7 +142,8 @@ size_t MatMulCudaPlans::size() const { return cache_->plans.size(); }
 
 void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
                 Transpose tb, float alpha, ConstTensorView a, ConstTensorView b,
-                float beta, TensorView c, Workspace workspace) {
+                float beta, TensorView c, Workspace workspace,
+                ConstTensorView add) {
   const Matrix left = Bind(a), right = Bind(b), out = Bind(c);
   CARACAL_CHECK(left.dtype == DType::kBF16 && right.dtype == DType::kBF16)
       << NameOf(left.dtype) << " times " << NameOf(right.dtype)
@@ -159,6 +160,15 @@ void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
       << ", " << n << "]";
   CARACAL_CHECK(k >= 1) << "empty sums";
   if (m == 0 || n == 0) return;
+  const void* added = out.data;
+  if (add.defined()) {
+    const Matrix from = Bind(add);
+    CARACAL_CHECK(from.dtype == out.dtype && from.rows == m &&
+                  from.columns == n && from.stride == out.stride &&
+                  AlignmentOf(from.data) >= AlignmentOf(out.data))
+        << "what is added is not laid out as C";
+    added = from.data;
+  }
 
   const Key key = {at,
                    bt,
@@ -182,7 +192,7 @@ void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
   }
   CARACAL_CUBLAS_CHECK(cublasLtMatmul(
       cache.handle, plan.operation, &alpha, right.data, plan.first, left.data,
-      plan.second, &beta, out.data, plan.out, out.data, plan.out,
+      plan.second, &beta, added, plan.out, out.data, plan.out,
       &plan.algorithm, workspace.data, workspace.bytes,
       static_cast<cudaStream_t>(ctx.stream)))
       << "for C [" << m << ", " << n << "], K " << k;

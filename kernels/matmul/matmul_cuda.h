@@ -42,10 +42,12 @@ class MatMulCudaPlans {
 inline constexpr size_t kMatMulCudaWorkspaceBytes = size_t{32} << 20;
 
 // `workspace` may be used by one product at a time (on one stream); a plan
-// belongs to its size.
+// belongs to its size. `add`, where defined, is what beta multiplies in place
+// of C: of C's type, shape and stride.
 void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
                 Transpose tb, float alpha, ConstTensorView a, ConstTensorView b,
-                float beta, TensorView c, Workspace workspace);
+                float beta, TensorView c, Workspace workspace,
+                ConstTensorView add = {});
 
 }  // namespace caracal::kernels
 

@@ -40,17 +40,21 @@ Operand Make(Transpose t, int64_t rows, int64_t columns, Uniform fill) {
 // The bound of a dot product of length k, twice because tensor cores cut
 // rather than round, of the last two operations, of C's rounding, and of the
 // product's before C is added.
+// `beside`: what is added is not C's old value, but another matrix.
 template <typename Element>
-void Check(Library& library, Transpose ta, Transpose tb, const Case& t) {
+void Check(Library& library, Transpose ta, Transpose tb, const Case& t,
+           bool beside = false) {
   const Operand a = Make(ta, t.m, t.k, Uniform(1));
   const Operand b = Make(tb, t.k, t.n, Uniform(2));
   DeviceMatrix<Element> c(t.m, t.n, Uniform(3));
+  const DeviceMatrix<Element> add(t.m, t.n, Uniform(3));
   const std::vector<double> before = c.Host();
-  if (t.beta == 0) {  // whatever it held
+  if (t.beta == 0 || beside) {  // whatever it held
     c.Set(std::vector<double>(t.m * t.n, std::nan("")));
   }
   MatMulCuda({}, library.plans, ta, tb, t.alpha, a.View(), b.View(), t.beta,
-             c.View(), library.workspace);
+             c.View(), library.workspace,
+             beside ? ConstTensorView(add.View()) : ConstTensorView());
   const std::vector<double> x = a.Host(), y = b.Host(), got = c.Host();
   const bool at = ta == Transpose::kYes, bt = tb == Transpose::kYes;
   for (int64_t i = 0; i < t.m; ++i) {
@@ -101,6 +105,9 @@ TEST(MatMulCuda, AllTransposesAndOddShapes) {
       for (Transpose tb : kBoth) {
         Check<uint16_t>(library, ta, tb, t);
         Check<float>(library, ta, tb, t);
+        if (t.beta == 0) continue;
+        Check<uint16_t>(library, ta, tb, t, /*beside=*/true);
+        Check<float>(library, ta, tb, t, /*beside=*/true);
       }
     }
   }

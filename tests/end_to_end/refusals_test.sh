@@ -50,6 +50,16 @@ must_fail "is a file" "$caracal" run "$work/job.textproto" \
 must_fail "holds no run" "$caracal" run "$work/job.textproto" \
   --out "$work/nothing" --resume "${tiny[@]}"
 
+# A GPU that is not there, and what is not run on one that is.
+if [ ! -e /dev/nvidiactl ]; then
+  must_fail "choose the device cpu" "$caracal" run "$work/job.textproto" \
+    --out "$work/gpu" "${tiny[@]}" --set device=cuda
+  [ ! -e "$work/gpu" ] || fail "it made a folder before it refused"
+fi
+must_fail "stages[0].transfer.loss: a loss on attention weights is not run on" \
+  "$caracal" run "$work/job.textproto" --out "$work/gpu" "${tiny[@]}" \
+  --set preset=hedgehog --set device=cuda
+
 # None of the failed starts stands in the way of a good one.
 "$caracal" run "$work/job.textproto" --out "$work/run" "${tiny[@]}" \
   >/dev/null 2>"$work/err.txt" || fail "blocked: $(cat "$work/err.txt")"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds all GPU tests and benchmarks and copies the binaries, stripped, to a
-# folder that can be carried to a machine with a GPU. Abseil's shared libraries,
-# which such a machine may not have, go to FOLDER/lib: run.sh finds them there.
+# folder that can be carried to a machine with a GPU. Shared libraries that such
+# a machine may not have, all but the C library's and CUDA's, go to FOLDER/lib:
+# run.sh finds them there.
 #
 #   tests/gpu/collect.sh FOLDER [bazel options]
 set -euo pipefail
@@ -22,7 +23,8 @@ for target in $targets; do
   path=${target#//}
   binary=bazel-bin/${path/://}
   strip -o "$folder/${path##*:}" "$binary"
-  ldd "$binary" | awk '/libabsl/ { print $3 }' |
+  ldd "$binary" | awk '$3 ~ /^\// { print $3 }' |
+    { grep -vE '/cuda|/lib(c|m|dl|rt|pthread|resolv)\.so' || true; } |
     xargs -r -I{} cp -L {} "$folder/lib/"
 done
 ls "$folder"

@@ -87,7 +87,7 @@ void CheckTrained(const RankPart& part, ParameterStore* store,
   const auto buckets =
       MakeGradientBuckets(*store, mesh.data, GradientSync::kBucketElements);
   for (int rank = 0; rank < mesh.data; ++rank) {
-    const AdamW optimizer(store, {}, PartsOf(buckets, rank));
+    AdamW optimizer(store, {}, PartsOf(buckets, rank));
     int64_t moments = 0;
     for (const AdamW::Moments& m : optimizer.moments()) {
       moments += m.first.size();

@@ -1,8 +1,8 @@
 #include "core/model/ops/attention.h"
 
-#include <cmath>
 #include <cstring>
 
+#include "core/model/ops/attention_parts.h"
 #include "kernels/causal_attention/causal_attention.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
@@ -93,17 +93,6 @@ class CausalGradient final : public Tape::Operation {
   TensorView lse_;
 };
 
-kernels::HybridAttentionGradients ParameterGradients(
-    const LayerContext& layer) {
-  kernels::HybridAttentionGradients grads;
-  grads.dweight_q = layer.adapters->feature_map_q(layer.layer).grad;
-  grads.dweight_k = layer.adapters->feature_map_k(layer.layer).grad;
-  grads.dbias_q = layer.adapters->feature_bias_q(layer.layer).grad;
-  grads.dbias_k = layer.adapters->feature_bias_k(layer.layer).grad;
-  grads.dwindow_factor = layer.adapters->window_factor(layer.layer).grad;
-  return grads;
-}
-
 void RunHybridBackward(Execution& exec, const LayerContext& layer,
                        const HybridAttentionInputs& in,
                        const kernels::HybridAttentionCotangent& cotangent,
@@ -126,7 +115,7 @@ class HybridGradient final : public Tape::Operation {
   void Backward(Execution& exec) override {
     AllocateQkvGradient(exec, qkv_);
     const QkvViews d = SplitQkv(layer_, qkv_->grad);
-    kernels::HybridAttentionGradients grads = ParameterGradients(layer_);
+    kernels::HybridAttentionGradients grads = FeatureMapGradients(layer_);
     grads.dq = d.q;
     grads.dk = d.k;
     grads.dv = d.v;
@@ -141,12 +130,6 @@ class HybridGradient final : public Tape::Operation {
   Variable* qkv_;
   Variable* y_;
 };
-
-double Norm(const float* x, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * x[i];
-  return std::sqrt(sum);
-}
 
 // Runs each part alone on the same q, k, v: the joint denominator cancels in
 // the share, and every mass follows from the parts' denominators.
@@ -163,71 +146,48 @@ void AddStatistics(Execution& exec, const LayerContext& layer,
     std::memset(all, terms, batch.sequences * heads);
     return all;
   };
+  AttentionParts parts;
+  parts.soft_y = exec.arena->AllocateF32({rows, heads, dim});
+  parts.linear_y = exec.arena->AllocateF32({rows, heads, dim});
+  for (TensorView* v : {&parts.soft_max, &parts.soft_den, &parts.linear_den,
+                        &parts.sinks_max, &parts.sinks_den, &parts.lse}) {
+    *v = exec.arena->AllocateF32({heads, rows});
+  }
   HybridAttentionInputs in = hybrid;
-  kernels::HybridAttentionOutputs soft, linear;
-  soft.y = exec.arena->AllocateF32({rows, heads, dim});
-  soft.row_max = exec.arena->AllocateF32({heads, rows});
-  soft.softmax_den = exec.arena->AllocateF32({heads, rows});
   in.terms = terms_everywhere(kernels::kSwaOnlyTerms);
-  RunHybrid(exec, config, in, soft);
-  linear.y = exec.arena->AllocateF32({rows, heads, dim});
-  linear.linear_den = exec.arena->AllocateF32({heads, rows});
+  RunHybrid(exec, config, in,
+            {.y = parts.soft_y,
+             .row_max = parts.soft_max,
+             .softmax_den = parts.soft_den,
+             .linear_den = TensorView()});
   in.terms = terms_everywhere(kernels::kLaPastTerms);
-  RunHybrid(exec, config, in, linear);
+  RunHybrid(exec, config, in,
+            {.y = parts.linear_y,
+             .row_max = TensorView(),
+             .softmax_den = TensorView(),
+             .linear_den = parts.linear_den});
   // Sink positions by themselves; where they are none of the softmax part's,
   // what is left of the linear part without them.
-  kernels::HybridAttentionConfig with_sinks = config;
-  if (config.sinks == 0) with_sinks.sinks = kSinkPositions;
-  kernels::HybridAttentionOutputs sinks, past;
-  sinks.y = exec.arena->AllocateF32({rows, heads, dim});
-  sinks.row_max = exec.arena->AllocateF32({heads, rows});
-  sinks.softmax_den = exec.arena->AllocateF32({heads, rows});
+  const kernels::HybridAttentionConfig with_sinks = WithSinkPositions(config);
+  const TensorView unused = exec.arena->AllocateF32({rows, heads, dim});
   in.terms = terms_everywhere(kernels::kFarSinkTerms);
-  RunHybrid(exec, with_sinks, in, sinks);
+  RunHybrid(exec, with_sinks, in,
+            {.y = unused,
+             .row_max = parts.sinks_max,
+             .softmax_den = parts.sinks_den,
+             .linear_den = TensorView()});
   if (config.sinks == 0) {
-    past.y = sinks.y;
-    past.linear_den = exec.arena->AllocateF32({heads, rows});
+    parts.past_linear_den = exec.arena->AllocateF32({heads, rows});
     in.terms = terms_everywhere(kernels::kLaPastTerms);
-    RunHybrid(exec, with_sinks, in, past);
+    RunHybrid(exec, with_sinks, in,
+              {.y = unused,
+               .row_max = TensorView(),
+               .softmax_den = TensorView(),
+               .linear_den = parts.past_linear_den});
   }
-  const TensorView teacher_y = exec.arena->AllocateF32({rows, heads, dim});
-  const TensorView lse = exec.arena->AllocateF32({heads, rows});
-  RunCausal(exec, CausalInputs(layer, batch, qkv), teacher_y, lse);
-
-  const float* window_factor = in.window_factor.f32();
-  for (int64_t h = 0; h < heads; ++h) {
-    const double log_gamma = -std::log1p(std::exp(-window_factor[h]));
-    for (int64_t s = 0; s < batch.sequences; ++s) {
-      for (int64_t r = batch.offsets[s]; r < batch.offsets[s + 1]; ++r) {
-        const int64_t length = batch.offsets[s + 1] - batch.offsets[s];
-        if (LinearSetEmpty(config, r - batch.offsets[s], length)) continue;
-        const int64_t i = h * rows + r;
-        const double s_den = soft.softmax_den.f32()[i];
-        const double l_den = linear.linear_den.f32()[i];
-        const double l_norm =
-            l_den * Norm(linear.y.f32() + (r * heads + h) * dim, dim);
-        const double s_norm =
-            s_den * Norm(soft.y.f32() + (r * heads + h) * dim, dim);
-        // log of the softmax mass of A_n, on the scale of the full one.
-        const double log_inside =
-            soft.row_max.f32()[i] + std::log(s_den) - log_gamma - lse.f32()[i];
-        const double sink_den = sinks.softmax_den.f32()[i];
-        const double student_sinks =
-            config.sinks > 0 ? sink_den : l_den - past.linear_den.f32()[i];
-        statistics->Add(
-            layer.layer, h, r - batch.offsets[s],
-            {.la_mass = l_den / (s_den + l_den),
-             .la_output_share = l_norm / (l_norm + s_norm),
-             .teacher_out_mass = std::max(0.0, -std::expm1(log_inside)),
-             .sink_mass = std::max(0.0, student_sinks / (s_den + l_den)),
-             .teacher_sink_mass =
-                 sink_den == 0
-                     ? 0
-                     : std::exp(sinks.row_max.f32()[i] + std::log(sink_den) -
-                                log_gamma - lse.f32()[i])});
-      }
-    }
-  }
+  RunCausal(exec, CausalInputs(layer, batch, qkv), unused, parts.lse);
+  parts.window_factor = in.window_factor;
+  AddParts(layer.layer, config, batch, parts, statistics);
 }
 
 }  // namespace
@@ -266,11 +226,11 @@ Variable* Attend(Execution& exec, const LayerContext& layer,
 
 void BindFeatureMaps(const LayerContext& layer, HybridAttentionInputs* in) {
   const Adapters& adapters = *layer.adapters;
-  in->weight_q = adapters.feature_map_q(layer.layer).value;
-  in->weight_k = adapters.feature_map_k(layer.layer).value;
-  in->bias_q = adapters.feature_bias_q(layer.layer).value;
-  in->bias_k = adapters.feature_bias_k(layer.layer).value;
-  in->window_factor = adapters.window_factor(layer.layer).value;
+  in->weight_q = adapters.feature_map_q(layer.layer).step_value;
+  in->weight_k = adapters.feature_map_k(layer.layer).step_value;
+  in->bias_q = adapters.feature_bias_q(layer.layer).step_value;
+  in->bias_k = adapters.feature_bias_k(layer.layer).step_value;
+  in->window_factor = adapters.window_factor(layer.layer).step_value;
 }
 
 Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
@@ -292,9 +252,8 @@ void TransferAttention(Execution& exec, const LayerContext& layer,
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, objective.terms, entries);
-  const HybridAttentionInputs in =
-      HybridInputs(layer, batch, qkv.value, terms);
-  const kernels::HybridAttentionGradients grads = ParameterGradients(layer);
+  const HybridAttentionInputs in = HybridInputs(layer, batch, qkv.value, terms);
+  const kernels::HybridAttentionGradients grads = FeatureMapGradients(layer);
   if (objective.output_scale != 0) {
     kernels::HybridAttentionCotangent cotangent;
     cotangent.target = AsHeads(layer, y.value);
@@ -310,6 +269,17 @@ void TransferAttention(Execution& exec, const LayerContext& layer,
             kernels::AttentionWeightLossWorkspaceBytes(exec.ctx, config, in,
                                                        grads)));
   }
+}
+
+kernels::HybridAttentionGradients FeatureMapGradients(
+    const LayerContext& layer) {
+  kernels::HybridAttentionGradients grads;
+  grads.dweight_q = layer.adapters->feature_map_q(layer.layer).step_grad;
+  grads.dweight_k = layer.adapters->feature_map_k(layer.layer).step_grad;
+  grads.dbias_q = layer.adapters->feature_bias_q(layer.layer).step_grad;
+  grads.dbias_k = layer.adapters->feature_bias_k(layer.layer).step_grad;
+  grads.dwindow_factor = layer.adapters->window_factor(layer.layer).step_grad;
+  return grads;
 }
 
 }  // namespace caracal

@@ -46,6 +46,10 @@ void TransferAttention(Execution& exec, const LayerContext& layer,
 void BindFeatureMaps(const LayerContext& layer,
                      kernels::HybridAttentionInputs* in);
 
+// Gradients of those that are trained.
+kernels::HybridAttentionGradients FeatureMapGradients(
+    const LayerContext& layer);
+
 }  // namespace caracal
 
 #endif  // CARACAL_CORE_MODEL_OPS_ATTENTION_H_

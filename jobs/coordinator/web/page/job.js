@@ -179,6 +179,18 @@ class JobView {
     } else if (event.kind === "curriculum") {
       this.series.decide(data);
       this.soon();
+    } else if (event.kind === "tuned") {
+      const set = [];
+      if (typeof data.drop_probability === "number") {
+        set.push(`p = ${data.drop_probability}`);
+      }
+      if (typeof data.window === "number") set.push(`W = ${data.window}`);
+      this.historyBody.prepend(h(
+        "tr", {}, h("td", {class: "when"}, format.time(event.time)),
+        h("td", {}, "tuned"),
+        h("td", {}, `${set.join(", ") || "back to the curriculum"}, by ` +
+                    String(data.by ?? ""))));
+      this.past.hidden = false;
     } else if (event.kind === "state") {
       const badge = stateBadge();
       setState(badge, data.state);

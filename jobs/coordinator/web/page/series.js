@@ -34,15 +34,21 @@ export class Series {
     ++this.version;
   }
 
-  // A decision of the curriculum: {stage, step, drop_probability, because};
-  // its step counts from the stage's first, 1.
+  // A decision of the curriculum: {stage, because, values: [{step,
+  // drop_probability, window}, ...]}, a value where it changes; steps count from
+  // the stage's first, 1. What the schedule says needs no mark.
   decide(data) {
-    if (typeof data.drop_probability !== "number") return;
+    const value = data.values?.[0];
+    if (typeof value?.drop_probability !== "number" ||
+        data.because === "schedule") {
+      return;
+    }
     const begin = this.stages.findLast(({name}) => name === data.stage)?.step;
-    const x = begin !== undefined && Number.isFinite(data.step)
-      ? begin + data.step - 1 : (this.last?.global_step ?? 0) + 1;
-    this.decisions.push({x, y: data.drop_probability,
-                         because: String(data.because ?? "")});
+    const x = begin !== undefined && Number.isFinite(value.step)
+      ? begin + value.step - 1 : (this.last?.global_step ?? 0) + 1;
+    this.decisions.push({x, y: value.drop_probability,
+                         because: data.by ? `tuned by ${data.by}`
+                           : String(data.because ?? "")});
     ++this.version;
   }
 

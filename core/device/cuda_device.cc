@@ -1,0 +1,210 @@
+#include "core/device/cuda_device.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/base/status.h"
+#include "core/device/open_cuda.h"
+
+namespace caracal {
+namespace {
+
+// Kernels have machine code for Hopper and PTX for chips from here on.
+constexpr int kLeastMajor = 8;
+
+std::string Describe(cudaError_t error) {
+  return absl::StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error));
+}
+
+absl::Status FindDevice(cudaDeviceProp* properties) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    if (driver == 0) {
+      return absl::NotFoundError(
+          "device cuda: there is no NVIDIA driver here; choose the device cpu");
+    }
+    return absl::FailedPreconditionError(absl::StrCat(
+        "device cuda: the driver is for CUDA ", driver / 1000, ".",
+        driver % 1000 / 10, ", but this program needs ", CUDART_VERSION / 1000,
+        ".", CUDART_VERSION % 1000 / 10, "; update the driver"));
+  }
+  if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
+    return absl::NotFoundError(
+        "device cuda: the driver shows no GPU (see nvidia-smi and "
+        "CUDA_VISIBLE_DEVICES); choose the device cpu");
+  }
+  if (error == cudaSuccess &&
+      cudaGetDeviceProperties(properties, 0) == cudaSuccess) {
+    if (properties->major >= kLeastMajor) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "device cuda: ", properties->name, " has compute capability ",
+        properties->major, ".", properties->minor, ", but ", kLeastMajor,
+        ".0 is needed; choose the device cpu"));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("device cuda: ", Describe(error)));
+}
+
+}  // namespace
+
+absl::Status FindCuda() {
+  cudaDeviceProp properties;
+  return FindDevice(&properties);
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda() {
+  ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Open());
+  return std::unique_ptr<Device>(std::move(device));
+}
+
+absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Open() {
+  cudaDeviceProp properties;
+  RETURN_IF_ERROR(FindDevice(&properties));
+  std::unique_ptr<CudaDevice> device(new CudaDevice);
+  device->name_ = properties.name;
+  device->total_bytes_ = properties.totalGlobalMem;
+  const absl::Status prepared = device->Prepare();
+  if (!prepared.ok()) return Annotate(prepared, device->name_);
+  return device;
+}
+
+absl::Status CudaDevice::Prepare() {
+  const auto check = [](cudaError_t error) {
+    if (error == cudaSuccess) return absl::OkStatus();
+    return error == cudaErrorMemoryAllocation
+               ? absl::ResourceExhaustedError(Describe(error))
+               : absl::UnavailableError(Describe(error));
+  };
+  RETURN_IF_ERROR(check(cudaSetDevice(0)));
+  RETURN_IF_ERROR(
+      check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)));
+  for (Staging* staging : {&up_, &down_}) {
+    void* data = nullptr;
+    RETURN_IF_ERROR(check(cudaMallocHost(&data, kStagingBytes)));
+    staging->data = static_cast<std::byte*>(data);
+  }
+  ASSIGN_OR_RETURN(step_memory_, CudaStepMemory::Open());
+  arena_ = std::make_unique<Arena>(step_memory_.get());
+  pending_.reserve(1024);
+  return absl::OkStatus();
+}
+
+CudaDevice::~CudaDevice() {
+  if (stream_ != nullptr) {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+  }
+  arena_ = nullptr;
+  cudaFreeHost(up_.data);
+  cudaFreeHost(down_.data);
+}
+
+absl::StatusOr<Tensor> CudaDevice::Allocate(
+    DType dtype, std::initializer_list<int64_t> shape) {
+  TensorView view(nullptr, dtype, shape);
+  const size_t bytes = std::max<size_t>(view.size() * SizeOf(dtype), 1);
+  const cudaError_t error = cudaMalloc(&view.data, bytes);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // Not to be found again by a kernel's launch.
+    size_t free = 0, total = 0;
+    cudaMemGetInfo(&free, &total);
+    return absl::ResourceExhaustedError(
+        absl::StrCat(name_, ": ", bytes >> 20, " MiB wanted, ", free >> 20,
+                     " of ", total >> 20, " MiB are free"));
+  }
+  *tensor_bytes_ += bytes;
+  peak_tensor_bytes_ = std::max(peak_tensor_bytes_, *tensor_bytes_);
+  return Tensor::Of(view, std::shared_ptr<void>(
+                              view.data, [bytes, all = tensor_bytes_](void* p) {
+                                *all -= bytes;
+                                cudaFree(p);
+                              }));
+}
+
+void CudaDevice::Note(cudaError_t error, const char* what) {
+  if (error == cudaSuccess || !status_.ok()) return;
+  status_ = absl::UnavailableError(
+      absl::StrCat(name_, ": ", what, " failed: ", Describe(error)));
+}
+
+std::byte* CudaDevice::Stage(Staging* staging, size_t bytes) {
+  if (staging->used + bytes > kStagingBytes) Settle();
+  std::byte* out = staging->data + staging->used;
+  // What follows starts at a multiple of 64 bytes.
+  staging->used += (bytes + 63) / 64 * 64;
+  return out;
+}
+
+void CudaDevice::Upload(const void* host, size_t bytes, void* device) {
+  if (!ok()) return;
+  for (size_t at = 0; at < bytes; at += kStagingBytes) {
+    const size_t n = std::min(kStagingBytes, bytes - at);
+    std::byte* staged = Stage(&up_, n);
+    std::memcpy(staged, static_cast<const std::byte*>(host) + at, n);
+    Note(cudaMemcpyAsync(static_cast<std::byte*>(device) + at, staged, n,
+                         cudaMemcpyHostToDevice, stream_),
+         "a copy to the device");
+  }
+}
+
+void CudaDevice::UploadRows(const void* host, size_t bytes, int64_t rows,
+                            void* device, size_t stride) {
+  CARACAL_CHECK(bytes > 0 && bytes <= kStagingBytes) << bytes;
+  if (!ok()) return;
+  const auto most = static_cast<int64_t>(kStagingBytes / bytes);
+  for (int64_t row = 0; row < rows; row += most) {
+    const int64_t n = std::min(most, rows - row);
+    std::byte* staged = Stage(&up_, n * bytes);
+    std::memcpy(staged, static_cast<const std::byte*>(host) + row * bytes,
+                n * bytes);
+    Note(cudaMemcpy2DAsync(static_cast<std::byte*>(device) + row * stride,
+                           stride, staged, bytes, bytes, n,
+                           cudaMemcpyHostToDevice, stream_),
+         "a copy to the device");
+  }
+}
+
+void CudaDevice::Copy(const void* from, size_t bytes, void* to) {
+  if (!ok()) return;
+  Note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_),
+       "a copy on the device");
+}
+
+void CudaDevice::SetZero(void* device, size_t bytes) {
+  if (!ok()) return;
+  Note(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
+}
+
+void CudaDevice::Download(const void* device, size_t bytes, void* host) {
+  if (!ok()) return;
+  for (size_t at = 0; at < bytes; at += kStagingBytes) {
+    const size_t n = std::min(kStagingBytes, bytes - at);
+    std::byte* staged = Stage(&down_, n);
+    Note(cudaMemcpyAsync(staged, static_cast<const std::byte*>(device) + at, n,
+                         cudaMemcpyDeviceToHost, stream_),
+         "a copy from the device");
+    pending_.push_back({staged, static_cast<std::byte*>(host) + at, n});
+  }
+}
+
+void CudaDevice::Settle() {
+  Note(cudaStreamSynchronize(stream_), "the work of a step");
+  for (const Pending& p : pending_) std::memcpy(p.host, p.staged, p.bytes);
+  pending_.clear();
+  up_.used = down_.used = 0;
+}
+
+absl::Status CudaDevice::Wait() {
+  Settle();
+  RETURN_IF_ERROR(step_memory_->status());
+  return status_;
+}
+
+uint64_t CudaDevice::peak_bytes() const {
+  return peak_tensor_bytes_ + step_memory_->backed_bytes();
+}
+
+}  // namespace caracal

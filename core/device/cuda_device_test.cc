@@ -1,0 +1,105 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "core/base/status_matchers.h"
+#include "core/device/open_cuda.h"
+
+namespace caracal {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CudaDeviceTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_OK_AND_ASSIGN(device_, OpenCuda()); }
+
+  std::unique_ptr<Device> device_;
+};
+
+std::vector<int32_t> Counting(int64_t size) {
+  std::vector<int32_t> values(size);
+  std::iota(values.begin(), values.end(), 0);
+  return values;
+}
+
+// More than the staging memory holds, there and back, by way of a copy.
+TEST_F(CudaDeviceTest, LargeCopiesArriveWhole) {
+  constexpr int64_t kSize = (int64_t{9} << 20) + 7;
+  std::vector<int32_t> values = Counting(kSize), back(kSize);
+  ASSERT_OK_AND_ASSIGN(const Tensor a, device_->Allocate(DType::kI32, {kSize}));
+  ASSERT_OK_AND_ASSIGN(const Tensor b, device_->Allocate(DType::kI32, {kSize}));
+  device_->Upload(values.data(), a.bytes(), a.view().data);
+  const std::vector<int32_t> expected = values;
+  // The upload has taken them.
+  std::fill(values.begin(), values.end(), -1);
+  device_->SetZero(b.view().data, b.bytes());
+  device_->Copy(a.view().data, a.bytes() - 4, b.view().data);
+  device_->Download(b.view().data, b.bytes(), back.data());
+  ASSERT_OK(device_->Wait());
+  EXPECT_EQ(back.back(), 0);
+  back.back() = expected.back();
+  EXPECT_TRUE(back == expected);
+}
+
+TEST_F(CudaDeviceTest, RowsLieApart) {
+  constexpr int64_t kRows = 5000, kColumns = 1000, kStride = 1008;
+  const std::vector<int32_t> values = Counting(kRows * kColumns);
+  ASSERT_OK_AND_ASSIGN(const Tensor to,
+                       device_->Allocate(DType::kI32, {kRows, kStride}));
+  device_->SetZero(to.view().data, to.bytes());
+  device_->UploadRows(values.data(), kColumns * 4, kRows, to.view().data,
+                      kStride * 4);
+  std::vector<int32_t> back(kRows * kStride);
+  device_->Download(to.view().data, to.bytes(), back.data());
+  ASSERT_OK(device_->Wait());
+  for (int64_t i = 0; i < kRows * kStride; ++i) {
+    const int64_t row = i / kStride, column = i % kStride;
+    ASSERT_EQ(back[i], column < kColumns ? row * kColumns + column : 0) << i;
+  }
+}
+
+TEST_F(CudaDeviceTest, StepMemoryGrowsOnceAndKeepsItsPlace) {
+  Arena& arena = device_->arena();
+  void* first = nullptr;
+  uint64_t peak = 0;
+  for (int round = 0; round < 3; ++round) {
+    arena.Reset();
+    void* small = arena.Allocate(100);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(small) % 256, 0u);
+    const TensorView large = arena.Allocate(DType::kI32, {int64_t{40} << 20});
+    device_->SetZero(large.data, large.size() * 4);
+    if (round == 0) {
+      first = large.data;
+      peak = device_->peak_bytes();
+      EXPECT_GE(peak, uint64_t{160} << 20);
+    }
+    EXPECT_EQ(large.data, first);
+    EXPECT_EQ(device_->peak_bytes(), peak);
+  }
+  EXPECT_OK(device_->Wait());
+}
+
+TEST_F(CudaDeviceTest, SaysThatMemoryRanOut) {
+  EXPECT_THAT(
+      device_->Allocate(DType::kU8, {int64_t{1} << 45}),
+      StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("are free")));
+  EXPECT_TRUE(device_->ok());
+  EXPECT_OK(device_->Wait());
+  // All there is, which nobody leaves, and more than any GPU has.
+  for (const uint64_t bytes : {device_->total_bytes(), uint64_t{1} << 50}) {
+    void* beyond = device_->arena().Allocate(bytes);
+    EXPECT_FALSE(device_->ok());
+    // Goes nowhere.
+    device_->SetZero(beyond, 100);
+  }
+  EXPECT_THAT(device_->Wait(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                        HasSubstr("out of GPU memory")));
+}
+
+}  // namespace
+}  // namespace caracal

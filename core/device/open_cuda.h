@@ -1,0 +1,24 @@
+// The way to a CUDA device, in builds with and without CUDA.
+#ifndef CARACAL_CORE_DEVICE_OPEN_CUDA_H_
+#define CARACAL_CORE_DEVICE_OPEN_CUDA_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/device/device.h"
+
+namespace caracal {
+
+// Whether OpenCuda would find a device that it can use: the status says what is
+// missing, in one line. kUnimplemented in builds without CUDA.
+absl::Status FindCuda();
+
+// The first device that the driver shows. kUnimplemented in builds without
+// CUDA; kNotFound without driver or device; kFailedPrecondition where driver or
+// chip don't suit. Messages say what to do.
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda();
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_DEVICE_OPEN_CUDA_H_

@@ -1,0 +1,13 @@
+#include "core/device/open_cuda.h"
+
+namespace caracal {
+
+absl::Status FindCuda() {
+  return absl::UnimplementedError(
+      "this program was built without CUDA; build it with --config=cuda, or "
+      "choose the device cpu");
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda() { return FindCuda(); }
+
+}  // namespace caracal

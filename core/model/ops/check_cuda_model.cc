@@ -1,0 +1,47 @@
+#include "absl/strings/str_cat.h"
+#include "core/model/ops/make_cuda_ops.h"
+
+namespace caracal {
+namespace {
+
+constexpr int64_t kGrain = 16;
+constexpr int64_t kMostHeadDim = 256, kMostHidden = 16384;
+
+absl::Status Refuse(absl::string_view what) {
+  return absl::UnimplementedError(absl::StrCat("device cuda does not run ",
+                                               what,
+                                               "; choose the device "
+                                               "cpu"));
+}
+
+}  // namespace
+
+absl::Status CheckCudaModel(const ModelConfig& model,
+                            const StudentConfig& student) {
+  for (const auto& [name, size] : {std::pair("hidden size", model.hidden_size),
+                                   {"MLP size", model.intermediate_size},
+                                   {"head dimension", model.head_dim}}) {
+    if (size % kGrain == 0) continue;
+    return Refuse(
+        absl::StrCat("a ", name, " of ", size, ", no multiple of ", kGrain));
+  }
+  if (model.head_dim > kMostHeadDim) {
+    return Refuse(absl::StrCat("a head dimension of ", model.head_dim,
+                               ", more than ", kMostHeadDim));
+  }
+  if (model.hidden_size > kMostHidden) {
+    return Refuse(absl::StrCat("a hidden size of ", model.hidden_size,
+                               ", more than ", kMostHidden));
+  }
+  const kernels::HybridAttentionConfig& attention = student.attention;
+  if (attention.window_kind == kernels::WindowKind::kLolcatsTerraced) {
+    return Refuse("attention.window_kind \"lolcats_terraced\"");
+  }
+  if (attention.feature_map != kernels::FeatureMapKind::kHedgehog &&
+      attention.feature_map != kernels::FeatureMapKind::kIdentity) {
+    return Refuse("this attention.feature_map");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace caracal

@@ -1,0 +1,248 @@
+#include <cstring>
+
+#include "core/model/ops/attention_parts.h"
+#include "core/model/ops/cuda/cuda_ops.h"
+#include "kernels/causal_attention/causal_attention_cuda.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda.h"
+
+namespace caracal {
+namespace {
+
+using kernels::CausalAttentionInputs;
+using kernels::HybridAttentionInputs;
+
+TensorView AsHeads(const LayerContext& layer, TensorView y) {
+  TensorView out(y.data, y.dtype,
+                 {y.shape[0], layer.heads(), layer.head_dim()});
+  out.stride[0] = y.stride[0];
+  return out;
+}
+
+HybridAttentionInputs HybridInputs(const LayerContext& layer,
+                                   const TokenBatch& batch, TensorView qkv,
+                                   const uint8_t* terms) {
+  const QkvViews views = SplitQkvRows(layer, qkv);
+  HybridAttentionInputs in;
+  in.q = views.q;
+  in.k = views.k;
+  in.v = views.v;
+  BindFeatureMaps(layer, &in);
+  in.offsets = batch.offsets;
+  in.sequences = batch.sequences;
+  in.terms = terms;
+  return in;
+}
+
+void RunCausal(Execution& exec, const LayerContext& layer,
+               const TokenBatch& batch, TensorView qkv, TensorView y,
+               TensorView lse) {
+  const QkvViews views = SplitQkvRows(layer, qkv);
+  const CausalAttentionInputs in = {.q = views.q,
+                                    .k = views.k,
+                                    .v = views.v,
+                                    .offsets = batch.offsets,
+                                    .key_offsets = nullptr,
+                                    .sequences = batch.sequences};
+  ArenaScope scratch(exec.arena);
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::CausalAttentionForwardCudaWorkspaceBytes(in));
+  if (!exec.device->ok()) return;
+  kernels::CausalAttentionForwardCuda(exec.ctx, in, AsHeads(layer, y), lse,
+                                      workspace);
+}
+
+void RunHybrid(Execution& exec, const kernels::HybridAttentionConfig& config,
+               const HybridAttentionInputs& in,
+               const kernels::HybridAttentionOutputs& out) {
+  ArenaScope scratch(exec.arena);
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::HybridAttentionForwardCudaWorkspaceBytes(config, in));
+  if (!exec.device->ok()) return;
+  kernels::HybridAttentionForwardCuda(exec.ctx, config, in, /*past=*/nullptr,
+                                      out, workspace);
+}
+
+void RunHybridBackward(Execution& exec, const LayerContext& layer,
+                       const HybridAttentionInputs& in,
+                       const kernels::HybridAttentionCotangent& cotangent,
+                       const kernels::HybridAttentionGradients& grads,
+                       const kernels::HybridAttentionSaved* saved) {
+  const kernels::HybridAttentionConfig config = layer.attention();
+  ArenaScope scratch(exec.arena);
+  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+      kernels::HybridAttentionBackwardCudaWorkspaceBytes(config, in, cotangent,
+                                                         grads));
+  if (!exec.device->ok()) return;
+  kernels::HybridAttentionBackwardCuda(exec.ctx, config, in, cotangent, grads,
+                                       workspace, kernels::CudaVersion::kBest,
+                                       saved);
+}
+
+class HybridGradient final : public Tape::Operation {
+ public:
+  HybridGradient(const LayerContext& layer, const HybridAttentionInputs& in,
+                 const kernels::HybridAttentionOutputs& out, Variable* qkv,
+                 Variable* y)
+      : layer_(layer), in_(in), out_(out), qkv_(qkv), y_(y) {}
+
+  void Backward(Execution& exec) override {
+    qkv_->grad = AllocateRows(exec, qkv_->value.shape[0], qkv_->value.shape[1],
+                              CudaProducts::RoomOf(QkvProjection(layer_)));
+    const QkvViews d = SplitQkvRows(layer_, qkv_->grad);
+    kernels::HybridAttentionGradients grads = FeatureMapGradients(layer_);
+    grads.dq = d.q;
+    grads.dk = d.k;
+    grads.dv = d.v;
+    kernels::HybridAttentionCotangent cotangent;
+    cotangent.dy = AsHeads(layer_, y_->grad);
+    const kernels::HybridAttentionSaved saved = {out_.y, out_.softmax_den,
+                                                 out_.linear_den};
+    RunHybridBackward(exec, layer_, in_, cotangent, grads, &saved);
+  }
+
+ private:
+  LayerContext layer_;
+  HybridAttentionInputs in_;
+  kernels::HybridAttentionOutputs out_;
+  Variable* qkv_;
+  Variable* y_;
+};
+
+// Device memory as fp32 in exec.arena, after the device was waited for.
+class HostCopies {
+ public:
+  explicit HostCopies(Execution& exec) : exec_(exec) {}
+  TensorView F32(TensorView from) {
+    TensorView to = exec_.arena->Allocate(DType::kF32, {from.size()});
+    exec_.device->Download(from.data, from.size() * sizeof(float), to.data);
+    return to;
+  }
+  // [rows, heads, D], contiguous.
+  TensorView Bf16(TensorView from) {
+    auto* halves = static_cast<uint16_t*>(
+        exec_.arena->Allocate(from.size() * sizeof(uint16_t)));
+    exec_.device->Download(from.data, from.size() * sizeof(uint16_t), halves);
+    exec_.Fail(exec_.device->Wait());
+    const TensorView to =
+        exec_.arena->AllocateF32({from.shape[0], from.shape[1], from.shape[2]});
+    for (int64_t i = 0; i < to.size(); ++i) {
+      to.f32()[i] = FloatFromBf16(halves[i]);
+    }
+    return to;
+  }
+
+ private:
+  Execution& exec_;
+};
+
+}  // namespace
+
+void CudaOps::AddStatistics(Execution& exec, const LayerContext& layer,
+                            const TokenBatch& batch,
+                            const HybridAttentionInputs& hybrid, TensorView qkv,
+                            AttentionStatistics* statistics) {
+  ArenaScope scratch(exec.arena);
+  const int64_t rows = batch.rows(), heads = layer.heads();
+  const int64_t entries = batch.sequences * heads;
+  const kernels::HybridAttentionConfig config = layer.attention();
+  const kernels::HybridAttentionConfig with_sinks = WithSinkPositions(config);
+  HostCopies copies(exec);
+  kernels::HybridAttentionOutputs out;
+  out.y =
+      device_->arena().Allocate(DType::kBF16, {rows, heads, layer.head_dim()});
+  for (TensorView* v : {&out.row_max, &out.softmax_den, &out.linear_den}) {
+    *v = device_->arena().AllocateF32({heads, rows});
+  }
+  auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
+  HybridAttentionInputs in = hybrid;
+  in.terms = terms;
+  const auto run = [&](uint8_t which,
+                       const kernels::HybridAttentionConfig& as) {
+    std::memset(terms, which, entries);
+    RunHybrid(exec, as, in, out);
+  };
+  AttentionParts parts;
+  run(kernels::kSwaOnlyTerms, config);
+  parts.soft_y = copies.Bf16(out.y);
+  parts.soft_max = copies.F32(out.row_max);
+  parts.soft_den = copies.F32(out.softmax_den);
+  run(kernels::kLaPastTerms, config);
+  parts.linear_y = copies.Bf16(out.y);
+  parts.linear_den = copies.F32(out.linear_den);
+  run(kernels::kFarSinkTerms, with_sinks);
+  parts.sinks_max = copies.F32(out.row_max);
+  parts.sinks_den = copies.F32(out.softmax_den);
+  if (config.sinks == 0) {
+    run(kernels::kLaPastTerms, with_sinks);
+    parts.past_linear_den = copies.F32(out.linear_den);
+  }
+  TensorView y = out.y.Reshaped({rows, heads * layer.head_dim()});
+  RunCausal(exec, layer, batch, qkv, y, out.row_max);
+  parts.lse = copies.F32(out.row_max);
+  parts.window_factor =
+      copies.F32(layer.adapters->window_factor(layer.layer).step_value);
+  exec.Fail(device_->Wait());
+  AddParts(layer.layer, config, batch, parts, statistics);
+}
+
+Variable* CudaOps::Attend(Execution& exec, const LayerContext& layer,
+                          const TokenBatch& batch, const ModePlan& plan,
+                          Variable* qkv, AttentionStatistics* statistics) {
+  const int64_t rows = batch.rows();
+  Variable* y = exec.arena->New<Variable>();
+  y->value = AllocateRows(exec, rows, layer.heads() * layer.head_dim(),
+                          CudaProducts::RoomOf(OutputProjection(layer)));
+  if (plan.full_softmax(layer.layer)) {
+    CARACAL_CHECK(exec.tape == nullptr) << "full attention is not trained";
+    RunCausal(exec, layer, batch, qkv->value, y->value, TensorView());
+  } else {
+    const HybridAttentionInputs in =
+        HybridInputs(layer, batch, qkv->value, plan.terms(layer.layer));
+    kernels::HybridAttentionOutputs out;
+    out.y = AsHeads(layer, y->value);
+    if (exec.tape != nullptr) {
+      out.softmax_den = device_->arena().AllocateF32({layer.heads(), rows});
+      out.linear_den = device_->arena().AllocateF32({layer.heads(), rows});
+    }
+    RunHybrid(exec, layer.attention(), in, out);
+    if (statistics != nullptr) {
+      AddStatistics(exec, layer, batch, in, qkv->value, statistics);
+    }
+    if (exec.tape != nullptr) {
+      exec.tape->Record<HybridGradient>(layer, in, out, qkv, y);
+    }
+  }
+  CheckFinite(exec, layer.layer, "attention", y->value);
+  return y;
+}
+
+Variable* CudaOps::TeacherAttention(Execution& exec, const LayerContext& layer,
+                                    const TokenBatch& batch, Variable* qkv) {
+  Variable* y = exec.arena->New<Variable>();
+  y->value = AllocateRows(exec, batch.rows(), layer.heads() * layer.head_dim());
+  RunCausal(exec, layer, batch, qkv->value, y->value, TensorView());
+  CheckFinite(exec, layer.layer, "teacher attention", y->value);
+  return y;
+}
+
+void CudaOps::TransferAttention(Execution& exec, const LayerContext& layer,
+                                const TokenBatch& batch,
+                                const TransferObjective& objective,
+                                const Variable& qkv, const Variable& y,
+                                TransferSums* sums) {
+  CARACAL_CHECK(objective.weight_scale == 0)
+      << "losses on attention weights have no CUDA kernel";
+  if (objective.output_scale == 0) return;
+  ArenaScope scratch(exec.arena);
+  const int64_t entries = batch.sequences * layer.heads();
+  auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
+  std::memset(terms, objective.terms, entries);
+  kernels::HybridAttentionCotangent cotangent;
+  cotangent.target = AsHeads(layer, y.value);
+  cotangent.scale = objective.output_scale;
+  cotangent.squared_error = SumFor(&sums->squared_error);
+  RunHybridBackward(exec, layer, HybridInputs(layer, batch, qkv.value, terms),
+                    cotangent, FeatureMapGradients(layer), nullptr);
+}
+
+}  // namespace caracal

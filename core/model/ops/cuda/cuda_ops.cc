@@ -1,0 +1,103 @@
+#include "core/model/ops/cuda/cuda_ops.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/model/ops/make_cuda_ops.h"
+#include "kernels/matmul/matmul_cuda.h"
+
+namespace caracal {
+
+absl::StatusOr<std::unique_ptr<ModelOps>> MakeCudaOps(Device* device) {
+  ASSIGN_OR_RETURN(
+      Tensor scratch,
+      device->Allocate(DType::kU8, {static_cast<int64_t>(
+                                       kernels::kMatMulCudaWorkspaceBytes)}));
+  ASSIGN_OR_RETURN(Tensor sums,
+                   device->Allocate(DType::kI64, {CudaOps::kMostSums}));
+  return std::unique_ptr<ModelOps>(
+      new CudaOps(device, std::move(scratch), std::move(sums)));
+}
+
+CudaOps::CudaOps(Device* device, Tensor scratch, Tensor sums)
+    : device_(device),
+      products_(std::move(scratch)),
+      sums_(std::move(sums)),
+      sum_values_(kMostSums) {
+  sum_targets_.reserve(kMostSums);
+  scatters_.reserve(16);
+}
+
+TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
+  CARACAL_CHECK(exec.collective->size() == 1) << "ranks share a model";
+  TokenBatch placed = batch;
+  for (ConstTensorView* view : {&placed.tokens, &placed.positions}) {
+    const TensorView there = device_->arena().AllocateI32({view->shape[0]});
+    device_->Upload(view->data, view->size() * sizeof(int32_t), there.data);
+    *view = there;
+  }
+  return placed;
+}
+
+double* CudaOps::SumFor(double* host) {
+  const auto i = static_cast<int64_t>(sum_targets_.size());
+  CARACAL_CHECK(i < kMostSums) << "too many sums in a pass";
+  if (i == 0) device_->SetZero(sums_.view().data, sums_.bytes());
+  sum_targets_.push_back(host);
+  return static_cast<double*>(sums_.view().data) + i;
+}
+
+void CudaOps::Finish(Execution& exec) {
+  device_->Download(sums_.view().data, sum_targets_.size() * sizeof(double),
+                    sum_values_.data());
+  exec.Fail(device_->Wait());
+  for (size_t i = 0; i < sum_targets_.size(); ++i) {
+    *sum_targets_[i] += sum_values_[i];
+  }
+  for (const Scatter& s : scatters_) {
+    for (int64_t i = 0; i < s.count; ++i) s.to[s.rows[i]] = s.values[i];
+  }
+  sum_targets_.clear();
+  scatters_.clear();
+}
+
+void CudaOps::CheckFinite(Execution& exec, int layer, absl::string_view tensor,
+                          ConstTensorView value) {
+  if (!exec.check_finite || !exec.status.ok()) return;
+  const int64_t rows = value.rank == 1 ? 1 : value.shape[0];
+  const int64_t columns = value.shape[value.rank - 1];
+  const int64_t stride = value.rank == 1 ? columns : value.stride[0];
+  std::vector<uint16_t> halves(value.dtype == DType::kBF16 ? columns : 0);
+  std::vector<float> row(columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto* from = static_cast<const char*>(value.data) +
+                       r * stride * static_cast<int64_t>(SizeOf(value.dtype));
+    if (halves.empty()) {
+      device_->Download(from, columns * sizeof(float), row.data());
+    } else {
+      device_->Download(from, columns * sizeof(uint16_t), halves.data());
+    }
+    exec.Fail(device_->Wait());
+    for (size_t i = 0; i < halves.size(); ++i)
+      row[i] = FloatFromBf16(halves[i]);
+    for (int64_t i = 0; i < columns; ++i) {
+      if (std::isfinite(row[i])) continue;
+      const std::string where =
+          layer < 0 ? std::string(tensor)
+                    : absl::StrCat("layer ", layer, ", ", tensor);
+      exec.Fail(absl::DataLossError(
+          absl::StrCat(where, ": element ", r * columns + i, " is ", row[i])));
+      return;
+    }
+  }
+}
+
+int64_t StreamRoom(const LlamaWeights& weights) {
+  if (weights.layers.empty()) return 0;
+  const LayerWeights& w = weights.layers[0];
+  return std::max(w.o.room(), w.down.room());
+}
+
+}  // namespace caracal

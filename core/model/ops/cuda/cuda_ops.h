@@ -1,0 +1,107 @@
+// The model's operations by CUDA kernels: bf16 activations and weights, sums in
+// fp32, parameters and their gradients in fp32. The residual stream is bf16,
+// rounded once where an operation adds to it.
+#ifndef CARACAL_CORE_MODEL_OPS_CUDA_CUDA_OPS_H_
+#define CARACAL_CORE_MODEL_OPS_CUDA_CUDA_OPS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "core/device/device.h"
+#include "core/model/ops/cuda/products.h"
+#include "core/model/ops/model_ops.h"
+
+namespace caracal {
+
+// Of one process: there is no tensor-parallel group.
+class CudaOps final : public ModelOps {
+ public:
+  // `scratch` as CudaProducts takes it; `sums` fp64 [kMostSums], on the device.
+  CudaOps(Device* device, Tensor scratch, Tensor sums);
+
+  // Sums for the host that may be under way at once: one a layer.
+  static constexpr int64_t kMostSums = 4096;
+
+  TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
+  Variable* Embed(Execution& exec, const LlamaWeights& weights,
+                  ConstTensorView tokens) override;
+  Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
+                       const TokenBatch& batch, Variable* x) override;
+  Variable* Attend(Execution& exec, const LayerContext& layer,
+                   const TokenBatch& batch, const ModePlan& plan, Variable* qkv,
+                   AttentionStatistics* statistics) override;
+  Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
+                             const TokenBatch& batch, Variable* qkv) override;
+  void TransferAttention(Execution& exec, const LayerContext& layer,
+                         const TokenBatch& batch,
+                         const TransferObjective& objective,
+                         const Variable& qkv, const Variable& y,
+                         TransferSums* sums) override;
+  Variable* ProjectOutput(Execution& exec, const LayerContext& layer,
+                          Variable* y, Variable* x) override;
+  Variable* Mlp(Execution& exec, const LayerContext& layer,
+                const TokenBatch& batch, Variable* x) override;
+  void LmLoss(Execution& exec, const LlamaWeights& weights,
+              const LmLossRequest& request, Variable* x) override;
+  TensorView Logits(Execution& exec, const LlamaWeights& weights,
+                    ConstTensorView x, absl::Span<const int64_t> rows) override;
+  void Finish(Execution& exec) override;
+
+  // ---- For the operations' gradients ----
+
+  CudaProducts& products() { return products_; }
+
+  struct Normed {
+    TensorView y;        // [rows, C], and room behind
+    TensorView inv_rms;  // [rows]
+  };
+  // Gradients of a projection of a norm's output, x's gradient added to.
+  void NormProjectBackward(Execution& exec, const Projection& projection,
+                           const Tensor& norm_weight, const Normed& normed,
+                           TensorView dy, Variable* x);
+
+  void RotateQk(Execution& exec, const LayerContext& layer,
+                const TokenBatch& batch, TensorView qkv, bool inverse);
+
+ private:
+  // As Execution::CheckFinite, of bf16 or fp32 on the device; waits for it.
+  void CheckFinite(Execution& exec, int layer, absl::string_view tensor,
+                   ConstTensorView value);
+  // The norm of x, with room for the projection's adapters.
+  Normed Norm(Execution& exec, const Projection& projection,
+              const Tensor& weight, float epsilon, ConstTensorView x);
+  void NormInto(Execution& exec, const Tensor& weight, float epsilon,
+                ConstTensorView x, const Normed& out);
+  // Where a kernel adds to what *host is increased by in Finish().
+  double* SumFor(double* host);
+  void AddStatistics(Execution& exec, const LayerContext& layer,
+                     const TokenBatch& batch,
+                     const kernels::HybridAttentionInputs& hybrid,
+                     TensorView qkv, AttentionStatistics* statistics);
+
+  Device* device_;
+  CudaProducts products_;
+  Tensor sums_;
+  std::vector<double*> sum_targets_;
+  std::vector<double> sum_values_;
+  // Results of some rows of a batch, to be handed out.
+  struct Scatter {
+    const float* values;
+    const int32_t* rows;
+    int64_t count;
+    float* to;
+  };
+  std::vector<Scatter> scatters_;
+};
+
+// What the operations of a layer agree on.
+Projection QkvProjection(const LayerContext& layer);
+Projection OutputProjection(const LayerContext& layer);
+// q, k, v of a [rows, (H + 2 Hkv) D] bf16 buffer whose rows may lie apart.
+QkvViews SplitQkvRows(const LayerContext& layer, TensorView qkv);
+// Elements behind the rows of the residual stream's gradient.
+int64_t StreamRoom(const LlamaWeights& weights);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_OPS_CUDA_CUDA_OPS_H_

@@ -1,0 +1,274 @@
+#include <algorithm>
+
+#include "core/model/ops/cuda/cuda_ops.h"
+#include "kernels/rms_norm/rms_norm_cuda.h"
+#include "kernels/rope/rope_cuda.h"
+#include "kernels/swiglu/swiglu_cuda.h"
+
+namespace caracal {
+namespace {
+
+using Normed = CudaOps::Normed;
+
+// Where an operation adds to the residual stream: in place, or with a tape
+// beside it, since the gradient needs the stream as it was.
+Variable* ResidualOutput(Execution& exec, Variable* x) {
+  if (exec.tape == nullptr) return x;
+  Variable* out = exec.arena->New<Variable>();
+  out->value = AllocateRows(exec, x->value.shape[0], x->value.shape[1]);
+  return out;
+}
+
+class ProjectQkvGradient final : public Tape::Operation {
+ public:
+  ProjectQkvGradient(CudaOps* ops, const LayerContext& layer,
+                     const TokenBatch& batch, const Normed& normed, Variable* x,
+                     Variable* qkv)
+      : ops_(ops),
+        layer_(layer),
+        batch_(batch),
+        normed_(normed),
+        x_(x),
+        qkv_(qkv) {}
+
+  void Backward(Execution& exec) override {
+    ops_->RotateQk(exec, layer_, batch_, qkv_->grad, /*inverse=*/true);
+    ops_->NormProjectBackward(exec, QkvProjection(layer_),
+                              layer_.layer_weights().attention_norm, normed_,
+                              qkv_->grad, x_);
+  }
+
+ private:
+  CudaOps* ops_;
+  LayerContext layer_;
+  TokenBatch batch_;
+  Normed normed_;
+  Variable* x_;
+  Variable* qkv_;
+};
+
+class ProjectOutputGradient final : public Tape::Operation {
+ public:
+  ProjectOutputGradient(CudaOps* ops, const LayerContext& layer, Variable* y,
+                        Variable* x, Variable* out)
+      : ops_(ops), layer_(layer), y_(y), x_(x), out_(out) {}
+
+  void Backward(Execution& exec) override {
+    x_->grad = out_->grad;
+    y_->grad = AllocateRows(exec, y_->value.shape[0], y_->value.shape[1]);
+    ops_->products().Backward(exec, OutputProjection(layer_), out_->grad,
+                              y_->value, y_->grad);
+  }
+
+ private:
+  CudaOps* ops_;
+  LayerContext layer_;
+  Variable* y_;
+  Variable* x_;
+  Variable* out_;
+};
+
+struct GateUp {
+  TensorView gate, up;
+};
+GateUp SplitGateUp(TensorView gate_up) {
+  const int64_t half = gate_up.shape[1] / 2;
+  return {BlockOf(gate_up, 0, gate_up.shape[0], 0, half),
+          BlockOf(gate_up, 0, gate_up.shape[0], half, half)};
+}
+
+Projection GateUpProjection(const LayerContext& layer) {
+  return layer.WithLora(layer.layer_weights().gate_up,
+                        {ProjectionName::kGate, ProjectionName::kUp});
+}
+Projection DownProjection(const LayerContext& layer) {
+  return layer.WithLora(layer.layer_weights().down, {ProjectionName::kDown});
+}
+
+class MlpGradient final : public Tape::Operation {
+ public:
+  MlpGradient(CudaOps* ops, const LayerContext& layer, const Normed& normed,
+              TensorView gate_up, TensorView h, Variable* x, Variable* out)
+      : ops_(ops),
+        layer_(layer),
+        normed_(normed),
+        gate_up_(gate_up),
+        h_(h),
+        x_(x),
+        out_(out) {}
+
+  void Backward(Execution& exec) override {
+    x_->grad = out_->grad;
+    const auto [gate, up] = SplitGateUp(gate_up_);
+    {
+      ArenaScope scratch(exec.arena);
+      const TensorView dh = AllocateRows(exec, gate.shape[0], gate.shape[1]);
+      ops_->products().Backward(exec, DownProjection(layer_), out_->grad, h_,
+                                dh);
+      if (exec.device->ok()) {
+        kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
+      }
+    }
+    ops_->NormProjectBackward(exec, GateUpProjection(layer_),
+                              layer_.layer_weights().mlp_norm, normed_,
+                              gate_up_, x_);
+  }
+
+ private:
+  CudaOps* ops_;
+  LayerContext layer_;
+  Normed normed_;
+  TensorView gate_up_;  // becomes its own gradient
+  TensorView h_;        // undefined without an adapter on the down projection
+  Variable* x_;
+  Variable* out_;
+};
+
+}  // namespace
+
+Projection QkvProjection(const LayerContext& layer) {
+  return layer.WithLora(
+      layer.layer_weights().qkv,
+      {ProjectionName::kQ, ProjectionName::kK, ProjectionName::kV});
+}
+
+Projection OutputProjection(const LayerContext& layer) {
+  return layer.WithLora(layer.layer_weights().o, {ProjectionName::kO});
+}
+
+QkvViews SplitQkvRows(const LayerContext& layer, TensorView qkv) {
+  const int64_t d = layer.head_dim(), h = layer.heads(), k = layer.kv_heads();
+  const auto part = [&](int64_t begin, int64_t heads) {
+    TensorView view(static_cast<uint16_t*>(qkv.data) + begin * d, DType::kBF16,
+                    {qkv.shape[0], heads, d});
+    view.stride[0] = qkv.stride[0];
+    return view;
+  };
+  return {part(0, h), part(h, k), part(h + k, k)};
+}
+
+CudaOps::Normed CudaOps::Norm(Execution& exec, const Projection& projection,
+                              const Tensor& weight, float epsilon,
+                              ConstTensorView x) {
+  Normed out;
+  out.inv_rms = device_->arena().AllocateF32({x.shape[0]});
+  out.y = AllocateRows(exec, x.shape[0], x.shape[1],
+                       CudaProducts::RoomOf(projection));
+  NormInto(exec, weight, epsilon, x, out);
+  return out;
+}
+
+void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
+                       ConstTensorView x, const Normed& out) {
+  if (!device_->ok()) return;
+  kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon, out.y, out.inv_rms);
+}
+
+void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
+                                  const Tensor& norm_weight,
+                                  const Normed& normed, TensorView dy,
+                                  Variable* x) {
+  if (!x->needs_grad) {
+    products_.Backward(exec, projection, dy, normed.y, TensorView());
+    return;
+  }
+  ArenaScope scratch(exec.arena);
+  const TensorView dn = AllocateRows(exec, dy.shape[0], x->value.shape[1]);
+  products_.Backward(exec, projection, dy, normed.y, dn);
+  if (!device_->ok()) return;
+  kernels::RmsNormBackwardCuda(exec.ctx, dn, x->value, norm_weight,
+                               normed.inv_rms, /*accumulate_dx=*/true, x->grad,
+                               TensorView(), Workspace());
+}
+
+void CudaOps::RotateQk(Execution& exec, const LayerContext& layer,
+                       const TokenBatch& batch, TensorView qkv, bool inverse) {
+  if (!device_->ok()) return;
+  // q and k lie side by side: one call rotates the heads of both.
+  TensorView qk = SplitQkvRows(layer, qkv).q;
+  qk.shape[1] = layer.heads() + layer.kv_heads();
+  kernels::RopeCuda(exec.ctx, qk, batch.positions, layer.weights->rope_cos,
+                    layer.weights->rope_sin, inverse);
+}
+
+Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
+                              const TokenBatch& batch, Variable* x) {
+  const LayerWeights& w = layer.layer_weights();
+  const float epsilon = layer.weights->config.rms_norm_eps;
+  const Projection projection = QkvProjection(layer);
+  Variable* qkv = exec.arena->New<Variable>();
+  qkv->value = AllocateRows(exec, batch.rows(), w.qkv.out_features());
+  const Arena::Mark kept = exec.arena->mark();
+  const Normed normed =
+      Norm(exec, projection, w.attention_norm, epsilon, x->value);
+  products_.Forward(exec, projection, normed.y, ConstTensorView(), qkv->value);
+  RotateQk(exec, layer, batch, qkv->value, /*inverse=*/false);
+  CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
+  if (exec.tape == nullptr) {
+    exec.arena->Release(kept);
+  } else {
+    exec.tape->Record<ProjectQkvGradient>(this, layer, batch, normed, x, qkv);
+  }
+  return qkv;
+}
+
+Variable* CudaOps::ProjectOutput(Execution& exec, const LayerContext& layer,
+                                 Variable* y, Variable* x) {
+  Variable* out = ResidualOutput(exec, x);
+  products_.Forward(exec, OutputProjection(layer), y->value, x->value,
+                    out->value);
+  CheckFinite(exec, layer.layer, "attention output", out->value);
+  if (exec.tape != nullptr) {
+    exec.tape->Record<ProjectOutputGradient>(this, layer, y, x, out);
+  }
+  return out;
+}
+
+Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
+                       const TokenBatch& batch, Variable* x) {
+  const LayerWeights& w = layer.layer_weights();
+  const float epsilon = layer.weights->config.rms_norm_eps;
+  const Projection up_projection = GateUpProjection(layer);
+  const Projection down_projection = DownProjection(layer);
+  const int64_t rows = batch.rows(), inner = w.down.in_features();
+  const int64_t up_room = CudaProducts::RoomOf(up_projection);
+  const int64_t down_room = CudaProducts::RoomOf(down_projection);
+  Variable* out = ResidualOutput(exec, x);
+  const Arena::Mark kept = exec.arena->mark();
+  const TensorView gate_up = AllocateRows(exec, rows, 2 * inner, up_room);
+  TensorView h;
+  if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
+  Normed normed;
+  if (up_room > 0) {
+    normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value);
+  } else {
+    normed.inv_rms = device_->arena().AllocateF32({rows});
+  }
+  {
+    ArenaScope scratch(exec.arena);
+    if (up_room == 0) {
+      // Without adapters nothing looks at it again.
+      normed.y = AllocateRows(exec, rows, x->value.shape[1]);
+      NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
+    }
+    products_.Forward(exec, up_projection, normed.y, ConstTensorView(),
+                      gate_up);
+    const auto [gate, up] = SplitGateUp(gate_up);
+    const TensorView product =
+        down_room > 0 ? h : AllocateRows(exec, rows, inner);
+    if (device_->ok()) {
+      kernels::SwigluForwardCuda(exec.ctx, gate, up, product);
+    }
+    products_.Forward(exec, down_projection, product, x->value, out->value);
+    if (up_room == 0) normed.y = TensorView();
+  }
+  CheckFinite(exec, layer.layer, "MLP output", out->value);
+  if (exec.tape == nullptr) {
+    exec.arena->Release(kept);
+  } else {
+    exec.tape->Record<MlpGradient>(this, layer, normed, gate_up, h, x, out);
+  }
+  return out;
+}
+
+}  // namespace caracal

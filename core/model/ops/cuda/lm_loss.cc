@@ -1,0 +1,233 @@
+#include <algorithm>
+#include <cstring>
+
+#include "core/model/ops/cuda/cuda_ops.h"
+#include "kernels/adamw/adamw_cuda.h"
+#include "kernels/cross_entropy/cross_entropy_cuda.h"
+#include "kernels/cross_entropy/kl_divergence_cuda.h"
+#include "kernels/embedding/embedding_cuda.h"
+#include "kernels/rms_norm/rms_norm_cuda.h"
+
+namespace caracal {
+namespace {
+
+using kernels::Transpose;
+
+// Rows whose logits exist at a time.
+constexpr int64_t kChunk = 2048;
+
+// Elements [begin, begin + n) of a flat view.
+TensorView Part(TensorView flat, int64_t begin, int64_t n) {
+  flat.data = static_cast<char*>(flat.data) + begin * SizeOf(flat.dtype);
+  flat.shape[0] = n;
+  return flat;
+}
+
+// What counts of a batch, in order: on the host, then on the device.
+struct ActiveRows {
+  int64_t count = 0;
+  bool all = false;
+  const int32_t* ids = nullptr;  // [count], host memory
+  // On the device, [count] each; ids undefined where all rows count.
+  TensorView device_ids, targets, weight, kl_weight;
+};
+
+// Rows without a weight are not computed; without weights, every row is.
+ActiveRows Gather(Execution& exec, const LmLossRequest& request) {
+  const int64_t rows = request.targets.shape[0];
+  const bool gradient = request.row_weight.defined();
+  const LogitKl* kl = request.logit_kl;
+  auto* ids = exec.arena->AllocateI32({rows}).As<int32_t>();
+  auto* targets = exec.arena->AllocateI32({rows}).As<int32_t>();
+  float* weight = exec.arena->AllocateF32({rows}).f32();
+  float* kl_weight = exec.arena->AllocateF32({rows}).f32();
+  ActiveRows out;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float w = gradient ? request.row_weight.f32()[r] : 1.0f;
+    const float k = kl == nullptr ? 0.0f : kl->row_weight.f32()[r];
+    if (w == 0 && k == 0) continue;
+    ids[out.count] = static_cast<int32_t>(r);
+    targets[out.count] = request.targets.As<int32_t>()[r];
+    weight[out.count] = w;
+    kl_weight[out.count++] = k;
+  }
+  out.all = out.count == rows;
+  out.ids = ids;
+  const auto upload = [&](const void* from, DType dtype) {
+    const TensorView to = exec.device->arena().Allocate(dtype, {out.count});
+    exec.device->Upload(from, out.count * SizeOf(dtype), to.data);
+    return to;
+  };
+  out.targets = upload(targets, DType::kI32);
+  if (!out.all) out.device_ids = upload(ids, DType::kI32);
+  if (gradient) out.weight = upload(weight, DType::kF32);
+  if (kl != nullptr) out.kl_weight = upload(kl_weight, DType::kF32);
+  return out;
+}
+
+}  // namespace
+
+Variable* CudaOps::Embed(Execution& exec, const LlamaWeights& weights,
+                         ConstTensorView tokens) {
+  Variable* x = exec.arena->New<Variable>();
+  x->needs_grad = false;  // The embedding is frozen.
+  x->value = AllocateRows(exec, tokens.shape[0], weights.config.hidden_size);
+  if (!device_->ok()) return x;
+  kernels::EmbeddingForwardCuda(exec.ctx, tokens, weights.embedding.dense(),
+                                weights.vocabulary.begin, x->value);
+  CheckFinite(exec, -1, "embedding", x->value);
+  return x;
+}
+
+TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
+                           ConstTensorView x, absl::Span<const int64_t> rows) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t width = x.shape[1], vocabulary = weights.lm_head.out_features();
+  const TensorView out = exec.arena->AllocateF32({count, vocabulary});
+  ArenaScope scratch(exec.arena);
+  auto* wanted = exec.arena->AllocateI32({count}).As<int32_t>();
+  std::copy(rows.begin(), rows.end(), wanted);
+  const TensorView ids = device_->arena().AllocateI32({count});
+  device_->Upload(wanted, count * sizeof(int32_t), ids.data);
+  const TensorView gathered = AllocateRows(exec, count, width);
+  const TensorView normed = AllocateRows(exec, count, width);
+  const TensorView logits = device_->arena().AllocateF32({count, vocabulary});
+  if (!device_->ok()) {
+    exec.Fail(device_->Wait());
+    return out;
+  }
+  kernels::EmbeddingForwardCuda(exec.ctx, ids, x, 0, gathered);
+  kernels::RmsNormForwardCuda(exec.ctx, gathered, weights.final_norm,
+                              weights.config.rms_norm_eps, normed,
+                              TensorView());
+  products_.Multiply(exec, normed, Transpose::kYes, weights.lm_head.dense(),
+                     logits);
+  device_->Download(logits.data, logits.size() * sizeof(float), out.data);
+  exec.Fail(device_->Wait());
+  return out;
+}
+
+void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
+                     const LmLossRequest& request, Variable* x) {
+  const int64_t rows = request.targets.shape[0], width = x->value.shape[1];
+  const int64_t vocabulary = weights.lm_head.out_features();
+  const float epsilon = weights.config.rms_norm_eps;
+  const bool gradient = request.row_weight.defined();
+  const LogitKl* kl = request.logit_kl;
+  CARACAL_CHECK(kl == nullptr || gradient) << "distillation is for training";
+  std::memset(request.nll.data, 0, rows * sizeof(float));
+  if (kl != nullptr) std::memset(kl->kl.data, 0, rows * sizeof(float));
+  if (gradient) {
+    x->grad = AllocateRows(exec, rows, width, StreamRoom(weights));
+  }
+  // Read by Finish(): not in the scope.
+  const TensorView host_nll = exec.arena->AllocateF32({rows});
+  const TensorView host_kl =
+      exec.arena->AllocateF32({kl != nullptr ? rows : 0});
+  const ActiveRows active = Gather(exec, request);
+  if (gradient && !active.all) {
+    device_->SetZero(x->grad.data, rows * x->grad.stride[0] * sizeof(uint16_t));
+  }
+  if (active.count == 0) return;
+
+  ArenaScope scratch(exec.arena);
+  Arena& arena = device_->arena();
+  const int64_t chunk = std::min(kChunk, active.count);
+  const TensorView nll = arena.AllocateF32({active.count});
+  const TensorView argmax = arena.AllocateI32({active.count});
+  const TensorView divergence = arena.AllocateF32({active.count});
+  const TensorView gathered = AllocateRows(exec, chunk, width);
+  const TensorView normed = AllocateRows(exec, chunk, width);
+  const TensorView dnormed = AllocateRows(exec, chunk, width);
+  const TensorView logits = AllocateRows(exec, chunk, vocabulary);
+  TensorView teacher_logits;
+  if (kl != nullptr) teacher_logits = AllocateRows(exec, chunk, vocabulary);
+  const auto vector = [&] { return arena.AllocateF32({chunk}); };
+  const TensorView inv_rms = vector(), row_max = vector(), sum_exp = vector();
+  const TensorView target_logit = vector(), lse = vector();
+  const TensorView teacher_lse = vector(), teacher_nll = vector();
+  if (!device_->ok()) return;
+
+  for (int64_t begin = 0; begin < active.count; begin += chunk) {
+    const int64_t n = std::min(chunk, active.count - begin);
+    const auto first = [n](TensorView v) {
+      v.shape[0] = n;
+      return v;
+    };
+    const auto rows_of = [&](TensorView all) {
+      if (active.all) return BlockOf(all, begin, n, 0, width);
+      kernels::EmbeddingForwardCuda(exec.ctx, Part(active.device_ids, begin, n),
+                                    all, 0, first(gathered));
+      return first(gathered);
+    };
+    const auto loss_of = [&](TensorView xs, TensorView ls, TensorView inv,
+                             TensorView lse_out, TensorView nll_out,
+                             TensorView argmax_out) {
+      const TensorView targets = Part(active.targets, begin, n);
+      kernels::RmsNormForwardCuda(exec.ctx, xs, weights.final_norm, epsilon,
+                                  first(normed), inv);
+      products_.Multiply(exec, first(normed), Transpose::kYes,
+                         weights.lm_head.dense(), ls);
+      kernels::CrossEntropyStatisticsCuda(
+          exec.ctx, ls, targets, weights.vocabulary.begin, first(row_max),
+          first(sum_exp), first(target_logit), argmax_out);
+      kernels::CrossEntropyLossCuda(exec.ctx, first(row_max), first(sum_exp),
+                                    first(target_logit), lse_out, nll_out);
+    };
+    const TensorView ls = first(logits), ts = first(teacher_logits);
+    if (kl != nullptr) {
+      TensorView teacher_x(const_cast<void*>(kl->teacher_x.data), DType::kBF16,
+                           {kl->teacher_x.shape[0], width});
+      teacher_x.stride[0] = kl->teacher_x.stride[0];
+      loss_of(rows_of(teacher_x), ts, TensorView(), first(teacher_lse),
+              first(teacher_nll), TensorView());
+    }
+    const TensorView xs = rows_of(x->value);
+    loss_of(xs, ls, first(inv_rms), first(lse), Part(nll, begin, n),
+            request.argmax.defined() ? Part(argmax, begin, n) : TensorView());
+    if (!gradient) continue;
+    if (kl != nullptr) {
+      const TensorView each = Part(divergence, begin, n);
+      kernels::KlDivergenceCuda(exec.ctx, kl->direction, ls, ts, first(lse),
+                                first(teacher_lse), each);
+      kernels::KlGradientCuda(exec.ctx, kl->direction, ls, ts, first(lse),
+                              first(teacher_lse), each,
+                              Part(active.kl_weight, begin, n));
+    }
+    kernels::CrossEntropyGradientCuda(
+        exec.ctx, ls, Part(active.targets, begin, n), weights.vocabulary.begin,
+        first(lse), Part(active.weight, begin, n));
+    if (kl != nullptr) {
+      // Rows without gaps, or with ones that nothing reads.
+      const auto flat = [&](TensorView v) {
+        return TensorView(v.data, DType::kBF16, {n * v.stride[0]});
+      };
+      kernels::AccumulateCuda(exec.ctx, flat(ts), flat(ls));
+    }
+    products_.Multiply(exec, ls, Transpose::kNo, weights.lm_head.dense(),
+                       first(dnormed));
+    const TensorView dx =
+        active.all ? BlockOf(x->grad, begin, n, 0, width) : first(normed);
+    kernels::RmsNormBackwardCuda(
+        exec.ctx, first(dnormed), xs, weights.final_norm, first(inv_rms),
+        /*accumulate_dx=*/false, dx, TensorView(), Workspace());
+    if (!active.all) {
+      kernels::ScatterRowsCuda(exec.ctx, Part(active.device_ids, begin, n), dx,
+                               x->grad);
+    }
+  }
+  const auto hand_out = [&](TensorView from, TensorView through,
+                            TensorView to) {
+    device_->Download(from.data, active.count * sizeof(float), through.data);
+    scatters_.push_back({through.f32(), active.ids, active.count, to.f32()});
+  };
+  hand_out(nll, host_nll, request.nll);
+  if (kl != nullptr) hand_out(divergence, host_kl, kl->kl);
+  if (request.argmax.defined()) {
+    CARACAL_CHECK(active.all) << "the likeliest tokens of some rows";
+    device_->Download(argmax.data, rows * sizeof(int32_t), request.argmax.data);
+  }
+  CheckFinite(exec, -1, "loss", nll);
+}
+
+}  // namespace caracal

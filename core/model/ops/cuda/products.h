@@ -1,0 +1,60 @@
+// Matrix products of a pass on a CUDA device.
+#ifndef CARACAL_CORE_MODEL_OPS_CUDA_PRODUCTS_H_
+#define CARACAL_CORE_MODEL_OPS_CUDA_PRODUCTS_H_
+
+#include <cstdint>
+#include <utility>
+
+#include "core/model/projection.h"
+#include "core/tape/execution.h"
+#include "core/tensor/tensor.h"
+#include "kernels/matmul/matmul_cuda.h"
+
+namespace caracal {
+
+// Adapters are folded into their projection's weight (lora_cuda.h): of a
+// projection with active ones, rows of x lie at least room apart from their
+// ends, and so do those of dy; products find x A^T and dy B there.
+class CudaProducts {
+ public:
+  // `scratch`: kMatMulCudaWorkspaceBytes of device memory.
+  explicit CudaProducts(Tensor scratch) : scratch_(std::move(scratch)) {}
+
+  // Columns behind x and dy that the projection needs: 0 without adapters.
+  static int64_t RoomOf(const Projection& projection);
+
+  // y = x W^T + LoRA(x), + add where that is defined (of y's layout; may be y).
+  //   x [rows, in], add, y [rows, out]
+  void Forward(Execution& exec, const Projection& projection, TensorView x,
+               ConstTensorView add, TensorView y);
+
+  // dx = dy W + LoRA's part (dx undefined: not wanted); the gradients of
+  // adapters that are trained are added to. x, with what the forward left
+  // behind its rows, may be undefined without adapters.
+  void Backward(Execution& exec, const Projection& projection, TensorView dy,
+                TensorView x, TensorView dx);
+
+  // c = a op(b).
+  void Multiply(Execution& exec, ConstTensorView a, kernels::Transpose tb,
+                ConstTensorView b, TensorView c, ConstTensorView add = {});
+
+ private:
+  Workspace workspace() const {
+    return {scratch_.view().data, scratch_.bytes()};
+  }
+  void Fold(Execution& exec, const Projection& projection);
+
+  kernels::MatMulCudaPlans plans_;
+  Tensor scratch_;
+};
+
+// Rows and columns of a bf16 matrix.
+TensorView BlockOf(TensorView matrix, int64_t row, int64_t rows, int64_t column,
+                   int64_t columns);
+// [rows, columns] bf16 in the device's arena, `room` elements between rows.
+TensorView AllocateRows(Execution& exec, int64_t rows, int64_t columns,
+                        int64_t room = 0);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_MODEL_OPS_CUDA_PRODUCTS_H_

@@ -1,0 +1,44 @@
+// AdamW's part on a device, in builds with and without CUDA.
+#ifndef CARACAL_CORE_OPTIM_DEVICE_ADAMW_H_
+#define CARACAL_CORE_OPTIM_DEVICE_ADAMW_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/device/device.h"
+#include "kernels/adamw/adamw.h"
+#include "kernels/common/context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace caracal {
+
+// All tensors in one launch. Moments are on the device from MomentsToDevice()
+// on.
+class DeviceAdamW {
+ public:
+  // fp32, flat or not, of one size: value and gradient on the device, starting
+  // at multiples of 16 bytes; moments in host memory.
+  struct Tensor {
+    TensorView value, grad;
+    TensorView first, second;
+  };
+
+  virtual ~DeviceAdamW() = default;
+  virtual void MomentsToDevice() = 0;
+  virtual absl::Status MomentsToHost() = 0;  // waits
+  // Of all gradients; waits. Not finite when an element is not.
+  virtual double SumOfSquares(const Context& ctx) = 0;
+  // A config each tensor. Does not wait.
+  virtual void Step(const Context& ctx,
+                    const std::vector<kernels::AdamWConfig>& configs) = 0;
+};
+
+// Borrows the device and the tensors. kResourceExhausted.
+absl::StatusOr<std::unique_ptr<DeviceAdamW>> MakeDeviceAdamW(
+    Device* device, const std::vector<DeviceAdamW::Tensor>& tensors);
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_OPTIM_DEVICE_ADAMW_H_

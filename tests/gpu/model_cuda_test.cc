@@ -1,0 +1,380 @@
+// The model on a GPU against the model on the host: every component mode, the
+// gradients of both stages, statistics, decoding. In bf16 each value that is
+// stored is off by up to 2^-8 of itself; on its way through L layers a number
+// meets some 12 roundings a layer, which are independent: of a vector's norm
+// they leave about u sqrt(12 L) / sqrt(3), u = 2^-8. Gradients go there and
+// back; those of feature maps and window factors are sums over all rows of
+// numbers of either sign, of whose noise more is left.
+//
+// CARACAL_TEST_MODEL names a model (SmolLM2, say) to compare besides.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+#include "core/model/decoder.h"
+#include "core/optim/adamw.h"
+#include "tests/gpu/model_pair.h"
+#include "tests/gpu/random_model.h"
+
+namespace caracal {
+namespace {
+
+constexpr ComponentMode kModes[] = {
+    ComponentMode::kHybrid,    ComponentMode::kSwaOnly,
+    ComponentMode::kLaOnly,    ComponentMode::kLaPast,
+    ComponentMode::kSinksOnly, ComponentMode::kNone,
+    ComponentMode::kSoftmax,   ComponentMode::kTeacher,
+    ComponentMode::kTeacherSwa};
+
+struct Case {
+  const char* name;
+  RandomModelShape shape;
+  int64_t sinks = 0, features = 64;
+  bool all_lora = false;  // or q, k, v, o
+  int64_t rank = 8;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases(3);
+  cases[0].name = "D64";
+  cases[1].name = "D128AllAdapters";
+  cases[1].shape.heads = 4;
+  cases[1].shape.kv_heads = 1;
+  cases[1].shape.head_dim = 128;
+  cases[1].sinks = 4;
+  cases[1].all_lora = true;
+  cases[1].rank = 5;  // padded to a multiple of 16 bytes
+  // Sizes of the plain kernels.
+  cases[2].name = "D32F96";
+  cases[2].shape.head_dim = 32;
+  cases[2].shape.vocabulary = 509;
+  cases[2].features = 96;
+  return cases;
+}
+
+class ModelCudaTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    const Case& c = GetParam();
+    path_ = folder_.File("model");
+    ASSERT_OK(WriteRandomModel(path_, c.shape, 5));
+    StudentConfig student;
+    student.attention.sinks = c.sinks;
+    student.features = c.features;
+    student.lora.rank = c.rank;
+    if (c.all_lora) student.lora.projections.fill(true);
+    ASSERT_OK_AND_ASSIGN(pair_, ModelPair::Load(path_, student));
+    layers_ = static_cast<double>(c.shape.layers);
+  }
+  double Noise() const { return 0x1p-8 * std::sqrt(12 * layers_ / 3); }
+
+  std::vector<float> Losses(ModelSide& side, ComponentMode mode,
+                            AttentionStatistics* statistics = nullptr) {
+    Execution exec = side.compute.execution();
+    ModePlan plan;
+    side.llama->Plan(batch_.batch(), mode, &plan);
+    std::vector<float> nll(batch_.rows());
+    exec.arena->Reset();
+    side.llama->Evaluate(exec, batch_.batch(), plan,
+                         TensorView(nll.data(), {batch_.rows()}), TensorView(),
+                         statistics);
+    EXPECT_OK(exec.status);
+    return nll;
+  }
+  std::vector<float> LogitsOf(ModelSide& side, ComponentMode mode) {
+    Execution exec = side.compute.execution();
+    ModePlan plan;
+    side.llama->Plan(batch_.batch(), mode, &plan);
+    exec.arena->Reset();
+    const TensorView hidden =
+        side.llama->Hidden(exec, batch_.batch(), plan, nullptr);
+    const std::vector<int64_t> rows = {0, 63, 150, 199, 276, 277, 400};
+    const TensorView logits = side.llama->Logits(exec, hidden, rows);
+    EXPECT_OK(exec.status);
+    return {logits.f32(), logits.f32() + logits.size()};
+  }
+
+  // Sums and gradients of a micro-batch of transfer.
+  std::vector<TransferSums> Transfer(ModelSide& side) {
+    Execution exec = side.compute.execution();
+    exec.arena->Reset();
+    std::vector<TransferSums> sums(side.llama->layers());
+    side.llama->TransferStep(exec, batch_.batch(),
+                             {.output_scale = 1e-3f, .weight_scale = 0},
+                             sums.data());
+    EXPECT_OK(exec.status);
+    return sums;
+  }
+
+  struct Finetuned {
+    std::vector<float> nll, kl;
+  };
+  // Of every third row nothing counts; the last ones distill alone.
+  Finetuned Finetune(ModelSide& side, bool distill, bool mask) {
+    Execution exec = side.compute.execution();
+    exec.arena->Reset();
+    const int64_t rows = batch_.rows();
+    Finetuned out{std::vector<float>(rows), std::vector<float>(rows)};
+    std::vector<float> weight(rows), kl_weight(rows);
+    for (int64_t r = 0; r < rows; ++r) {
+      const bool counts = !mask || r % 3 != 0;
+      weight[r] = counts && (!mask || r < 300) ? 1e-3f : 0;
+      kl_weight[r] = counts ? 2e-3f : 0;
+    }
+    LogitKl kl;
+    if (distill) {
+      ModePlan teacher;
+      side.llama->Plan(batch_.batch(), ComponentMode::kTeacher, &teacher);
+      kl.teacher_x = side.llama->Hidden(exec, batch_.batch(), teacher, nullptr);
+      kl.row_weight = TensorView(kl_weight.data(), {rows});
+      kl.kl = TensorView(out.kl.data(), {rows});
+    }
+    ModePlan plan;
+    side.llama->Plan(batch_.batch(), ComponentMode::kHybrid, &plan);
+    // One sequence, one head of another, in other modes.
+    plan.SetSequence(1, 1, ComponentMode::kSwaOnly);
+    plan.SetHead(0, 2, 1, ComponentMode::kLaPast);
+    Tape tape(exec.arena);
+    exec.tape = &tape;
+    side.llama->FinetuneStep(
+        exec, batch_.batch(), plan, TensorView(weight.data(), {rows}),
+        TensorView(out.nll.data(), {rows}), distill ? &kl : nullptr);
+    EXPECT_OK(exec.status);
+    return out;
+  }
+
+  void CompareGradients(ParameterGroup group, double bound) {
+    const std::vector<float> host =
+        GradientsOf(pair_->host.adapters->parameters(), group);
+    const std::vector<float> gpu =
+        GradientsOf(pair_->gpu.adapters->parameters(), group);
+    const double error = RelativeError(gpu, host);
+    std::printf("  gradients of %s: %.5f, bound %.5f\n",
+                std::string(NameOf(group)).c_str(), error, bound);
+    EXPECT_LT(error, bound) << NameOf(group);
+  }
+
+  TemporaryFolder folder_;
+  std::string path_;
+  std::unique_ptr<ModelPair> pair_;
+  double layers_ = 0;
+  RandomBatch batch_{{200, 77, 1, 130}, 500};
+};
+
+TEST_P(ModelCudaTest, LogitsAgreeInEveryMode) {
+  for (const ComponentMode mode : kModes) {
+    SCOPED_TRACE(NameOf(mode));
+    const std::vector<float> host = LogitsOf(pair_->host, mode);
+    const double error = RelativeError(LogitsOf(pair_->gpu, mode), host);
+    std::printf("  %-12s logits: %.5f, noise %.5f\n",
+                std::string(NameOf(mode)).c_str(), error, Noise());
+    EXPECT_LT(error, 2 * Noise());
+    // Logits have standard deviation 1: so has the loss's error the bound.
+    const std::vector<float> nll = Losses(pair_->host, mode);
+    const std::vector<float> on_gpu = Losses(pair_->gpu, mode);
+    double sum = 0;
+    for (size_t i = 0; i < nll.size(); ++i) {
+      sum += (nll[i] - on_gpu[i]) * (nll[i] - on_gpu[i]);
+    }
+    EXPECT_LT(std::sqrt(sum / static_cast<double>(nll.size())), 3 * Noise());
+  }
+}
+
+TEST_P(ModelCudaTest, TransferAgrees) {
+  pair_->SetTrained(
+      {ParameterGroup::kFeatureMap, ParameterGroup::kWindowFactor});
+  const std::vector<TransferSums> host = Transfer(pair_->host);
+  const std::vector<TransferSums> gpu = Transfer(pair_->gpu);
+  for (size_t i = 0; i < host.size(); ++i) {
+    EXPECT_NEAR(gpu[i].squared_error / host[i].squared_error, 1, 4 * Noise())
+        << "layer " << i;
+  }
+  CompareGradients(ParameterGroup::kFeatureMap, 4 * Noise());
+  CompareGradients(ParameterGroup::kWindowFactor, 4 * Noise());
+  // A second micro-batch adds.
+  Transfer(pair_->host);
+  Transfer(pair_->gpu);
+  CompareGradients(ParameterGroup::kFeatureMap, 4 * Noise());
+}
+
+TEST_P(ModelCudaTest, FinetuneAgrees) {
+  for (const bool distill : {false, true}) {
+    for (const bool mask : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("distill ", distill, ", mask ", mask));
+      pair_->SetTrained({ParameterGroup::kLora, ParameterGroup::kFeatureMap,
+                         ParameterGroup::kWindowFactor});
+      const Finetuned host = Finetune(pair_->host, distill, mask);
+      const Finetuned gpu = Finetune(pair_->gpu, distill, mask);
+      EXPECT_LT(RelativeError(gpu.nll, host.nll), 2 * Noise());
+      for (size_t r = 0; r < host.nll.size(); ++r) {
+        EXPECT_EQ(gpu.nll[r] == 0, host.nll[r] == 0) << r;
+      }
+      if (distill) {
+        // The divergence is a difference of logits that are near each other.
+        EXPECT_LT(RelativeError(gpu.kl, host.kl), 10 * Noise());
+      }
+      CompareGradients(ParameterGroup::kLora, 4 * Noise());
+      CompareGradients(ParameterGroup::kFeatureMap, 8 * Noise());
+      CompareGradients(ParameterGroup::kWindowFactor, 8 * Noise());
+    }
+  }
+}
+
+TEST_P(ModelCudaTest, StatisticsAgree) {
+  const int64_t layers = pair_->host.llama->layers();
+  const int64_t heads = pair_->host.llama->heads();
+  AttentionStatistics host(layers, heads), gpu(layers, heads);
+  Losses(pair_->host, ComponentMode::kHybrid, &host);
+  Losses(pair_->gpu, ComponentMode::kHybrid, &gpu);
+  for (int64_t l = 0; l < layers; ++l) {
+    for (int64_t h = 0; h < heads; ++h) {
+      const AttentionStatistics::Row a = host.mean(l, h), b = gpu.mean(l, h);
+      EXPECT_EQ(host.rows(l, h), gpu.rows(l, h));
+      EXPECT_NEAR(a.la_mass, b.la_mass, Noise());
+      EXPECT_NEAR(a.la_output_share, b.la_output_share, Noise());
+      EXPECT_NEAR(a.teacher_out_mass, b.teacher_out_mass, Noise());
+      EXPECT_NEAR(a.sink_mass, b.sink_mass, Noise());
+      EXPECT_NEAR(a.teacher_sink_mass, b.teacher_sink_mass, Noise());
+    }
+  }
+}
+
+TEST_P(ModelCudaTest, DecodingGivesTheSameLogits) {
+  std::vector<float> logits[2];
+  const std::vector<int32_t> tokens = {3, 14, 15, 92, 65, 35, 89, 79};
+  for (ModelSide* side : {&pair_->host, &pair_->gpu}) {
+    Decoder decoder(side->llama.get(), side->compute.execution(),
+                    ComponentMode::kHybrid);
+    ASSERT_OK(decoder.Feed(tokens));
+    ASSERT_OK_AND_ASSIGN(const ConstTensorView last,
+                         decoder.Feed({&tokens[0], 1}));
+    EXPECT_EQ(decoder.length(), 9);
+    logits[side == &pair_->gpu].assign(last.f32(), last.f32() + last.size());
+  }
+  EXPECT_LT(RelativeError(logits[1], logits[0]), 2 * Noise());
+}
+
+// The same gradients on both sides: AdamW's steps are the same fp32 numbers,
+// but for the order of a sum of squares.
+TEST_P(ModelCudaTest, AdamWAgreesAndStateMoves) {
+  pair_->SetTrained({ParameterGroup::kLora, ParameterGroup::kWindowFactor});
+  Finetune(pair_->gpu, false, false);
+  ParameterStore& on_gpu = pair_->gpu.adapters->parameters();
+  ParameterStore& on_host = pair_->host.adapters->parameters();
+  ASSERT_OK(on_gpu.GradientsToHost());
+  for (size_t i = 0; i < on_gpu.parameters().size(); ++i) {
+    const Parameter& from = on_gpu.parameters()[i];
+    if (!from.grad.defined()) continue;
+    std::copy(from.grad.f32(), from.grad.f32() + from.grad.size(),
+              on_host.parameters()[i].grad.f32());
+  }
+  AdamWSettings settings;
+  settings.grad_clip = 1e-3f;
+  settings.weight_decay.fill(0.01f);
+  AdamW host(&on_host, settings), gpu(&on_gpu, settings);
+  ASSERT_OK(gpu.status());
+  for (int step = 0; step < 3; ++step) {
+    const double a = host.Step(pair_->host.compute.execution().ctx, 1e-2f);
+    const double b = gpu.Step(pair_->gpu.compute.execution().ctx, 1e-2f);
+    EXPECT_NEAR(a, b, 1e-6 * a);
+    // On the way the moments visit the host, as for a checkpoint.
+    if (step == 1) gpu.moments();
+  }
+  ASSERT_OK(on_gpu.UseOnHost());
+  ASSERT_EQ(host.moments().size(), gpu.moments().size());
+  for (size_t i = 0; i < gpu.moments().size(); ++i) {
+    const AdamW::Moments& a = host.moments()[i];
+    const AdamW::Moments& b = gpu.moments()[i];
+    const Parameter& p = *a.of.parameter;
+    const auto all = [](const TensorView& v) {
+      return std::vector<float>(v.f32(), v.f32() + v.size());
+    };
+    EXPECT_LT(RelativeError(all(b.first), all(a.first)), 1e-6) << p.name;
+    EXPECT_LT(RelativeError(all(b.second), all(a.second)), 1e-6) << p.name;
+    EXPECT_LT(RelativeError(all(b.of.parameter->value), all(p.value)), 1e-6)
+        << p.name;
+  }
+}
+
+TEST_P(ModelCudaTest, ACheckedPassNamesTheFirstTensorThatIsNotFinite) {
+  ParameterStore& store = pair_->gpu.adapters->parameters();
+  ASSERT_OK(store.UseOnHost());
+  store.Find("layers.1.lora.k.A")->value.f32()[3] = NAN;
+  Execution exec = pair_->gpu.compute.execution();
+  exec.check_finite = true;
+  ModePlan plan;
+  pair_->gpu.llama->Plan(batch_.batch(), ComponentMode::kHybrid, &plan);
+  std::vector<float> nll(batch_.rows());
+  exec.arena->Reset();
+  pair_->gpu.llama->Evaluate(exec, batch_.batch(), plan,
+                             TensorView(nll.data(), {batch_.rows()}),
+                             TensorView(), nullptr);
+  EXPECT_THAT(exec.status,
+              StatusIs(absl::StatusCode::kDataLoss,
+                       ::testing::HasSubstr("layer 1, q, k, v: element")));
+}
+
+// Steps allocate nothing once memory is planned, and give the same bits.
+TEST_P(ModelCudaTest, StepsRepeatBitForBitInTheSameMemory) {
+  pair_->SetTrained({ParameterGroup::kLora});
+  std::vector<float> first;
+  uint64_t peak = 0;
+  for (int i = 0; i < 3; ++i) {
+    pair_->gpu.adapters->parameters().ZeroGradients();
+    Finetune(pair_->gpu, false, false);
+    const std::vector<float> grads =
+        GradientsOf(pair_->gpu.adapters->parameters(), ParameterGroup::kLora);
+    if (i == 0) {
+      first = grads;
+      peak = pair_->gpu.compute.device()->peak_bytes();
+    }
+    EXPECT_EQ(grads, first);
+    EXPECT_EQ(pair_->gpu.compute.device()->peak_bytes(), peak);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ModelCudaTest, ::testing::ValuesIn(Cases()),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
+
+TEST(NamedModelCudaTest, LogitsAgree) {
+  const char* path = std::getenv("CARACAL_TEST_MODEL");
+  if (path == nullptr) GTEST_SKIP() << "CARACAL_TEST_MODEL is not set";
+  StudentConfig student;
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<ModelPair> pair,
+                       ModelPair::Load(path, student));
+  const RandomBatch batch({300, 212}, pair->source->config().vocab_size);
+  const double layers = static_cast<double>(pair->host.llama->layers());
+  // Base weights are rounded too here.
+  const double noise = 0x1p-8 * std::sqrt(16 * layers / 3);
+  for (const ComponentMode mode :
+       {ComponentMode::kTeacher, ComponentMode::kHybrid}) {
+    std::vector<float> logits[2];
+    for (ModelSide* side : {&pair->host, &pair->gpu}) {
+      Execution exec = side->compute.execution();
+      ModePlan plan;
+      side->llama->Plan(batch.batch(), mode, &plan);
+      exec.arena->Reset();
+      const TensorView hidden =
+          side->llama->Hidden(exec, batch.batch(), plan, nullptr);
+      const std::vector<int64_t> rows = {5, 100, 299, 511};
+      const TensorView out = side->llama->Logits(exec, hidden, rows);
+      ASSERT_OK(exec.status);
+      logits[side == &pair->gpu].assign(out.f32(), out.f32() + out.size());
+    }
+    const double error = RelativeError(logits[1], logits[0]);
+    std::printf("  %s: %.5f, noise %.5f\n", std::string(NameOf(mode)).c_str(),
+                error, noise);
+    EXPECT_LT(error, 2 * noise);
+  }
+}
+
+}  // namespace
+}  // namespace caracal
