@@ -8,7 +8,7 @@ fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
-for program in caracal caracald caracal-worker; do
+for program in caracal caracald; do
   "$program" --version | grep -q "^caracal [0-9]" || fail "$program --version"
 done
 
