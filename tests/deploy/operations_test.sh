@@ -106,17 +106,23 @@ run 'caracal ls --state failed' 's/resume 9/resume 4/' >"$work/out.txt"
 grep -q -E '^ *4 ' "$work/out.txt" || fail "$(cat "$work/out.txt")"
 wait_for 4 succeeded
 
-# A newer database is refused.
+# What its log says.
+says() {
+  local words=$1
+  shift
+  grep -q -F "| \`$words\`" "$page" || fail "$page has no '$words'"
+  must_fail "$words" "$caracald" --listen 127.0.0.1:0 "$@"
+}
+says "another caracald uses this folder" --data "$data"
+address=$(sed -E 's/.*"address":"([^"]*)".*/\1/' "$data/endpoint.json")
+grep -q "listening on $address, data in $data" "$work/daemon.txt" ||
+  fail "$(cat "$work/daemon.txt")"
+must_fail "can't listen on $address" "$caracald" --data "$work/other" \
+  --listen "$address"
 kill -TERM "$daemon"
 wait "$daemon" || fail "exit status $?"
 daemon=
-grep -q "ending; gangs go on" "$work/daemon.txt" || fail "$(cat "$work/daemon.txt")"
+grep -q "ending; gangs go on" "$work/daemon.txt" ||
+  fail "$(cat "$work/daemon.txt")"
 sqlite3 "$data/coordinator.sqlite" 'PRAGMA user_version = 1000'
-must_fail "is of a newer program" "$caracald" --data "$data" \
-  --listen 127.0.0.1:0
-
-# The lines of its log that the page explains are in the program.
-while IFS= read -r words; do
-  grep -q -a -F -- "$words" "$caracald" || fail "caracald never says '$words'"
-done < <(sed -n '/^| line | means/,/^$/s/^| `\([^`]*\)`.*/\1/p' "$page" |
-  sed -E 's/ ?(HOST|WHY).*//')
+says "is of a newer program" --data "$data"
