@@ -19,8 +19,8 @@
 #   deploy/    units, batch scripts, the Python client; proto/ its services
 #   docs/, README.md, LICENSE, licences/ (of lib/, by Debian's package)
 #
-# The machine that it runs on brings openmpi-bin, and with it the libraries
-# named in `host` below. All else is checked to be in lib/, and no symbol to be
+# The machine that it runs on brings openmpi-bin (Open MPI 4.1), and with it the
+# libraries named in `host` below. All else is checked to be in lib/, and no symbol to be
 # newer than the C library of Debian 12.
 set -euo pipefail
 
@@ -133,6 +133,11 @@ done < <(dpkg -S "${reals[@]}" "${reals[@]#/usr}" 2>/dev/null)
 for real in "${reals[@]}"; do
   package=${owners[$real]:-}
   [ -n "$package" ] || fail "$real is of no package: whose licence?"
+  cp -L -- "/usr/share/doc/$package/copyright" "$root/licences/$package"
+done
+
+# Of these, headers are compiled in.
+for package in nlohmann-json3-dev libcli11-dev; do
   cp -L -- "/usr/share/doc/$package/copyright" "$root/licences/$package"
 done
 
