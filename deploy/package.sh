@@ -6,21 +6,21 @@
 #                     [--programs FOLDER]
 #
 # --out               default: caracal-VERSION-linux-x86_64.tar.gz, here
-# --compilation-mode  of Bazel; default: fastbuild, which .bazelrc has optimised:
-#                     the very programs that the tests have run
+# --compilation-mode  of Bazel; default: fastbuild, which .bazelrc has
+#                     optimised: the very programs that the tests have run
 # --programs          takes the four programs from this folder, and builds none
 #
 # In the tar, under caracal-VERSION/:
 #
-#   bin/       caracal, caracald, caracal-gang and caracal-worker, which look for
-#              each other in their own folder and for libraries in ../lib
+#   bin/       caracal, caracald, caracal-gang and caracal-worker, which look
+#              for each other beside themselves, and for libraries in ../lib
 #   lib/       shared libraries of Debian 12: those that differ between the two
 #              systems, and what those need
 #   deploy/    units, batch scripts, the Python client; proto/ its services
 #   docs/, README.md, LICENSE, licences/ (of lib/, by Debian's package)
 #
-# The machine that it runs on brings openmpi-bin (Open MPI 4.1), and with it the
-# libraries named in `host` below. All else is checked to be in lib/, and no symbol to be
+# The machine that it runs on brings openmpi-bin (Open MPI 4.1), and with it
+# the libraries named in `host` below. All else is checked to be in lib/, and no symbol to be
 # newer than the C library of Debian 12.
 set -euo pipefail
 

@@ -8,20 +8,7 @@ those of the coordinator's machine. SERVER is HOST:PORT, or the path of the
 coordinator's endpoint.json; default: CARACAL_SERVER, or 127.0.0.1:7272. Exit
 status 0 when the job succeeded.
 
-The stubs that it imports are made once, from the folder that holds proto/, with
-protoc and gRPC's plugin (Debian: protobuf-compiler-grpc, and python3-grpcio to
-run this):
-
-    protoc -I. --python_out=stubs --grpc_out=stubs \\
-      --plugin=protoc-gen-grpc="$(command -v grpc_python_plugin)" \\
-      proto/coordinator.proto
-
-or with grpcio-tools of the Python index:
-
-    python3 -m grpc_tools.protoc -I. --python_out=stubs \\
-      --grpc_python_out=stubs proto/coordinator.proto
-
-and found by PYTHONPATH=stubs.
+docs/python.md says how the stubs that it imports are made.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Python client of deploy/python, with stubs made as its head says.
+# The Python client of deploy/python, as docs/python.md has it.
 source "$(dirname "$0")/service.sh"
 prepare
 # The system's Python, whichever else comes first in the path.
@@ -7,11 +7,10 @@ python=/usr/bin/python3
 "$python" -c 'import grpc' ||
   fail "$python has no grpc: deploy/setup.sh installs python3-grpcio"
 client=deploy/python/submit_and_watch.py
-mkdir "$work/stubs"
-# The first command of its head, with other folders.
-command=$(sed -n '/^    protoc /,/coordinator.proto$/p' "$client" |
-  sed 's|\\\\$|\\|' | sed "s|stubs|$work/stubs|g")
-[ -n "$command" ] || fail "$client does not say how stubs are made"
+# The page's commands, with another folder for the stubs.
+command=$(sed -n '/^    mkdir stubs$/,/coordinator.proto$/p' docs/python.md |
+  sed "s|stubs|$work/stubs|g")
+[ -n "$command" ] || fail "docs/python.md does not say how stubs are made"
 bash -euc "$command" || fail "$command"
 export PYTHONPATH=$work/stubs
 start_daemon
