@@ -20,8 +20,8 @@
 #   docs/, README.md, LICENSE, licences/ (of lib/, by Debian's package)
 #
 # The machine that it runs on brings openmpi-bin (Open MPI 4.1), and with it
-# the libraries named in `host` below. All else is checked to be in lib/, and no symbol to be
-# newer than the C library of Debian 12.
+# the libraries named in `host` below. All else is checked to be in lib/, and no
+# symbol to be newer than the C library of Debian 12.
 set -euo pipefail
 
 fail() {
