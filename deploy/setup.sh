@@ -38,14 +38,18 @@ packages=(
   munge                # tests/slurm: who speaks to Slurm's daemons
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
+  patchelf             # deploy/package.sh
   protobuf-compiler    # tools/proto
-  protobuf-compiler-grpc  # tools/proto
+  protobuf-compiler-grpc  # tools/proto, stubs for deploy/python
   python3              # deploy/count_test_cases.py
+  python3-grpcio       # tests/service: deploy/python
   python3-h5py         # tests/h5py
   python3-selenium     # tests/service/page_test
   slurm-client         # tests/slurm: sbatch, squeue, srun
   slurmctld            # tests/slurm
   slurmd               # tests/slurm
+  sqlite3              # tests/deploy: the back-up of docs/operations.md
+  systemd              # tests/deploy: systemd-analyze checks the unit
   zlib1g-dev           # @zlib
 )
 for argument in "$@"; do

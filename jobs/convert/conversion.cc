@@ -376,7 +376,8 @@ absl::Status Conversion::LoadFor(const MeshShape& shape) {
 absl::Status Conversion::TrainPhase(const Phase& phase) {
   const absl::Duration start = Clock::Real()->Now();
   const int64_t first_step = state_.global_step;
-  MetricsWriter metrics(files_, folder_.metrics());
+  TensorBoardWriter events(files_, Clock::Real(), folder_.path);
+  MetricsWriter metrics(files_, folder_.metrics(), &events);
   RETURN_IF_ERROR(gang().Agree(gang().leads()
                                    ? metrics.KeepUntil(state_.global_step)
                                    : absl::OkStatus()));

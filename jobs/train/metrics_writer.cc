@@ -1,6 +1,5 @@
 #include "jobs/train/metrics_writer.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/status.h"
@@ -10,6 +9,7 @@ namespace caracal {
 using Json = nlohmann::ordered_json;
 
 absl::Status MetricsWriter::KeepUntil(int64_t global_step) {
+  if (events_ != nullptr) events_->Start(global_step);
   if (!files_->Exists(path_)) return files_->Append(path_, "");
   ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(path_));
   std::string kept;
@@ -42,32 +42,15 @@ std::string ToJson(const StepRecord& m) {
   json["grad_norm"] = m.grad_norm;
   json["tokens"] = m.tokens;
   json["tokens_per_s"] = m.tokens_per_s;
-  const auto put = [&](const char* key, double value) {
-    if (!std::isnan(value)) json[key] = value;
-  };
-  put("mse", m.parts.mse);
-  put("xent", m.parts.xent);
-  put("kl", m.parts.kl);
-  put("lm", m.parts.lm);
-  put("logit_kl", m.parts.logit_kl);
-  put("drop_probability", m.curriculum.drop_probability);
-  put("dropped_share", m.curriculum.dropped_share);
-  put("window", m.curriculum.window);
   if (m.curriculum.held) json["curriculum_held"] = true;
-  put("validation_loss", m.validation_loss);
-  put("hybrid_loss", m.early_stop.hybrid_loss);
-  put("swa_only_loss", m.early_stop.swa_only_loss);
-  put("la_only_loss", m.early_stop.la_only_loss);
-  put("early_stop_score", m.early_stop.score);
-  put("u", m.closed_loop.use);
-  put("u_star", m.closed_loop.potential);
-  put("r", m.closed_loop.ratio);
-  put("next_drop_probability", m.closed_loop.next_drop_probability);
+  ForEachMeasured(m,
+                  [&](const char* name, double value) { json[name] = value; });
   return json.dump();
 }
 
 absl::Status MetricsWriter::Write(const StepRecord& metrics) {
-  return files_->Append(path_, ToJson(metrics) + "\n");
+  RETURN_IF_ERROR(files_->Append(path_, ToJson(metrics) + "\n"));
+  return events_ != nullptr ? events_->Write(metrics) : absl::OkStatus();
 }
 
 }  // namespace caracal

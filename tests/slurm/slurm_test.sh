@@ -177,6 +177,15 @@ convert --wait --output=none.log -- none.textproto >/dev/null || status=$?
 [ "$status" -eq 1 ] || explain "a missing job's status is $status"
 cancelled=$(convert --output=cancelled.log -- ../alone.textproto \
   --out cancelled --set budget.transfer_steps=1000000)
+step "alone: two tasks, and one makes the report"
+status=0
+convert --wait --ntasks=2 --output=two.log -- ../alone.textproto --out two \
+  --set parallel.data=2 --set budget.transfer_steps=20 \
+  --set "data.validation=$work/heldout.h5" --set evaluation.rows=4 \
+  >/dev/null || status=$?
+[ "$status" -eq 0 ] && [ -s "$work/alone/two/report.html" ] ||
+  explain "two tasks: status $status"
+has_lines "$work/alone/two/metrics.jsonl" 21 || fail "not all steps"
 wait_for 60 "job $cancelled trains" \
   has_lines "$work/alone/cancelled/metrics.jsonl" 10
 scancel "$cancelled"

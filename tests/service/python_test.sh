@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The Python client of deploy/python, as docs/python.md has it.
+source "$(dirname "$0")/service.sh"
+prepare
+# The system's Python, whichever else comes first in the path.
+python=/usr/bin/python3
+"$python" -c 'import grpc' ||
+  fail "$python has no grpc: deploy/setup.sh installs python3-grpcio"
+client=deploy/python/submit_and_watch.py
+# The page's commands, with another folder for the stubs.
+command=$(sed -n '/^    mkdir stubs$/,/coordinator.proto$/p' docs/python.md |
+  sed "s|stubs|$work/stubs|g")
+[ -n "$command" ] || fail "docs/python.md does not say how stubs are made"
+bash -euc "$command" || fail "$command"
+export PYTHONPATH=$work/stubs
+start_daemon
+
+# Paths are the coordinator's: absolute.
+sed -E "s|\"([a-z0-9]*\.h5)\"|\"$work/\1\"|g" "$work/job.textproto" \
+  >"$work/absolute.textproto"
+"$python" "$client" "$work/absolute.textproto" >"$work/python.txt" ||
+  fail "$(cat "$work/python.txt" "$work/daemon.txt")"
+[ "$(head -n 1 "$work/python.txt")" = "job 1" ] || fail "no id"
+[ "$(tail -n 1 "$work/python.txt")" = SUCCEEDED ] || fail "no end"
+# Losses as the run folder has them.
+"$python" - "$data/runs/1/metrics.jsonl" >"$work/expected.txt" <<'PYTHON'
+import json, sys
+for line in open(sys.argv[1]):
+    m = json.loads(line)
+    print(f"{m['stage']} step {m['step']}: loss {m['loss']}")
+PYTHON
+[ "$(wc -l <"$work/expected.txt")" -eq 12 ] || fail "steps"
+grep loss "$work/python.txt" | diff - "$work/expected.txt" || fail "losses"
+
+# What is wrong is told, all of it.
+sed -E 's|window: 8|window: -8|; s|seed: 7|model { path: "/nowhere" }|; 2d' \
+  "$work/absolute.textproto" >"$work/bad.textproto"
+must_fail "INVALID_ARGUMENT" "$python" "$client" "$work/bad.textproto"
+for field in attention.window model.path; do
+  grep -q "$field" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+done
+
+# The coordinator is killed while a job is watched, and comes back elsewhere.
+sed 's|transfer_steps: 6|transfer_steps: 400|; s|every_steps: [23] |every_steps: 100 |' \
+  "$work/absolute.textproto" >"$work/long.textproto"
+"$python" "$client" "$work/long.textproto" --priority 3 >"$work/long.txt" &
+watcher=$!
+eventually "job 2 trains" grep -q -s 'step 20:' "$work/long.txt"
+kill_daemon
+start_daemon
+wait "$watcher" || fail "$(tail -n 5 "$work/long.txt")"
+[ "$(grep -c 'loss' "$work/long.txt")" -eq 406 ] || fail "steps of job 2"
+[ "$(tail -n 1 "$work/long.txt")" = SUCCEEDED ] || fail "no end of job 2"
