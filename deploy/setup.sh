@@ -28,11 +28,13 @@ packages=(
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
   libsqlite3-dev       # @sqlite
+  libssl-dev           # @openssl
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   munge                # tests/slurm: who speaks to Slurm's daemons
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
+  openssl              # tests/service: certificates
   protobuf-compiler    # tools/proto
   protobuf-compiler-grpc  # tools/proto
   python3              # deploy/count_test_cases.py

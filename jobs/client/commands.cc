@@ -14,6 +14,7 @@
 #include "jobs/client/service/job_list.h"
 #include "jobs/client/service/logs.h"
 #include "jobs/client/service/submit.h"
+#include "jobs/client/service/token.h"
 #include "jobs/client/service/watch.h"
 
 namespace caracal {
@@ -50,6 +51,9 @@ constexpr Command kCommands[] = {
     {"rm", "forget jobs that have ended; their run folders stay", DeclareRm},
     {"priority", "change a job's place among those that wait", DeclarePriority},
     {"tune", "set values over the curriculum of a job that runs", DeclareTune},
+    {"token create", "make a token for a user; prints it", DeclareTokenCreate},
+    {"token list", "show who has a token", DeclareTokenList},
+    {"token revoke", "make a user's token worthless", DeclareTokenRevoke},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 

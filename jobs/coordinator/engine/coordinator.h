@@ -112,6 +112,12 @@ class Coordinator {
   // At most `limit` from job `from` downwards; 0: from the newest.
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
 
+  // Runs on the thread that commits, which alone uses the store, after all that
+  // was asked for before. For what is no job's.
+  void OnStore(std::function<void(JobStore&)> run) {
+    queue_.Read(std::move(run));
+  }
+
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }
   // Events of a job (0: of all) after `sequence`, from the store.

@@ -4,8 +4,9 @@
 
 #include <string>
 
-#include "core/base/file_system.h"
+#include "jobs/coordinator/access/rooted_file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/door.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
@@ -25,12 +26,14 @@ class JobsService final : public proto::Jobs::CallbackService {
  public:
   // All outlive it.
   JobsService(const JobsServiceOptions& options, Coordinator* coordinator,
-              EventHub* hub, LogFile log_file, FileSystem* files)
+              EventHub* hub, LogFile log_file, RootedFileSystem* files,
+              Door* door)
       : options_(options),
         coordinator_(coordinator),
         hub_(hub),
         log_file_(std::move(log_file)),
         files_(files),
+        door_(door),
         watches_(options.most_watches),
         logs_(options.most_logs) {}
 
@@ -67,11 +70,16 @@ class JobsService final : public proto::Jobs::CallbackService {
       const proto::LogsRequest* request) override;
 
  private:
+  // For calls that change a job: let in, and the job is theirs to change.
+  absl::StatusOr<Visit> EnterToChange(grpc::CallbackServerContext* context,
+                                      const char* method, JobId id);
+
   const JobsServiceOptions options_;
   Coordinator* const coordinator_;
   EventHub* const hub_;
   const LogFile log_file_;
-  FileSystem* const files_;
+  RootedFileSystem* const files_;
+  Door* const door_;
   StreamLimit watches_, logs_;
 };
 

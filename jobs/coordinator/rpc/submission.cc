@@ -44,7 +44,7 @@ absl::Status CheckKey(const std::string& idempotency_key) {
 }
 
 grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, JobRequest* out) {
+                            RootedFileSystem* files, JobRequest* out) {
   if (const absl::Status status = CheckKey(request.idempotency_key());
       !status.ok()) {
     return ToGrpc(status);
@@ -56,6 +56,7 @@ grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
         return CheckJobAround(valid, files, found);
       },
       &problems);
+  if (job.ok()) CheckJobPaths(*job, files->roots(), &problems);
   if (!problems.empty()) return BadRequest(problems);
   if (!job.ok()) return ToGrpc(job.status());
   out->name = job->name();

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "core/base/file_system.h"
+#include "jobs/coordinator/access/rooted_file_system.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "proto/coordinator.pb.h"
 
@@ -16,9 +16,9 @@ namespace caracal {
 // Reads, expands and checks the job, beside its model and data, and fills
 // `out` but for the owner. `slots`: of all gangs together. INVALID_ARGUMENT has
 // every problem, a line each, and as violations of a google.rpc.BadRequest in
-// its details.
+// its details; paths outside of the roots of `files` are among them.
 grpc::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, JobRequest* out);
+                            RootedFileSystem* files, JobRequest* out);
 
 // kInvalidArgument for an idempotency key that is too long.
 absl::Status CheckKey(const std::string& idempotency_key);

@@ -15,6 +15,7 @@
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/gangs_service.h"
 #include "jobs/coordinator/rpc/jobs_service.h"
+#include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/store/job_store.h"
@@ -26,6 +27,8 @@ namespace {
 // A job and the metrics of a heartbeat fit in.
 constexpr int kLongestRequest = 4 << 20;
 constexpr int kKeepAliveMs = 30'000;
+constexpr int kMostCalls = 2048;  // at a time, of a connection
+constexpr int kHandshakeMs = 10'000;
 constexpr std::chrono::seconds kPatience{2};
 
 // Of "host:0", the port that was given.
@@ -51,12 +54,14 @@ struct Service::Parts {
 
   DataFolder folder;
   std::unique_ptr<JobStore> store;
+  std::unique_ptr<Security> security;
   EventHub hub;
   std::optional<GangOrders> orders;
   std::optional<Coordinator> coordinator;
   std::unique_ptr<LocalLauncher> launcher;
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
+  std::optional<TokensService> tokens;
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -76,7 +81,12 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
   ASSIGN_OR_RETURN(p.store, JobStore::Open(p.folder.path()));
-  p.orders.emplace(&p.folder, options.limits.slots, &p.hub);
+  ASSIGN_OR_RETURN(
+      p.security,
+      Security::Open(options.security, options.listen, p.folder.audit(),
+                     p.store->database(), Clock::Real()));
+  p.orders.emplace(&p.folder, options.limits.slots, &p.hub,
+                   p.security->files().roots());
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
@@ -87,6 +97,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                                         .gang_program = options.gang_program},
                                        &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
+  p.security->StoreUseIn(&*p.coordinator);
 
   const auto gang_folder = [launcher = p.launcher.get()](const GangId& id) {
     return launcher->FolderOf(id);
@@ -98,30 +109,41 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       [gang_folder](JobId job, uint64_t epoch) {
         return gang_folder({job, epoch}).output();
       },
-      FileSystem::Posix());
-  p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
-    return gang_folder(id).ReadCredential();
-  });
+      &p.security->files(), &p.security->door());
+  p.gangs.emplace(
+      &*p.coordinator,
+      [gang_folder](const GangId& id) {
+        return gang_folder(id).ReadCredential();
+      },
+      &p.security->door());
+  p.tokens.emplace(&*p.coordinator, &p.security->tokens(), Clock::Real(),
+                   &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  // Where callers have to say who they are, there is nothing for the others.
+  if (p.security->access().IsOpen()) {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  }
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                           &port);
+  builder.AddListeningPort(options.listen, p.security->Credentials(), &port);
   // A port that is taken is an error, not shared.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCalls);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             kHandshakeMs);
   builder.SetMaxReceiveMessageSize(kLongestRequest);
   builder.RegisterService(&*p.jobs);
   builder.RegisterService(&*p.gangs);
+  builder.RegisterService(&*p.tokens);
   p.server = builder.BuildAndStart();
   if (p.server == nullptr || port == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "can't listen on ", options.listen,
         ": is another caracald running? --listen names another address"));
   }
-  service->endpoint_ = {AddressOf(options.listen, port)};
+  service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());

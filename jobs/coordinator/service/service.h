@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/coordinator/service/security.h"
 
 namespace caracal {
 
@@ -17,6 +18,7 @@ struct ServiceOptions {
   std::string data_folder;
   std::string listen = kDefaultAddress;  // port 0: one that is free
   CoordinatorLimits limits;
+  SecurityOptions security;
   std::string gang_program = "";  // "": caracal-gang beside this program
 };
 
@@ -25,7 +27,7 @@ struct ServiceOptions {
 class Service {
  public:
   // kFailedPrecondition when another process uses the folder or the address;
-  // errors of the store and of the launcher.
+  // errors of the store, of the launcher and of Security::Open.
   static absl::StatusOr<std::unique_ptr<Service>> Start(
       const ServiceOptions& options);
   ~Service();
