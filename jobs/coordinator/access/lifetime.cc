@@ -23,6 +23,9 @@ absl::StatusOr<absl::Duration> ParseLifetime(absl::string_view text) {
       case 'm':
         unit = absl::Minutes(1);
         break;
+      case 's':
+        unit = absl::Seconds(1);
+        break;
     }
   }
   int32_t number = 0;
@@ -33,8 +36,8 @@ absl::StatusOr<absl::Duration> ParseLifetime(absl::string_view text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("'", text,
-                   "' is no time; expected days, hours or minutes up to ten "
-                   "years, such as 30d, 12h or 90m"));
+                   "' is no time; expected days, hours, minutes or seconds up to ten "
+                   "years, such as 30d, 12h, 90m or 45s"));
 }
 
 }  // namespace caracal

@@ -8,7 +8,7 @@
 
 namespace caracal {
 
-// Of "30d", "12h", "90m": up to ten years. kInvalidArgument.
+// Of "30d", "12h", "90m", "45s": up to ten years. kInvalidArgument.
 absl::StatusOr<absl::Duration> ParseLifetime(absl::string_view text);
 
 }  // namespace caracal
