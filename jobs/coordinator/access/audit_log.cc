@@ -39,13 +39,21 @@ std::string LineOf(const AuditRecord& record, absl::Time when,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AuditLog>> AuditLog::Open(
-    const std::string& path, const AuditLogOptions& options, Clock* clock,
-    Changed changed) {
-  std::unique_ptr<AuditLog> log(
-      new AuditLog(path, options, clock, std::move(changed)));
+    const std::string& path, const AuditLogOptions& options, Clock* clock) {
+  std::unique_ptr<AuditLog> log(new AuditLog(path, options, clock));
   absl::MutexLock lock(&log->mutex_);
   RETURN_IF_ERROR(log->OpenFile());
   return log;
+}
+
+void AuditLog::OnChange(Changed changed) {
+  absl::Status health;
+  {
+    absl::MutexLock lock(&mutex_);
+    changed_ = changed;
+    health = health_;
+  }
+  if (!health.ok()) changed(health);
 }
 
 absl::Status AuditLog::OpenFile() {
@@ -100,7 +108,7 @@ void AuditLog::Write(const AuditRecord& record) {
   // Whoever is turned away can't make others' lines rotate away.
   const bool leave_out = refused && refusals_.Take("") > absl::ZeroDuration();
   absl::Status status;
-  bool changed = false;
+  Changed tell;
   {
     absl::MutexLock lock(&mutex_);
     if (leave_out) {
@@ -109,10 +117,10 @@ void AuditLog::Write(const AuditRecord& record) {
     }
     status = Append(LineOf(record, clock_->WallTime(), left_out_));
     if (status.ok()) left_out_ = 0;
-    changed = status.ok() != health_.ok();
+    if (status.ok() != health_.ok()) tell = changed_;
     health_ = status;
   }
-  if (changed && changed_) changed_(status);
+  if (tell) tell(status);
 }
 
 }  // namespace caracal

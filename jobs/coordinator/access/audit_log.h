@@ -42,8 +42,10 @@ class AuditLog {
 
   // Errors of opening the file. The clock outlives it.
   static absl::StatusOr<std::unique_ptr<AuditLog>> Open(
-      const std::string& path, const AuditLogOptions& options, Clock* clock,
-      Changed changed);
+      const std::string& path, const AuditLogOptions& options, Clock* clock);
+
+  // From now on; at once where writing fails already.
+  void OnChange(Changed changed);
 
   // What can't be written is dropped, and Changed told.
   void Write(const AuditRecord& record);
@@ -55,11 +57,10 @@ class AuditLog {
 
  private:
   AuditLog(const std::string& path, const AuditLogOptions& options,
-           Clock* clock, Changed changed)
+           Clock* clock)
       : path_(path),
         options_(options),
         clock_(clock),
-        changed_(std::move(changed)),
         refusals_(options.refusals_per_second, clock) {}
   absl::Status OpenFile() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Rotate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -69,13 +70,13 @@ class AuditLog {
   const std::string path_;
   const AuditLogOptions options_;
   Clock* const clock_;
-  const Changed changed_;
   RateLimit refusals_;
   mutable absl::Mutex mutex_;
   Descriptor file_ ABSL_GUARDED_BY(mutex_);
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t left_out_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
+  Changed changed_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace caracal

@@ -25,11 +25,11 @@ using ::testing::SizeIs;
 class AuditLogTest : public ::testing::Test {
  protected:
   std::unique_ptr<AuditLog> Open(const AuditLogOptions& options = {}) {
-    auto log = AuditLog::Open(path_, options, &clock_,
-                              [this](const absl::Status& status) {
-                                changes_.push_back(status.ok());
-                              });
+    auto log = AuditLog::Open(path_, options, &clock_);
     CARACAL_CHECK_OK(log.status());
+    (*log)->OnChange([this](const absl::Status& status) {
+      changes_.push_back(status.ok());
+    });
     return *std::move(log);
   }
   std::vector<nlohmann::json> Lines(const std::string& path) {

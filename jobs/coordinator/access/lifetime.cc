@@ -34,10 +34,10 @@ absl::StatusOr<absl::Duration> ParseLifetime(absl::string_view text) {
       number > 0 && number * unit <= kLongest) {
     return number * unit;
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", text,
-                   "' is no time; expected days, hours, minutes or seconds up to ten "
-                   "years, such as 30d, 12h, 90m or 45s"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", text,
+      "' is no time; expected days, hours, minutes or seconds up to ten "
+      "years, such as 30d, 12h, 90m or 45s"));
 }
 
 }  // namespace caracal

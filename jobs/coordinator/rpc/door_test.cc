@@ -39,8 +39,8 @@ constexpr double kRate = 50;
 class DoorTest : public ::testing::Test {
  protected:
   DoorTest() {
-    auto audit = AuditLog::Open(audit_path(), {.refusals_per_second = 0},
-                                Clock::Real(), nullptr);
+    auto audit =
+        AuditLog::Open(audit_path(), {.refusals_per_second = 0}, Clock::Real());
     CARACAL_CHECK_OK(audit.status());
     audit_ = *std::move(audit);
     door_.emplace(kRate, audit_.get());

@@ -78,17 +78,8 @@ absl::StatusOr<std::unique_ptr<Security>> Security::Open(
         "token create NAME --role admin");
   }
   ASSIGN_OR_RETURN(PathRoots roots, PathRoots::Of(options.roots));
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<AuditLog> audit,
-      AuditLog::Open(
-          audit_path, AuditLogOptions(), clock, [](const absl::Status& status) {
-            std::clog << "caracald: "
-                      << (status.ok()
-                              ? "the audit log is written again"
-                              : absl::StrCat("the audit log is not written: ",
-                                             status.message()))
-                      << std::endl;
-          }));
+  ASSIGN_OR_RETURN(std::unique_ptr<AuditLog> audit,
+                   AuditLog::Open(audit_path, AuditLogOptions(), clock));
   const double rate = options.rate.value_or(open ? 0 : kRate);
   return std::unique_ptr<Security>(
       new Security(std::move(access), std::move(tokens), std::move(roots), rate,
@@ -101,6 +92,18 @@ void Security::StoreUseIn(Coordinator* coordinator) {
       // It is told again in a minute.
       TokenWasUsed(store.database(), id, when).IgnoreError();
     });
+  });
+}
+
+void Security::TellHealth(grpc::HealthCheckServiceInterface* health) {
+  health->SetServingStatus("audit", true);
+  audit_->OnChange([health](const absl::Status& status) {
+    health->SetServingStatus("audit", status.ok());
+    std::clog << "caracald: "
+              << (status.ok() ? "the audit log is written again"
+                              : absl::StrCat("the audit log is not written: ",
+                                             status.message()))
+              << std::endl;
   });
 }
 

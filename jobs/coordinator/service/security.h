@@ -4,6 +4,7 @@
 #define CARACAL_JOBS_COORDINATOR_SERVICE_SECURITY_H_
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
 
 #include <memory>
 #include <optional>
@@ -44,6 +45,10 @@ class Security {
 
   // Where the use of tokens is stored. Before the first call.
   void StoreUseIn(Coordinator* coordinator);
+
+  // Whether the audit log can be written: the health of a service "audit", and
+  // a line on standard error. `health` outlives all calls.
+  void TellHealth(grpc::HealthCheckServiceInterface* health);
 
   // Of a listening port, and where clients find it.
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;

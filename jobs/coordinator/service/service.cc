@@ -143,6 +143,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
         "can't listen on ", options.listen,
         ": is another caracald running? --listen names another address"));
   }
+  p.security->TellHealth(p.server->GetHealthCheckService());
   service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
