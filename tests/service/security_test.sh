@@ -109,7 +109,8 @@ rm "$HOME/.config/caracal/token"
 
 # By certificate; of whom nobody knows, and of whom the CA does not.
 by() {
-  CARACAL_TOKEN='' "$caracal" "${@:2}" --certificate "$c/$1.pem" --key "$c/$1.key"
+  CARACAL_TOKEN= "$caracal" "${@:2}" --certificate "$c/$1.pem" \
+    --certificate-key "$c/$1.key"
 }
 by ann token list >/dev/null || fail "a certificate of an admin"
 must_fail "no role here" by eve ls

@@ -37,7 +37,7 @@ void ServerOption::Declare(CLI::App& app) {
        "endpoint.json says");
   file("--certificate", &certificate, "CARACAL_CERTIFICATE",
        "certificate that says who you are");
-  file("--key", &key, "CARACAL_KEY", "its key");
+  file("--certificate-key", &key, "CARACAL_CERTIFICATE_KEY", "its key");
   file("--token-file", &token_file, "CARACAL_TOKEN_FILE",
        "holds your token; by default CARACAL_TOKEN, or "
        "~/.config/caracal/token");
@@ -57,7 +57,8 @@ absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
 absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
   ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
   if (certificate.empty() != key.empty()) {
-    return absl::InvalidArgumentError("--certificate and --key go together");
+    return absl::InvalidArgumentError(
+        "--certificate and --certificate-key go together");
   }
   ClientIdentity identity;
   if (!certificate.empty()) {

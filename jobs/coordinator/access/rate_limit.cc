@@ -4,6 +4,13 @@
 
 namespace caracal {
 
+namespace {
+
+// Of a call, after sums of many short times.
+constexpr double kRounding = 1e-6;
+
+}  // namespace
+
 double RateLimit::FullNow(const Bucket& bucket, absl::Duration now) const {
   return std::min(most(), bucket.full + per_second_ * absl::ToDoubleSeconds(
                                                           now - bucket.when));
@@ -20,7 +27,8 @@ absl::Duration RateLimit::Take(absl::string_view caller) {
   }
   Bucket& bucket = found->second;
   bucket = {FullNow(bucket, now), now};
-  if (bucket.full < 1) return absl::Seconds((1 - bucket.full) / per_second_);
+  if (bucket.full < 1 - kRounding)
+    return absl::Seconds((1 - bucket.full) / per_second_);
   bucket.full -= 1;
   return absl::ZeroDuration();
 }
