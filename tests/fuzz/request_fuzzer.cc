@@ -64,7 +64,7 @@ class Coordinated {
     CARACAL_CHECK(problems.empty()) << problems[0].ToString();
     absl::Notification submitted;
     coordinator_->Submit(
-        {.name = "x", .spec = JobText(*job), .owner = "local", .slots = 1},
+        {.name = "x", .owner = "local", .spec = JobText(*job), .slots = 1},
         [&](const absl::StatusOr<JobId>& id) {
           CARACAL_CHECK(id.ok() && *id == 1) << "job 1";
           submitted.Notify();

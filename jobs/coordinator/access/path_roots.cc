@@ -20,6 +20,18 @@ std::vector<std::pair<std::string, std::string>> PathsOf(
           {"data.validation", job.data().validation()}};
 }
 
+// Of what is left when all links were followed: those that lead to nothing yet.
+bool HasLink(std::filesystem::path path) {
+  std::error_code error;
+  for (; path.has_relative_path(); path = path.parent_path()) {
+    if (std::filesystem::is_symlink(
+            std::filesystem::symlink_status(path, error))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::StatusOr<PathRoots> PathRoots::Of(
@@ -46,7 +58,7 @@ absl::StatusOr<std::string> PathRoots::Resolve(const std::string& path) const {
           ? ""
           : std::filesystem::weakly_canonical(path, error).string();
   for (const std::string& root : roots_) {
-    if (error || whole.empty()) break;
+    if (error || whole.empty() || HasLink(whole)) break;
     if (whole == root ||
         absl::StartsWith(whole, root == "/" ? root : root + "/")) {
       return whole;
