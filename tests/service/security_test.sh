@@ -123,10 +123,12 @@ must_fail "no coordinator answers" "$caracal" ls --server "127.0.0.1:$port"
   fail "ls by --ca"
 must_fail "not sent to 192.0.2.1:7272 without TLS" "$caracal" ls \
   --server 192.0.2.1:7272
-exec 3<>"/dev/tcp/127.0.0.1/$port"
-printf 'GET / HTTP/1.1\r\nAuthorization: Bearer %s\r\n\r\n' "$admin" >&3
-cat <&3 >"$work/answer.txt" || true
-exec 3>&-
+# It may hang up before all was said.
+(
+  exec 3<>"/dev/tcp/127.0.0.1/$port"
+  printf 'GET / HTTP/1.1\r\nAuthorization: Bearer %s\r\n\r\n' "$admin" >&3
+  cat <&3
+) >"$work/answer.txt" 2>/dev/null || true
 ! grep -q "HTTP/1.1 200" "$work/answer.txt" || fail "an answer in the open"
 
 # Messages that are none, or too long, are answered by errors.
@@ -191,9 +193,8 @@ wait "$daemon" || fail "exit status $?"
 daemon=
 "${token[@]}" list | grep -q "^gone admin revoked" || fail "token list"
 "${token[@]}" revoke sam || fail "token revoke"
-start_daemon --require-token --rate 0.5
+start_daemon --rate 0.01
 must_fail "sam was revoked" as "$submitter" "$caracal" ls
-must_fail "a token is needed" as "" "$caracal" ls
-# Two at once, then one in two seconds.
-for _ in 1 2; do as "$viewer" "$caracal" ls >"$work/ls.txt" 2>&1 || break; done
+# One, then one in a hundred seconds.
+as "$viewer" "$caracal" ls >/dev/null || fail "ls"
 must_fail "too many calls: try again in" as "$viewer" "$caracal" ls
