@@ -3,6 +3,9 @@
 source "$(dirname "$0")/service.sh"
 hostile=$PWD/$3
 prepare
+# Below a root, and not by links of the test's own.
+cp -rL "$model" "$work/model"
+sed -i "s|path: \"$model\"|path: \"$work/model\"|" "$work/job.textproto"
 export HOME=$work/home
 mkdir -p "$HOME/.config/caracal" "$work/certificates" "$work/roots"
 
@@ -65,7 +68,6 @@ must_fail "expected one of viewer" "${token[@]}" create new --role emperor
 
 export CARACAL_TOKEN=$admin
 start_daemon "${tls[@]}" --client-ca "$c/ca.pem" --root "$work" \
-  --root "$(dirname "$(readlink -f "$model/config.json")")" \
   --certificate-roles "$c/roles" --rate 500
 must_fail "another caracald uses" "${token[@]}" list
 port=$(sed -E 's/.*"address":"[^"]*:([0-9]+)".*/\1/' "$data/endpoint.json")

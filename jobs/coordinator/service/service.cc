@@ -3,6 +3,8 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 
 #include <chrono>
 #include <optional>
@@ -35,6 +37,18 @@ constexpr std::chrono::seconds kPatience{2};
 std::string AddressOf(const std::string& listen, int port) {
   return absl::StrCat(listen.substr(0, listen.rfind(':') + 1), port);
 }
+
+// Being linked to is enough for gRPC's reflection to be in every server.
+class WithoutReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) {
+      return plugin->name() == "proto_server_reflection";
+    });
+  }
+};
 
 }  // namespace
 
@@ -120,11 +134,12 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                    &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
-  // Where callers have to say who they are, there is nothing for the others.
-  if (p.security->access().IsOpen()) {
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  }
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
+  // Where callers have to say who they are, there is nothing for the others.
+  if (!p.security->access().IsOpen()) {
+    builder.SetOption(std::make_unique<WithoutReflection>());
+  }
   int port = 0;
   builder.AddListeningPort(options.listen, p.security->Credentials(), &port);
   // A port that is taken is an error, not shared.
