@@ -32,12 +32,13 @@ packages=(
   libpcre2-dev         # @pcre2
   libprotobuf-dev      # @protobuf
   libsqlite3-dev       # @sqlite
-  libssl-dev           # @httplib includes its headers
+  libssl-dev           # @openssl; @httplib includes its headers
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
   munge                # tests/slurm: who speaks to Slurm's daemons
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
+  openssl              # tests/service: certificates
   patchelf             # deploy/package.sh
   protobuf-compiler    # tools/proto
   protobuf-compiler-grpc  # tools/proto, stubs for deploy/python

@@ -69,6 +69,7 @@ _LIBRARIES = {
     )],
     "nlohmann_json": [_lib("json")],
     "openblas": [_lib("openblas", ["-lopenblas", "-lpthread"])],
+    "openssl": [_lib("crypto", ["-lcrypto"])],
     "pcre2": [_lib("pcre2-8", ["-lpcre2-8"])],
     "protobuf": [_lib("protobuf", ["-lprotobuf", "-lpthread"])],
     "sqlite": [_lib("sqlite3", ["-lsqlite3"])],

@@ -15,6 +15,7 @@
 #include "jobs/client/service/job_list.h"
 #include "jobs/client/service/logs.h"
 #include "jobs/client/service/submit.h"
+#include "jobs/client/service/token.h"
 #include "jobs/client/service/watch.h"
 
 namespace caracal {
@@ -53,6 +54,9 @@ constexpr Command kCommands[] = {
     {"tune", "set values over the curriculum of a job that runs", DeclareTune},
     {"dashboard", "print the address of the coordinator's page",
      DeclareDashboard},
+    {"token create", "make a token for a user; prints it", DeclareTokenCreate},
+    {"token list", "show who has a token", DeclareTokenList},
+    {"token revoke", "make a user's token worthless", DeclareTokenRevoke},
     {"bench", "measure the speed of a stage", DeclareBench},
 };
 

@@ -19,14 +19,15 @@ std::string StatWords(const struct stat& info) {
                       info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec);
 }
 
-absl::StatusOr<JobSurroundings> ReadFiles(const proto::Job& job) {
-  ASSIGN_OR_RETURN(const auto model, OpenModel(job.model().path()));
-  return ReadSurroundings(job, model->config());
-}
-
 }  // namespace
 
-SurroundingsCache::SurroundingsCache() : SurroundingsCache(ReadFiles) {}
+SurroundingsCache::SurroundingsCache(FileSystem* files)
+    : SurroundingsCache(
+          [files](const proto::Job& job) -> absl::StatusOr<JobSurroundings> {
+            ASSIGN_OR_RETURN(const auto model,
+                             OpenModel(job.model().path(), files));
+            return ReadSurroundings(job, model->config(), files);
+          }) {}
 
 std::string FileSignature(const std::string& path) {
   struct stat info;

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/file_system.h"
 #include "jobs/spec/problem.h"
 #include "jobs/spec/surroundings.h"
 #include "proto/job.pb.h"
@@ -29,8 +30,8 @@ class SurroundingsCache {
  public:
   using Reader =
       std::function<absl::StatusOr<JobSurroundings>(const proto::Job& job)>;
-  // By default what this machine's files hold (ReadSurroundings).
-  SurroundingsCache();
+  // What these files hold (ReadSurroundings); they outlive it.
+  explicit SurroundingsCache(FileSystem* files);
   explicit SurroundingsCache(Reader reader) : reader_(std::move(reader)) {}
 
   // As CheckJobAround. Files are only opened when they are not those that were

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -16,6 +17,9 @@ namespace {
 constexpr size_t kMostKept = 100'000;
 constexpr size_t kMostSent = 512;  // in one request
 constexpr std::chrono::seconds kPatience{5};
+// At the end, for a coordinator that may be back in a moment.
+constexpr absl::Duration kLastPatience = absl::Seconds(3);
+constexpr absl::Duration kTryAgain = absl::Milliseconds(100);
 
 void SetDeadline(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kPatience);
@@ -30,6 +34,7 @@ CoordinatorLink::~CoordinatorLink() {
   {
     absl::MutexLock lock(&mutex_);
     ending_ = true;
+    give_up_at_ = Clock::Real()->Now() + kLastPatience;
   }
   thread_.join();
 }
@@ -69,7 +74,14 @@ void CoordinatorLink::Run() {
     absl::MutexLock lock(&mutex_);
     // What came meanwhile goes out at once, a full request at a time.
     const bool more = status.ok() && lines_.size() >= kMostSent;
-    if (ending_ && (!status.ok() || lines_.empty())) return;
+    if (ending_ && status.ok() && lines_.empty()) return;
+    if (ending_ && !status.ok()) {
+      // It may just have been started again, elsewhere.
+      if (Clock::Real()->Now() >= give_up_at_) return;
+      const bool never = false;
+      mutex_.AwaitWithTimeout(absl::Condition(&never), kTryAgain);
+      continue;
+    }
     if (more || ending_) continue;
     mutex_.AwaitWithTimeout(absl::Condition(&ending_), options_.interval);
   }

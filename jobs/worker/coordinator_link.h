@@ -40,7 +40,8 @@ struct CoordinatorLinkOptions {
 class CoordinatorLink {
  public:
   explicit CoordinatorLink(CoordinatorLinkOptions options);
-  // Sends what there is, if the coordinator is there.
+  // Sends what there is, if the coordinator is there, or comes back within
+  // three seconds.
   ~CoordinatorLink();
   CoordinatorLink(const CoordinatorLink&) = delete;
   CoordinatorLink& operator=(const CoordinatorLink&) = delete;
@@ -83,6 +84,7 @@ class CoordinatorLink {
   std::deque<std::string> lines_ ABSL_GUARDED_BY(mutex_);
   int64_t first_line_ ABSL_GUARDED_BY(mutex_) = 1;  // number of lines_[0]
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Duration give_up_at_ ABSL_GUARDED_BY(mutex_);  // once it is ending
   std::thread thread_;
 };
 

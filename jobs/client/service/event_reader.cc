@@ -29,6 +29,7 @@ absl::Status ReadEvents(
       request.set_job(options.job);
       request.set_after(options.after);
       grpc::ClientContext context;
+      RETURN_IF_ERROR(server.AddToken(&context));
       const auto reader = (*stub)->Watch(&context, request);
       reader->WaitForInitialMetadata();
       proto::JobEvent next;

@@ -23,6 +23,7 @@ absl::Status Logs(const LogsOptions& o, Console& console) {
   request.set_follow(o.follow);
   grpc::ClientContext context;
   if (!o.follow) ServerOption::SetDeadline(&context);
+  RETURN_IF_ERROR(o.server.AddToken(&context));
   const auto reader = stub->Logs(&context, request);
   proto::LogsResponse part;
   while (reader->Read(&part)) {

@@ -2,13 +2,15 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <random>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/file_system.h"
 #include "core/base/status.h"
-#include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/client/service/token_source.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
@@ -26,15 +28,71 @@ void ServerOption::Declare(CLI::App& app) {
       ->type_name("SERVER")
       ->envname("CARACAL_SERVER")
       ->capture_default_str();
+  const auto file = [&](const char* name, std::string* value,
+                        const char* variable, const char* help) {
+    app.add_option(name, *value, help)->type_name("FILE")->envname(variable);
+  };
+  file("--ca", &ca, "CARACAL_CA",
+       "whose certificates to trust, in PEM format; by default as the "
+       "endpoint.json says");
+  file("--certificate", &certificate, "CARACAL_CERTIFICATE",
+       "certificate that says who you are");
+  file("--certificate-key", &key, "CARACAL_CERTIFICATE_KEY", "its key");
+  file("--token-file", &token_file, "CARACAL_TOKEN_FILE",
+       "holds your token; by default CARACAL_TOKEN, or "
+       "~/.config/caracal/token");
 }
 
-absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> ServerOption::Connect()
-    const {
+absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
   Endpoint endpoint{server};
   if (absl::StrContains(server, '/')) {
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(server));
   }
-  return proto::Jobs::NewStub(MakeChannel(endpoint));
+  if (!ca.empty()) {
+    ASSIGN_OR_RETURN(endpoint.ca, FileSystem::Posix()->ReadFile(ca));
+  }
+  return endpoint;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
+  ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
+  if (certificate.empty() != key.empty()) {
+    return absl::InvalidArgumentError(
+        "--certificate and --certificate-key go together");
+  }
+  ClientIdentity identity;
+  if (!certificate.empty()) {
+    if (endpoint.ca.empty()) {
+      return absl::FailedPreconditionError(
+          "--certificate needs TLS: --ca says whose certificates to trust");
+    }
+    ASSIGN_OR_RETURN(identity.certificate,
+                     FileSystem::Posix()->ReadFile(certificate));
+    ASSIGN_OR_RETURN(identity.key, FileSystem::Posix()->ReadFile(key));
+  }
+  return MakeChannel(endpoint, identity);
+}
+
+absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> ServerOption::Connect()
+    const {
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, Channel());
+  return proto::Jobs::NewStub(channel);
+}
+
+absl::Status ServerOption::AddToken(grpc::ClientContext* context) const {
+  ASSIGN_OR_RETURN(
+      const std::string token,
+      FindToken(token_file, [](const char* name) { return getenv(name); }));
+  if (token.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
+  if (endpoint.ca.empty() && !IsLoopbackAddress(endpoint.address)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "your token is not sent to ", endpoint.address,
+        " without TLS; --ca says whose certificates to trust, or --server "
+        "names the endpoint.json, which does"));
+  }
+  context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  return absl::OkStatus();
 }
 
 void ServerOption::SetDeadline(grpc::ClientContext* context) {

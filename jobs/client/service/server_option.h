@@ -1,4 +1,4 @@
-// --server, as every command that talks to a coordinator has it.
+// How every command that talks to a coordinator finds it, and says who calls.
 #ifndef CARACAL_JOBS_CLIENT_SERVICE_SERVER_OPTION_H_
 #define CARACAL_JOBS_CLIENT_SERVICE_SERVER_OPTION_H_
 
@@ -10,6 +10,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "jobs/coordinator/rpc/endpoint.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
@@ -17,32 +18,44 @@ namespace caracal {
 // Outlives the app it is declared on.
 struct ServerOption {
   std::string server;  // host:port, or an endpoint file
+  std::string ca;      // PEM files; "": as the endpoint file says
+  std::string certificate, key;
+  std::string token_file;  // "": CARACAL_TOKEN, ~/.config/caracal/token, none
 
   void Declare(CLI::App& app);
 
-  // A stub, not connected yet. Errors of the endpoint file.
+  // A stub, not connected yet. Errors of the endpoint file and of others.
   absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> Connect() const;
 
   // One call, with a deadline. Errors say who was asked.
-  template <typename Request, typename Response>
+  template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> Call(
-      grpc::Status (proto::Jobs::Stub::*method)(grpc::ClientContext*,
-                                                const Request&, Response*),
+      grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                   Response*),
       const Request& request) const {
-    auto stub = Connect();
-    if (!stub.ok()) return stub.status();
+    auto channel = Channel();
+    if (!channel.ok()) return channel.status();
     grpc::ClientContext context;
     SetDeadline(&context);
+    if (absl::Status status = AddToken(&context); !status.ok()) return status;
     Response response;
-    const grpc::Status status =
-        ((**stub).*method)(&context, request, &response);
+    Stub stub(*channel);
+    const grpc::Status status = (stub.*method)(&context, request, &response);
     if (!status.ok()) return Explain(status);
     return response;
   }
 
   static void SetDeadline(grpc::ClientContext* context);
+  // For calls that are made otherwise: the user's token, if there is one.
+  // kFailedPrecondition when it would go over a network without TLS, or lies in
+  // a file that others can read.
+  absl::Status AddToken(grpc::ClientContext* context) const;
   // For people: who can't be reached, what to do.
   absl::Status Explain(const grpc::Status& status) const;
+
+ private:
+  absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel() const;
+  absl::StatusOr<Endpoint> FindEndpoint() const;
 };
 
 // A key that nobody else has: the same request again is the same request.

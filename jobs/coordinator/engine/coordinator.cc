@@ -315,7 +315,8 @@ CoordinatorStats Coordinator::Stats() const {
   for (const auto& [id, job] : state_.jobs()) {
     ++out.jobs[static_cast<int>(job.state)];
     if (!HoldsSlots(job.state)) continue;
-    GangStats gang = {id, job.request.name, job.progress};
+    GangStats gang = {
+        .job = id, .name = job.request.name, .progress = job.progress};
     const auto news = news_.find(id);
     // One that is new has been silent since its job last changed.
     absl::Time heard = std::max(job.changed, start_);

@@ -120,6 +120,11 @@ class Coordinator {
   // The last line of metrics that a gang of the job has told this process of;
   // "": none.
   std::string LastMetrics(JobId id) const;
+  // Runs on the thread that commits, which alone uses the store, after all that
+  // was asked for before. For what is no job's.
+  void OnStore(std::function<void(JobStore&)> run) {
+    queue_.Read(std::move(run));
+  }
 
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }

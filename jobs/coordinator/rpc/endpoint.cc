@@ -1,5 +1,6 @@
 #include "jobs/coordinator/rpc/endpoint.h"
 
+#include <arpa/inet.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -21,6 +22,8 @@ constexpr int kMaxMessage = 64 << 20;  // of the server, whom we trust
 absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path) {
   nlohmann::ordered_json json = {{"address", endpoint.address}};
   if (!endpoint.web.empty()) json["web"] = endpoint.web;
+  if (!endpoint.ca.empty()) json["ca"] = endpoint.ca;
+  if (!endpoint.server_name.empty()) json["server_name"] = endpoint.server_name;
   return FileSystem::Posix()->WriteFileAtomically(path, json.dump() + "\n");
 }
 
@@ -35,6 +38,8 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
     RETURN_IF_ERROR(fields.Require("address"));
     RETURN_IF_ERROR(fields.Get("address", &out.address));
     RETURN_IF_ERROR(fields.Get("web", &out.web));
+    RETURN_IF_ERROR(fields.Get("ca", &out.ca));
+    RETURN_IF_ERROR(fields.Get("server_name", &out.server_name));
     return out;
   };
   absl::StatusOr<Endpoint> endpoint = read();
@@ -42,7 +47,20 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
   return endpoint;
 }
 
-std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint) {
+bool IsLoopbackAddress(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  in_addr v4;
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) {
+    return ntohl(v4.s_addr) >> 24 == 127;
+  }
+  return host == "localhost" || host == "::1";
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
+                                           const ClientIdentity& identity) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kMaxMessage);
@@ -51,8 +69,19 @@ std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   // Its own connection, not one of this process with a state of its own.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(
-      endpoint.address, grpc::InsecureChannelCredentials(), arguments);
+  if (endpoint.ca.empty()) {
+    return grpc::CreateCustomChannel(
+        endpoint.address, grpc::InsecureChannelCredentials(), arguments);
+  }
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = endpoint.ca;
+  tls.pem_private_key = identity.key;
+  tls.pem_cert_chain = identity.certificate;
+  if (!endpoint.server_name.empty()) {
+    arguments.SetSslTargetNameOverride(endpoint.server_name);
+  }
+  return grpc::CreateCustomChannel(endpoint.address, grpc::SslCredentials(tls),
+                                   arguments);
 }
 
 }  // namespace caracal

@@ -17,7 +17,10 @@ inline constexpr char kDefaultAddress[] = "127.0.0.1:7272";
 
 struct Endpoint {
   std::string address = kDefaultAddress;  // host:port
-  std::string web = "";  // of its page, host:port; "": it has none
+  // TLS: PEM certificates that lead to the server's own, or are it. "": none.
+  std::string ca = "";
+  std::string server_name = "";  // in its certificate; "": the address's host
+  std::string web = "";          // of its page, host:port; "": it has none
   bool operator==(const Endpoint&) const = default;
 };
 
@@ -26,8 +29,18 @@ struct Endpoint {
 absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path);
 absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path);
 
+// How a client shows by TLS who it is: PEM. Both or none.
+struct ClientIdentity {
+  std::string certificate = "";
+  std::string key = "";
+};
+
+// Whether only this machine can be meant by, or reach, an address host:port.
+bool IsLoopbackAddress(const std::string& address);
+
 // Does not connect yet. Never through a proxy, whatever the environment says.
-std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint);
+std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
+                                           const ClientIdentity& identity = {});
 
 }  // namespace caracal
 

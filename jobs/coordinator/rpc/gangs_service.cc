@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/io/json.h"
+#include "jobs/coordinator/access/token.h"
 #include "jobs/coordinator/rpc/curriculum_wire.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -17,16 +18,6 @@ constexpr size_t kMostKnown = 4096;
 constexpr int kMostLines = 1024;
 constexpr size_t kLongestLine = 16 << 10;
 constexpr size_t kLongestStage = 64;
-
-// Takes as long for any two strings of one length.
-bool SameSecret(const std::string& a, const std::string& b) {
-  if (a.size() != b.size()) return false;
-  unsigned char difference = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned char>(a[i] ^ b[i]);
-  }
-  return difference == 0;
-}
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  const absl::Status& status) {
@@ -100,11 +91,19 @@ absl::Status GangsService::Check(const GangId& id,
   return absl::OkStatus();
 }
 
+template <typename Request>
+absl::Status GangsService::Enter(grpc::CallbackServerContext* context,
+                                 const char* method, const Request& request) {
+  const GangId id = {request.job(), request.epoch()};
+  return door_->EnterGang(context, method, ToString(id), id.job,
+                          Check(id, request.credential()));
+}
+
 grpc::ServerUnaryReactor* GangsService::Register(
     grpc::CallbackServerContext* context, const proto::RegisterRequest* request,
     proto::RegisterResponse* response) {
   const GangId id = {request->job(), request->epoch()};
-  if (const absl::Status status = Check(id, request->credential());
+  if (const absl::Status status = Enter(context, "Gangs.Register", *request);
       !status.ok()) {
     return Answer(context, status);
   }
@@ -118,7 +117,7 @@ grpc::ServerUnaryReactor* GangsService::Heartbeat(
     const proto::HeartbeatRequest* request,
     proto::HeartbeatResponse* response) {
   const GangId id = {request->job(), request->epoch()};
-  if (const absl::Status status = Check(id, request->credential());
+  if (const absl::Status status = Enter(context, "Gangs.Heartbeat", *request);
       !status.ok()) {
     return Answer(context, status);
   }
@@ -134,7 +133,7 @@ grpc::ServerUnaryReactor* GangsService::Direct(
     grpc::CallbackServerContext* context, const proto::DirectRequest* request,
     proto::DirectResponse* response) {
   const GangId id = {request->job(), request->epoch()};
-  if (const absl::Status status = Check(id, request->credential());
+  if (const absl::Status status = Enter(context, "Gangs.Direct", *request);
       !status.ok()) {
     return Answer(context, status);
   }

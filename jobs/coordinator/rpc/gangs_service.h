@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/door.h"
 #include "jobs/launch/gang_spec.h"
 #include "proto/coordinator.grpc.pb.h"
 
@@ -24,9 +25,12 @@ using CredentialSource =
 // Thread-safe.
 class GangsService final : public proto::Gangs::CallbackService {
  public:
-  // The coordinator outlives it.
-  GangsService(Coordinator* coordinator, CredentialSource credentials)
-      : coordinator_(coordinator), credentials_(std::move(credentials)) {}
+  // Coordinator and door outlive it.
+  GangsService(Coordinator* coordinator, CredentialSource credentials,
+               Door* door)
+      : coordinator_(coordinator),
+        credentials_(std::move(credentials)),
+        door_(door) {}
 
   grpc::ServerUnaryReactor* Register(
       grpc::CallbackServerContext* context,
@@ -42,9 +46,14 @@ class GangsService final : public proto::Gangs::CallbackService {
 
  private:
   absl::Status Check(const GangId& id, const std::string& credential);
+  // The same, through the door.
+  template <typename Request>
+  absl::Status Enter(grpc::CallbackServerContext* context, const char* method,
+                     const Request& request);
 
   Coordinator* const coordinator_;
   const CredentialSource credentials_;
+  Door* const door_;
   absl::Mutex mutex_;
   // Of gangs that called lately.
   std::map<GangId, std::string> known_ ABSL_GUARDED_BY(mutex_);

@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/rpc/testing/test_door.h"
 
 namespace caracal {
 namespace {
@@ -35,12 +36,14 @@ class GangsServiceTest : public ::testing::Test {
                          &output_);
     CARACAL_CHECK_OK(coordinator_->Load());
     coordinator_->Recover();
-    service_.emplace(&*coordinator_,
-                     [this](const GangId& id) -> absl::StatusOr<std::string> {
-                       ++looked_up_;
-                       if (id.job != 1) return absl::NotFoundError("no folder");
-                       return absl::StrCat("secret ", id.epoch);
-                     });
+    service_.emplace(
+        &*coordinator_,
+        [this](const GangId& id) -> absl::StatusOr<std::string> {
+          ++looked_up_;
+          if (id.job != 1) return absl::NotFoundError("no folder");
+          return absl::StrCat("secret ", id.epoch);
+        },
+        &door_.door);
     grpc::ServerBuilder builder;
     builder.RegisterService(&*service_);
     server_ = builder.BuildAndStart();
@@ -77,6 +80,7 @@ class GangsServiceTest : public ::testing::Test {
     return stub_->Register(&context, request, &response);
   }
 
+  TestDoor door_;
   TemporaryFolder folder_;
   NoOutput output_;
   std::unique_ptr<JobStore> store_;

@@ -15,11 +15,10 @@ namespace {
 
 constexpr int64_t kPage = 100, kLongestPage = 1000;
 
-// Whoever calls, until there are tokens.
-constexpr char kOwner[] = "local";
-
-Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor) {
-  return [reactor](const absl::Status& status) {
+Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor,
+                              const Visit& visit, JobId id) {
+  return [=](const absl::Status& status) {
+    visit.End(status, id);
     reactor->Finish(ToGrpc(status));
   };
 }
@@ -30,6 +29,10 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(status);
   return reactor;
+}
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
+                                 const absl::Status& status) {
+  return Answer(context, ToGrpc(status));
 }
 
 grpc::Status NoSuchJob(JobId id) {
@@ -43,14 +46,31 @@ grpc::Status TooMany(const char* call) {
 
 }  // namespace
 
+absl::StatusOr<Visit> JobsService::EnterToChange(
+    grpc::CallbackServerContext* context, const char* method, JobId id) {
+  absl::StatusOr<Visit> visit = door_->Enter(context, method);
+  if (!visit.ok()) return visit;
+  const std::optional<JobRecord> job = coordinator_->Get(id);
+  // That there is none the coordinator says.
+  if (!job.has_value()) return visit;
+  const absl::Status status = CheckOwner(visit->caller(), job->request.owner);
+  if (status.ok()) return visit;
+  visit->End(status, id);
+  return status;
+}
+
 grpc::ServerUnaryReactor* JobsService::Submit(
     grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
     proto::SubmitResponse* response) {
+  const absl::StatusOr<Visit> visit = door_->Enter(context, "Jobs.Submit");
+  if (!visit.ok()) return Answer(context, visit.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  submitter_.Submit(*request, kOwner,
-                    [reactor, response](const absl::StatusOr<JobId>& id,
-                                        const std::vector<Problem>& problems) {
+  submitter_.Submit(*request, visit->caller().name,
+                    [reactor, response, visit = *visit](
+                        const absl::StatusOr<JobId>& id,
+                        const std::vector<Problem>& problems) {
                       if (id.ok()) response->set_id(*id);
+                      visit.End(id.status(), id.value_or(0));
                       reactor->Finish(ToGrpc(id.status(), problems));
                     });
   return reactor;
@@ -59,6 +79,9 @@ grpc::ServerUnaryReactor* JobsService::Submit(
 grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                            const proto::GetJobRequest* request,
                                            proto::JobInfo* response) {
+  if (const auto visit = door_->Enter(context, "Jobs.Get"); !visit.ok()) {
+    return Answer(context, visit.status());
+  }
   const std::optional<JobRecord> job = coordinator_->Get(request->id());
   if (!job.has_value()) {
     return Answer(context, NoSuchJob(request->id()));
@@ -72,6 +95,9 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* JobsService::List(
     grpc::CallbackServerContext* context, const proto::ListJobsRequest* request,
     proto::ListJobsResponse* response) {
+  if (const auto visit = door_->Enter(context, "Jobs.List"); !visit.ok()) {
+    return Answer(context, visit.status());
+  }
   const auto refuse = [&](const std::string& why) {
     return Answer(context, ToGrpc(absl::InvalidArgumentError(why)));
   };
@@ -106,44 +132,61 @@ grpc::ServerUnaryReactor* JobsService::List(
 grpc::ServerUnaryReactor* JobsService::Cancel(
     grpc::CallbackServerContext* context,
     const proto::CancelJobRequest* request, proto::CancelJobResponse*) {
+  const absl::StatusOr<Visit> visit =
+      EnterToChange(context, "Jobs.Cancel", request->id());
+  if (!visit.ok()) return Answer(context, visit.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator_->Cancel(request->id(), kOwner, FinishWith(reactor));
+  coordinator_->Cancel(request->id(), visit->caller().name,
+                       FinishWith(reactor, *visit, request->id()));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* JobsService::Resume(
     grpc::CallbackServerContext* context,
     const proto::ResumeJobRequest* request, proto::ResumeJobResponse*) {
+  const absl::StatusOr<Visit> visit =
+      EnterToChange(context, "Jobs.Resume", request->id());
+  if (!visit.ok()) return Answer(context, visit.status());
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
     return Answer(context, ToGrpc(status));
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Resume(request->id(), request->idempotency_key(),
-                       FinishWith(reactor));
+                       FinishWith(reactor, *visit, request->id()));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* JobsService::Remove(
     grpc::CallbackServerContext* context,
     const proto::RemoveJobRequest* request, proto::RemoveJobResponse*) {
+  const absl::StatusOr<Visit> visit =
+      EnterToChange(context, "Jobs.Remove", request->id());
+  if (!visit.ok()) return Answer(context, visit.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator_->Remove(request->id(), FinishWith(reactor));
+  coordinator_->Remove(request->id(),
+                       FinishWith(reactor, *visit, request->id()));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* JobsService::SetPriority(
     grpc::CallbackServerContext* context,
     const proto::SetPriorityRequest* request, proto::SetPriorityResponse*) {
+  const absl::StatusOr<Visit> visit =
+      EnterToChange(context, "Jobs.SetPriority", request->id());
+  if (!visit.ok()) return Answer(context, visit.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->SetPriority(request->id(), request->priority(),
-                            FinishWith(reactor));
+                            FinishWith(reactor, *visit, request->id()));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* JobsService::Tune(
     grpc::CallbackServerContext* context, const proto::TuneRequest* request,
     proto::TuneResponse*) {
+  const absl::StatusOr<Visit> visit =
+      EnterToChange(context, "Jobs.Tune", request->id());
+  if (!visit.ok()) return Answer(context, visit.status());
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
     return Answer(context, ToGrpc(status));
@@ -153,15 +196,18 @@ grpc::ServerUnaryReactor* JobsService::Tune(
     tuning.drop_probability = request->drop_probability();
   }
   if (request->has_window()) tuning.window = request->window();
-  tuning.by = kOwner;
+  tuning.by = visit->caller().name;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Tune(request->id(), tuning, request->idempotency_key(),
-                     FinishWith(reactor));
+                     FinishWith(reactor, *visit, request->id()));
   return reactor;
 }
 
 grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
-    grpc::CallbackServerContext*, const proto::WatchRequest* request) {
+    grpc::CallbackServerContext* context, const proto::WatchRequest* request) {
+  if (const auto visit = door_->Enter(context, "Jobs.Watch"); !visit.ok()) {
+    return RefuseStream<proto::JobEvent>(ToGrpc(visit.status()));
+  }
   if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::JobEvent>(NoSuchJob(request->job()));
   }
@@ -172,7 +218,10 @@ grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
 }
 
 grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
-    grpc::CallbackServerContext*, const proto::LogsRequest* request) {
+    grpc::CallbackServerContext* context, const proto::LogsRequest* request) {
+  if (const auto visit = door_->Enter(context, "Jobs.Logs"); !visit.ok()) {
+    return RefuseStream<proto::LogsResponse>(ToGrpc(visit.status()));
+  }
   if (!coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::LogsResponse>(NoSuchJob(request->job()));
   }
@@ -185,6 +234,8 @@ grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
 grpc::ServerUnaryReactor* JobsService::Info(
     grpc::CallbackServerContext* context, const proto::ServerInfoRequest*,
     proto::ServerInfo* response) {
+  const absl::StatusOr<Visit> visit = door_->Enter(context, "Jobs.Info");
+  if (!visit.ok()) return Answer(context, visit.status());
   response->set_version(kVersion);
   {
     absl::MutexLock lock(&mutex_);

@@ -6,8 +6,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "core/base/file_system.h"
+#include "jobs/coordinator/access/rooted_file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/door.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/submitter.h"
@@ -28,12 +29,14 @@ class JobsService final : public proto::Jobs::CallbackService {
  public:
   // All outlive it.
   JobsService(const JobsServiceOptions& options, Coordinator* coordinator,
-              EventHub* hub, LogFile log_file, FileSystem* files)
+              EventHub* hub, LogFile log_file, RootedFileSystem* files,
+              Door* door)
       : options_(options),
         coordinator_(coordinator),
         hub_(hub),
         log_file_(std::move(log_file)),
         submitter_(options.slots, coordinator, files),
+        door_(door),
         watches_(options.most_watches),
         logs_(options.most_logs) {}
 
@@ -79,11 +82,16 @@ class JobsService final : public proto::Jobs::CallbackService {
   Submitter& submitter() { return submitter_; }
 
  private:
+  // For calls that change a job: let in, and the job is theirs to change.
+  absl::StatusOr<Visit> EnterToChange(grpc::CallbackServerContext* context,
+                                      const char* method, JobId id);
+
   const JobsServiceOptions options_;
   Coordinator* const coordinator_;
   EventHub* const hub_;
   const LogFile log_file_;
   Submitter submitter_;
+  Door* const door_;
   StreamLimit watches_, logs_;
   absl::Mutex mutex_;
   std::string web_ ABSL_GUARDED_BY(mutex_);

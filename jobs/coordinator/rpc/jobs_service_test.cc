@@ -2,12 +2,20 @@
 #include "jobs/coordinator/rpc/jobs_service.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
 
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/client/testing/tiny_model.h"
+#include "jobs/coordinator/rpc/testing/test_door.h"
+#include "jobs/spec/job_file.h"
 #include "proto/rpc_error.pb.h"
 
 namespace caracal {
@@ -31,7 +39,8 @@ class EventsOnly : public CoordinatorOutput {
 
 class JobsServiceTest : public ::testing::Test {
  protected:
-  JobsServiceTest() {
+  explicit JobsServiceTest(const std::vector<std::string>& roots = {})
+      : files_(*PathRoots::Of(roots), FileSystem::Posix()) {
     CARACAL_CHECK_OK(WriteTinyModel(folder_.File("model")));
     CARACAL_CHECK_OK(WriteTinyData(folder_.File("train.h5"), 10, 48));
     auto store = JobStore::Open(folder_.path());
@@ -49,7 +58,7 @@ class JobsServiceTest : public ::testing::Test {
         [this](JobId job, uint64_t epoch) {
           return folder_.File(absl::StrCat("log-", job, "-", epoch));
         },
-        FileSystem::Posix());
+        &files_, &door_.door);
     grpc::ServerBuilder builder;
     builder.RegisterService(&*service_);
     server_ = builder.BuildAndStart();
@@ -98,6 +107,8 @@ class JobsServiceTest : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
+  TestDoor door_;
+  RootedFileSystem files_;
   EventHub hub_;
   EventsOnly output_{&hub_};
   std::unique_ptr<JobStore> store_;
@@ -229,6 +240,157 @@ TEST_F(JobsServiceTest, ItTellsWhereItsPageIs) {
   ASSERT_TRUE(
       Call(&proto::Jobs::Stub::Info, proto::ServerInfoRequest(), &info).ok());
   EXPECT_EQ(info.web(), "127.0.0.1:7");
+}
+
+const std::vector<std::string>& HostileStrings() {
+  static const auto* const strings =
+      new std::vector<std::string>{"..",
+                                   "../../../../tmp/x",
+                                   "/etc/passwd",
+                                   "a/../..",
+                                   std::string("a\0b", 3),
+                                   "a\nb",
+                                   "$(touch /tmp/x)",
+                                   "`id`; id | id & id > x < y",
+                                   "'\"\\",
+                                   "-rf",
+                                   "--out=/tmp/x",
+                                   "<script>alert(1)</script>",
+                                   "%s%n",
+                                   "\x1b[31m",
+                                   std::string(100'000, 'a'),
+                                   "\xe2\x80\xae"
+                                   "evil"};
+  return *strings;
+}
+
+// Calls `change` with every string field of the message, set on its own: its
+// path, and how to set it.
+using SetString = std::function<void(proto::Job*, const std::string&)>;
+void ForEachString(
+    const google::protobuf::Descriptor* message, const std::string& path,
+    const std::function<google::protobuf::Message*(proto::Job*)>& find,
+    const std::function<void(const std::string&, const SetString&)>& visit) {
+  using google::protobuf::FieldDescriptor;
+  for (int i = 0; i < message->field_count(); ++i) {
+    const FieldDescriptor* field = message->field(i);
+    const std::string name =
+        path.empty() ? field->name() : absl::StrCat(path, ".", field->name());
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+      visit(name, [=](proto::Job* job, const std::string& value) {
+        google::protobuf::Message* parent = find(job);
+        if (field->is_repeated()) {
+          parent->GetReflection()->AddString(parent, field, value);
+        } else {
+          parent->GetReflection()->SetString(parent, field, value);
+        }
+      });
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE &&
+               !field->is_repeated()) {
+      ForEachString(
+          field->message_type(), name,
+          [=](proto::Job* job) {
+            google::protobuf::Message* parent = find(job);
+            return parent->GetReflection()->MutableMessage(parent, field);
+          },
+          visit);
+    }
+  }
+}
+
+// tests/service/security_test.sh runs those that are taken in to their end.
+TEST_F(JobsServiceTest, HostileStringsAreRefusedOrHarmless) {
+  std::vector<Problem> problems;
+  const proto::Job good = ParseJob(Job(), "job", nullptr, &problems);
+  ASSERT_TRUE(problems.empty());
+  std::set<std::string> fields, taken;
+  ForEachString(
+      proto::Job::descriptor(), "", [](proto::Job* job) { return job; },
+      [&](const std::string& field, const SetString& set) {
+        fields.insert(field);
+        for (const std::string& value : HostileStrings()) {
+          proto::Job job = good;
+          set(&job, value);
+          proto::SubmitRequest request;
+          request.set_job(JobText(job));
+          JobId id = 0;
+          const grpc::Status status = Submit(request, &id);
+          if (status.ok()) {
+            taken.insert(field);
+            const proto::JobInfo info = Get(id);
+            EXPECT_EQ(info.run_folder(), absl::StrCat("/runs/", id));
+            EXPECT_EQ(info.name(), "tiny");
+            continue;
+          }
+          EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT)
+              << field << ": " << status.error_message();
+          // Files that can be opened and are something else are named.
+          EXPECT_THAT(status.error_message(),
+                      ::testing::AnyOf(HasSubstr(field), HasSubstr(value)));
+        }
+      });
+  EXPECT_THAT(fields, ::testing::IsSupersetOf(
+                          {"name", "model.path", "data.path", "device",
+                           "data.validation", "lora.projections",
+                           "evaluation.prompt", "evaluation.probe.kinds"}));
+  // Texts that no file or command is named by.
+  EXPECT_THAT(taken, ElementsAre("evaluation.prompt", "expanded_from"));
+}
+
+TEST_F(JobsServiceTest, JobsBelongToWhoSubmitsThem) {
+  EXPECT_EQ(Get(Submitted(Job())).owner(), "local");
+  const std::string token = door_.Add("ann", Role::kSubmitter);
+  proto::SubmitRequest request;
+  request.set_job(Job());
+  grpc::ClientContext context;
+  context.AddMetadata("authorization", "Bearer " + token);
+  proto::SubmitResponse response;
+  ASSERT_TRUE(stub_->Submit(&context, request, &response).ok());
+  EXPECT_EQ(coordinator_->Get(response.id())->request.owner, "ann");
+}
+
+class ConfinedTest : public JobsServiceTest {
+ protected:
+  ConfinedTest() : JobsServiceTest({::testing::TempDir()}) {}
+};
+
+TEST_F(ConfinedTest, PathsOutsideOfTheRootsAreRefusedAllAtOnce) {
+  Submitted(Job());
+  std::filesystem::create_symlink("/etc/passwd", folder_.File("link"));
+  proto::SubmitRequest request;
+  request.set_job(absl::StrCat(
+      "preset: \"lolcats\" model { path: \"/etc\" } data { path: \"",
+      folder_.File("link"), "\" validation: \"", folder_.path(),
+      "/../../../../../../../../etc/shadow\" } lora { rank: -1 }"));
+  JobId id;
+  const grpc::Status status = Submit(request, &id);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  google::rpc::Status whole;
+  google::rpc::BadRequest details;
+  ASSERT_TRUE(whole.ParseFromString(status.error_details()));
+  ASSERT_TRUE(whole.details(0).UnpackTo(&details));
+  std::map<std::string, std::string> found;
+  for (const auto& violation : details.field_violations()) {
+    found[violation.field()] += violation.description();
+  }
+  for (const char* field : {"model.path", "data.path", "data.validation"}) {
+    EXPECT_THAT(found[field], ::testing::StartsWith("is outside of")) << field;
+  }
+  EXPECT_NE(found["lora.rank"], "");
+}
+
+// A model's folder is inside, what lies in it is not.
+TEST_F(ConfinedTest, LinksInAModelsFolderLeadNowhere) {
+  std::filesystem::remove(folder_.File("model/config.json"));
+  std::filesystem::create_symlink("/etc/passwd",
+                                  folder_.File("model/config.json"));
+  proto::SubmitRequest request;
+  request.set_job(Job());
+  JobId id;
+  const grpc::Status status = Submit(request, &id);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("config.json"));
+  EXPECT_THAT(status.error_message(), ::testing::Not(HasSubstr("root:")));
 }
 
 }  // namespace

@@ -27,8 +27,9 @@ absl::Status CheckKey(const std::string& idempotency_key) {
 }
 
 absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, SurroundingsCache* surroundings,
-                            JobRequest* out, std::vector<Problem>* problems) {
+                            RootedFileSystem* files,
+                            SurroundingsCache* surroundings, JobRequest* out,
+                            std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckKey(request.idempotency_key()));
   const absl::StatusOr<proto::Job> job = LoadJobText(
       request.job(), kFile, "/", {}, files,
@@ -36,6 +37,7 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
         return surroundings->Check(valid, found);
       },
       problems);
+  if (job.ok()) CheckJobPaths(*job, files->roots(), problems);
   if (!problems->empty()) return ProblemsToStatus(*problems, kFile);
   RETURN_IF_ERROR(job.status());
   out->name = job->name();

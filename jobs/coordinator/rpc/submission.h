@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/base/file_system.h"
+#include "jobs/coordinator/access/rooted_file_system.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/model/surroundings_cache.h"
 #include "jobs/spec/problem.h"
@@ -18,11 +18,12 @@ namespace caracal {
 
 // Reads, expands and checks the job, beside its model and data, and fills
 // `out` but for the owner. `slots`: of a job that names no threads.
-// kInvalidArgument has every problem, a line each; `problems` gets them as
-// well.
+// kInvalidArgument has every problem, a line each, and `problems` gets them as
+// well; paths outside of the roots of `files` are among them.
 absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            FileSystem* files, SurroundingsCache* surroundings,
-                            JobRequest* out, std::vector<Problem>* problems);
+                            RootedFileSystem* files,
+                            SurroundingsCache* surroundings, JobRequest* out,
+                            std::vector<Problem>* problems);
 
 // For the wire: problems as violations of a google.rpc.BadRequest in the
 // details.

@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "core/base/file_system.h"
+#include "jobs/coordinator/access/rooted_file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/model/surroundings_cache.h"
 #include "jobs/spec/problem.h"
@@ -40,8 +40,11 @@ class Submitter {
 
   // `slots`: of a job that names no threads. Coordinator and files outlive it;
   // it outlives the coordinator's replies.
-  Submitter(int64_t slots, Coordinator* coordinator, FileSystem* files)
-      : slots_(slots), coordinator_(coordinator), files_(files) {}
+  Submitter(int64_t slots, Coordinator* coordinator, RootedFileSystem* files)
+      : slots_(slots),
+        coordinator_(coordinator),
+        files_(files),
+        surroundings_(files) {}
 
   // Answers when the job is durable, or at once: kInvalidArgument with what is
   // wrong with it, kUnavailable with a store that fails, errors of
@@ -56,7 +59,7 @@ class Submitter {
 
   const int64_t slots_;
   Coordinator* const coordinator_;
-  FileSystem* const files_;
+  RootedFileSystem* const files_;
   SurroundingsCache surroundings_;
   mutable absl::Mutex mutex_;
   SubmissionCounts counts_ ABSL_GUARDED_BY(mutex_);

@@ -45,6 +45,7 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
 std::string DataFolder::endpoint() const {
   return JoinPath(path_, "endpoint.json");
 }
+std::string DataFolder::audit() const { return JoinPath(path_, "audit.jsonl"); }
 std::string DataFolder::gangs() const { return JoinPath(path_, "gangs"); }
 std::string DataFolder::runs() const { return JoinPath(path_, "runs"); }
 std::string DataFolder::job(JobId id) const {

@@ -2,7 +2,8 @@
 //
 //   caracald.lock        held while a coordinator uses the folder
 //   endpoint.json        where it listens (rpc/endpoint.h)
-//   coordinator.sqlite   jobs and what happened to them
+//   coordinator.sqlite   jobs and what happened to them, and tokens
+//   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
 //   gangs/ID-EPOCH/      a gang each (jobs/launch/gang_folder.h)
 //   runs/ID/             run folders
@@ -26,6 +27,7 @@ class DataFolder {
 
   const std::string& path() const { return path_; }
   std::string endpoint() const;
+  std::string audit() const;
   std::string gangs() const;
   std::string runs() const;
   std::string job(JobId id) const;

@@ -13,12 +13,17 @@
 namespace caracal {
 
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
-                                      const DataFolder& folder, int64_t slots) {
+                                      const DataFolder& folder, int64_t slots,
+                                      const PathRoots& roots) {
   FileSystem* const files = FileSystem::Posix();
   const std::string file = folder.job(job.id);
   std::vector<Problem> problems;
   const proto::Job spec = ParseJob(job.request.spec, file, nullptr, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, file));
+  // Links may lead elsewhere than when it was submitted.
+  if (const absl::Status status = roots.Check(spec); !status.ok()) {
+    return absl::InvalidArgumentError(status.message());
+  }
   RETURN_IF_ERROR(files->WriteFileAtomically(file, job.request.spec));
 
   GangSpec gang;
@@ -95,7 +100,8 @@ void GangOrders::Obey(const GangOrder& order, const JobRecord& job) {
 }
 
 void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
-  const absl::StatusOr<GangSpec> spec = MakeGangSpec(job, *folder_, slots_);
+  const absl::StatusOr<GangSpec> spec =
+      MakeGangSpec(job, *folder_, slots_, roots_);
   if (!spec.ok()) {
     // A disk that is full may have room later; a job that can't be read won't.
     const GangEnd end = absl::IsInvalidArgument(spec.status())

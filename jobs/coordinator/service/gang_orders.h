@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "jobs/coordinator/access/path_roots.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/service/data_folder.h"
@@ -19,17 +20,20 @@ namespace caracal {
 
 // What the ranks of a job's next gang run: the whole job, from its newest
 // checkpoint if there is one, and then its report. `slots`: of a job that names
-// no threads. Writes the job's file for them.
+// no threads. Writes the job's file for them. kInvalidArgument for a job that
+// can't be read, or whose paths lead out of the roots by now.
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
-                                      const DataFolder& folder, int64_t slots);
+                                      const DataFolder& folder, int64_t slots,
+                                      const PathRoots& roots);
 
 // Carries out orders on a thread of its own, in order: launchers write to
 // disks, and the coordinator's thread does not wait for that. Thread-safe.
 class GangOrders : public CoordinatorOutput, public LauncherEvents {
  public:
   // All outlive it.
-  GangOrders(const DataFolder* folder, int64_t slots, EventHub* hub)
-      : folder_(folder), slots_(slots), hub_(hub) {}
+  GangOrders(const DataFolder* folder, int64_t slots, EventHub* hub,
+             PathRoots roots)
+      : folder_(folder), slots_(slots), hub_(hub), roots_(std::move(roots)) {}
   // Orders that were not carried out are dropped: the next coordinator finds
   // them.
   ~GangOrders() override { Stop(); }
@@ -59,6 +63,7 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   const DataFolder* const folder_;
   const int64_t slots_;
   EventHub* const hub_;
+  const PathRoots roots_;
   Coordinator* coordinator_ = nullptr;
   Launcher* launcher_ = nullptr;
   absl::Mutex mutex_;

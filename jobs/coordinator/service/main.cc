@@ -9,8 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
+#include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
+#include "jobs/coordinator/service/token_command.h"
 #include "jobs/coordinator/web/web_server.h"
 #include "kernels/common/thread_pool.h"
 
@@ -25,6 +27,13 @@ void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
          name, [value](double s) { *value = absl::Seconds(s); }, help)
       ->check(CLI::Range(0.1, 1e9))
       ->default_str(absl::StrCat(absl::ToInt64Seconds(*value)));
+}
+
+int RunToken(const TokenCommand& token, const std::string& data_folder) {
+  const absl::Status status = token.Run(data_folder, std::cout);
+  if (status.ok()) return 0;
+  std::cerr << "caracald: " << status.message() << "\n";
+  return 1;
 }
 
 int Main(int argc, char** argv) {
@@ -76,7 +85,11 @@ int Main(int argc, char** argv) {
          "stay); by default never")
       ->check(CLI::Range(0.0, 1e5));
   DeclareSlurmFlags(app, &slurm);
+  DeclareSecurityFlags(app, &options.security);
+  TokenCommand token;
+  token.Declare(app);
   CLI11_PARSE(app, argc, argv);
+  if (token.chosen()) return RunToken(token, options.data_folder);
   if (launcher == "slurm") options.slurm = slurm;
   limits.slots =
       slots.value_or(options.slurm.has_value() ? kMostSlots : AvailableCores());

@@ -3,6 +3,8 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 
 #include <chrono>
 #include <optional>
@@ -15,6 +17,7 @@
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/gangs_service.h"
 #include "jobs/coordinator/rpc/jobs_service.h"
+#include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/store/job_store.h"
@@ -29,6 +32,8 @@ namespace {
 // A job and the metrics of a heartbeat fit in.
 constexpr int kLongestRequest = 4 << 20;
 constexpr int kKeepAliveMs = 30'000;
+constexpr int kMostCalls = 2048;  // at a time, of a connection
+constexpr int kHandshakeMs = 10'000;
 constexpr std::chrono::seconds kPatience{2};
 
 // Of "host:0", the port that was given.
@@ -48,6 +53,17 @@ absl::StatusOr<std::unique_ptr<Launcher>> OpenLauncher(
   return SlurmLauncher::Open(
       {.gangs_folder = folder.gangs(), .slurm = *options.slurm}, events);
 }
+// Being linked to is enough for gRPC's reflection to be in every server.
+class WithoutReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>*
+                         plugins) override {
+    std::erase_if(*plugins, [](const auto& plugin) {
+      return plugin->name() == "proto_server_reflection";
+    });
+  }
+};
 
 }  // namespace
 
@@ -68,12 +84,14 @@ struct Service::Parts {
 
   DataFolder folder;
   std::unique_ptr<JobStore> store;
+  std::unique_ptr<Security> security;
   EventHub hub;
   std::optional<GangOrders> orders;
   std::optional<Coordinator> coordinator;
   std::unique_ptr<Launcher> launcher;
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
+  std::optional<TokensService> tokens;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<WebServer> web;
 };
@@ -94,10 +112,14 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
   ASSIGN_OR_RETURN(p.store, JobStore::Open(p.folder.path()));
+  ASSIGN_OR_RETURN(
+      p.security,
+      Security::Open(options.security, options.listen, p.folder.audit(),
+                     p.store->database(), Clock::Real()));
   const int64_t job_slots = options.job_slots > 0       ? options.job_slots
                             : options.slurm.has_value() ? 1
                                                         : options.limits.slots;
-  p.orders.emplace(&p.folder, job_slots, &p.hub);
+  p.orders.emplace(&p.folder, job_slots, &p.hub, p.security->files().roots());
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
@@ -105,6 +127,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   });
   ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
+  p.security->StoreUseIn(&*p.coordinator);
 
   const auto gang_folder = [gangs = p.folder.gangs()](const GangId& id) {
     return GangFolder(JoinPath(gangs, ToString(id)));
@@ -114,30 +137,44 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   };
   p.jobs.emplace(
       JobsServiceOptions{.runs = p.folder.runs(), .slots = job_slots},
-      &*p.coordinator, &p.hub, log_file, FileSystem::Posix());
-  p.gangs.emplace(&*p.coordinator, [gang_folder](const GangId& id) {
-    return gang_folder(id).ReadCredential();
-  });
+      &*p.coordinator, &p.hub, log_file, &p.security->files(),
+      &p.security->door());
+  p.gangs.emplace(
+      &*p.coordinator,
+      [gang_folder](const GangId& id) {
+        return gang_folder(id).ReadCredential();
+      },
+      &p.security->door());
+  p.tokens.emplace(&*p.coordinator, &p.security->tokens(), Clock::Real(),
+                   &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
+  // Where callers have to say who they are, there is nothing for the others.
+  if (!p.security->access().IsOpen()) {
+    builder.SetOption(std::make_unique<WithoutReflection>());
+  }
   int port = 0;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(),
-                           &port);
+  builder.AddListeningPort(options.listen, p.security->Credentials(), &port);
   // A port that is taken is an error, not shared.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCalls);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             kHandshakeMs);
   builder.SetMaxReceiveMessageSize(kLongestRequest);
   builder.RegisterService(&*p.jobs);
   builder.RegisterService(&*p.gangs);
+  builder.RegisterService(&*p.tokens);
   p.server = builder.BuildAndStart();
   if (p.server == nullptr || port == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "can't listen on ", options.listen,
         ": is another caracald running? --listen names another address"));
   }
-  service->endpoint_ = {AddressOf(options.listen, port)};
+  p.security->TellHealth(p.server->GetHealthCheckService());
+  service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
   if (!options.web.empty()) {
     ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
                                              {.coordinator = &*p.coordinator,
@@ -145,7 +182,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                                               .submitter = &p.jobs->submitter(),
                                               .log_file = log_file,
                                               .runs = p.folder.runs(),
-                                              .files = FileSystem::Posix()}));
+                                              .files = FileSystem::Posix(),
+                                              .access = &p.security->access(),
+                                              .audit = &p.security->audit()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }

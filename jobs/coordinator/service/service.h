@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/coordinator/service/security.h"
 #include "jobs/launch/launcher.h"
 #include "jobs/launch/slurm/slurm_options.h"
 
@@ -25,6 +26,7 @@ struct ServiceOptions {
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.
   int64_t job_slots = 0;
+  SecurityOptions security;
   // Gangs as jobs of Slurm. None: on this machine.
   std::optional<SlurmOptions> slurm = {};
   // Another launcher, for tests: with the folder of gangs, and whom it tells.
@@ -38,7 +40,7 @@ struct ServiceOptions {
 class Service {
  public:
   // kFailedPrecondition when another process uses the folder or the address;
-  // errors of the store and of the launcher.
+  // errors of the store, of the launcher and of Security::Open.
   static absl::StatusOr<std::unique_ptr<Service>> Start(
       const ServiceOptions& options);
   ~Service();

@@ -61,6 +61,8 @@ class JobStore {
                                                   int64_t limit);
 
   const std::string& path() const { return database_->path(); }
+  // For other tables of it, on the thread that uses the store.
+  Database& database() { return *database_; }
 
  private:
   explicit JobStore(std::unique_ptr<Database> database)

@@ -52,8 +52,25 @@ ALTER TABLE jobs ADD COLUMN tunings INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN tune_key TEXT NOT NULL DEFAULT ''
 )";
 
+// `hash`: of a bearer token, SHA-256 in hex. Rows stay when a token is revoked.
+constexpr char kTokens[] = R"(
+CREATE TABLE tokens (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,
+  hash TEXT NOT NULL UNIQUE,
+  created INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  expires INTEGER,
+  revoked INTEGER,
+  used INTEGER
+)
+)";
+
 }  // namespace
 
-std::vector<std::string> CoordinatorMigrations() { return {kJobs, kReports}; }
+std::vector<std::string> CoordinatorMigrations() {
+  return {kJobs, kReports, kTokens};
+}
 
 }  // namespace caracal

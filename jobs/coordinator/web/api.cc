@@ -101,6 +101,20 @@ absl::Status ReadNumber(const WebRequest& request, const char* name,
       absl::StrCat(name, ": is '", text, "', expected a number"));
 }
 
+// Into the audit log, if there is one.
+void Log(AuditLog* audit, const WebRequest& request,
+         const std::optional<Caller>& caller, JobId job,
+         const absl::Status& outcome) {
+  if (audit == nullptr) return;
+  audit->Write(
+      {.caller = caller.has_value() ? caller->name : "",
+       .role = caller.has_value() ? NameOf(caller->role) : "",
+       .peer = "page",
+       .method = absl::StrCat(request.method, " ", AsValidUtf8(request.path)),
+       .job = job,
+       .outcome = outcome});
+}
+
 }  // namespace
 
 std::optional<JobPath> ParseJobPath(absl::string_view path) {
@@ -116,12 +130,13 @@ std::optional<JobPath> ParseJobPath(absl::string_view path) {
 
 WebAnswer WebApi::Handle(const WebRequest& request) {
   const bool post = request.method == "POST";
-  if (const absl::Status status =
-          Authorize(request, post ? Role::kSubmitter : Role::kViewer);
-      !status.ok()) {
-    return Refusal(status);
+  const absl::StatusOr<Caller> caller = Authorize(
+      request, *sources_.access, post ? Role::kSubmitter : Role::kViewer);
+  if (!caller.ok()) {
+    Log(sources_.audit, request, std::nullopt, 0, caller.status());
+    return Refusal(caller.status());
   }
-  return post ? Post(request) : Get(request);
+  return post ? Post(request, *caller) : Get(request);
 }
 
 WebAnswer WebApi::Get(const WebRequest& request) {
@@ -154,27 +169,40 @@ WebAnswer WebApi::Get(const WebRequest& request) {
   return NoSuchPath(request);
 }
 
-WebAnswer WebApi::Post(const WebRequest& request) {
-  if (request.path == "/api/jobs") return Submit(request);
+WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
+  if (request.path == "/api/jobs") return Submit(request, caller);
   const std::optional<JobPath> path = ParseJobPath(request.path);
   if (!path.has_value()) return NoSuchPath(request);
+  if (path->what != "cancel" && path->what != "resume") {
+    return NoSuchPath(request);
+  }
+  const std::optional<JobRecord> job = sources_.coordinator->Get(path->id);
+  if (!job.has_value()) return NoSuchJob(path->id);
+  if (const absl::Status status = CheckOwner(caller, job->request.owner);
+      !status.ok()) {
+    Log(sources_.audit, request, caller, path->id, status);
+    return Refusal(status);
+  }
   const auto reply = std::make_shared<Reply>();
+  const Coordinator::Reply answer =
+      [audit = sources_.audit, request, caller, id = path->id,
+       tell = AnswerTo(reply)](const absl::Status& status) {
+        Log(audit, request, caller, id, status);
+        tell(status);
+      };
   if (path->what == "cancel") {
-    sources_.coordinator->Cancel(path->id, OwnerOf(request), AnswerTo(reply));
+    sources_.coordinator->Cancel(path->id, caller.name, answer);
     return reply->Await();
   }
-  if (path->what == "resume") {
-    std::string key;
-    const absl::Status status = [&] {
-      ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
-      RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
-      return CheckKey(key);
-    }();
-    if (!status.ok()) return Refusal(status);
-    sources_.coordinator->Resume(path->id, key, AnswerTo(reply));
-    return reply->Await();
-  }
-  return NoSuchPath(request);
+  std::string key;
+  const absl::Status status = [&] {
+    ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+    RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
+    return CheckKey(key);
+  }();
+  if (!status.ok()) return Refusal(status);
+  sources_.coordinator->Resume(path->id, key, answer);
+  return reply->Await();
 }
 
 WebAnswer WebApi::List(const WebRequest& request) {
@@ -213,7 +241,7 @@ WebAnswer WebApi::List(const WebRequest& request) {
   return Answer(json);
 }
 
-WebAnswer WebApi::Submit(const WebRequest& request) {
+WebAnswer WebApi::Submit(const WebRequest& request, const Caller& caller) {
   proto::SubmitRequest submit;
   const absl::Status status = [&] {
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
@@ -229,13 +257,15 @@ WebAnswer WebApi::Submit(const WebRequest& request) {
   }();
   if (!status.ok()) return Refusal(status);
   const auto reply = std::make_shared<Reply>();
-  sources_.submitter->Submit(submit, OwnerOf(request),
-                             [reply](const absl::StatusOr<JobId>& id,
-                                     const std::vector<Problem>& problems) {
-                               reply->Set(id.ok()
-                                              ? Answer({{"id", *id}}, 201)
-                                              : Refusal(id.status(), problems));
-                             });
+  sources_.submitter->Submit(
+      submit, caller.name,
+      [audit = sources_.audit, request, caller, reply](
+          const absl::StatusOr<JobId>& id,
+          const std::vector<Problem>& problems) {
+        Log(audit, request, caller, id.value_or(0), id.status());
+        reply->Set(id.ok() ? Answer({{"id", *id}}, 201)
+                           : Refusal(id.status(), problems));
+      });
   return reply->Await();
 }
 

@@ -7,6 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/file_system.h"
+#include "jobs/coordinator/access/access.h"
+#include "jobs/coordinator/access/audit_log.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/submitter.h"
@@ -22,6 +24,8 @@ struct WebSources {
   LogFile log_file;
   std::string runs;  // the folder of run folders
   FileSystem* files = nullptr;
+  const Access* access = nullptr;
+  AuditLog* audit = nullptr;  // null: nothing is logged
 };
 
 // Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.
@@ -50,9 +54,9 @@ class WebApi {
 
  private:
   WebAnswer Get(const WebRequest& request);
-  WebAnswer Post(const WebRequest& request);
+  WebAnswer Post(const WebRequest& request, const Caller& caller);
   WebAnswer List(const WebRequest& request);
-  WebAnswer Submit(const WebRequest& request);
+  WebAnswer Submit(const WebRequest& request, const Caller& caller);
   WebAnswer Logs(const JobRecord& job, const WebRequest& request);
   WebAnswer Checkpoints(const JobRecord& job);
   WebAnswer File(const JobRecord& job, const char* name, const char* type);

@@ -54,8 +54,10 @@ absl::Status CheckOrigin(const WebRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status Authorize(const WebRequest&, Role) { return absl::OkStatus(); }
-
-std::string OwnerOf(const WebRequest&) { return "local"; }
+absl::StatusOr<Caller> Authorize(const WebRequest& request,
+                                 const Access& access, Role needed) {
+  return access.Authorize(
+      {.token = BearerToken(request.Header("authorization"))}, needed);
+}
 
 }  // namespace caracal

@@ -5,13 +5,12 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/web/request.h"
 
 namespace caracal {
-
-// What a request wants to be able to do; each may what those before it may.
-enum class Role { kViewer, kSubmitter, kAdmin };
 
 // A header that pages of other origins cannot send without being asked about
 // first, which is never allowed: whatever changes something has to bear it.
@@ -30,12 +29,11 @@ bool IsLoopback(absl::string_view host);
 absl::Status CheckOrigin(const WebRequest& request,
                          absl::string_view listens_on);
 
-// kUnauthenticated, kPermissionDenied: whoever asks may not. Those on this
-// machine may do everything, and nobody else is listened to.
-absl::Status Authorize(const WebRequest& request, Role role);
-
-// Of the job that a request submits: whoever asks.
-std::string OwnerOf(const WebRequest& request);
+// Who asks, by the token of the header Authorization. kUnauthenticated,
+// kPermissionDenied. Where no token is needed, those on this machine may do
+// everything, and nobody else is listened to.
+absl::StatusOr<Caller> Authorize(const WebRequest& request,
+                                 const Access& access, Role needed);
 
 }  // namespace caracal
 

@@ -185,7 +185,8 @@ bool WebServer::Parts::RouteFile(const WebRequest& request,
 
 void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
                                    Response* response) {
-  if (const absl::Status status = Authorize(request, Role::kViewer);
+  if (const absl::Status status =
+          Authorize(request, *sources.access, Role::kViewer).status();
       !status.ok()) {
     return ToLibrary(Refusal(status), response);
   }
@@ -275,7 +276,8 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
   }
   const std::optional<JobPath> job = ParseJobPath(request.path);
   if (request.path == "/metrics") {
-    const absl::Status status = Authorize(request, Role::kViewer);
+    const absl::Status status =
+        Authorize(request, *sources.access, Role::kViewer).status();
     ToLibrary(status.ok()
                   ? WebAnswer{.type = kPrometheusType,
                               .body = PrometheusText(

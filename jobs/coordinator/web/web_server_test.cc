@@ -58,7 +58,7 @@ class WebServerTest : public ::testing::Test {
     hub_.SetReader([this](auto... arguments) {
       coordinator_->Events(std::move(arguments)...);
     });
-    submitter_.emplace(2, &*coordinator_, FileSystem::Posix());
+    submitter_.emplace(2, &*coordinator_, &files_);
     Start({});
   }
   ~WebServerTest() override { server_ = nullptr; }
@@ -76,7 +76,8 @@ class WebServerTest : public ::testing::Test {
                return folder_.File(absl::StrCat("log-", job, "-", epoch));
              },
          .runs = folder_.File("runs"),
-         .files = FileSystem::Posix()});
+         .files = FileSystem::Posix(),
+         .access = &access_});
     CARACAL_CHECK_OK(server.status());
     server_ = *std::move(server);
     client_ = std::make_unique<httplib::Client>("http://" + server_->address());
@@ -186,6 +187,9 @@ class WebServerTest : public ::testing::Test {
   EventHub hub_;
   EventsOnly output_{&hub_};
   std::unique_ptr<JobStore> store_;
+  TokenBook tokens_{{}};
+  Access access_{{}, &tokens_, Clock::Real()};
+  RootedFileSystem files_{*PathRoots::Of({}), FileSystem::Posix()};
   std::optional<Submitter> submitter_;
   std::optional<Coordinator> coordinator_;
   std::unique_ptr<WebServer> server_;
@@ -542,6 +546,44 @@ TEST(PrometheusTextTest, NamesAreQuoted) {
       text,
       HasSubstr("\ncaracal_job_loss{id=\"3\",name=\"a\\\"b\\\\c\\nd\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\ncaracal_store_healthy 0\n"));
+}
+
+// From the first token on nobody is let in without one.
+TEST_F(WebServerTest, TokensSayWhoMayDoWhat) {
+  const JobId local = Submitted(Job());
+  const auto add = [&](const std::string& name, Role role) {
+    const std::string token = NewToken();
+    tokens_.Add({.id = static_cast<int64_t>(tokens_.All().size()) + 1,
+                 .name = name,
+                 .role = role,
+                 .hash = HashOfToken(token)});
+    return httplib::Headers{{"X-Caracal-Request", "test"},
+                            {"Authorization", "Bearer " + token}};
+  };
+  const httplib::Headers admin = add("root", Role::kAdmin);
+  const httplib::Headers ann = add("ann", Role::kSubmitter);
+  const httplib::Headers eve = add("eve", Role::kViewer);
+  for (const char* path : {"/api/jobs", "/api/jobs/1", "/metrics",
+                           "/api/jobs/1/events", "/api/jobs/1/logs"}) {
+    EXPECT_EQ(client_->Get(path)->status, 401) << path;
+  }
+  EXPECT_EQ(client_->Get("/api/jobs", eve)->status, 200);
+  EXPECT_EQ(client_->Get("/")->status, 200);
+  const std::string job = Json{{"job", Job()}}.dump();
+  EXPECT_EQ(Post("/api/jobs", job)->status, 401);
+  EXPECT_EQ(Post("/api/jobs", job, eve)->status, 403);
+  const auto answer = Post("/api/jobs", job, ann);
+  ASSERT_EQ(answer->status, 201);
+  const JobId hers = Json::parse(answer->body)["id"].get<JobId>();
+  EXPECT_EQ(coordinator_->Get(hers)->request.owner, "ann");
+  const auto cancel = [&](JobId id, const httplib::Headers& headers) {
+    return Post(absl::StrCat("/api/jobs/", id, "/cancel"), "{}", headers)
+        ->status;
+  };
+  EXPECT_EQ(cancel(local, ann), 403);
+  EXPECT_EQ(cancel(hers, eve), 403);
+  EXPECT_EQ(cancel(hers, ann), 200);
+  EXPECT_EQ(cancel(local, admin), 200);
 }
 
 TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {

@@ -1,0 +1,88 @@
+#include "jobs/coordinator/access/access.h"
+
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "core/base/status.h"
+
+namespace caracal {
+
+std::string BearerToken(absl::string_view authorization) {
+  constexpr absl::string_view kScheme = "bearer ";
+  if (!absl::StartsWithIgnoreCase(authorization, kScheme)) return "";
+  return std::string(
+      absl::StripAsciiWhitespace(authorization.substr(kScheme.size())));
+}
+
+absl::StatusOr<CertificateRoles> ParseCertificateRoles(absl::string_view text) {
+  CertificateRoles roles;
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    line = line.substr(0, line.find('#'));
+    const std::vector<std::string> words =
+        absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
+    if (words.empty()) continue;
+    const auto refuse = [&](absl::string_view why) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", number, ": ", why));
+    };
+    if (words.size() != 2 || !IsUserName(words[0])) {
+      return refuse("expected the name of a user and a role");
+    }
+    const std::optional<Role> role = RoleFromName(words[1]);
+    if (!role.has_value()) {
+      return refuse(absl::StrCat("expected one of ", kRoleNames));
+    }
+    if (!roles.emplace(words[0], *role).second) {
+      return refuse(absl::StrCat(words[0], " has a role already"));
+    }
+  }
+  return roles;
+}
+
+absl::StatusOr<Caller> Access::Authenticate(
+    const Credentials& credentials) const {
+  if (IsOpen()) return Caller{};
+  if (!credentials.token.empty()) {
+    ASSIGN_OR_RETURN(const TokenRecord record,
+                     tokens_->Find(credentials.token, clock_->WallTime()));
+    return Caller{record.name, record.role};
+  }
+  if (!credentials.certificate_name.empty()) {
+    const auto found =
+        options_.certificate_roles.find(credentials.certificate_name);
+    if (found == options_.certificate_roles.end()) {
+      return absl::PermissionDeniedError(
+          "the certificate's common name has no role here: caracald's "
+          "--certificate-roles gives them");
+    }
+    return Caller{found->first, found->second};
+  }
+  return absl::UnauthenticatedError(
+      "a token is needed: --token-file, CARACAL_TOKEN or "
+      "~/.config/caracal/token");
+}
+
+absl::StatusOr<Caller> Access::Authorize(const Credentials& credentials,
+                                         Role needed) const {
+  ASSIGN_OR_RETURN(Caller caller, Authenticate(credentials));
+  if (caller.role >= needed) return caller;
+  return absl::PermissionDeniedError(
+      absl::StrCat(caller.name, " is ", NameOf(caller.role),
+                   "; this needs the role ", NameOf(needed)));
+}
+
+absl::Status CheckOwner(const Caller& caller, absl::string_view owner) {
+  if (caller.role == Role::kAdmin || caller.name == owner) {
+    return absl::OkStatus();
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("the job is ", owner, "'s; ", caller.name,
+                   " may change only jobs of their own, and admins all"));
+}
+
+}  // namespace caracal

@@ -1,0 +1,80 @@
+// Who calls, and what they may do: asked for every call of the coordinator,
+// whatever it comes by.
+#ifndef CARACAL_JOBS_COORDINATOR_ACCESS_ACCESS_H_
+#define CARACAL_JOBS_COORDINATOR_ACCESS_ACCESS_H_
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/base/clock.h"
+#include "jobs/coordinator/access/role.h"
+#include "jobs/coordinator/access/token_book.h"
+
+namespace caracal {
+
+// Whoever calls where nobody has to say who they are.
+inline constexpr char kLocalUser[] = "local";
+
+// What a caller shows. Both may be empty; a token goes before a certificate.
+struct Credentials {
+  std::string token = {};  // as in "Authorization: Bearer TOKEN"
+  // Common name of the client's certificate, which TLS has verified.
+  std::string certificate_name = {};
+};
+
+// The token of an Authorization header: of "Bearer TOKEN". "" for anything
+// else.
+std::string BearerToken(absl::string_view authorization);
+
+struct Caller {
+  std::string name = kLocalUser;
+  Role role = Role::kAdmin;
+};
+
+// Roles by common name. Lines of "NAME ROLE"; # begins a comment.
+// kInvalidArgument names the line.
+using CertificateRoles = std::map<std::string, Role>;
+absl::StatusOr<CertificateRoles> ParseCertificateRoles(absl::string_view text);
+
+struct AccessOptions {
+  // Even before the first token: always, where others than this machine can
+  // call.
+  bool require_credentials = false;
+  CertificateRoles certificate_roles = {};
+};
+
+// Thread-safe.
+class Access {
+ public:
+  // Both outlive it.
+  Access(AccessOptions options, TokenBook* tokens, Clock* clock)
+      : options_(std::move(options)), tokens_(tokens), clock_(clock) {}
+
+  // Everybody may do everything, as kLocalUser: no token was ever made, and
+  // none is required.
+  bool IsOpen() const {
+    return !options_.require_credentials && tokens_->empty();
+  }
+
+  // kUnauthenticated, kPermissionDenied (a certificate without a role).
+  absl::StatusOr<Caller> Authenticate(const Credentials& credentials) const;
+  // The same of somebody who has to have this role: kPermissionDenied.
+  absl::StatusOr<Caller> Authorize(const Credentials& credentials,
+                                   Role needed) const;
+
+ private:
+  const AccessOptions options_;
+  TokenBook* const tokens_;
+  Clock* const clock_;
+};
+
+// kPermissionDenied unless the caller may change jobs of `owner`: the owner and
+// admins do.
+absl::Status CheckOwner(const Caller& caller, absl::string_view owner);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_ACCESS_ACCESS_H_

@@ -1,0 +1,110 @@
+#include "jobs/coordinator/access/token_book.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace caracal {
+namespace {
+
+constexpr absl::Duration kUsedEvery = absl::Minutes(1);
+// Every call goes through all of them.
+constexpr size_t kMostTokens = 4096;
+
+}  // namespace
+
+absl::StatusOr<TokenRecord> TokenBook::Find(absl::string_view token,
+                                            absl::Time now) {
+  const std::string hash = HashOfToken(token);
+  std::optional<TokenRecord> found;
+  bool tell = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    // All of them, so that how long it takes tells nothing.
+    for (TokenRecord& record : records_) {
+      if (!SameSecret(record.hash, hash)) continue;
+      if (record.IsValid(now) &&
+          (!record.used.has_value() || now - *record.used >= kUsedEvery)) {
+        record.used = now;
+        tell = true;
+      }
+      found = record;
+    }
+  }
+  if (!found.has_value()) {
+    return absl::UnauthenticatedError(
+        "the token is not known here: ask an admin for one (caracal token "
+        "create)");
+  }
+  if (found->revoked.has_value()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("the token of ", found->name, " was revoked"));
+  }
+  if (!found->IsValid(now)) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("the token of ", found->name, " expired at ",
+                     absl::FormatTime("%Y-%m-%d %H:%M UTC", *found->expires,
+                                      absl::UTCTimeZone()),
+                     ": ask an admin for another one"));
+  }
+  if (tell && on_use_) on_use_(found->id, now);
+  return *found;
+}
+
+bool TokenBook::empty() const {
+  absl::MutexLock lock(&mutex_);
+  return records_.empty();
+}
+
+absl::Status TokenBook::CheckNew(const TokenRecord& record,
+                                 absl::Time now) const {
+  if (!IsUserName(record.name)) {
+    return absl::InvalidArgumentError(
+        "name: expected 1 to 64 letters, digits and ._-@, neither a dot nor a "
+        "dash first");
+  }
+  if (record.expires.has_value() && *record.expires <= now) {
+    return absl::InvalidArgumentError("expires: is not in the future");
+  }
+  if (Of(record.name, now).has_value()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat(record.name, " has a token: revoke it first"));
+  }
+  absl::MutexLock lock(&mutex_);
+  if (records_.empty() && record.role != Role::kAdmin) {
+    return absl::FailedPreconditionError(
+        "the first token has to be an admin's: from then on every call needs "
+        "one");
+  }
+  if (records_.size() >= kMostTokens) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "there are ", records_.size(), " tokens, and no more are taken"));
+  }
+  return absl::OkStatus();
+}
+
+void TokenBook::Add(const TokenRecord& record) {
+  absl::MutexLock lock(&mutex_);
+  records_.push_back(record);
+}
+
+std::optional<TokenRecord> TokenBook::Of(absl::string_view name,
+                                         absl::Time now) const {
+  absl::MutexLock lock(&mutex_);
+  for (const TokenRecord& record : records_) {
+    if (record.name == name && record.IsValid(now)) return record;
+  }
+  return std::nullopt;
+}
+
+void TokenBook::Revoke(int64_t id, absl::Time when) {
+  absl::MutexLock lock(&mutex_);
+  for (TokenRecord& record : records_) {
+    if (record.id == id) record.revoked = when;
+  }
+}
+
+std::vector<TokenRecord> TokenBook::All() const {
+  absl::MutexLock lock(&mutex_);
+  return records_;
+}
+
+}  // namespace caracal

@@ -1,0 +1,49 @@
+// The service that admins manage tokens with (proto/coordinator.proto).
+#ifndef CARACAL_JOBS_COORDINATOR_RPC_TOKENS_SERVICE_H_
+#define CARACAL_JOBS_COORDINATOR_RPC_TOKENS_SERVICE_H_
+
+#include "core/base/clock.h"
+#include "jobs/coordinator/access/token_book.h"
+#include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/rpc/door.h"
+#include "proto/coordinator.grpc.pb.h"
+
+namespace caracal {
+
+// Thread-safe. Changes are durable before they are answered.
+class TokensService final : public proto::Tokens::CallbackService {
+ public:
+  // All outlive it.
+  TokensService(Coordinator* coordinator, TokenBook* book, Clock* clock,
+                Door* door)
+      : coordinator_(coordinator), book_(book), clock_(clock), door_(door) {}
+
+  grpc::ServerUnaryReactor* Create(
+      grpc::CallbackServerContext* context,
+      const proto::CreateTokenRequest* request,
+      proto::CreateTokenResponse* response) override;
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
+                                 const proto::ListTokensRequest* request,
+                                 proto::ListTokensResponse* response) override;
+  grpc::ServerUnaryReactor* Revoke(grpc::CallbackServerContext* context,
+                                   const proto::RevokeTokenRequest* request,
+                                   proto::RevokeTokenResponse*) override;
+
+ private:
+  Coordinator* const coordinator_;
+  TokenBook* const book_;
+  Clock* const clock_;
+  Door* const door_;
+};
+
+// Makes a token of a record without hash and id, and stores it: of the thread
+// that uses the database. Errors of TokenBook::CheckNew and of the database.
+absl::StatusOr<std::string> CreateToken(TokenRecord record, TokenBook* book,
+                                        Database& database);
+// kNotFound when the user has none that is valid.
+absl::Status RevokeTokenOf(const std::string& name, absl::Time now,
+                           TokenBook* book, Database& database);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_RPC_TOKENS_SERVICE_H_
