@@ -40,8 +40,7 @@ int Main(const std::string& endpoint_file, const std::string& ca,
   std::mt19937 random(7);
   for (const char* method : kMethods) {
     // That is what gRPC says to what it can't parse.
-    expect("no message", method, "\xff\xff\xff\xff",
-           StatusCode::UNIMPLEMENTED);
+    expect("no message", method, "\xff\xff\xff\xff", StatusCode::UNIMPLEMENTED);
     expect("too long", method, std::string((4 << 20) + 1, '\x0a'),
            StatusCode::RESOURCE_EXHAUSTED);
     for (int i = 0; i < 20; ++i) {

@@ -134,7 +134,8 @@ must_fail "not sent to 192.0.2.1:7272 without TLS" "$caracal" ls \
 ! grep -q "HTTP/1.1 200" "$work/answer.txt" || fail "an answer in the open"
 
 # Messages that are none, or too long, are answered by errors.
-"$hostile" "$data/endpoint.json" "$c/ca.pem" <<<"$admin" || fail "hostile client"
+"$hostile" "$data/endpoint.json" "$c/ca.pem" <<<"$admin" ||
+  fail "hostile client"
 "$caracal" ls >/dev/null || fail "it is gone"
 
 # Paths: `..`, links, files of others; all problems at once.
@@ -149,7 +150,8 @@ must_fail "data.validation: is outside of" "$caracal" submit \
 # Jobs are their owners'. What their texts hold runs nothing.
 prompt='In the $(touch owned); `touch owned` | touch owned <b>&amp;%s "'"'"
 [ "$(as "$submitter" "$caracal" submit "$work/job.textproto" --set \
-  "evaluation.prompt=$prompt" --set 'expanded_from=../../$(touch owned)')" = 1 ] ||
+  "evaluation.prompt=$prompt" \
+  --set 'expanded_from=../../$(touch owned)')" = 1 ] ||
   fail "submit"
 other=$("$caracal" token create otto --role submitter 2>/dev/null)
 for change in "cancel 1" "priority 1 7" "rm 1" "tune 1 --clear"; do
