@@ -46,8 +46,15 @@ sed 's|transfer_steps: 6|transfer_steps: 400|; s|every_steps: [23] |every_steps:
 "$python" "$client" "$work/long.textproto" --priority 3 >"$work/long.txt" &
 watcher=$!
 eventually "job 2 trains" grep -q -s 'step 20:' "$work/long.txt"
+# So that the gang does not end meanwhile.
+ranks=$(processes_of_gangs)
+kill -STOP $ranks
 kill_daemon
 start_daemon
+kill -CONT $ranks
 wait "$watcher" || fail "$(tail -n 5 "$work/long.txt")"
-[ "$(grep -c 'loss' "$work/long.txt")" -eq 406 ] || fail "steps of job 2"
+steps=$(grep -c loss "$work/long.txt")
+[ "$steps" -eq 406 ] ||
+  fail "job 2: $steps steps, of $(wc -l <"$data/runs/2/metrics.jsonl"):
+    $(grep -n -v loss "$work/long.txt")"
 [ "$(tail -n 1 "$work/long.txt")" = SUCCEEDED ] || fail "no end of job 2"
