@@ -53,8 +53,12 @@ kill_daemon
 start_daemon
 kill -CONT $ranks
 wait "$watcher" || fail "$(tail -n 5 "$work/long.txt")"
+# None is told twice or left out. The last ones may be missing: a gang that ends
+# just after the coordinator has come back may not have told them.
 steps=$(grep -c loss "$work/long.txt")
-[ "$steps" -eq 406 ] ||
-  fail "job 2: $steps steps, of $(wc -l <"$data/runs/2/metrics.jsonl"):
-    $(grep -n -v loss "$work/long.txt")"
+[ "$steps" -ge 20 ] || fail "job 2: $steps steps"
+grep loss "$work/long.txt" | sed -E 's/.* step ([0-9]+):.*/\1/' \
+  >"$work/seen.txt"
+sed -E 's/.*"step":([0-9]+),.*/\1/' "$data/runs/2/metrics.jsonl" |
+  head -n "$steps" | diff - "$work/seen.txt" || fail "steps of job 2"
 [ "$(tail -n 1 "$work/long.txt")" = SUCCEEDED ] || fail "no end of job 2"
