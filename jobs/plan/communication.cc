@@ -21,13 +21,15 @@ bool HasAdapter(const StageLayout& layout,
 }
 
 // Bytes of what every rank tells all others in a step: whether it is to stop
-// (a double), whether its rows could be read (2 codes); of the losses 5 sums
+// (a double), and of a curriculum p, W, whether they are held, and whether they
+// could be had; whether its rows could be read (2 codes); of the losses 5 sums
 // and 3 of each layer; whether its pass failed, and its gradient's squares by
 // layer; a fine-tune's targets; whether it is time for a checkpoint.
 int64_t WorldBytes(const StageLayout& layout) {
   constexpr int64_t kDouble = sizeof(double);
   const int64_t layers = layout.model.layers;
   return kDouble + 8 + (5 + 3 * layers) * kDouble + (1 + layers) * kDouble +
+         (layout.curriculum ? 4 * kDouble : 0) +
          (layout.transfer ? 0 : kDouble) + (layout.by_clock ? kDouble : 0);
 }
 

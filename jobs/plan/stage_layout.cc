@@ -52,6 +52,7 @@ absl::StatusOr<StageLayout> LayOut(const proto::Job& job, int stage,
          ParameterGroup::kWindowFactor);
   trains(!layout.transfer && s.finetune().train_lora(), ParameterGroup::kLora);
   layout.logit_kl = !layout.transfer && s.finetune().loss().logit_kl() > 0;
+  layout.curriculum = s.finetune().has_curriculum();
   layout.rows = job.budget().batch();
   layout.micro_rows = job.budget().micro_batch() > 0
                           ? job.budget().micro_batch()

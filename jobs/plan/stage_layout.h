@@ -27,6 +27,7 @@ struct StageLayout {
   int64_t micro_rows = 1;   // that a rank runs at a time
   int64_t seq_len = 0;      // tokens of a row
   bool by_clock = false;    // checkpoints by time: ranks agree when
+  bool curriculum = false;  // whose values the leading rank tells the others
   int64_t value_bytes = 4;  // of a value of the residual stream
 
   // Rows of each micro-batch of a data rank.

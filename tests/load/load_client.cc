@@ -9,6 +9,7 @@
 //       sign of life and a line of metrics each second, while that many streams
 //       watch a job each
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -68,8 +69,8 @@ Json Submit(const std::string& address, const std::string& job, int clients,
       proto::SubmitRequest request;
       request.set_job(text.str());
       for (int64_t n = 0; Now() < end; ++n) {
-        // As the client does.
-        request.set_idempotency_key(absl::StrCat(i, "-", n, "-", clients));
+        // As the client does: another one in each run.
+        request.set_idempotency_key(absl::StrCat(getpid(), "-", i, "-", n));
         grpc::ClientContext context;
         proto::SubmitResponse response;
         Check(stub->Submit(&context, request, &response));

@@ -41,7 +41,7 @@ for field in attention.window model.path; do
 done
 
 # The coordinator is killed while a job is watched, and comes back elsewhere.
-sed 's|transfer_steps: 6|transfer_steps: 400|; s|every_steps: [23] |every_steps: 100 |' \
+sed 's|transfer_steps: 6|transfer_steps: 3000|; s|every_steps: [23] |every_steps: 1000 |' \
   "$work/absolute.textproto" >"$work/long.textproto"
 "$python" "$client" "$work/long.textproto" --priority 3 >"$work/long.txt" &
 watcher=$!
