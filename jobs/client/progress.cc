@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "eval/report/numbers.h"
+#include "jobs/client/progress_words.h"
 #include "jobs/client/table.h"
 
 namespace caracal {
@@ -27,27 +28,11 @@ double CostUpTo(const std::vector<ProgressStage>& stages, int stage,
   return cost + step * stages[stage].step_cost;
 }
 
-std::string LossText(double loss) {
-  return std::abs(loss) < 1000 ? absl::StrFormat("%.4f", loss)
-                               : absl::StrFormat("%.4g", loss);
-}
-
 // To the second: more would flicker.
 std::string TimeLeftText(absl::Duration left) {
   const double seconds = std::ceil(absl::ToDoubleSeconds(left));
   return absl::StrCat(
       seconds < 60 ? absl::StrCat(seconds, " s") : Duration(seconds), " left");
-}
-
-std::string Bar(double done, int columns, bool unicode) {
-  const int full =
-      std::clamp(static_cast<int>(std::floor(done * columns)), 0, columns);
-  std::string bar;
-  for (int i = 0; i < columns; ++i) {
-    bar += i < full ? (unicode ? "\xE2\x94\x81" : "#")   // heavy line
-                    : (unicode ? "\xE2\x94\x80" : "-");  // light line
-  }
-  return bar;
 }
 
 }  // namespace

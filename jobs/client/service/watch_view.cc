@@ -9,6 +9,7 @@
 #include "core/base/utf8.h"
 #include "eval/report/numbers.h"
 #include "eval/report/spark_line.h"
+#include "jobs/client/progress_words.h"
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/table.h"
 #include "jobs/spec/job_file.h"
@@ -32,21 +33,6 @@ std::string WordOr(const Json& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? found->get<std::string>()
                                                    : "";
-}
-
-std::string LossText(double loss) {
-  return std::abs(loss) < 1000 ? absl::StrFormat("%.4f", loss)
-                               : absl::StrFormat("%.4g", loss);
-}
-
-std::string Bar(double share, int columns, bool unicode) {
-  const int full =
-      std::clamp(static_cast<int>(std::floor(share * columns)), 0, columns);
-  std::string bar;
-  for (int i = 0; i < columns; ++i) {
-    bar += i < full ? (unicode ? "\u2501" : "#") : (unicode ? "\u2500" : "-");
-  }
-  return bar;
 }
 
 }  // namespace
@@ -116,11 +102,10 @@ void WatchView::AddMetrics(const std::string& text) {
   if (!data.is_object()) return;
   const int stage = static_cast<int>(NumberOr(data, "stage_index", 0));
   const int64_t step = static_cast<int64_t>(NumberOr(data, "step", 0));
-  // Another stage, or a gang that went on from an older checkpoint.
-  if (stage != stage_ || step <= step_) {
+  if (stage != stage_) {
     for (StepSeries* series : {&loss_, &validation_, &tokens_per_s_, &drop_,
                                &window_, &ratio_, &use_, &potential_}) {
-      if (stage != stage_) series->Clear();
+      series->Clear();
     }
   }
   stage_ = stage;
