@@ -6,6 +6,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/common/matrix_view.h"
+#include "kernels/matmul/blas_core.h"
 #include "kernels/matmul/matmul_ref.h"
 #include "kernels/matmul/matmul_simd.h"
 
@@ -99,6 +100,9 @@ void Tile(const Product& p, int64_t row, int64_t rows, int64_t column,
       p.b_transposed ? p.b.row(column) : p.b.data + column, leading(p.b.stride),
       p.beta, p.c.row(row) + column, leading(p.c.stride));
 }
+
+// Before main(), while there is one thread.
+[[maybe_unused]] const char* const kBlasCore = ChooseBlasCore();
 
 // Threads are ours: the library must not start its own inside each of them.
 void LimitLibraryThreads() {

@@ -24,10 +24,14 @@ constexpr int64_t kRows = 2, kTokens = 48;
 constexpr double kRelativeTolerance = 2e-5;
 // Where terms cancel: w_h has a few numbers, each the sum over all rows of what
 // the softmax part would add and take away, and where a map is not normalised
-// that part is a thousandth of a row. t2r's features are next to 0 now and
-// then, and attention losses divide by their products. The reference itself,
-// in fp32, is up to 3.5e-5 off there.
+// that part is a thousandth of a row.
 constexpr double kCancelling = 1e-4;
+// t2r's features are next to 0 now and then, and attention losses divide by
+// their products: a rounding of the projection counts there, and with it the
+// order of its sums. The reference itself, in fp32, is up to 3.5e-5 off; with
+// OpenBLAS's kernels for AVX-512 and AVX2, 1e-4; with those for SSE, whose
+// sums have a quarter of the parts, 2.3e-4.
+constexpr double kNextToZero = 4e-4;
 // Of the magnitudes that the gradient of w_h sums, two a row, where the golden
 // has them. They cancel fully where a row sees nothing outside the window; at a
 // window of 100 of 144 tokens and a map that is not normalised, down to 1e-4.
@@ -124,9 +128,9 @@ TEST_F(MethodGradientsTest, MatchTheReference) {
     CompareGradients(
         golden_, name, model_->adapters().parameters(),
         [&](const Parameter& p) {
-          return t2r || p.group == ParameterGroup::kWindowFactor
-                     ? kCancelling
-                     : kRelativeTolerance;
+          if (t2r) return kNextToZero;
+          return p.group == ParameterGroup::kWindowFactor ? kCancelling
+                                                          : kRelativeTolerance;
         },
         2);
   }
