@@ -273,11 +273,10 @@ absl::StatusOr<Comparison> CompareRuns(const std::vector<ComparedRun>& runs) {
   }
   for (size_t i = 0; i < groups.size(); ++i) {
     const LaJudgement judgement = JudgeLinearPart(results[i]);
-    ComparedGroup column{groups[i].name,
-                         absl::StrCat(judgement.word, " (", judgement.rule,
-                                      AboutHybrid(results[i]), ")"),
-                         {},
-                         {}};
+    ComparedGroup column;
+    column.name = groups[i].name;
+    column.verdict = absl::StrCat(judgement.word, " (", judgement.rule,
+                                  AboutHybrid(results[i]), ")");
     column.finished_as = FinishedMode(results[i].settings);
     column.finished_loss = LossOf(results[i], column.finished_as);
     for (const ComparedRun* run : groups[i].runs) {

@@ -60,11 +60,10 @@ class StageChecker {
     };
     if (schedule.has_linear()) check_end("linear", schedule.linear().to());
     if (schedule.has_cosine()) check_end("cosine", schedule.cosine().to());
-    if (stage.has_early_stop()) CheckEarlyStop(stage, path);
+    if (stage.has_early_stop()) CheckEarlyStop(path);
   }
 
-  template <typename StageKind>
-  void CheckEarlyStop(const StageKind& stage, const std::string& path) {
+  void CheckEarlyStop(const std::string& path) {
     const std::string field = JoinField(path, "early_stop");
     if (job_.data().validation().empty()) {
       Refuse(field, "needs data.validation, which is not given");

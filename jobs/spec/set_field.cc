@@ -111,19 +111,19 @@ absl::Status SetScalarField(const ScalarText& value,
   const Reflection* reflection = message->GetReflection();
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: {
-      int32_t number;
+      int32_t number = 0;
       RETURN_IF_ERROR(WantWhole(value, &number));
       CARACAL_PUT(Int32, number);
       return absl::OkStatus();
     }
     case FieldDescriptor::CPPTYPE_UINT64: {
-      uint64_t number;
+      uint64_t number = 0;
       RETURN_IF_ERROR(WantWhole(value, &number));
       CARACAL_PUT(UInt64, number);
       return absl::OkStatus();
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
-      double number;
+      double number = 0;
       RETURN_IF_ERROR(WantNumber(value, &number));
       CARACAL_PUT(Double, number);
       return absl::OkStatus();
