@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <memory>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +14,7 @@
 #include "jobs/spec/closest_name.h"
 #include "jobs/spec/field_table.h"
 #include "jobs/spec/set_field.h"
+#include "proto/job.pb.h"
 
 namespace caracal {
 namespace {
@@ -88,18 +89,18 @@ double NumberOf(const Message& message, const FieldDescriptor* field,
 void CheckValue(const Message& message, const FieldDescriptor* field, int index,
                 const FieldRule& rule, const std::string& path,
                 std::vector<Problem>* problems) {
-  const std::string text = ScalarFieldText(message, field, index);
+  const auto text = [&] { return ScalarFieldText(message, field, index); };
   const bool number = field->cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
                       field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
   if (number && !rule.range.Contains(NumberOf(message, field, index))) {
     problems->push_back(
-        {path, absl::StrCat("is ", text, ", must be ", rule.range.ToString()),
+        {path, absl::StrCat("is ", text(), ", must be ", rule.range.ToString()),
          ""});
   }
-  if (rule.folder_name && !IsFolderName(text)) {
+  if (rule.folder_name && !IsFolderName(text())) {
     problems->push_back(
         {path,
-         absl::StrCat("is '", absl::Utf8SafeCEscape(text),
+         absl::StrCat("is '", absl::Utf8SafeCEscape(text()),
                       "', but a folder gets this name: expected 1 to ",
                       kMaxFolderName,
                       " letters, digits and ._-+= with neither a dot nor a "
@@ -107,14 +108,16 @@ void CheckValue(const Message& message, const FieldDescriptor* field, int index,
          ""});
   }
   if (rule.choices != nullptr) {
-    const std::vector<std::string> choices = SplitWords(rule.choices);
-    for (const std::string& choice : choices) {
-      if (text == choice) return;
+    const std::string found = text();
+    for (const absl::string_view choice :
+         absl::StrSplit(rule.choices, ' ', absl::SkipEmpty())) {
+      if (found == choice) return;
     }
-    problems->push_back({path,
-                         absl::StrCat("there is no '", text, "' here; ",
-                                      SuggestName(text, choices)),
-                         ""});
+    problems->push_back(
+        {path,
+         absl::StrCat("there is no '", found, "' here; ",
+                      SuggestName(found, SplitWords(rule.choices))),
+         ""});
   }
 }
 
@@ -174,13 +177,30 @@ std::string RuleName(const FieldDescriptor* field) {
 }
 
 const FieldRule* FindFieldRule(const FieldDescriptor* field) {
-  static const auto* const rules = [] {
-    auto* map = new std::map<std::string, const FieldRule*>;
+  static const auto* const by_name = [] {
+    auto* map = new absl::flat_hash_map<std::string, const FieldRule*>;
     for (const FieldRule& rule : FieldTable()) map->emplace(rule.field, &rule);
     return map;
   }();
-  const auto found = rules->find(RuleName(field));
-  return found == rules->end() ? nullptr : found->second;
+  const auto named = [](const FieldDescriptor* wanted) {
+    const auto found = by_name->find(RuleName(wanted));
+    return found == by_name->end() ? nullptr : found->second;
+  };
+  // Asked for each field of each job: a job's own are found without its name.
+  static const auto* const of_jobs = [&] {
+    auto* map =
+        new absl::flat_hash_map<const FieldDescriptor*, const FieldRule*>;
+    const auto* file = proto::Job::descriptor()->file();
+    for (int i = 0; i < file->message_type_count(); ++i) {
+      const Descriptor* message = file->message_type(i);
+      for (int j = 0; j < message->field_count(); ++j) {
+        map->emplace(message->field(j), named(message->field(j)));
+      }
+    }
+    return map;
+  }();
+  const auto found = of_jobs->find(field);
+  return found == of_jobs->end() ? named(field) : found->second;
 }
 
 void FillDefaults(Message* message) {

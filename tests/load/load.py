@@ -50,10 +50,21 @@ class Server:
             sys.exit("load.py: load_server did not start")
         self.client = options.folder / "tests/load/load_client"
 
-    def ask(self, *arguments):
-        out = subprocess.run([self.client, self.address, *map(str, arguments)],
-                             stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(out.stdout)
+    def ask(self, *arguments, while_waiting=None):
+        """What load_client says; `while_waiting` is called every second."""
+        with subprocess.Popen([self.client, self.address,
+                               *map(str, arguments)],
+                              stdout=subprocess.PIPE, text=True) as client:
+            while while_waiting:
+                try:
+                    client.wait(1)
+                    break
+                except subprocess.TimeoutExpired:
+                    while_waiting()
+            out = client.stdout.read()
+        if client.returncode != 0:
+            raise subprocess.CalledProcessError(client.returncode, client.args)
+        return json.loads(out)
 
     def memory(self):
         """Resident, MiB."""
@@ -117,7 +128,7 @@ def submissions(options, job):
 
 def gangs(options, job):
     count = 40 if options.short else 1000
-    seconds = 2 if options.short else 60
+    seconds = 4 if options.short else 180
     data = options.work / "gangs"
     server = Server(options, data, count)
     submitted = 0
@@ -129,27 +140,24 @@ def gangs(options, job):
         if time.monotonic() > deadline:
             sys.exit("load.py: gangs did not start")
         time.sleep(0.01)
-    for part in range(1 if options.short else 2):
-        before = server.memory()
-        seen = server.ask("gangs", data, count, count, seconds)
-        row(f"{count:,} gangs at 1 Hz, {count:,} streams, {seconds} s",
-            f"{seen['heartbeats_per_second']:,.0f} heartbeats/s, p50 "
-            f"{seen['p50_ms']:.1f} ms, p99 {seen['p99_ms']:.1f} ms, slowest "
-            f"{seen['slowest_ms']:.0f} ms; memory {before:.0f} -> "
-            f"{server.memory():.0f} MiB")
-        if seen["events"] < seen["events_wanted"]:
-            sys.exit(f"load.py: {seen['events']} events came, of "
-                     f"{seen['events_wanted']}")
-        # The next ones go on where these were.
-        server.end()
-        if part == 0 and not options.short:
-            shutil.rmtree(data)
-            server = Server(options, data, count)
-            submitted = 0
-            while submitted < count:
-                submitted += server.ask("submit", job, 8, 0.1)["submitted"]
-            while len(list((data / "gangs").glob("*-1/credential"))) < count:
-                time.sleep(0.01)
+    start, memory = time.monotonic(), []
+    seen = server.ask("gangs", data, count, count, seconds,
+                      while_waiting=lambda: memory.append(
+                          (time.monotonic() - start, server.memory())))
+    row(f"{count:,} gangs at 1 Hz, {count:,} streams, {seconds} s",
+        f"{seen['heartbeats_per_second']:,.0f} heartbeats/s, p50 "
+        f"{seen['p50_ms']:.1f} ms, p99 {seen['p99_ms']:.1f} ms, slowest "
+        f"{seen['slowest_ms']:.0f} ms")
+    # The first is that of a server whose streams are just being opened.
+    wanted = [seconds * part / 6 for part in (1, 2, 3, 4, 5, 6)]
+    samples = [min(memory, key=lambda sample: abs(sample[0] - at))
+               for at in wanted]
+    row("memory after " + ", ".join(f"{at:.0f}" for at, _ in samples) + " s",
+        ", ".join(f"{mib:.1f}" for _, mib in samples) + " MiB")
+    if seen["events"] < seen["events_wanted"]:
+        sys.exit(f"load.py: {seen['events']} events came, of "
+                 f"{seen['events_wanted']}")
+    server.end()
 
 
 def main():

@@ -48,28 +48,34 @@ void Coordinator::Recover() {
 
 template <typename Event>
 void Coordinator::Do(Event event, std::function<void()> then,
-                     bool answer_at_once) {
+                     Answering answering) {
+  bool committed = true;
   {
     std::unique_lock lock(mutex_);
     AwaitRecovery(lock);
     const absl::Time now = Now();
     Effects effects;
     event(state_, now, &effects);
-    const bool nothing = effects.saved.empty() && effects.removed.empty() &&
-                         effects.orders.empty() &&
-                         effects.transitions.empty() &&
-                         effects.decisions.empty() && effects.tuned.empty() &&
-                         effects.metrics.empty();
-    if (!(answer_at_once && nothing)) {
-      Commit(effects, now, std::move(then));
-      return;
+    committed = answering != Answering::kAtOnce || !effects.empty();
+    if (committed) {
+      Commit(effects, now, std::move(then), answering == Answering::kHere);
     }
   }
-  if (then) then();
+  if (answering == Answering::kHere) queue_.CommitHere();
+  if (!committed && then) then();
+}
+
+template <typename Result, typename Event>
+void Coordinator::Ask(Event event, std::function<void(Result)> reply,
+                      Answering answering) {
+  auto result = std::make_shared<Result>();
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects* effects) { *result = event(state, now, effects); },
+     [result, reply = std::move(reply)] { reply(*result); }, answering);
 }
 
 void Coordinator::Commit(const Effects& effects, absl::Time now,
-                         std::function<void()> then) {
+                         std::function<void()> then, bool here) {
   StoreBatch batch = BatchOf(effects, now);
   std::vector<std::pair<GangOrder, JobRecord>> orders;
   for (const GangOrder& order : effects.orders) {
@@ -77,15 +83,18 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
     orders.emplace_back(order, job != nullptr ? *job : JobRecord());
   }
   std::vector<StoredEvent> events = batch.events;
-  queue_.Add(std::move(batch),
-             [this, orders = std::move(orders), events = std::move(events),
-              then = std::move(then)] {
-               for (const auto& [order, job] : orders) {
-                 output_->Order(order, job);
-               }
-               if (!events.empty()) output_->Happened(events);
-               if (then) then();
-             });
+  std::function<void()> done = [this, orders = std::move(orders),
+                                events = std::move(events),
+                                then = std::move(then)] {
+    for (const auto& [order, job] : orders) output_->Order(order, job);
+    if (!events.empty()) output_->Happened(events);
+    if (then) then();
+  };
+  if (here) {
+    queue_.AddForHere(std::move(batch), std::move(done));
+  } else {
+    queue_.Add(std::move(batch), std::move(done));
+  }
   // Else it looks at the time soon enough.
   if (state_.NextTick() < ticks_at_) changed_.notify_all();
 }
@@ -120,108 +129,96 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
 
 void Coordinator::Submit(const JobRequest& request,
                          std::function<void(absl::StatusOr<JobId>)> reply) {
-  auto id = std::make_shared<absl::StatusOr<JobId>>();
-  Do([&](CoordinatorState& state, absl::Time now,
-         Effects* effects) { *id = state.Submit(request, now, effects); },
-     [id, reply = std::move(reply)] { reply(*id); });
+  Ask<absl::StatusOr<JobId>>(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        return state.Submit(request, now, effects);
+      },
+      std::move(reply), Answering::kHere);
 }
 
 void Coordinator::Cancel(JobId id, const std::string& who, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do([&](CoordinatorState& state, absl::Time now,
-         Effects* effects) { *status = state.Cancel(id, who, now, effects); },
-     [status, reply = std::move(reply)] { reply(*status); });
+  Ask<absl::Status>(
+      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
+        return state.Cancel(id, who, now, effects);
+      },
+      std::move(reply));
 }
 
 void Coordinator::Resume(JobId id, const std::string& idempotency_key,
                          Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
+  Ask<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *status = state.Resume(id, idempotency_key, now, effects);
+        return state.Resume(id, idempotency_key, now, effects);
       },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply));
 }
 
 void Coordinator::Remove(JobId id, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do([&](CoordinatorState& state, absl::Time,
-         Effects* effects) { *status = state.Remove(id, effects); },
-     [status, reply = std::move(reply)] { reply(*status); });
+  Ask<absl::Status>([&](CoordinatorState& state, absl::Time,
+                        Effects* effects) { return state.Remove(id, effects); },
+                    std::move(reply));
 }
 
 void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
+  Ask<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *status = state.SetPriority(id, priority, now, effects);
+        return state.SetPriority(id, priority, now, effects);
       },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply));
+}
+
+void Coordinator::Tune(JobId id, const Tuning& tuning,
+                       const std::string& idempotency_key, Reply reply) {
+  Ask<absl::Status>(
+      [&](CoordinatorState& state, absl::Time, Effects* effects) {
+        return state.Tune(id, tuning, idempotency_key, effects);
+      },
+      std::move(reply));
 }
 
 void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply) {
-  auto answer = std::make_shared<absl::StatusOr<GangAnswer>>();
-  Do(
-      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *answer = [&]() -> absl::StatusOr<GangAnswer> {
-          RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
-          news_[id].heard = now;
-          const JobRecord& job = *state.Find(id);
-          return GangAnswer{job.state != JobState::kCancelling, job.lines,
-                            job.tunings};
-        }();
+  Ask<absl::StatusOr<GangAnswer>>(
+      [&](CoordinatorState& state, absl::Time now,
+          Effects* effects) -> absl::StatusOr<GangAnswer> {
+        RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
+        news_[id].heard = now;
+        const JobRecord& job = *state.Find(id);
+        return GangAnswer{job.state != JobState::kCancelling, job.lines,
+                          job.tunings};
       },
-      [answer, reply = std::move(reply)] { reply(*answer); },
-      /*answer_at_once=*/true);
+      std::move(reply), Answering::kAtOnce);
 }
 
 void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
                             GangReply reply) {
-  auto answer = std::make_shared<absl::StatusOr<GangAnswer>>();
-  Do(
-      [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        *answer = [&]() -> absl::StatusOr<GangAnswer> {
-          GangAnswer out;
-          ASSIGN_OR_RETURN(
-              out.go_on,
-              state.Heartbeat(id, epoch, report.progress, now, effects));
-          ASSIGN_OR_RETURN(out.lines, state.Report(id, epoch, report.first,
-                                                   report.lines, effects));
-          out.tunings = state.Find(id)->tunings;
-          news_[id].heard = now;
-          if (!report.lines.empty()) news_[id].metrics = report.lines.back();
-          return out;
-        }();
+  Ask<absl::StatusOr<GangAnswer>>(
+      [&](CoordinatorState& state, absl::Time now,
+          Effects* effects) -> absl::StatusOr<GangAnswer> {
+        GangAnswer out;
+        ASSIGN_OR_RETURN(out.go_on, state.Heartbeat(id, epoch, report.progress,
+                                                    now, effects));
+        ASSIGN_OR_RETURN(out.lines, state.Report(id, epoch, report.first,
+                                                 report.lines, effects));
+        out.tunings = state.Find(id)->tunings;
+        news_[id].heard = now;
+        if (!report.lines.empty()) news_[id].metrics = report.lines.back();
+        return out;
       },
-      [answer, reply = std::move(reply)] { reply(*answer); },
-      /*answer_at_once=*/true);
+      std::move(reply), Answering::kAtOnce);
 }
 
 void Coordinator::Direct(
     JobId id, uint64_t epoch, const CurriculumPoint& point,
     std::function<void(absl::StatusOr<GangDirectives>)> reply) {
-  auto answer = std::make_shared<absl::StatusOr<GangDirectives>>();
-  Do(
-      [&](CoordinatorState& state, absl::Time, Effects* effects) {
-        *answer = [&]() -> absl::StatusOr<GangDirectives> {
-          GangDirectives out;
-          ASSIGN_OR_RETURN(out.window, state.Direct(id, epoch, point, effects));
-          out.tunings = state.Find(id)->tunings;
-          return out;
-        }();
+  Ask<absl::StatusOr<GangDirectives>>(
+      [&](CoordinatorState& state, absl::Time,
+          Effects* effects) -> absl::StatusOr<GangDirectives> {
+        GangDirectives out;
+        ASSIGN_OR_RETURN(out.window, state.Direct(id, epoch, point, effects));
+        out.tunings = state.Find(id)->tunings;
+        return out;
       },
-      [answer, reply = std::move(reply)] { reply(*answer); },
-      /*answer_at_once=*/true);
-}
-
-void Coordinator::Tune(JobId id, const Tuning& tuning,
-                       const std::string& idempotency_key, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
-      [&](CoordinatorState& state, absl::Time, Effects* effects) {
-        *status = state.Tune(id, tuning, idempotency_key, effects);
-      },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply), Answering::kAtOnce);
 }
 
 void Coordinator::GangFound(JobId id, uint64_t epoch) {
@@ -236,7 +233,7 @@ void Coordinator::GangWaits(JobId id, uint64_t epoch,
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         state.GangWaits(id, epoch, reason, now, effects);
       },
-      nullptr, /*answer_at_once=*/true);
+      nullptr, Answering::kAtOnce);
 }
 
 void Coordinator::GangEnded(JobId id, uint64_t epoch, GangEnd end,
@@ -255,7 +252,7 @@ absl::Time Coordinator::Tick() {
         state.Tick(now, effects);
         next = state.NextTick();
       },
-      nullptr, /*answer_at_once=*/true);
+      nullptr, Answering::kAtOnce);
   return next;
 }
 

@@ -22,9 +22,9 @@
 
 namespace caracal {
 
-// What goes out of the coordinator. Called on the thread that commits, in
-// order, when what led to it is durable: is to return soon, and may call the
-// coordinator.
+// What goes out of the coordinator. Called on the thread that commits, one at a
+// time and in order, when what led to it is durable: is to return soon, and may
+// call the coordinator.
 class CoordinatorOutput {
  public:
   virtual ~CoordinatorOutput() = default;
@@ -64,8 +64,9 @@ struct GangDirectives {
 };
 
 // Every change is durable before it is answered or acted upon. Answers come on
-// the thread that commits, or, where nothing was to be stored, on the caller's;
-// with a store that fails they come late: Health() tells meanwhile.
+// the thread that commits, which may be the caller's; where nothing was to be
+// stored, on the caller's. With a store that fails they come late: Health()
+// tells meanwhile.
 //
 // Thread-safe.
 class Coordinator {
@@ -143,14 +144,25 @@ class Coordinator {
   // The date, but that it does not jump when somebody sets the clock: no gang
   // is given up for that.
   absl::Time Now() const { return start_ + clock_->Now(); }
+  // When to answer, and on which thread what was changed is made durable.
+  enum class Answering {
+    kWhenDurable,
+    kAtOnce,  // where nothing was changed; else when durable
+    kHere,    // when durable; the caller, who waits for it, commits
+  };
   // Runs `event` on the state; makes its effects durable; then acts and calls
   // `then`.
   template <typename Event>
-  void Do(Event event, std::function<void()> then, bool answer_at_once = false);
+  void Do(Event event, std::function<void()> then,
+          Answering answering = Answering::kWhenDurable);
+  // The same, for an event that has something to answer.
+  template <typename Result, typename Event>
+  void Ask(Event event, std::function<void(Result)> reply,
+           Answering answering = Answering::kWhenDurable);
   // With `effects` of the state as it is, under the mutex. Wakes TickUntil if
-  // something is due sooner.
+  // something is due sooner. `here`: the caller calls queue_.CommitHere().
   void Commit(const Effects& effects, absl::Time now,
-              std::function<void()> then);
+              std::function<void()> then, bool here = false);
   void AwaitRecovery(std::unique_lock<std::mutex>& lock) const {
     changed_.wait(lock, [this] { return recovered_; });
   }

@@ -53,6 +53,13 @@ struct JobTuned {
 // Orders go out only after `saved` and `removed` are durable: a coordinator
 // that is killed in between finds what it meant to do.
 struct Effects {
+  // Whether there is nothing to store, to tell or to do at once.
+  bool empty() const {
+    return saved.empty() && removed.empty() && orders.empty() &&
+           transitions.empty() && metrics.empty() && decisions.empty() &&
+           tuned.empty();
+  }
+
   std::vector<JobId> saved;       // whose record changed
   std::vector<JobId> progressed;  // whose `progress` alone did: no need to sync
   std::vector<JobId> removed;     // whose record is gone

@@ -1,5 +1,7 @@
 #include "jobs/coordinator/store/commit_queue.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace caracal {
@@ -16,20 +18,25 @@ CommitQueue::~CommitQueue() {
   thread_.join();
 }
 
-void CommitQueue::Add(StoreBatch batch, std::function<void()> done) {
+void CommitQueue::Push(StoreBatch batch, Answer answer, bool wake) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back({std::move(batch), std::move(done), nullptr});
+    if (!batch.empty()) waiting_.batches.push_back(std::move(batch));
+    waiting_.answers.push_back(std::move(answer));
   }
-  changed_.notify_all();
+  if (wake) changed_.notify_all();
+}
+
+void CommitQueue::Add(StoreBatch batch, std::function<void()> done) {
+  Push(std::move(batch), {std::move(done), nullptr}, /*wake=*/true);
+}
+
+void CommitQueue::AddForHere(StoreBatch batch, std::function<void()> done) {
+  Push(std::move(batch), {std::move(done), nullptr}, /*wake=*/false);
 }
 
 void CommitQueue::Read(std::function<void(JobStore&)> read) {
-  {
-    const std::lock_guard lock(mutex_);
-    waiting_.push_back({{}, nullptr, std::move(read)});
-  }
-  changed_.notify_all();
+  Push({}, {nullptr, std::move(read)}, /*wake=*/true);
 }
 
 absl::Status CommitQueue::Health() const {
@@ -37,37 +44,71 @@ absl::Status CommitQueue::Health() const {
   return health_;
 }
 
+CommitQueue::Round CommitQueue::Take() {
+  committing_ = true;
+  return std::exchange(waiting_, {});
+}
+
+void CommitQueue::CommitHere() {
+  Round round;
+  {
+    const std::lock_guard lock(mutex_);
+    if (committing_ || waiting_.empty()) return;
+    round = Take();
+  }
+  const bool durable = Write(round).ok();
+  if (durable) Tell(round);
+  bool more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    committing_ = false;
+    if (!durable) {
+      // The queue's thread has the patience.
+      std::move(waiting_.batches.begin(), waiting_.batches.end(),
+                std::back_inserter(round.batches));
+      std::move(waiting_.answers.begin(), waiting_.answers.end(),
+                std::back_inserter(round.answers));
+      waiting_ = std::move(round);
+    }
+    more = !waiting_.empty() || ending_;
+  }
+  if (more) changed_.notify_all();
+}
+
 void CommitQueue::Run() {
+  std::unique_lock lock(mutex_);
   while (true) {
-    std::vector<Entry> entries;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return !waiting_.empty() || ending_; });
-      if (waiting_.empty()) return;
-      entries = std::move(waiting_);
-      waiting_.clear();
+    changed_.wait(lock, [this] {
+      return !committing_ && (!waiting_.empty() || ending_);
+    });
+    if (waiting_.empty()) return;
+    const Round round = Take();
+    lock.unlock();
+    while (!Write(round).ok()) {
+      lock.lock();
+      if (ending_) return;
+      changed_.wait_for(lock, absl::ToChronoMilliseconds(retry_),
+                        [this] { return ending_; });
+      lock.unlock();
     }
-    std::vector<StoreBatch> batches;
-    for (Entry& entry : entries) {
-      if (!entry.batch.empty()) batches.push_back(std::move(entry.batch));
-    }
-    if (!batches.empty() && !Write(batches)) return;
-    for (const Entry& entry : entries) {
-      if (entry.done) entry.done();
-      if (entry.read) entry.read(*store_);
-    }
+    Tell(round);
+    lock.lock();
+    committing_ = false;
   }
 }
 
-bool CommitQueue::Write(const std::vector<StoreBatch>& batches) {
-  while (true) {
-    const absl::Status status = store_->Write(batches);
-    std::unique_lock lock(mutex_);
-    health_ = status;
-    if (status.ok()) return true;
-    if (ending_) return false;
-    changed_.wait_for(lock, absl::ToChronoMilliseconds(retry_),
-                      [this] { return ending_; });
+absl::Status CommitQueue::Write(const Round& round) {
+  if (round.batches.empty()) return absl::OkStatus();
+  const absl::Status status = store_->Write(round.batches);
+  const std::lock_guard lock(mutex_);
+  health_ = status;
+  return status;
+}
+
+void CommitQueue::Tell(const Round& round) {
+  for (const Answer& answer : round.answers) {
+    if (answer.done) answer.done();
+    if (answer.read) answer.read(*store_);
   }
 }
 

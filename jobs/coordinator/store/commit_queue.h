@@ -1,5 +1,5 @@
-// Makes changes durable behind the back of those who made them, as many at a
-// time as have come meanwhile: one sync of the disk for all of them.
+// Makes changes durable, as many at a time as have come meanwhile: one sync of
+// the disk for all of them.
 #ifndef CARACAL_JOBS_COORDINATOR_STORE_COMMIT_QUEUE_H_
 #define CARACAL_JOBS_COORDINATOR_STORE_COMMIT_QUEUE_H_
 
@@ -18,8 +18,7 @@ namespace caracal {
 // Thread-safe.
 class CommitQueue {
  public:
-  // The store outlives the queue and is the queue's thread's alone, but for
-  // Read().
+  // The store outlives the queue, which alone uses it, one thread at a time.
   explicit CommitQueue(JobStore* store,
                        absl::Duration retry = absl::Seconds(1));
   CommitQueue(const CommitQueue&) = delete;
@@ -28,13 +27,22 @@ class CommitQueue {
   // fails, after one more try.
   ~CommitQueue();
 
-  // `done` is called on the queue's thread when this batch and all those
-  // before it are durable, in the order of the calls; never when they cannot
-  // be. A batch may be empty: its `done` waits for those before it.
+  // `done` is called when this batch and all those before it are durable, in
+  // the order of the calls, on the queue's thread or in somebody's
+  // CommitHere(); never when they cannot be. A batch may be empty: its `done`
+  // waits for those before it.
   //
   // What the store refuses (a full disk) is tried again until it goes through,
   // since memory is ahead of the disk by then; Health() tells.
   void Add(StoreBatch batch, std::function<void()> done);
+
+  // The same for a caller who then calls CommitHere(), and not before: the
+  // queue's thread is not woken for it.
+  void AddForHere(StoreBatch batch, std::function<void()> done);
+  // Commits what waits on the calling thread, unless another one is at it: that
+  // one goes on with what has come. Spares whoever would wait anyway two
+  // switches of threads. To be called without locks that a `done` takes.
+  void CommitHere();
 
   // The error that holds the queue up; OK when there is none.
   absl::Status Health() const;
@@ -44,23 +52,34 @@ class CommitQueue {
   void Read(std::function<void(JobStore&)> read);
 
  private:
-  struct Entry {
-    StoreBatch batch;
+  // One of the two.
+  struct Answer {
     std::function<void()> done;
-    std::function<void(JobStore&)> read;  // or this
+    std::function<void(JobStore&)> read;
+  };
+  // What goes to the disk in one transaction, and who is told then.
+  struct Round {
+    bool empty() const { return batches.empty() && answers.empty(); }
+    std::vector<StoreBatch> batches;
+    std::vector<Answer> answers;
   };
 
+  void Push(StoreBatch batch, Answer answer, bool wake);
   void Run();
-  // Whether it is durable; false only when the queue ends.
-  bool Write(const std::vector<StoreBatch>& batches);
+  // What waits, for a thread that is to commit it. With the mutex.
+  Round Take();
+  // One try.
+  absl::Status Write(const Round& round);
+  void Tell(const Round& round);
 
   JobStore* const store_;
   const absl::Duration retry_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Entry> waiting_;  // guarded by mutex_
-  absl::Status health_;         // guarded by mutex_
-  bool ending_ = false;         // guarded by mutex_
+  Round waiting_;            // guarded by mutex_
+  bool committing_ = false;  // a thread has the store; guarded by mutex_
+  absl::Status health_;      // guarded by mutex_
+  bool ending_ = false;      // guarded by mutex_
   std::thread thread_;
 };
 

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <future>
 #include <optional>
+#include <thread>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "core/base/status_matchers.h"
@@ -54,6 +56,61 @@ TEST_F(CommitQueueTest, TellsInOrderWhatIsDurable) {
   EXPECT_EQ(seen, 900u);
   ASSERT_EQ(told.size(), 1000u);
   EXPECT_TRUE(std::is_sorted(told.begin(), told.end()));
+}
+
+TEST_F(CommitQueueTest, CommitsOnTheCallersThreadOrLeavesItToWhoIsAtIt) {
+  const auto add = [&](JobId id, std::function<void()> done) {
+    queue_->AddForHere({.saved = {Record(id)}, .next_id = 1000},
+                       std::move(done));
+  };
+  std::thread::id told_on;
+  add(1, [&] { told_on = std::this_thread::get_id(); });
+  queue_->CommitHere();
+  EXPECT_EQ(told_on, std::this_thread::get_id());
+  queue_->CommitHere();  // nothing waits
+
+  // Of those who come while it commits: the rest is left to the queue's thread.
+  std::promise<std::thread::id> second;
+  add(2, [&] {
+    add(3, [&] { second.set_value(std::this_thread::get_id()); });
+    queue_->CommitHere();
+  });
+  queue_->CommitHere();
+  EXPECT_NE(second.get_future().get(), std::this_thread::get_id());
+
+  // From many threads at once: all are told.
+  std::atomic<int> told = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) {
+        add(10 + t * 50 + i, [&] { ++told; });
+        queue_->CommitHere();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  queue_.reset();
+  EXPECT_EQ(told, 200);
+  EXPECT_EQ(store_->Load()->jobs.size(), 203u);
+}
+
+TEST_F(CommitQueueTest, WhatIsRefusedHereIsTriedAgainByTheThread) {
+  auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                              CoordinatorMigrations());
+  ASSERT_OK(other);
+  ASSERT_OK((*other)->Execute(
+      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
+  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  std::promise<std::thread::id> told;
+  queue_->AddForHere({.saved = {Record(1)}, .events = {event}, .next_id = 2},
+                     [&] { told.set_value(std::this_thread::get_id()); });
+  queue_->CommitHere();
+  EXPECT_FALSE(queue_->Health().ok());
+  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  EXPECT_NE(told.get_future().get(), std::this_thread::get_id());
+  queue_.reset();
+  EXPECT_EQ(store_->Load()->jobs.size(), 1u);
 }
 
 TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
