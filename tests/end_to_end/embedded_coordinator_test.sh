@@ -15,7 +15,7 @@ preset: "ssd"
 model { path: "$model" }
 data { path: "train.h5" validation: "heldout.h5" }
 attention { window: 8 sinks: 2 features: 32 }
-budget { transfer_steps: 2 finetune_steps: 400 batch: 2 }
+budget { transfer_steps: 2 finetune_steps: 800 batch: 2 }
 curriculum {
   drop { linear { from: 0.9 to: 0.2 } }
   window { linear { from: 12 to: 6 } }
@@ -83,6 +83,7 @@ at status killed 1 | grep -q -x " *run  *$work/killed" ||
 at status killed 1 --json | grep -q '"slots":1,' || fail "slots"
 at watch killed 1 >"$work/watch.txt" 2>"$work/watch_err.txt" &
 watch=$!
+eventually "it is watched" grep -q running "$work/watch.txt"
 eventually "60 steps" has_steps killed 60
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null || true
@@ -128,9 +129,10 @@ is_tuned || fail "$(tail -n 1 "$work/tuned/metrics.jsonl")"
 start ranks --set parallel.data=2
 ends 0
 for run in whole ranks; do
-  sed -E 's/.*"step":([0-9]*).*"drop_probability":([^,]*),.*"window":([^,}]*).*/\1 \2 \3/' \
+  grep -o -E '"(global_step|drop_probability|window)":[^,}]*' \
     "$work/$run/metrics.jsonl" >"$work/$run.txt"
 done
+grep -q window "$work/ranks.txt" || fail "ranks without a curriculum"
 diff "$work/whole.txt" "$work/ranks.txt" || fail "the curriculum of ranks"
 start ranks_tuned --set parallel.data=2 --set budget.finetune_steps=100000
 eventually "ranks run" shows ranks_tuned 1 "job 1 ssd: running"
@@ -152,6 +154,9 @@ eventually "they go on" shows ranks_tuned 1 "job 1 ssd: running"
 kill -INT "$pid"
 ends 130
 eventually "no rank is left" gone
+
+# What killed ones had left is gone.
+! ls "$TMPDIR" | grep -q caracal-run- || fail "sockets: $(ls "$TMPDIR")"
 
 # A coordinator that can't be had is none that is needed.
 mkdir -p "$work/alone"
