@@ -8,6 +8,7 @@
 #include "core/device/open_cuda.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/convert/run_folder.h"
+#include "jobs/convert/same_job.h"
 #include "jobs/launch/gang_processes.h"
 #include "jobs/worker/reported_events.h"
 
@@ -21,7 +22,11 @@ bool IsRefused(const ConversionOptions& options) {
   FileSystem* const files = FileSystem::Posix();
   const RunFolder folder = {options.run_folder};
   if (files->Exists(folder.path) && !files->IsFolder(folder.path)) return true;
-  return options.resume ? !HoldsRun(files, folder) : HasTrained(files, folder);
+  if (!HasTrained(files, folder)) {
+    return options.resume && !HoldsRun(files, folder);
+  }
+  proto::Job job = options.job;
+  return !options.resume || !CheckSameJob(files, folder, &job).ok();
 }
 
 // Both are told.

@@ -78,9 +78,8 @@ for port in $ports; do
   ! awk -v inode="$port" '$10 == inode && $4 == "0A"' /proc/net/tcp \
     /proc/net/tcp6 | grep -q . || fail "it listens on a port"
 done
-at status killed 1 | grep -q -x " *run  *$work/killed" ||
-  fail "$(at status killed 1)"
-at status killed 1 --json | grep -q '"slots":1,' || fail "slots"
+at status killed 1 --json | grep -F "\"$work/killed\"" | grep -q '"slots":1,' ||
+  fail "$(at status killed 1 --json)"
 at watch killed 1 >"$work/watch.txt" 2>"$work/watch_err.txt" &
 watch=$!
 eventually "it is watched" grep -q running "$work/watch.txt"

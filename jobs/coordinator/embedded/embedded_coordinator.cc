@@ -215,12 +215,16 @@ void EmbeddedCoordinator::End(const absl::Status& status) {
     coordinator.Cancel(gang_.job, "an interrupt", kDropReply);
   }
   launcher_->Ended(GangEndOf(status), std::string(status.message()));
+  IsStored();
+}
+
+bool EmbeddedCoordinator::IsStored() {
+  Coordinator& coordinator = service_->coordinator();
   Reply<bool> stored;
-  coordinator.OnStore(
-      [take = stored.Take()](JobStore&) mutable { take(true); });
-  AwaitStored(coordinator, data_folder_, kLastPatience, [&] {
-    return stored.Came();
-  }).IgnoreError();
+  coordinator.OnStore([take = stored.Take()](JobStore&) { take(true); });
+  return AwaitStored(coordinator, data_folder_, kLastPatience,
+                     [&] { return stored.Came(); })
+      .ok();
 }
 
 EmbeddedCoordinator::~EmbeddedCoordinator() {
@@ -230,6 +234,9 @@ EmbeddedCoordinator::~EmbeddedCoordinator() {
   }
   // Nobody is to be sent there any more.
   FileSystem::Posix()->Remove(endpoint_file()).IgnoreError();
+  // With a disk that is full, calls stay open until there is room again, and
+  // the server for their sake; the process, which is about to end, is not to.
+  if (!IsStored()) (void)service_.release();
 }
 
 }  // namespace caracal

@@ -66,6 +66,8 @@ class EmbeddedCoordinator {
   // Until no job of an earlier process is left that could go on by itself.
   absl::Status Settle();
   absl::StatusOr<JobId> Begin(const proto::Job& job);
+  // Whether all that has happened is; waits for it for seconds at most.
+  bool IsStored();
 
   const std::string data_folder_;
   const PrivateSocket socket_;
