@@ -2,7 +2,6 @@
 # `caracal run` is watched, tuned and stopped as a job of a coordinator is: by
 # the folder of its run, without an open port, and without other losses.
 source "$(dirname "$0")/common.sh"
-worker=$PWD/$2
 pid=
 # Of sockets below it the paths must be short.
 TMPDIR=$(mktemp -d /tmp/embedded.XXXXXX)
@@ -145,7 +144,7 @@ eventually "they are tuned" is_lower
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null || true
 pid=
-gone() { ! pgrep -f "^$worker.*$work/ranks_tuned" >/dev/null; }
+gone() { ! pgrep -f "caracal-worker.*$work/ranks_tuned" >/dev/null; }
 eventually "no rank is left" gone
 start ranks_tuned --set parallel.data=2 --set budget.finetune_steps=100000 \
   --resume
