@@ -14,6 +14,7 @@
 #include "jobs/client/conversion_progress.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/client/job_option.h"
+#include "jobs/client/run_coordinator.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/launch/local_gang.h"
 #include "jobs/spec/layout.h"
@@ -25,13 +26,14 @@ namespace {
 struct RunOptions {
   JobOption job;
   std::string out;
-  bool resume = false, json = false;
+  bool resume = false, json = false, page = false;
 };
 
 // The training as ranks of their own on this machine: the same job, folder and
 // overrides go to every rank.
 absl::Status TrainWithGang(const RunOptions& o,
-                           const ConversionOptions& options) {
+                           const ConversionOptions& options,
+                           RunCoordinator& coordinator) {
   GangCommand command;
   command.ranks = TransferLayout(options.job).ranks();
   command.arguments = {"--job", o.job.path, "--out", options.run_folder};
@@ -48,6 +50,7 @@ absl::Status TrainWithGang(const RunOptions& o,
         {"--set", absl::StrCat("threads=", command.threads)});
   }
   command.stop = options.stop;
+  coordinator.Guide(&command);
   return RunLocalGang(command);
 }
 
@@ -62,20 +65,10 @@ void TellWhere(const RunOptions& o, const ConversionOptions& options,
   }
 }
 
-absl::Status Run(const RunOptions& o, Console& console) {
-  ASSIGN_OR_RETURN(ConversionOptions options,
-                   [&]() -> absl::StatusOr<ConversionOptions> {
-                     ConversionOptions out;
-                     ASSIGN_OR_RETURN(out.job, o.job.Load());
-                     return out;
-                   }());
-  options.run_folder =
-      !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
-  options.resume = o.resume;
-  options.stop = CatchInterrupts();
-
+absl::Status Convert(const RunOptions& o, ConversionOptions& options,
+                     RunCoordinator& coordinator, Console& console) {
   if (TransferLayout(options.job).ranks() > 1) {
-    RETURN_IF_ERROR(TrainWithGang(o, options));
+    RETURN_IF_ERROR(TrainWithGang(o, options, coordinator));
     // What is left is the report.
     options.resume = true;
     if (options.job.evaluation().rows() == 0) {
@@ -85,6 +78,7 @@ absl::Status Run(const RunOptions& o, Console& console) {
   }
   ConversionProgress progress(options.job, &console);
   options.events = progress.events();
+  coordinator.Guide(&options);
   absl::StatusOr<ReportInput> report = RunConversion(options);
   progress.Finish();
   RETURN_IF_ERROR(report.status());
@@ -101,6 +95,20 @@ absl::Status Run(const RunOptions& o, Console& console) {
   return absl::OkStatus();
 }
 
+absl::Status Run(const RunOptions& o, Console& console) {
+  ConversionOptions options;
+  ASSIGN_OR_RETURN(options.job, o.job.Load());
+  options.run_folder =
+      !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
+  options.resume = o.resume;
+  options.stop = CatchInterrupts();
+  RunCoordinator coordinator(options, o.page, &console);
+  const absl::Status status = Convert(o, options, coordinator, console);
+  console.out << std::flush;
+  coordinator.End(status);
+  return status;
+}
+
 }  // namespace
 
 CommandBody DeclareRun(CLI::App& app) {
@@ -114,6 +122,9 @@ CommandBody DeclareRun(CLI::App& app) {
   app.add_flag("--json", o->json,
                "print the attribution as one JSON object; without one, where "
                "the run is");
+  app.add_flag("--page", o->page,
+               "serve the run's page on this machine while it goes on, and "
+               "print its address");
   return [o](Console& console) { return Run(*o, console); };
 }
 

@@ -8,7 +8,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
@@ -21,6 +20,7 @@
 #include "jobs/convert/run_folder.h"
 #include "jobs/convert/run_lock.h"
 #include "jobs/convert/run_report.h"
+#include "jobs/convert/same_job.h"
 #include "jobs/convert/student.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/job_surroundings.h"
@@ -28,7 +28,6 @@
 #include "jobs/model/model_rows.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
-#include "jobs/spec/problem.h"
 #include "jobs/spec/support.h"
 #include "jobs/spec/warnings.h"
 #include "jobs/train/checkpointing.h"
@@ -65,7 +64,6 @@ class Conversion {
  private:
   absl::Status ChooseDevice();
   absl::Status PrepareFolder();
-  absl::Status CheckSameJob();
   // What can be refused before the model's weights are read.
   absl::Status Prepare();
   absl::Status OpenBaseModel();
@@ -163,25 +161,7 @@ absl::Status Conversion::PrepareFolder() {
         ": holds a run already; go on with it by --resume, or choose another "
         "--out"));
   }
-  return CheckSameJob();
-}
-
-absl::Status Conversion::CheckSameJob() {
-  // Checkpoints say of themselves which job they are of.
-  if (!files_->Exists(folder_.job())) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string text, files_->ReadFile(folder_.job()));
-  std::vector<Problem> problems;
-  const proto::Job before = ParseJob(text, folder_.job(), nullptr, &problems);
-  RETURN_IF_ERROR(ProblemsToStatus(problems, folder_.job()));
-  // F may have been filled in from the model.
-  if (!job_.attention().has_features()) {
-    job_.mutable_attention()->set_features(before.attention().features());
-  }
-  const std::vector<std::string> differences = JobDifferences(before, job_);
-  if (differences.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      folder_.path, ": the run there was started with another job: ",
-      absl::StrJoin(differences, "; ")));
+  return CheckSameJob(files_, folder_, &job_);
 }
 
 absl::Status Conversion::OpenBaseModel() {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -43,13 +45,39 @@ bool EachHasACore(const GangCommand& command) {
          command.ranks <= AvailableCores();
 }
 
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments,
-                            int death_signal) {
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) {
-    argv.push_back(const_cast<char*>(argument.c_str()));
+// As exec wants them: of strings that stay. Ends with a null.
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (const std::string& string : strings) {
+    out.push_back(const_cast<char*>(string.c_str()));
   }
-  argv.push_back(nullptr);
+  out.push_back(nullptr);
+  return out;
+}
+
+// This process's environment with these in it.
+std::vector<std::string> EnvironmentWith(
+    const std::vector<std::string>& changes) {
+  std::vector<std::string> out = changes;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const absl::string_view name =
+        absl::string_view(*entry).substr(0, std::strcspn(*entry, "="));
+    const bool changed =
+        std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
+          return absl::StartsWith(change, absl::StrCat(name, "="));
+        });
+    if (!changed) out.emplace_back(*entry);
+  }
+  return out;
+}
+
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments,
+                            const std::vector<std::string>& environment,
+                            int death_signal) {
+  // All of it before the fork: other threads may hold the locks of malloc().
+  const std::vector<std::string> variables = EnvironmentWith(environment);
+  const std::vector<char*> argv = Pointers(arguments),
+                           envp = Pointers(variables);
   // Closed by a successful exec; else it carries the error.
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2");
@@ -66,7 +94,7 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments,
     // would end them at once. It ends them when we are gone.
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, death_signal);
-    if (getppid() == parent) execvp(argv[0], argv.data());
+    if (getppid() == parent) execvpe(argv[0], argv.data(), envp.data());
     const int error = errno;
     (void)!write(report[1], &error, sizeof(error));
     _exit(127);
@@ -157,7 +185,7 @@ absl::Status RunLocalGang(const GangCommand& command) {
                 command, program,
                 shared.has_value() ? shared->path() : command.shared_folder,
                 EachHasACore(command), geteuid() == 0),
-            command.death_signal));
+            command.environment, command.death_signal));
   StuckLauncher stuck(kMpirunPatience, Clock::Real());
   bool asked = false;
   int status = 0;

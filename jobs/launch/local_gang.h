@@ -23,6 +23,8 @@ struct GangCommand {
   int threads = 1;                     // of each
   std::string program = {};            // of each. "": FindWorker()
   std::vector<std::string> arguments;  // of it
+  // NAME=VALUE, over this process's.
+  std::vector<std::string> environment = {};
   // Whether the machine is this gang's: ranks may be held to cores.
   bool alone = true;
   // An empty folder in memory, for what mpirun and the ranks share. "": one

@@ -87,11 +87,18 @@ void CoordinatorLink::Run() {
   }
 }
 
-absl::Status CoordinatorLink::Connect() {
-  ASSIGN_OR_RETURN(const Endpoint endpoint,
-                   ReadEndpoint(options_.endpoint_file));
-  stub_ = proto::Gangs::NewStub(MakeChannel(endpoint));
-  return absl::OkStatus();
+absl::StatusOr<std::unique_ptr<proto::Gangs::Stub>> CoordinatorLink::Connect()
+    const {
+  if (options_.channel != nullptr) {
+    return proto::Gangs::NewStub(options_.channel);
+  }
+  const absl::StatusOr<Endpoint> endpoint =
+      ReadEndpoint(options_.endpoint_file);
+  // A missing file is a coordinator that is not there, not a missing job.
+  if (!endpoint.ok()) {
+    return absl::UnavailableError(endpoint.status().message());
+  }
+  return proto::Gangs::NewStub(MakeChannel(*endpoint));
 }
 
 absl::Status CoordinatorLink::Register() {
@@ -115,12 +122,7 @@ absl::StatusOr<proto::DirectResponse> CoordinatorLink::Direct(
     return absl::UnavailableError("the coordinator is away");
   }
   if (direct_stub_ == nullptr) {
-    const absl::StatusOr<Endpoint> endpoint =
-        ReadEndpoint(options_.endpoint_file);
-    if (!endpoint.ok()) {
-      return absl::UnavailableError(endpoint.status().message());
-    }
-    direct_stub_ = proto::Gangs::NewStub(MakeChannel(*endpoint));
+    ASSIGN_OR_RETURN(direct_stub_, Connect());
   }
   request.set_job(options_.gang.job);
   request.set_epoch(options_.gang.epoch);
@@ -140,9 +142,7 @@ absl::StatusOr<proto::DirectResponse> CoordinatorLink::Direct(
 
 absl::Status CoordinatorLink::Beat() {
   if (stub_ == nullptr) {
-    const absl::Status connected = Connect();
-    // A missing file is a coordinator that is not there, not a missing job.
-    if (!connected.ok()) return absl::UnavailableError(connected.message());
+    ASSIGN_OR_RETURN(stub_, Connect());
   }
   const auto exchange = [&]() -> absl::Status {
     if (!registered_) RETURN_IF_ERROR(Register());

@@ -3,6 +3,8 @@
 #ifndef CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
 #define CARACAL_JOBS_WORKER_COORDINATOR_LINK_H_
 
+#include <grpcpp/channel.h>
+
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -26,6 +28,8 @@ struct CoordinatorLinkOptions {
   GangId gang;
   std::string credential;     // of the gang
   std::string endpoint_file;  // of the coordinator; read again after errors
+  // To one in this process, which outlives the link; null: by the file.
+  std::shared_ptr<grpc::Channel> channel = nullptr;
   absl::Duration interval = absl::Seconds(1);
   // Called on the link's thread. The gang is to save and end; at most once.
   std::function<void()> stop;
@@ -63,7 +67,7 @@ class CoordinatorLink {
   void Run();
   // One exchange. Null when there is nobody to talk to.
   absl::Status Beat();
-  absl::Status Connect();
+  absl::StatusOr<std::unique_ptr<proto::Gangs::Stub>> Connect() const;
   absl::Status Register();
   // What an answer asks for.
   template <typename Response>

@@ -77,6 +77,9 @@ absl::StatusOr<CurriculumAnswer> DirectedCurriculum::Direct(
       return answer;
     }
     if (!absl::IsUnavailable(answer.status())) return answer.status();
+    if (o_.otherwise != nullptr && tunings_ == 0 && !Changed()) {
+      return o_.otherwise->Direct(point);
+    }
     // It may have been asked for a tuning only: what it said still holds.
     if (stage_ == point.stage && window_.Covers(point.step) &&
         !point.measured.has_value()) {

@@ -21,6 +21,9 @@ namespace caracal {
 // training waits. Before the first values it waits either way. The closed
 // loop's place goes on from what was measured, as the coordinator would have
 // it.
+//
+// With `otherwise` that one is asked instead, as long as nobody has tuned the
+// job: then the coordinator could say nothing else.
 class DirectedCurriculum : public CurriculumSource {
  public:
   struct Options {
@@ -29,6 +32,8 @@ class DirectedCurriculum : public CurriculumSource {
     const std::atomic<bool>* stop = nullptr;  // null: never
     std::function<void(const std::string& line)> tell;
     absl::Duration try_again = absl::Milliseconds(200);
+    // The job's own curriculum, for a gang that ends with its coordinator.
+    CurriculumSource* otherwise = nullptr;
   };
   // All outlive it.
   explicit DirectedCurriculum(Options options) : o_(std::move(options)) {}

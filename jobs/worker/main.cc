@@ -31,15 +31,15 @@
 #include "jobs/client/interrupt.h"
 #include "jobs/client/job_option.h"
 #include "jobs/convert/conversion.h"
+#include "jobs/curriculum/source.h"
 #include "jobs/launch/gang_folder.h"
 #include "jobs/launch/gang_processes.h"
 #include "jobs/launch/local_gang.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/layout.h"
-#include "jobs/train/metrics_writer.h"
-#include "jobs/train/student_config.h"
 #include "jobs/worker/coordinator_link.h"
 #include "jobs/worker/directed_curriculum.h"
+#include "jobs/worker/reported_events.h"
 
 namespace caracal {
 namespace {
@@ -48,6 +48,7 @@ struct WorkerOptions {
   JobOption job;
   std::string out;
   std::string coordinator;  // its endpoint file; "": none
+  bool tied = false;        // the gang ends with its coordinator
   bool resume = false, report = false;
   double heartbeat_timeout = 6;  // seconds
   double stall_timeout = 3600;   // likewise
@@ -99,30 +100,17 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   ASSIGN_OR_RETURN(options.credential, gang.ReadCredential());
   options.endpoint_file = o.coordinator;
   options.stop = RequestStop;
-  options.fenced = [&runtime](const std::string& why) {
-    Print(absl::StrCat("the coordinator has given this gang up: ", why));
+  options.fenced = [&runtime, tied = o.tied](const std::string& why) {
+    if (!tied) {
+      Print(absl::StrCat("the coordinator has given this gang up: ", why));
+    }
     runtime.Abort(kWorkerTransient);
   };
-  options.tell = Print;
+  // Where it is `caracal run`, that is there as long as the ranks are.
+  options.tell = [tied = o.tied](const std::string& line) {
+    if (!tied) Print(line);
+  };
   return std::make_unique<CoordinatorLink>(std::move(options));
-}
-
-// Tells the coordinator of each step, and of what comes after the last one.
-ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
-                          CoordinatorLink* link) {
-  int64_t total = 0;
-  for (const proto::Stage& stage : job.stages()) total += StepsOf(stage);
-  events.step = [=, shown = events.step](const StepRecord& record) {
-    if (shown) shown(record);
-    link->AddMetrics(ToJson(record));
-    link->SetProgress(record.stage, record.global_step, total);
-  };
-  events.measured = [=, shown = events.measured](const std::string& what,
-                                                 int done, int passes) {
-    if (shown) shown(what, done, passes);
-    link->SetProgress("report", total, total);
-  };
-  return events;
 }
 
 absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
@@ -139,10 +127,15 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
       SystemConsole([](const char* name) { return std::getenv(name); });
   ConversionProgress progress(options.job, &console);
   if (runtime.rank() == 0) options.events = progress.events();
+  OwnCurriculum own(&options.job);
   std::optional<DirectedCurriculum> curriculum;
   if (*link != nullptr) {
-    curriculum.emplace(DirectedCurriculum::Options{
-        .job = &options.job, .link = link->get(), .stop = stop, .tell = Print});
+    curriculum.emplace(
+        DirectedCurriculum::Options{.job = &options.job,
+                                    .link = link->get(),
+                                    .stop = stop,
+                                    .tell = Print,
+                                    .otherwise = o.tied ? &own : nullptr});
     options.curriculum = &*curriculum;
     options.events =
         Reported(std::move(options.events), options.job, link->get());
@@ -295,6 +288,8 @@ int Main(int argc, char** argv) {
                "make the report of a finished training, as its one rank");
   app.add_option("--coordinator", options.coordinator,
                  "the endpoint file of the coordinator that started the gang");
+  app.add_flag("--tied", options.tied,
+               "the gang ends with its coordinator, which is `caracal run`");
   app.add_option("--heartbeat-timeout", options.heartbeat_timeout,
                  "seconds without a sign of life after which a rank counts as "
                  "lost")

@@ -18,13 +18,27 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{30};
 
+bool IsFolder(const std::string& server) {
+  return !IsUnixAddress(server) && FileSystem::Posix()->IsFolder(server);
+}
+
+// The endpoint file in a run's folder, or in a coordinator's. "": there is
+// none.
+std::string EndpointIn(const std::string& folder) {
+  for (const char* name : {"coordinator/endpoint.json", "endpoint.json"}) {
+    const std::string path = JoinPath(folder, name);
+    if (FileSystem::Posix()->Exists(path)) return path;
+  }
+  return "";
+}
+
 }  // namespace
 
 void ServerOption::Declare(CLI::App& app) {
   server = kDefaultAddress;
   app.add_option("--server", server,
-                 "the coordinator: HOST:PORT, or the path of its "
-                 "endpoint.json")
+                 "the coordinator: HOST:PORT, the path of its endpoint.json, "
+                 "or the folder of a run that `caracal run` is at")
       ->type_name("SERVER")
       ->envname("CARACAL_SERVER")
       ->capture_default_str();
@@ -45,7 +59,11 @@ void ServerOption::Declare(CLI::App& app) {
 
 absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
   Endpoint endpoint{server};
-  if (absl::StrContains(server, '/')) {
+  if (IsFolder(server)) {
+    const std::string file = EndpointIn(server);
+    if (file.empty()) return ExplainFolder("holds no endpoint.json");
+    ASSIGN_OR_RETURN(endpoint, ReadEndpoint(file));
+  } else if (!IsUnixAddress(server) && absl::StrContains(server, '/')) {
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(server));
   }
   if (!ca.empty()) {
@@ -99,10 +117,18 @@ void ServerOption::SetDeadline(grpc::ClientContext* context) {
   context->set_deadline(std::chrono::system_clock::now() + kPatience);
 }
 
+absl::Status ServerOption::ExplainFolder(const std::string& why) const {
+  return absl::UnavailableError(absl::StrCat(
+      server, ": no coordinator is there now (", why,
+      "): a run that has ended, or was killed, has none. `caracal inspect ",
+      server, "` shows what it holds"));
+}
+
 absl::Status ServerOption::Explain(const grpc::Status& status) const {
   const absl::Status plain = FromGrpc(status);
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+      if (IsFolder(server)) return ExplainFolder(status.error_message());
       return absl::UnavailableError(absl::StrCat(
           "no coordinator answers at ", server, " (", status.error_message(),
           "); start one with caracald --data DIR, or say where it is with "

@@ -17,7 +17,7 @@ namespace caracal {
 
 // Outlives the app it is declared on.
 struct ServerOption {
-  std::string server;  // host:port, or an endpoint file
+  std::string server;  // host:port, an endpoint file, or a folder with one
   std::string ca;      // PEM files; "": as the endpoint file says
   std::string certificate, key;
   std::string token_file;  // "": CARACAL_TOKEN, ~/.config/caracal/token, none
@@ -56,6 +56,7 @@ struct ServerOption {
  private:
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel() const;
   absl::StatusOr<Endpoint> FindEndpoint() const;
+  absl::Status ExplainFolder(const std::string& why) const;
 };
 
 // A key that nobody else has: the same request again is the same request.

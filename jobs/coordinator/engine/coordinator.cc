@@ -261,12 +261,19 @@ void Coordinator::TickUntil(const std::atomic<bool>& stop) {
     Tick();
     std::unique_lock lock(mutex_);
     AwaitRecovery(lock);
+    if (stop) return;  // WakeTicks() may have been called before the lock
     const absl::Time next = ticks_at_ = state_.NextTick();
     // Now and then for `stop`.
     changed_.wait_for(lock,
                       absl::ToChronoMicroseconds(std::clamp(
                           next - Now(), absl::ZeroDuration(), kLongestSleep)));
   }
+}
+
+void Coordinator::WakeTicks() {
+  // With the lock: whoever has looked at `stop` waits by now.
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
 }
 
 std::optional<JobRecord> Coordinator::Get(JobId id) const {

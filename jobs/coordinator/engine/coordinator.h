@@ -108,8 +108,10 @@ class Coordinator {
   // Does what is due. Then tells when to call it again; earlier when something
   // happens, so that TickUntil is how it is called for good.
   absl::Time Tick();
-  // Ticks when it is time to, by the machine's clock, until `stop` is set.
+  // Ticks when it is time to, by the machine's clock, until `stop` is set:
+  // within a second, or at once after WakeTicks().
   void TickUntil(const std::atomic<bool>& stop);
+  void WakeTicks();
 
   // Of what is in memory: it may be a moment ahead of the disk.
   std::optional<JobRecord> Get(JobId id) const;

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "core/io/json.h"
@@ -47,7 +48,12 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
   return endpoint;
 }
 
+bool IsUnixAddress(const std::string& address) {
+  return absl::StartsWith(address, "unix:");
+}
+
 bool IsLoopbackAddress(const std::string& address) {
+  if (IsUnixAddress(address)) return true;
   std::string host = address.substr(0, address.rfind(':'));
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     host = host.substr(1, host.size() - 2);

@@ -16,7 +16,7 @@ namespace caracal {
 inline constexpr char kDefaultAddress[] = "127.0.0.1:7272";
 
 struct Endpoint {
-  std::string address = kDefaultAddress;  // host:port
+  std::string address = kDefaultAddress;  // host:port, or unix:PATH
   // TLS: PEM certificates that lead to the server's own, or are it. "": none.
   std::string ca = "";
   std::string server_name = "";  // in its certificate; "": the address's host
@@ -35,7 +35,11 @@ struct ClientIdentity {
   std::string key = "";
 };
 
-// Whether only this machine can be meant by, or reach, an address host:port.
+// Whether an address is that of a socket in the file system, unix:PATH.
+bool IsUnixAddress(const std::string& address);
+
+// Whether only this machine can be meant by, or reach, an address host:port or
+// unix:PATH.
 bool IsLoopbackAddress(const std::string& address);
 
 // Does not connect yet. Never through a proxy, whatever the environment says.

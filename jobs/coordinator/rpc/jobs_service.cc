@@ -87,7 +87,9 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
     return Answer(context, NoSuchJob(request->id()));
   }
   *response = ToProto(*job);
-  response->set_run_folder(JoinPath(options_.runs, absl::StrCat(job->id)));
+  response->set_run_folder(options_.run_folder.empty()
+                               ? JoinPath(options_.runs, absl::StrCat(job->id))
+                               : options_.run_folder);
   response->set_job(job->request.spec);
   return Answer(context, grpc::Status::OK);
 }

@@ -18,8 +18,9 @@
 namespace caracal {
 
 struct JobsServiceOptions {
-  std::string runs;   // the folder that run folders are made in
-  int64_t slots = 1;  // of a job that names no threads
+  std::string runs;             // the folder that run folders are made in
+  std::string run_folder = "";  // of all jobs, where it is not runs/ID
+  int64_t slots = 1;            // of a job that names no threads
   int most_watches = 4096, most_logs = 64;  // at a time
 };
 

@@ -52,7 +52,7 @@ std::string DataFolder::job(JobId id) const {
   return absl::StrCat(path_, "/jobs/", id, ".textproto");
 }
 std::string DataFolder::run(JobId id) const {
-  return absl::StrCat(path_, "/runs/", id);
+  return run_.empty() ? absl::StrCat(path_, "/runs/", id) : run_;
 }
 
 }  // namespace caracal

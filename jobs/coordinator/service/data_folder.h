@@ -6,7 +6,7 @@
 //   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
 //   gangs/ID-EPOCH/      a gang each (jobs/launch/gang_folder.h)
-//   runs/ID/             run folders
+//   runs/ID/             run folders, unless they are elsewhere
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 
@@ -25,6 +25,9 @@ class DataFolder {
   // another process uses it.
   static absl::StatusOr<DataFolder> Open(const std::string& path);
 
+  // The run folder of all jobs; "": each has its own, in runs().
+  void SetRun(const std::string& run) { run_ = run; }
+
   const std::string& path() const { return path_; }
   std::string endpoint() const;
   std::string audit() const;
@@ -37,7 +40,7 @@ class DataFolder {
   DataFolder(std::string path, Descriptor lock)
       : path_(std::move(path)), lock_(std::move(lock)) {}
 
-  std::string path_;
+  std::string path_, run_;
   Descriptor lock_;
 };
 

@@ -38,6 +38,7 @@ constexpr std::chrono::seconds kPatience{2};
 
 // Of "host:0", the port that was given.
 std::string AddressOf(const std::string& listen, int port) {
+  if (IsUnixAddress(listen)) return listen;
   return absl::StrCat(listen.substr(0, listen.rfind(':') + 1), port);
 }
 
@@ -100,14 +101,22 @@ Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 
 Service::~Service() {
   stop_ = true;
-  if (ticks_.joinable()) ticks_.join();
+  if (ticks_.joinable()) {
+    coordinator().WakeTicks();
+    ticks_.join();
+  }
 }
 
 Coordinator& Service::coordinator() { return *parts_->coordinator; }
 
+std::shared_ptr<grpc::Channel> Service::InProcessChannel() {
+  return parts_->server->InProcessChannel(grpc::ChannelArguments());
+}
+
 absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     const ServiceOptions& options) {
   ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder));
+  folder.SetRun(options.run_folder);
   std::unique_ptr<Service> service(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
@@ -135,10 +144,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const LogFile log_file = [gang_folder](JobId job, uint64_t epoch) {
     return gang_folder({job, epoch}).output();
   };
-  p.jobs.emplace(
-      JobsServiceOptions{.runs = p.folder.runs(), .slots = job_slots},
-      &*p.coordinator, &p.hub, log_file, &p.security->files(),
-      &p.security->door());
+  p.jobs.emplace(JobsServiceOptions{.runs = p.folder.runs(),
+                                    .run_folder = options.run_folder,
+                                    .slots = job_slots},
+                 &*p.coordinator, &p.hub, log_file, &p.security->files(),
+                 &p.security->door());
   p.gangs.emplace(
       &*p.coordinator,
       [gang_folder](const GangId& id) {
@@ -182,6 +192,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                                               .submitter = &p.jobs->submitter(),
                                               .log_file = log_file,
                                               .runs = p.folder.runs(),
+                                              .run_folder = options.run_folder,
                                               .files = FileSystem::Posix(),
                                               .access = &p.security->access(),
                                               .audit = &p.security->audit()}));

@@ -2,6 +2,8 @@
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_SERVICE_H_
 
+#include <grpcpp/channel.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -20,7 +22,10 @@ namespace caracal {
 
 struct ServiceOptions {
   std::string data_folder;
-  std::string listen = kDefaultAddress;  // port 0: one that is free
+  // Of all jobs, absolute: for a coordinator of one job. "": runs/ID in the
+  // data folder.
+  std::string run_folder = "";
+  std::string listen = kDefaultAddress;  // port 0: one that is free; or unix:
   std::string web = "";  // of its page (web/web_server.h); "": none
   CoordinatorLimits limits;
   // Slots of a job that names no threads. 0: all on this machine; one a rank
@@ -46,6 +51,8 @@ class Service {
   ~Service();
 
   const Endpoint& endpoint() const { return endpoint_; }
+  // For callers in this process. Ends with the service.
+  std::shared_ptr<grpc::Channel> InProcessChannel();
   Coordinator& coordinator();
 
  private:

@@ -344,7 +344,8 @@ WebAnswer WebApi::File(const JobRecord& job, const char* name,
 }
 
 std::string WebApi::RunFolder(JobId id) const {
-  return JoinPath(sources_.runs, absl::StrCat(id));
+  return sources_.run_folder.empty() ? JoinPath(sources_.runs, absl::StrCat(id))
+                                     : sources_.run_folder;
 }
 
 std::string WebApi::Metrics(const JobRecord& job) const {

@@ -22,7 +22,8 @@ struct WebSources {
   EventHub* hub = nullptr;
   Submitter* submitter = nullptr;
   LogFile log_file;
-  std::string runs;  // the folder of run folders
+  std::string runs;             // the folder of run folders
+  std::string run_folder = "";  // of all jobs, where it is not runs/ID
   FileSystem* files = nullptr;
   const Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged

@@ -1,0 +1,18 @@
+// A conversion's events, for the coordinator as well.
+#ifndef CARACAL_JOBS_WORKER_REPORTED_EVENTS_H_
+#define CARACAL_JOBS_WORKER_REPORTED_EVENTS_H_
+
+#include "jobs/convert/conversion.h"
+#include "jobs/worker/coordinator_link.h"
+#include "proto/job.pb.h"
+
+namespace caracal {
+
+// `events`, and the link told of each step and of what comes after the last
+// one. The link outlives the conversion; the job is expanded.
+ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
+                          CoordinatorLink* link);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_WORKER_REPORTED_EVENTS_H_
