@@ -1,6 +1,5 @@
 #include "jobs/coordinator/rpc/endpoint.h"
 
-#include <arpa/inet.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -45,18 +44,6 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
   absl::StatusOr<Endpoint> endpoint = read();
   if (!endpoint.ok()) return Annotate(endpoint.status(), path);
   return endpoint;
-}
-
-bool IsLoopbackAddress(const std::string& address) {
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  in_addr v4;
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) {
-    return ntohl(v4.s_addr) >> 24 == 127;
-  }
-  return host == "localhost" || host == "::1";
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,

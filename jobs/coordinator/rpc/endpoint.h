@@ -35,9 +35,6 @@ struct ClientIdentity {
   std::string key = "";
 };
 
-// Whether only this machine can be meant by, or reach, an address host:port.
-bool IsLoopbackAddress(const std::string& address);
-
 // Does not connect yet. Never through a proxy, whatever the environment says.
 std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
                                            const ClientIdentity& identity = {});

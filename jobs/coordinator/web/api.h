@@ -24,7 +24,7 @@ struct WebSources {
   LogFile log_file;
   std::string runs;  // the folder of run folders
   FileSystem* files = nullptr;
-  const Access* access = nullptr;
+  Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged
 };
 
