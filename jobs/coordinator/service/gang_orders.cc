@@ -28,7 +28,7 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
 
   GangSpec gang;
   gang.id = {job.id, job.epoch};
-  gang.working_directory = folder.path();
+  gang.working_directory = folder.shared();
   gang.ranks = static_cast<int>(TransferLayout(spec).ranks());
   gang.threads = ThreadsOf(spec, slots);
   const std::string run = folder.run(job.id);

@@ -48,6 +48,12 @@ int Main(int argc, char** argv) {
                  "folder for jobs, runs and the database; on a local disk")
       ->type_name("DIR")
       ->required();
+  app.add_option(
+         "--shared", options.shared_folder,
+         "folder for jobs, gangs and runs when they are to be apart, on "
+         "a file system that all nodes see; by default as the last "
+         "time, at first DIR")
+      ->type_name("FOLDER");
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();

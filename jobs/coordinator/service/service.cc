@@ -107,7 +107,9 @@ Coordinator& Service::coordinator() { return *parts_->coordinator; }
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     const ServiceOptions& options) {
-  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder));
+  ASSIGN_OR_RETURN(
+      DataFolder folder,
+      DataFolder::Open(options.data_folder, options.shared_folder));
   std::unique_ptr<Service> service(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
@@ -192,7 +194,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
   p.coordinator->Recover();
-  RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, p.folder.endpoint()));
+  for (const std::string& path : p.folder.endpoints()) {
+    RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+  }
   service->ticks_ = std::thread(
       [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
   return service;

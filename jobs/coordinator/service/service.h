@@ -22,6 +22,8 @@ struct ServiceOptions {
   std::string data_folder;
   std::string listen = kDefaultAddress;  // port 0: one that is free
   std::string web = "";  // of its page (web/web_server.h); "": none
+  // Where gangs and runs are, when not in data_folder (DataFolder::Open).
+  std::string shared_folder = "";
   CoordinatorLimits limits;
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.
