@@ -115,6 +115,31 @@ absl::StatusOr<std::string> GangFolder::ReadCredential() const {
   return text;
 }
 
+absl::Status GangFolder::WriteFirstStep(int64_t step) const {
+  FileSystem* const files = FileSystem::Posix();
+  const std::string file = File("first_step");
+  if (files->Exists(file)) return absl::OkStatus();
+  return files->WriteFileAtomically(file, absl::StrCat(step, "\n"));
+}
+
+absl::StatusOr<int64_t> GangFolder::ReadFirstStep() const {
+  const std::string file = File("first_step");
+  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(file));
+  int64_t step = 0;
+  if (!absl::SimpleAtoi(text, &step) || step < 1) {
+    return absl::DataLossError(file + ": not the number of a step");
+  }
+  return step;
+}
+
+absl::Status GangFolder::Remove() const {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("remove ", path_, ": ", error.message()));
+}
+
 absl::StatusOr<GangFolder::Claim> GangFolder::ReadClaim() const {
   ASSIGN_OR_RETURN(const std::string text,
                    FileSystem::Posix()->ReadFile(File("claim")));

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -24,7 +25,8 @@ namespace caracal {
 
 struct CoordinatorLinkOptions {
   GangId gang;
-  std::string credential;     // of the gang
+  std::string credential;               // of the gang
+  std::vector<std::string> hosts = {};  // of its ranks, in their order
   std::string endpoint_file;  // of the coordinator; read again after errors
   absl::Duration interval = absl::Seconds(1);
   // Called on the link's thread. The gang is to save and end; at most once.

@@ -89,6 +89,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
   *response = ToProto(*job);
   response->set_run_folder(JoinPath(options_.runs, absl::StrCat(job->id)));
   response->set_job(job->request.spec);
+  for (const std::string& host : job->hosts) response->add_hosts(host);
   return Answer(context, grpc::Status::OK);
 }
 

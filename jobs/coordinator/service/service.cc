@@ -79,6 +79,8 @@ struct Service::Parts {
     }
     if (orders.has_value()) orders->Stop();
     launcher = nullptr;
+    if (orders.has_value()) orders->OnRemoved(nullptr);
+    housekeeping = nullptr;
     coordinator.reset();
   }
 
@@ -94,6 +96,7 @@ struct Service::Parts {
   std::optional<TokensService> tokens;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<WebServer> web;
+  std::unique_ptr<Housekeeping> housekeeping;
 };
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -107,9 +110,8 @@ Coordinator& Service::coordinator() { return *parts_->coordinator; }
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     const ServiceOptions& options) {
-  ASSIGN_OR_RETURN(
-      DataFolder folder,
-      DataFolder::Open(options.data_folder, options.shared_folder));
+  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder,
+                                                       options.shared_folder));
   std::unique_ptr<Service> service(
       new Service(std::make_unique<Parts>(std::move(folder))));
   Parts& p = *service->parts_;
@@ -193,6 +195,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
+  p.housekeeping = std::make_unique<Housekeeping>(
+      options.housekeeping, &p.folder, &*p.coordinator, Clock::Real());
+  p.orders->OnRemoved([&p] { p.housekeeping->Wake(); });
   p.coordinator->Recover();
   for (const std::string& path : p.folder.endpoints()) {
     RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));

@@ -50,6 +50,13 @@ struct JobTuned {
   Tuning tuning;
 };
 
+// A gang that was heard of: where its ranks are.
+struct JobGang {
+  JobId job = 0;
+  uint64_t epoch = 0;
+  std::vector<std::string> hosts;  // in the ranks' order
+};
+
 // Orders go out only after `saved` and `removed` are durable: a coordinator
 // that is killed in between finds what it meant to do.
 struct Effects {
@@ -58,6 +65,7 @@ struct Effects {
   std::vector<JobId> removed;     // whose record is gone
   std::vector<GangOrder> orders;
   std::vector<JobTransition> transitions;
+  std::vector<JobGang> gangs;
   std::vector<JobMetrics> metrics;
   std::vector<CurriculumDecision> decisions;
   std::vector<JobTuned> tuned;

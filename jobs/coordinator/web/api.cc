@@ -154,6 +154,7 @@ WebAnswer WebApi::Get(const WebRequest& request) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
     json["job"] = AsValidUtf8(job->request.spec);
+    json["hosts"] = job->hosts;
     const CoordinatorStats stats = sources_.coordinator->Stats();
     json["service"] = {{"slots", stats.slots},
                        {"used_slots", stats.used_slots}};

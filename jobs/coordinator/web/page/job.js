@@ -184,6 +184,13 @@ class JobView {
     } else if (event.kind === "curriculum") {
       this.series.decide(data);
       this.soon();
+    } else if (event.kind === "gang") {
+      this.refresh?.();
+    } else if (event.kind === "removed") {
+      this.historyBody.prepend(h(
+        "tr", {}, h("td", {class: "when"}, ""), h("td", {}, "removed"),
+        h("td", {}, "Metrics up to here are no longer kept.")));
+      this.past.hidden = false;
     } else if (event.kind === "tuned") {
       const set = [];
       if (typeof data.drop_probability === "number") {
