@@ -136,8 +136,8 @@ for real in "${reals[@]}"; do
   cp -L -- "/usr/share/doc/$package/copyright" "$root/licences/$package"
 done
 
-# Of these, headers are compiled in.
-for package in nlohmann-json3-dev libcli11-dev; do
+# Of these, headers are compiled in, or a script that the page runs.
+for package in nlohmann-json3-dev libcli11-dev libjs-chart.js; do
   cp -L -- "/usr/share/doc/$package/copyright" "$root/licences/$package"
 done
 

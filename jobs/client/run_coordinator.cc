@@ -1,5 +1,8 @@
 #include "jobs/client/run_coordinator.h"
 
+#include <unistd.h>
+
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -10,6 +13,7 @@
 #include "jobs/convert/run_folder.h"
 #include "jobs/convert/same_job.h"
 #include "jobs/launch/gang_processes.h"
+#include "jobs/spec/layout.h"
 #include "jobs/worker/reported_events.h"
 
 namespace caracal {
@@ -29,6 +33,11 @@ bool IsRefused(const ConversionOptions& options) {
   return !options.resume || !CheckSameJob(files, folder, &job).ok();
 }
 
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
+}
+
 // Both are told.
 ConversionEvents Both(const ConversionEvents& first,
                       const ConversionEvents& second) {
@@ -36,6 +45,10 @@ ConversionEvents Both(const ConversionEvents& first,
   both.note = [=](const std::string& line) {
     if (first.note) first.note(line);
     second.note(line);
+  };
+  both.training = [=](int64_t taken) {
+    if (first.training) first.training(taken);
+    if (second.training) second.training(taken);
   };
   both.step = [=](const StepRecord& record) {
     if (first.step) first.step(record);
@@ -105,6 +118,8 @@ void RunCoordinator::Guide(ConversionOptions* options) {
   link.gang = coordinator_->gang();
   link.credential = *credential;
   link.channel = coordinator_->Channel();
+  // Of several ranks, theirs are told by themselves.
+  if (TransferLayout(options->job).ranks() == 1) link.hosts = {HostName()};
   link.stop = RequestStop;
   link.fenced = [](const std::string&) { RequestStop(); };
   // It is in this process: away it is only when this process was suspended, or
@@ -118,8 +133,8 @@ void RunCoordinator::Guide(ConversionOptions* options) {
                                                 .tell = options->events.note,
                                                 .otherwise = &*own_});
   options->curriculum = &*directed_;
-  options->events =
-      Reported(std::move(options->events), options->job, link_.get());
+  options->events = Reported(std::move(options->events), options->job,
+                             coordinator_->gang_folder(), link_.get());
 }
 
 void RunCoordinator::End(const absl::Status& status) {

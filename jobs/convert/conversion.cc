@@ -361,6 +361,9 @@ absl::Status Conversion::TrainPhase(const Phase& phase) {
   RETURN_IF_ERROR(gang().Agree(gang().leads()
                                    ? metrics.KeepUntil(state_.global_step)
                                    : absl::OkStatus()));
+  if (gang().leads() && options_.events.training) {
+    options_.events.training(state_.global_step);
+  }
   Trainer trainer(&job_, student_->llama.get(), execution(), &gang(),
                   data_.get(), validation_.get(), &*checkpointing_, &metrics,
                   {.stop = options_.stop,

@@ -4,6 +4,7 @@
 #define CARACAL_JOBS_CONVERT_CONVERSION_H_
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -20,6 +21,10 @@ namespace caracal {
 struct ConversionEvents {
   // A line for people: what was loaded, where it goes on.
   std::function<void(const std::string&)> note;
+  // Steps taken so far, by the leading rank: before the first one of this
+  // process, once what metrics.jsonl had of later ones is dropped; again where
+  // the ranks are laid out anew.
+  std::function<void(int64_t)> training;
   // A step's record, with the steps of its stage.
   std::function<void(const StepRecord&)> step;
   // After each pass of the measurement: its name, passes done, passes in all.

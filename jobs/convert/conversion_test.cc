@@ -493,6 +493,30 @@ TEST_F(ConversionTest, AModeAskedForTwiceIsMeasuredOnce) {
             report.attribution.settings.layers);
 }
 
+TEST_F(ConversionTest, ValidationsMeasureTheLinearPartAsTheReportDoes) {
+  job_.mutable_data()->set_validation(folder_.File("train.h5"));
+  job_.mutable_validation()->set_rows(4);
+  std::vector<int64_t> begins;
+  std::vector<std::vector<double>> measured;
+  events_.training = [&](int64_t taken) { begins.push_back(taken); };
+  events_.step = [&](const StepRecord& record) {
+    if (!record.la_mass.empty()) measured.push_back(record.la_mass);
+  };
+  ASSERT_OK_AND_ASSIGN(const ReportInput report, Run());
+  EXPECT_EQ(begins, std::vector<int64_t>{0});
+  ASSERT_EQ(measured.size(), 2);  // at the end of each stage
+  const HeadGrid& masses = report.attribution.masses.la_mass;
+  ASSERT_EQ(measured.back().size(), masses.size());
+  for (size_t layer = 0; layer < masses.size(); ++layer) {
+    double sum = 0;
+    for (const double mass : masses[layer]) sum += mass;
+    EXPECT_NEAR(measured.back()[layer],
+                sum / static_cast<double>(masses[layer].size()), 1e-12);
+    EXPECT_NE(measured.back()[layer], measured.front()[layer]);
+  }
+  EXPECT_THAT(Metrics(), HasSubstr("\"la_mass\":["));
+}
+
 // No hybrid, nothing to compare with it.
 TEST_F(ConversionTest, OnlyWhatWasAskedForIsMeasured) {
   job_.mutable_evaluation()->add_modes(proto::TEACHER);

@@ -2,18 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <filesystem>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
-#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
+#include "core/base/random.h"
 #include "core/base/status.h"
 #include "core/io/json.h"
 #include "jobs/launch/gang_processes.h"
@@ -41,18 +43,6 @@ absl::Status WriteNewFile(const std::string& path, absl::string_view text) {
   }
   if (fsync(file.get()) != 0) return ErrnoStatus(errno, "fsync " + path);
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> NewCredential() {
-  std::string bytes(kCredentialBytes, '\0');
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = getrandom(&bytes[done], bytes.size() - done, 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoStatus(errno, "getrandom");
-    done += n;
-  }
-  return absl::BytesToHexString(bytes);
 }
 
 struct flock WholeFile() {
@@ -101,7 +91,7 @@ absl::Status GangFolder::Create(const GangSpec& spec) const {
     return ErrnoStatus(errno, "create folder " + path_);
   }
   FileSystem* const files = FileSystem::Posix();
-  ASSIGN_OR_RETURN(const std::string credential, NewCredential());
+  const std::string credential = RandomHex(kCredentialBytes);
   RETURN_IF_ERROR(WriteNewFile(File("credential"), credential + "\n"));
   RETURN_IF_ERROR(files->WriteFileAtomically(File("spec.json"), text));
   return files->SyncFolder(FolderOf(path_));
@@ -123,6 +113,31 @@ absl::StatusOr<std::string> GangFolder::ReadCredential() const {
     return absl::DataLossError(file + ": not a credential");
   }
   return text;
+}
+
+absl::Status GangFolder::WriteFirstStep(int64_t step) const {
+  FileSystem* const files = FileSystem::Posix();
+  const std::string file = File("first_step");
+  if (files->Exists(file)) return absl::OkStatus();
+  return files->WriteFileAtomically(file, absl::StrCat(step, "\n"));
+}
+
+absl::StatusOr<int64_t> GangFolder::ReadFirstStep() const {
+  const std::string file = File("first_step");
+  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(file));
+  int64_t step = 0;
+  if (!absl::SimpleAtoi(text, &step) || step < 1) {
+    return absl::DataLossError(file + ": not the number of a step");
+  }
+  return step;
+}
+
+absl::Status GangFolder::Remove() const {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+  if (!error) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("remove ", path_, ": ", error.message()));
 }
 
 absl::StatusOr<GangFolder::Claim> GangFolder::ReadClaim() const {

@@ -12,6 +12,9 @@
 //               lives. The kernel tells who holds it, so that no process is
 //               mistaken for it that was given its number later; asking takes
 //               no lock, so that nobody is disturbed
+//   first_step  number, over all stages, of the first step that the gang takes:
+//               by its leading rank, before it. So it is known which lines of
+//               the run's metrics are the gang's
 //   output.log  what the gang prints
 //   end.json    how it ended. Durable
 //
@@ -79,6 +82,14 @@ class GangFolder {
   absl::Status Create(const GangSpec& spec) const;
   absl::StatusOr<GangSpec> ReadSpec() const;
   absl::StatusOr<std::string> ReadCredential() const;
+
+  // Durable. The first one stays. kNotFound when there is none.
+  absl::Status WriteFirstStep(int64_t step) const;
+  absl::StatusOr<int64_t> ReadFirstStep() const;
+
+  // Of a gang that has ended, for good: it can't be told from one that never
+  // was. OK when it is not there.
+  absl::Status Remove() const;
 
   // After it no supervisor will ever run this gang; makes the folder if need
   // be. OK again and again. kFailedPrecondition when a supervisor has claimed

@@ -220,5 +220,19 @@ TEST_F(GangFolderTest, DamagedFilesAreNoReasonToThinkThatItRuns) {
   }
 }
 
+TEST(GangFolderFilesTest, TheFirstStepStaysAndAllOfItCanGo) {
+  TemporaryFolder root;
+  const GangFolder folder(root.File("7-1"));
+  ASSERT_OK(folder.Create({.id = {7, 1}}));
+  EXPECT_THAT(folder.ReadFirstStep().status(),
+              StatusIs(StatusCode::kNotFound, HasSubstr("first_step")));
+  ASSERT_OK(folder.WriteFirstStep(13));
+  ASSERT_OK(folder.WriteFirstStep(14));
+  EXPECT_EQ(*folder.ReadFirstStep(), 13);
+  ASSERT_OK(folder.Remove());
+  EXPECT_FALSE(FileSystem::Posix()->Exists(folder.path()));
+  EXPECT_OK(folder.Remove());
+}
+
 }  // namespace
 }  // namespace caracal

@@ -2,8 +2,11 @@
 
 #include <climits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status.h"
 #include "core/io/json.h"
 
@@ -42,6 +45,17 @@ absl::Status GetStrings(const JsonFields& fields, const char* name,
 
 std::string ToString(const GangId& id) {
   return absl::StrCat(id.job, "-", id.epoch);
+}
+
+std::optional<GangId> GangIdFromString(absl::string_view text) {
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits('-', 1));
+  GangId id;
+  if (!absl::SimpleAtoi(parts.first, &id.job) ||
+      !absl::SimpleAtoi(parts.second, &id.epoch) || ToString(id) != text) {
+    return std::nullopt;
+  }
+  return id;
 }
 
 std::string GangSpecToJson(const GangSpec& spec) {

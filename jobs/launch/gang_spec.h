@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct GangId {
 
 // "7-3": epoch 3 of job 7.
 std::string ToString(const GangId& id);
+// The id that ToString() makes this of; none for other text.
+std::optional<GangId> GangIdFromString(absl::string_view text);
 
 struct GangSpec {
   GangId id;

@@ -26,6 +26,14 @@ TEST(GangSpec, ComesBackFromJson) {
   EXPECT_EQ(ToString(spec.id), "7-3");
 }
 
+TEST(GangIdTest, ComesBackFromItsName) {
+  EXPECT_EQ(GangIdFromString("7-3"), (GangId{7, 3}));
+  for (const char* text : {"", "7", "7-", "-3", "7-3-1", "07-3", "7- 3", "+7-3",
+                           "7-3.removed", "x-1"}) {
+    EXPECT_EQ(GangIdFromString(text), std::nullopt) << text;
+  }
+}
+
 TEST(GangSpec, FieldsAreWhatTheyHaveToBe) {
   EXPECT_THAT(GangSpecFromJson("{"),
               StatusIs(StatusCode::kDataLoss, HasSubstr("JSON")));

@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_TRAIN_HELD_OUT_PROBE_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/io/dataset/packed_dataset.h"
@@ -27,6 +28,12 @@ class HeldOutProbe {
   // the file when there is no such target. The same on all ranks, which all
   // have to ask.
   absl::StatusOr<double> Loss(ComponentMode mode, bool past_only);
+
+  // Of each layer of the model, as hybrid: the mean over its heads of la_mass
+  // (docs/method.md, section 5), over the first 8 rows at most; NaN for a layer
+  // without a linear part, and where no position has a key for one. Of ranks
+  // that hold all layers. The same on all ranks, which all have to ask.
+  absl::StatusOr<std::vector<double>> LaMassByLayer();
 
  private:
   Llama* model_;

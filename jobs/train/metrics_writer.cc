@@ -45,6 +45,8 @@ std::string ToJson(const StepRecord& m) {
   if (m.curriculum.held) json["curriculum_held"] = true;
   ForEachMeasured(m,
                   [&](const char* name, double value) { json[name] = value; });
+  // NaN is null.
+  if (!m.la_mass.empty()) json["la_mass"] = m.la_mass;
   return json.dump();
 }
 

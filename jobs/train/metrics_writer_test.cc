@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -56,6 +57,18 @@ TEST(MetricsWriter, ValidationIsOnTheStepsLine) {
   ASSERT_OK_AND_ASSIGN(const std::string text,
                        FileSystem::Posix()->ReadFile(path));
   EXPECT_EQ(nlohmann::json::parse(text)["validation_loss"].get<double>(), 0.5);
+}
+
+TEST(MetricsWriter, LaMassHasAValueForEachLayer) {
+  StepRecord record = Record(1);
+  EXPECT_FALSE(nlohmann::json::parse(ToJson(record)).contains("la_mass"));
+  EXPECT_TRUE(std::isnan(MeanLaMass(record)));
+  record.la_mass = {0.1, kNotMeasured, 0.3};
+  const auto json = nlohmann::json::parse(ToJson(record));
+  ASSERT_EQ(json["la_mass"].size(), 3);
+  EXPECT_EQ(json["la_mass"][0].get<double>(), 0.1);
+  EXPECT_TRUE(json["la_mass"][1].is_null());
+  EXPECT_DOUBLE_EQ(MeanLaMass(record), 0.2);
 }
 
 }  // namespace

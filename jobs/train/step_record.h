@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace caracal {
 
@@ -58,7 +59,23 @@ struct StepRecord {
   double validation_loss = kNotMeasured;  // held out, after the step
   EarlyStopTrace early_stop;
   ClosedLoopTrace closed_loop;
+  // la_mass of each layer of the model, its heads' mean (docs/method.md,
+  // section 5), measured with the validation; NaN where there is no linear
+  // part. Empty: was not measured.
+  std::vector<double> la_mass;
 };
+
+// Over the layers that have a linear part; kNotMeasured when none has, or it
+// was not measured.
+inline double MeanLaMass(const StepRecord& m) {
+  double sum = 0, count = 0;
+  for (const double mass : m.la_mass) {
+    if (std::isnan(mass)) continue;
+    sum += mass;
+    ++count;
+  }
+  return count == 0 ? kNotMeasured : sum / count;
+}
 
 // put(name, value) for each value that not every step has, if this one does;
 // names are those of metrics.jsonl.

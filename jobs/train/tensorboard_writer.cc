@@ -1,6 +1,7 @@
 #include "jobs/train/tensorboard_writer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -105,6 +106,16 @@ absl::Status TensorBoardWriter::Write(const StepRecord& record) {
   put("grad_norm", record.grad_norm);
   put("tokens_per_s", record.tokens_per_s);
   ForEachMeasured(record, put);
+  if (const double mean = MeanLaMass(record); !std::isnan(mean)) {
+    put("la_mass", mean);
+  }
+  // A group of their own, so that they don't bury the others.
+  for (size_t layer = 0; layer < record.la_mass.size(); ++layer) {
+    if (std::isnan(record.la_mass[layer])) continue;
+    tensorboard::Summary::Value* out = event.mutable_summary()->add_value();
+    out->set_tag(absl::StrFormat("%s_la_mass/layer_%03d", record.stage, layer));
+    out->set_simple_value(static_cast<float>(record.la_mass[layer]));
+  }
   return files_->Append(path_, Record(event));
 }
 

@@ -1,6 +1,7 @@
 // Event files for TensorBoard, in the folder that holds metrics.jsonl and with
 // the same values, rounded to float: tags are STAGE/NAME, such as
-// transfer/loss, steps are global.
+// transfer/loss, steps are global. Of la_mass, STAGE/la_mass is the mean and
+// STAGE_la_mass/layer_NNN each layer's.
 //
 // A file is a sequence of records: length (8 bytes, little endian), its masked
 // CRC-32C, an Event (proto/tensorboard.proto), its masked CRC-32C.

@@ -7,6 +7,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "core/base/crc32c.h"
 #include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
@@ -94,6 +95,25 @@ TEST_F(TensorBoardWriterTest, WritesValuesAndZerosButNotWhatIsMissing) {
                                    Pair("transfer/learning_rate", 0),
                                    Pair("transfer/tokens_per_s", 0),
                                    Pair("transfer/drop_probability", 0)));
+}
+
+TEST_F(TensorBoardWriterTest, LaMassIsToldByLayerAndAsAMean) {
+  StepRecord record = Record(1);
+  record.la_mass = {0.25, kNotMeasured, 0.75};
+  writer_.Start(0);
+  ASSERT_OK(writer_.Write(record));
+  const auto events = ReadEvents(folder_.File(Names()[0]));
+  ASSERT_EQ(events.size(), 3u);
+  std::map<std::string, float> values;
+  for (const auto& value : events[2].summary().value()) {
+    if (absl::StrContains(value.tag(), "la_mass")) {
+      values[value.tag()] = value.simple_value();
+    }
+  }
+  EXPECT_THAT(values,
+              UnorderedElementsAre(Pair("transfer/la_mass", 0.5),
+                                   Pair("transfer_la_mass/layer_000", 0.25),
+                                   Pair("transfer_la_mass/layer_002", 0.75)));
 }
 
 TEST_F(TensorBoardWriterTest, AStartHasAFileThatComesLast) {

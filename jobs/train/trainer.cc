@@ -19,6 +19,15 @@ int64_t MicroBatchOf(const proto::Job& job) {
                                         : job.budget().batch();
 }
 
+// Whether what the stage trains has one.
+bool HasLinearPart(const proto::Stage& stage) {
+  const ComponentMode mode =
+      ModeFromProto(stage.has_transfer() ? stage.transfer().student_mode()
+                                         : stage.finetune().student_mode());
+  return !IsFullSoftmax(mode) &&
+         (TermsOf(mode) & TermsOf(ComponentMode::kLaPast)) != 0;
+}
+
 }  // namespace
 
 Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
@@ -111,6 +120,7 @@ absl::Status Trainer::StartStage() {
   runner_ = MakeStageRunner(stage, *job_, model_, exec_, gang_, micro_batch_,
                             rows_.get());
   schedule_ = ScheduleOf(stage);
+  has_linear_part_ = HasLinearPart(stage);
   early_stop_ = nullptr;
   curriculum_ = nullptr;
   directed_ = {};
@@ -166,6 +176,10 @@ absl::StatusOr<bool> Trainer::RunSteps() {
       ASSIGN_OR_RETURN(record->validation_loss, Validate());
       RETURN_IF_ERROR(
           AfterValidation(record->validation_loss, &*record, &best, &stop));
+      // Ranks of a layer chain don't have all layers.
+      if (has_linear_part_ && gang_->shape().layer == 1) {
+        ASSIGN_OR_RETURN(record->la_mass, probe_->LaMassByLayer());
+      }
     }
     RETURN_IF_ERROR(RunClosedLoop(&*record));
     if (gang_->leads()) RETURN_IF_ERROR(metrics_->Write(*record));

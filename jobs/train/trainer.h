@@ -111,6 +111,7 @@ class Trainer {
   ScheduleSettings schedule_;            // of the current stage
   // Likewise; null: none.
   const proto::EarlyStop* early_stop_ = nullptr;
+  bool has_linear_part_ = false;  // likewise: of what it trains
   const proto::Curriculum* curriculum_ = nullptr;
   CurriculumAnswer directed_;  // by it, on the leading rank
   Directive directive_;        // of the coming step

@@ -106,6 +106,7 @@ absl::Status CoordinatorLink::Register() {
   request.set_job(options_.gang.job);
   request.set_epoch(options_.gang.epoch);
   request.set_credential(options_.credential);
+  for (const std::string& host : options_.hosts) request.add_hosts(host);
   proto::RegisterResponse response;
   grpc::ClientContext context;
   SetDeadline(&context);

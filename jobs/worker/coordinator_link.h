@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -26,7 +27,8 @@ namespace caracal {
 
 struct CoordinatorLinkOptions {
   GangId gang;
-  std::string credential;     // of the gang
+  std::string credential;               // of the gang
+  std::vector<std::string> hosts = {};  // of its ranks, in their order
   std::string endpoint_file;  // of the coordinator; read again after errors
   // To one in this process, which outlives the link; null: by the file.
   std::shared_ptr<grpc::Channel> channel = nullptr;

@@ -1,5 +1,6 @@
 // `caracal-worker`: one rank of a gang that trains a job. Started by mpirun or
 // srun, as many as the job's `parallel` asks for; `caracal run` does it too.
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -82,11 +83,27 @@ absl::Status CompareOptions(const ConversionOptions& options,
   return CompareFacts(*world, runtime.host(), facts);
 }
 
+// Of all ranks, in their order.
+absl::StatusOr<std::vector<std::string>> HostsOf(MpiRuntime& runtime) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Collective> world,
+                   runtime.World("hosts of the ranks"));
+  using Name = std::array<char, 256>;
+  Name mine = {};
+  runtime.host().copy(mine.data(), mine.size() - 1);
+  std::vector<Name> all(runtime.size());
+  RETURN_IF_ERROR(world->AllGatherBytes(mine.data(), mine.size(), all.data()));
+  std::vector<std::string> hosts;
+  for (const Name& name : all) hosts.emplace_back(name.data());
+  return hosts;
+}
+
 // The leading rank's line to the coordinator that started the gang; null for
 // the others, and where there is none.
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
     const WorkerOptions& o, MpiRuntime& runtime) {
-  if (o.coordinator.empty() || runtime.rank() != 0) return nullptr;
+  if (o.coordinator.empty()) return nullptr;
+  ASSIGN_OR_RETURN(std::vector<std::string> hosts, HostsOf(runtime));
+  if (runtime.rank() != 0) return nullptr;
   const char* const folder = std::getenv(kGangVariable);
   if (folder == nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -98,6 +115,8 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   CoordinatorLinkOptions options;
   options.gang = spec.id;
   ASSIGN_OR_RETURN(options.credential, gang.ReadCredential());
+  // Where it is reported is of less interest than where it was trained.
+  if (!o.report) options.hosts = std::move(hosts);
   options.endpoint_file = o.coordinator;
   options.stop = RequestStop;
   options.fenced = [&runtime, tied = o.tied](const std::string& why) {
@@ -138,7 +157,8 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
                                     .otherwise = o.tied ? &own : nullptr});
     options.curriculum = &*curriculum;
     options.events =
-        Reported(std::move(options.events), options.job, link->get());
+        Reported(std::move(options.events), options.job,
+                 GangFolder(std::getenv(kGangVariable)), link->get());
   }
   if (o.report) {
     if (runtime.size() > 1) {

@@ -9,7 +9,13 @@
 namespace caracal {
 
 ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
-                          CoordinatorLink* link) {
+                          const GangFolder& gang, CoordinatorLink* link) {
+  events.training = [=, shown = events.training,
+                     note = events.note](int64_t taken) {
+    if (shown) shown(taken);
+    const absl::Status written = gang.WriteFirstStep(taken + 1);
+    if (!written.ok() && note) note(std::string(written.message()));
+  };
   int64_t total = 0;
   for (const proto::Stage& stage : job.stages()) total += StepsOf(stage);
   events.step = [=, shown = events.step](const StepRecord& record) {

@@ -3,15 +3,17 @@
 #define CARACAL_JOBS_WORKER_REPORTED_EVENTS_H_
 
 #include "jobs/convert/conversion.h"
+#include "jobs/launch/gang_folder.h"
 #include "jobs/worker/coordinator_link.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
 
 // `events`, and the link told of each step and of what comes after the last
-// one. The link outlives the conversion; the job is expanded.
+// one; the gang's folder, of its first step. The link outlives the conversion;
+// the job is expanded.
 ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
-                          CoordinatorLink* link);
+                          const GangFolder& gang, CoordinatorLink* link);
 
 }  // namespace caracal
 

@@ -11,7 +11,8 @@ read_events=(python3 tests/end_to_end/read_events.py)
   2>"$work/err.txt" || fail "run: $(cat "$work/err.txt")"
 "${read_events[@]}" "$work/run" 1 >"$work/tags.txt" || fail "values differ"
 for tag in transfer/{loss,mse,learning_rate,tokens_per_s,validation_loss} \
-  finetune/{loss,drop_probability,u,u_star,r}; do
+  finetune/{loss,drop_probability,u,u_star,r} {transfer,finetune}/la_mass \
+  finetune_la_mass/layer_001; do
   grep -q -w "$tag" "$work/tags.txt" || fail "no $tag in $(cat "$work/tags.txt")"
 done
 

@@ -28,6 +28,18 @@ done
 [ "$("$caracal" logs 1)" = "$(cat "$data/gangs/1-1/output.log")" ] ||
   fail "logs"
 
+# What was measured of its layers, and where its ranks were.
+host=$(uname -n)
+"$caracal" watch 2 >"$work/watch.txt" || fail "watch"
+grep -q "^ranks 0-1 on $host" "$work/watch.txt" || fail "$(cat "$work/watch.txt")"
+"$caracal" status 2 | grep -q "ranks *0-1 on $host" ||
+  fail "$("$caracal" status 2)"
+for run in "$data/runs/1" "$data/runs/2"; do
+  # Of both layers, at each of the four validations.
+  [ "$(grep -c -E '"la_mass":\[[0-9.e-]+,[0-9.e-]+\]' \
+    "$run/metrics.jsonl")" = 4 ] || fail "la_mass in $run"
+done
+
 # What is wrong with a job is told at once, all of it, as is what is unknown.
 must_fail "optimizer.beta1: is 2" "$caracal" submit "$work/job.textproto" \
   --set optimizer.beta1=2
@@ -55,9 +67,13 @@ wait_for 4 cancelled
 has_steps 3 400 && fail "it was not stopped"
 "$caracal" rm 4 || fail "rm"
 must_fail "there is no job 4" "$caracal" status 4
+is_gone() { ! ls -d "$data"/gangs/"$1"-* "$data/jobs/$1.textproto" >/dev/null 2>&1; }
 "$caracal" resume 3 || fail "resume"
 wait_for 3 succeeded
 [ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
+"$caracal" rm 3 || fail "rm"
+eventually "the gangs of job 3 are removed" is_gone 3
+[ -s "$data/runs/3/report.html" ] || fail "the run of job 3 is gone"
 
 # A job that can't work fails, and says why; one that comes after it as well.
 cp "$work/train.h5" "$work/bad.h5"
@@ -75,3 +91,28 @@ wait_for 7 failed
 kill -TERM "$daemon"
 wait "$daemon" || fail "exit status $?"
 daemon=
+
+# What is old goes, and whoever asks for it is told; jobs stay.
+start_daemon --keep-events 0 --keep-gangs 0
+no_gangs() { [ -z "$(ls "$data/gangs")" ]; }
+eventually "the gangs of ended jobs are removed" no_gangs
+no_metrics() {
+  "$caracal" watch 1 --json >"$work/events.txt" || fail "watch"
+  ! grep -q '"kind":"metrics"' "$work/events.txt"
+}
+eventually "the events of job 1 are removed" no_metrics
+grep -q '"kind":"removed"' "$work/events.txt" || fail "$(cat "$work/events.txt")"
+is 1 succeeded || fail "job 1 is $(state_of 1)"
+[ -s "$data/runs/1/report.html" ] || fail "the run of job 1 is gone"
+
+# Runs and gangs on another disk than the database.
+kill_daemon
+data=$work/local
+export CARACAL_SERVER=$data/endpoint.json
+start_daemon --shared "$work/shared"
+[ "$("$caracal" submit "$work/job.textproto")" = 1 ] || fail "submit"
+wait_for 1 succeeded
+[ -s "$work/shared/runs/1/report.html" ] || fail "no report in the other folder"
+[ "$("$caracal" logs 1)" = "$(cat "$work/shared/gangs/1-1/output.log")" ] ||
+  fail "logs"
+[ ! -e "$data/runs" ] || fail "runs beside the database"

@@ -132,10 +132,18 @@ def test_finished_job(page):
     page.picture("list")
     page.find(".jobs .name a").click()
     page.until("its charts", lambda: len(
-        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 5)
+        [c for c in page.all(".chart canvas") if c.is_displayed()]) >= 7)
     titles = [e.text for e in page.all(".chart h3") if e.is_displayed()]
-    check(titles[:5] == ["Loss", "Loss", "Speed", "Curriculum",
-                         "Use of linear attention"], f"charts {titles}")
+    check(titles[:7] == ["Loss", "Loss", "Speed", "Curriculum",
+                         "Use of linear attention", "Mass of the linear part",
+                         "Mass of the linear part by layer"],
+          f"charts {titles}")
+    label = page.run("""return [...document.querySelectorAll('.chart')].find(
+        (c) => c.textContent.includes('by layer')).querySelector('canvas')
+        .getAttribute('aria-label')""")
+    check(label.startswith("Mass of the linear part by layer at step 18. ") and
+          label.count("%") == 2, label)
+    check("1 rank on " in page.text(".facts"), page.text(".facts"))
     page.until("attribution", lambda: "Attribution" in page.text("main"))
     page.until("checkpoints", lambda: page.all(".pair table tbody td"))
     page.until("its log", lambda: "step" in page.text(".log"))

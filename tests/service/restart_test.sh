@@ -54,8 +54,17 @@ start_daemon
 wait_for 4 succeeded
 [ "$(losses "$data/runs/4")" = "$(losses "$work/alone")" ] || fail "losses"
 
-# Every line of metrics of a gang that found a coordinator before it ended has
-# come, once.
-"$caracal" watch 1 --json | grep '"kind":"metrics"' |
-  sed -E 's/.*"global_step":([0-9]+).*/\1/' >"$work/steps.txt"
-[ "$(cat "$work/steps.txt")" = "$(seq 506)" ] || fail "metrics of job 1"
+# Every line of metrics has come, once: also what a gang wrote while there was no
+# coordinator, and then was no more.
+steps_of() {
+  "$caracal" watch "$1" --json | grep '"kind":"metrics"' |
+    sed -E 's/.*"global_step":([0-9]+).*/\1/'
+}
+for id in 1 2; do
+  [ "$(steps_of "$id")" = "$(seq 506)" ] || fail "metrics of job $id"
+done
+# Of two gangs: the second took up where the first one had saved, or before.
+for id in 3 4; do
+  steps_of "$id" | awk '$1 == last || $1 > last + 1 { exit 1 } { last = $1 }
+    END { exit last != 506 }' || fail "metrics of job $id: $(steps_of "$id")"
+done

@@ -136,6 +136,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
                 ? ""
                 : absl::StrCat(job.gangs(), " started, ", job.retries(),
                                " retries since the last step"));
+  facts.Add("ranks", HostWords({job.hosts().begin(), job.hosts().end()}));
   std::vector<std::string> tuned;
   if (job.has_tuned_drop_probability()) {
     tuned.push_back(absl::StrCat("p = ", job.tuned_drop_probability()));

@@ -1,6 +1,7 @@
 #include "jobs/client/service/job_words.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -62,6 +63,34 @@ std::string AgoWords(const google::protobuf::Timestamp& time, absl::Time now) {
   return absl::StrCat(seconds / 86400, " days ago");
 }
 
+std::string HostWords(const std::vector<std::string>& hosts) {
+  constexpr size_t kMost = 8;
+  // In the order of their first ranks.
+  std::vector<std::pair<std::string, std::string>> ranks;
+  for (size_t begin = 0; begin < hosts.size();) {
+    size_t end = begin + 1;
+    while (end < hosts.size() && hosts[end] == hosts[begin]) ++end;
+    auto host = std::find_if(ranks.begin(), ranks.end(), [&](const auto& h) {
+      return h.first == hosts[begin];
+    });
+    if (host == ranks.end()) {
+      host = ranks.insert(ranks.end(), {hosts[begin], ""});
+    }
+    absl::StrAppend(&host->second, host->second.empty() ? "" : ", ", begin,
+                    end - begin > 1 ? absl::StrCat("-", end - 1) : "");
+    begin = end;
+  }
+  std::string words;
+  for (size_t i = 0; i < std::min(kMost, ranks.size()); ++i) {
+    absl::StrAppend(&words, i > 0 ? ", " : "", ranks[i].second, " on ",
+                    ranks[i].first);
+  }
+  if (ranks.size() > kMost) {
+    absl::StrAppend(&words, " and ", ranks.size() - kMost, " more hosts");
+  }
+  return words;
+}
+
 nlohmann::ordered_json ToJson(const proto::JobInfo& job) {
   const auto date = [](const google::protobuf::Timestamp& time) {
     return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(time),
@@ -88,6 +117,10 @@ nlohmann::ordered_json ToJson(const proto::JobInfo& job) {
     json["tuned_drop_probability"] = job.tuned_drop_probability();
   }
   if (job.has_tuned_window()) json["tuned_window"] = job.tuned_window();
+  if (job.hosts_size() > 0) {
+    json["hosts"] =
+        std::vector<std::string>(job.hosts().begin(), job.hosts().end());
+  }
   if (!job.run_folder().empty()) json["run_folder"] = job.run_folder();
   return json;
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "jobs/client/console.h"
@@ -22,6 +23,10 @@ std::string ProgressWords(const proto::JobProgress& progress);
 // "3 min ago", of a time before `now`.
 std::string AgoWords(const google::protobuf::Timestamp& time, absl::Time now);
 absl::Time TimeOf(const google::protobuf::Timestamp& time);
+
+// "0-3 on node1, 4-7 on node2" of a host for each rank; "0-3, 6 on node1, 4-5
+// on node2". Of many hosts the first 8, and how many more there are.
+std::string HostWords(const std::vector<std::string>& hosts);
 
 nlohmann::ordered_json ToJson(const proto::JobInfo& job);
 

@@ -3,20 +3,22 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <random>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/file_system.h"
+#include "core/base/random.h"
 #include "core/base/status.h"
 #include "jobs/client/service/token_source.h"
+#include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
+constexpr size_t kKeyBytes = 16;
 
 bool IsFolder(const std::string& server) {
   return !IsUnixAddress(server) && FileSystem::Posix()->IsFolder(server);
@@ -141,14 +143,6 @@ absl::Status ServerOption::Explain(const grpc::Status& status) const {
   }
 }
 
-std::string NewIdempotencyKey() {
-  std::random_device device;
-  std::string key;
-  for (int i = 0; i < 4; ++i) {
-    absl::StrAppend(
-        &key, absl::Hex(static_cast<uint32_t>(device()), absl::kZeroPad8));
-  }
-  return key;
-}
+std::string NewIdempotencyKey() { return RandomHex(kKeyBytes); }
 
 }  // namespace caracal

@@ -51,7 +51,10 @@ std::vector<double> StepSeries::Binned(int columns) const {
 }
 
 WatchView::WatchView(const proto::JobInfo& job)
-    : job_(job), state_(job.state()), changed_(TimeOf(job.changed())) {
+    : job_(job),
+      state_(job.state()),
+      changed_(TimeOf(job.changed())),
+      hosts_(job.hosts().begin(), job.hosts().end()) {
   std::vector<Problem> problems;
   const proto::Job spec = ParseJob(job.job(), "job", nullptr, &problems);
   for (const proto::Stage& stage : spec.stages()) {
@@ -66,6 +69,19 @@ std::string WatchView::Add(const proto::JobEvent& event) {
     return "";
   }
   if (event.kind() == "state") return AddState(event);
+  if (event.kind() == "gang") {
+    const Json data = Json::parse(event.data(), nullptr, false);
+    if (!data.is_object() || !data.contains("hosts")) return "";
+    hosts_.clear();
+    for (const Json& host : data["hosts"]) {
+      if (host.is_string()) hosts_.push_back(host.get<std::string>());
+    }
+    return absl::StrCat("ranks ", HostWords(hosts_));
+  }
+  if (event.kind() == "removed") {
+    return absl::StrCat("metrics and decisions up to event ", event.sequence(),
+                        " are no longer kept");
+  }
   if (event.kind() == "tuned") {
     const Json data = Json::parse(event.data(), nullptr, false);
     if (!data.is_object()) return "";
@@ -92,7 +108,10 @@ std::string WatchView::AddState(const proto::JobEvent& event) {
   state_ = state;
   reason_ = WordOr(data, "reason");
   changed_ = TimeOf(event.time());
-  if (state == proto::LAUNCHING) ++gangs_;
+  if (state == proto::LAUNCHING) {
+    ++gangs_;
+    hosts_.clear();
+  }
   return absl::StrCat(StateWord(state), ": ",
                       reason_.empty() ? WordOr(data, "because") : reason_);
 }
@@ -110,6 +129,13 @@ void WatchView::AddMetrics(const std::string& text) {
   }
   stage_ = stage;
   step_ = step;
+  const auto masses = data.find("la_mass");
+  if (masses != data.end() && masses->is_array()) {
+    la_mass_.clear();
+    for (const Json& mass : *masses) {
+      la_mass_.push_back(mass.is_number() ? mass.get<double>() : NAN);
+    }
+  }
   const auto held = data.find("curriculum_held");
   held_ = held != data.end() && held->is_boolean() && held->get<bool>();
   for (const auto& [key, series] :
@@ -207,7 +233,40 @@ std::vector<std::string> WatchView::Lines(const Console& console,
         "  %-*s%*s  of %.4f nats", kLabel, "u", kValue,
         absl::StrFormat("%.4f", use_.last()), potential_.last())));
   }
+  if (const std::string bars = LaMassBars(room, console.unicode);
+      !bars.empty()) {
+    lines.push_back(cut(bars));
+  }
+  if (!hosts_.empty()) {
+    lines.push_back(
+        cut(absl::StrFormat("  %-*s%*d  %s", kLabel, "ranks", kValue,
+                            hosts_.size(), HostWords(hosts_))));
+  }
   return lines;
+}
+
+std::string WatchView::LaMassBars(int room, bool unicode) const {
+  // Neighbours share a bar where there are more layers than room.
+  const auto layers = static_cast<int64_t>(la_mass_.size());
+  const int64_t bars = std::min<int64_t>(layers, room);
+  std::vector<double> bins;
+  double sum = 0, count = 0, high = 0;
+  for (int64_t bar = 0; bar < bars; ++bar) {
+    double bin = 0, in_bin = 0;
+    for (int64_t i = bar * layers / bars; i < (bar + 1) * layers / bars; ++i) {
+      if (std::isnan(la_mass_[i])) continue;
+      bin += la_mass_[i];
+      ++in_bin;
+    }
+    bins.push_back(in_bin > 0 ? bin / in_bin : NAN);
+    if (in_bin > 0) high = std::max(high, bins.back());
+    sum += bin;
+    count += in_bin;
+  }
+  if (count == 0) return "";
+  return absl::StrFormat("  %-*s%*s  %s", kLabel, "LA mass", kValue,
+                         absl::StrFormat("%.1f%%", 100 * sum / count),
+                         SparkLine(bins, 0, high, unicode));
 }
 
 }  // namespace caracal

@@ -49,6 +49,9 @@ class WatchView {
 
   void AddMetrics(const std::string& data);
   std::string AddState(const proto::JobEvent& event);
+  // Of the layers from the first to the last, on a scale from 0; "": not
+  // measured.
+  std::string LaMassBars(int room, bool unicode) const;
 
   const proto::JobInfo job_;
   std::vector<Stage> stages_;
@@ -63,6 +66,8 @@ class WatchView {
   // Of its stage.
   StepSeries loss_, validation_, tokens_per_s_, drop_, window_, ratio_;
   StepSeries use_, potential_;
+  std::vector<double> la_mass_;     // by layer, as last measured; may be empty
+  std::vector<std::string> hosts_;  // of the gang's ranks; empty: not told
 };
 
 }  // namespace caracal

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "jobs/client/service/job_words.h"
 
 namespace caracal {
 namespace {
@@ -80,6 +81,38 @@ TEST_F(WatchViewTest, ShowsStagesAndSeries) {
   EXPECT_EQ(view_.StepLine(),
             "finetune step 2/8, loss 3.5000, validation 3.2500, 1,234 "
             "tokens/s, p 0.25, W 32");
+}
+
+TEST_F(WatchViewTest, ShowsLayersAndRanks) {
+  console_.columns = [] { return 44; };
+  Add("state", R"({"state":"LAUNCHING","because":"slots were free"})");
+  EXPECT_EQ(Add("gang", R"({"gang":1,"hosts":["a","a","b"]})"),
+            "ranks 0-1 on a, 2 on b");
+  AddStep(0, 1, 1, ",\"la_mass\":[0.1,null,0.2,0.0]");
+  EXPECT_THAT(Text(), HasSubstr("\n  LA mass          10.0%  ~ #_\n"
+                                "  ranks                3  0-1 on a, 2 on b"));
+  // Kept until it is measured again; of more layers than columns, means.
+  AddStep(0, 2, 1);
+  EXPECT_THAT(Text(), HasSubstr("10.0%  ~ #_"));
+  std::string layers = "0.5";
+  for (int i = 1; i < 34; ++i) absl::StrAppend(&layers, ",0.5");
+  AddStep(0, 3, 1, absl::StrCat(",\"la_mass\":[", layers, "]"));
+  EXPECT_THAT(Text(), HasSubstr("50.0%  #################\n"));
+  // Another gang is somewhere else.
+  Add("state", R"({"state":"LAUNCHING","because":"slots were free"})");
+  EXPECT_THAT(Text(), ::testing::Not(HasSubstr("ranks")));
+  EXPECT_EQ(Add("removed", R"({"from":1,"until":7})"),
+            "metrics and decisions up to event 0 are no longer kept");
+  EXPECT_EQ(Add("gang", "[]"), "");
+}
+
+TEST(HostWordsTest, RanksAreTakenTogether) {
+  EXPECT_EQ(HostWords({}), "");
+  EXPECT_EQ(HostWords({"a"}), "0 on a");
+  EXPECT_EQ(HostWords({"a", "b", "a", "a"}), "0, 2-3 on a, 1 on b");
+  std::vector<std::string> many;
+  for (int i = 0; i < 10; ++i) many.push_back(absl::StrCat("n", i));
+  EXPECT_THAT(HostWords(many), ::testing::EndsWith("7 on n7 and 2 more hosts"));
 }
 
 TEST_F(WatchViewTest, SaysWhatHappened) {

@@ -1,5 +1,6 @@
 #include "jobs/coordinator/access/access.h"
 
+#include <optional>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -52,6 +53,16 @@ absl::StatusOr<Caller> Access::Authenticate(
                      tokens_->Find(credentials.token, clock_->WallTime()));
     return Caller{record.name, record.role};
   }
+  if (!credentials.session.empty()) {
+    const std::optional<int64_t> token =
+        sessions_.TokenOf(credentials.session, clock_->Now());
+    if (!token.has_value()) {
+      return absl::UnauthenticatedError("the session is over: sign in again");
+    }
+    ASSIGN_OR_RETURN(const TokenRecord record,
+                     tokens_->FindById(*token, clock_->WallTime()));
+    return Caller{record.name, record.role};
+  }
   if (!credentials.certificate_name.empty()) {
     const auto found =
         options_.certificate_roles.find(credentials.certificate_name);
@@ -74,6 +85,16 @@ absl::StatusOr<Caller> Access::Authorize(const Credentials& credentials,
   return absl::PermissionDeniedError(
       absl::StrCat(caller.name, " is ", NameOf(caller.role),
                    "; this needs the role ", NameOf(needed)));
+}
+
+absl::StatusOr<SignedIn> Access::SignIn(const std::string& token) {
+  if (IsOpen()) {
+    return absl::FailedPreconditionError("nobody has to sign in here");
+  }
+  ASSIGN_OR_RETURN(const TokenRecord record,
+                   tokens_->Find(token, clock_->WallTime()));
+  return SignedIn{{record.name, record.role},
+                  sessions_.Begin(record.id, clock_->Now())};
 }
 
 absl::Status CheckOwner(const Caller& caller, absl::string_view owner) {

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/clock.h"
 #include "jobs/coordinator/access/role.h"
+#include "jobs/coordinator/access/session_book.h"
 #include "jobs/coordinator/access/token_book.h"
 
 namespace caracal {
@@ -18,9 +19,11 @@ namespace caracal {
 // Whoever calls where nobody has to say who they are.
 inline constexpr char kLocalUser[] = "local";
 
-// What a caller shows. Both may be empty; a token goes before a certificate.
+// What a caller shows. All may be empty; a token goes before a session, that
+// before a certificate.
 struct Credentials {
-  std::string token = {};  // as in "Authorization: Bearer TOKEN"
+  std::string token = {};    // as in "Authorization: Bearer TOKEN"
+  std::string session = {};  // of the page's cookie
   // Common name of the client's certificate, which TLS has verified.
   std::string certificate_name = {};
 };
@@ -46,6 +49,12 @@ struct AccessOptions {
   CertificateRoles certificate_roles = {};
 };
 
+// A session of the page that has begun.
+struct SignedIn {
+  Caller caller;
+  std::string session;  // a secret
+};
+
 // Thread-safe.
 class Access {
  public:
@@ -65,10 +74,17 @@ class Access {
   absl::StatusOr<Caller> Authorize(const Credentials& credentials,
                                    Role needed) const;
 
+  // A session that stands for the token, until kSessionLifetime has passed, the
+  // token is revoked or expires, or SignOut. kUnauthenticated;
+  // kFailedPrecondition where nobody has to say who they are.
+  absl::StatusOr<SignedIn> SignIn(const std::string& token);
+  void SignOut(absl::string_view session) { sessions_.End(session); }
+
  private:
   const AccessOptions options_;
   TokenBook* const tokens_;
   Clock* const clock_;
+  SessionBook sessions_;
 };
 
 // kPermissionDenied unless the caller may change jobs of `owner`: the owner and

@@ -62,6 +62,30 @@ TEST(BearerToken, IsTakenFromTheHeaderAlone) {
   EXPECT_EQ(BearerToken(""), "");
 }
 
+TEST(SessionBookTest, SessionsEndAndTheOldestMakeRoom) {
+  SessionBook book;
+  const absl::Duration start = absl::Hours(1);
+  const std::string first = book.Begin(7, start);
+  EXPECT_EQ(first.size(), 64);
+  EXPECT_EQ(book.TokenOf(first, start), 7);
+  EXPECT_EQ(book.TokenOf(first + "0", start), std::nullopt);
+  EXPECT_EQ(book.TokenOf("", start), std::nullopt);
+  const absl::Duration last = start + kSessionLifetime - absl::Seconds(1);
+  EXPECT_EQ(book.TokenOf(first, last), 7);
+  EXPECT_EQ(book.TokenOf(first, start + kSessionLifetime), std::nullopt);
+  const std::string other = book.Begin(8, start);
+  std::string newest;
+  for (size_t i = 0; i < SessionBook::kMostOfToken; ++i) {
+    newest = book.Begin(7, start + absl::Seconds(1 + static_cast<double>(i)));
+  }
+  EXPECT_EQ(book.TokenOf(first, last), std::nullopt);
+  EXPECT_EQ(book.TokenOf(newest, last), 7);
+  EXPECT_EQ(book.TokenOf(other, last), 8);
+  book.End(newest);
+  book.End(newest);
+  EXPECT_EQ(book.TokenOf(newest, last), std::nullopt);
+}
+
 class AccessTest : public ::testing::Test {
  protected:
   // The token of a new user.
@@ -162,6 +186,35 @@ TEST_F(AccessTest, UseIsToldOnceAMinute) {
     clock_.Advance(absl::Seconds(1));
   }
   EXPECT_EQ(told, 2);
+}
+
+TEST_F(AccessTest, SessionsStandForTheirToken) {
+  EXPECT_THAT(access_.SignIn("x").status(),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("nobody")));
+  const std::string token = Add("ann", Role::kSubmitter);
+  EXPECT_THAT(access_.SignIn("x").status(),
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("not known")));
+  const auto begin = [&] {
+    const auto signed_in = access_.SignIn(token);
+    CARACAL_CHECK_OK(signed_in.status());
+    EXPECT_EQ(signed_in->caller.name, "ann");
+    return signed_in->session;
+  };
+  const std::string one = begin(), other = begin();
+  EXPECT_OK(access_.Authorize({.session = one}, Role::kSubmitter).status());
+  EXPECT_THAT(access_.Authorize({.session = one}, Role::kAdmin).status(),
+              StatusIs(StatusCode::kPermissionDenied, HasSubstr("admin")));
+  // It is no token, and a token no session; one that is shown goes first.
+  EXPECT_FALSE(access_.Authenticate({.token = one}).ok());
+  EXPECT_FALSE(access_.Authenticate({.session = token}).ok());
+  EXPECT_FALSE(access_.Authenticate({.token = "x", .session = one}).ok());
+  access_.SignOut(one);
+  EXPECT_THAT(access_.Authenticate({.session = one}).status(),
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("sign in")));
+  EXPECT_OK(access_.Authenticate({.session = other}).status());
+  book_.Revoke(1, clock_.WallTime());
+  EXPECT_THAT(access_.Authenticate({.session = other}).status(),
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("revoked")));
 }
 
 TEST_F(AccessTest, NewTokensAreChecked) {

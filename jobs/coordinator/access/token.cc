@@ -2,14 +2,10 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <sys/random.h>
-
-#include <array>
-#include <cerrno>
-#include <cstring>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/random.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
@@ -17,15 +13,12 @@ namespace {
 
 // Known to programs that look for secrets in repositories and logs.
 constexpr char kPrefix[] = "caracal_";
+constexpr size_t kBytes = 32;
 
 }  // namespace
 
 std::string NewToken() {
-  std::array<char, 32> random;
-  CARACAL_CHECK(getentropy(random.data(), random.size()) == 0)
-      << "getentropy: " << std::strerror(errno);
-  return absl::StrCat(kPrefix, absl::WebSafeBase64Escape(absl::string_view(
-                                   random.data(), random.size())));
+  return absl::StrCat(kPrefix, absl::WebSafeBase64Escape(RandomBytes(kBytes)));
 }
 
 std::string HashOfToken(absl::string_view token) {

@@ -11,16 +11,14 @@ constexpr size_t kMostTokens = 4096;
 
 }  // namespace
 
-absl::StatusOr<TokenRecord> TokenBook::Find(absl::string_view token,
-                                            absl::Time now) {
-  const std::string hash = HashOfToken(token);
+template <typename Is>
+absl::StatusOr<TokenRecord> TokenBook::FindThat(Is is, absl::Time now) {
   std::optional<TokenRecord> found;
   bool tell = false;
   {
     absl::MutexLock lock(&mutex_);
-    // All of them, so that how long it takes tells nothing.
     for (TokenRecord& record : records_) {
-      if (!SameSecret(record.hash, hash)) continue;
+      if (!is(record)) continue;
       if (record.IsValid(now) &&
           (!record.used.has_value() || now - *record.used >= kUsedEvery)) {
         record.used = now;
@@ -47,6 +45,17 @@ absl::StatusOr<TokenRecord> TokenBook::Find(absl::string_view token,
   }
   if (tell && on_use_) on_use_(found->id, now);
   return *found;
+}
+
+absl::StatusOr<TokenRecord> TokenBook::Find(absl::string_view token,
+                                            absl::Time now) {
+  const std::string hash = HashOfToken(token);
+  return FindThat(
+      [&](const TokenRecord& r) { return SameSecret(r.hash, hash); }, now);
+}
+
+absl::StatusOr<TokenRecord> TokenBook::FindById(int64_t id, absl::Time now) {
+  return FindThat([&](const TokenRecord& r) { return r.id == id; }, now);
 }
 
 bool TokenBook::empty() const {

@@ -30,6 +30,8 @@ class TokenBook {
   // Whose token this is. kUnauthenticated for one that is unknown, revoked or
   // expired: the message says which, never the token.
   absl::StatusOr<TokenRecord> Find(absl::string_view token, absl::Time now);
+  // The same by its id.
+  absl::StatusOr<TokenRecord> FindById(int64_t id, absl::Time now);
 
   // No token was ever made.
   bool empty() const;
@@ -47,6 +49,11 @@ class TokenBook {
   std::vector<TokenRecord> All() const;
 
  private:
+  // As of Find, of the record that `is` says it is; looks at all of them, so
+  // that how long it takes tells nothing.
+  template <typename Is>
+  absl::StatusOr<TokenRecord> FindThat(Is is, absl::Time now);
+
   Used on_use_;
   mutable absl::Mutex mutex_;
   std::vector<TokenRecord> records_ ABSL_GUARDED_BY(mutex_);

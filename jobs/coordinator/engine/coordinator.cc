@@ -83,13 +83,14 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
     orders.emplace_back(order, job != nullptr ? *job : JobRecord());
   }
   std::vector<StoredEvent> events = batch.events;
-  std::function<void()> done = [this, orders = std::move(orders),
-                                events = std::move(events),
-                                then = std::move(then)] {
-    for (const auto& [order, job] : orders) output_->Order(order, job);
-    if (!events.empty()) output_->Happened(events);
-    if (then) then();
-  };
+  std::function<void()> done =
+      [this, orders = std::move(orders), events = std::move(events),
+       removed = effects.removed, then = std::move(then)] {
+        for (const auto& [order, job] : orders) output_->Order(order, job);
+        if (!events.empty()) output_->Happened(events);
+        for (const JobId id : removed) output_->Removed(id);
+        if (then) then();
+      };
   if (here) {
     queue_.AddForHere(std::move(batch), std::move(done));
   } else {
@@ -110,6 +111,9 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   for (const JobTransition& t : effects.transitions) {
     ++transitions_[static_cast<int>(t.to)];
     batch.events.push_back({++last_sequence_, t.job, now, "state", ToJson(t)});
+  }
+  for (const JobGang& g : effects.gangs) {
+    batch.events.push_back({++last_sequence_, g.job, now, "gang", ToJson(g)});
   }
   for (const JobMetrics& m : effects.metrics) {
     batch.events.push_back({++last_sequence_, m.job, now, "metrics", m.line});
@@ -176,11 +180,15 @@ void Coordinator::Tune(JobId id, const Tuning& tuning,
       std::move(reply));
 }
 
-void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply) {
+void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply,
+                           const std::vector<std::string>& hosts) {
   Ask<absl::StatusOr<GangAnswer>>(
       [&](CoordinatorState& state, absl::Time now,
           Effects* effects) -> absl::StatusOr<GangAnswer> {
         RETURN_IF_ERROR(state.Register(id, epoch, now, effects));
+        if (!hosts.empty()) {
+          RETURN_IF_ERROR(state.SetHosts(id, epoch, hosts, effects));
+        }
         news_[id].heard = now;
         const JobRecord& job = *state.Find(id);
         return GangAnswer{job.state != JobState::kCancelling, job.lines,
@@ -219,6 +227,17 @@ void Coordinator::Direct(
         return out;
       },
       std::move(reply), Answering::kAtOnce);
+}
+
+void Coordinator::ReportLeft(JobId id, uint64_t epoch, int64_t first,
+                             const std::vector<std::string>& lines) {
+  Do(
+      [&](CoordinatorState& state, absl::Time, Effects* effects) {
+        const absl::StatusOr<int64_t> last =
+            state.ReportLeft(id, epoch, first, lines, effects);
+        if (last.ok() && !lines.empty()) news_[id].metrics = lines.back();
+      },
+      nullptr, Answering::kAtOnce);
 }
 
 void Coordinator::GangFound(JobId id, uint64_t epoch) {
@@ -316,9 +335,9 @@ CoordinatorStats Coordinator::Stats() const {
   out.slots = state_.limits().slots;
   out.used_slots = state_.used_slots();
   out.events = last_sequence_;
-  for (const auto& [id, job] : state_.jobs()) {
-    ++out.jobs[static_cast<int>(job.state)];
-    if (!HoldsSlots(job.state)) continue;
+  out.jobs = state_.counts();
+  for (const JobId id : state_.holders()) {
+    const JobRecord& job = *state_.Find(id);
     GangStats gang = {
         .job = id, .name = job.request.name, .progress = job.progress};
     const auto news = news_.find(id);
@@ -332,6 +351,26 @@ CoordinatorStats Coordinator::Stats() const {
     out.gangs.push_back(std::move(gang));
   }
   return out;
+}
+
+std::vector<JobId> Coordinator::EndedBefore(absl::Time when, JobId after,
+                                            int64_t limit) const {
+  std::vector<JobId> out;
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  const auto& jobs = state_.jobs();
+  for (auto it = jobs.upper_bound(after);
+       it != jobs.end() && static_cast<int64_t>(out.size()) < limit; ++it) {
+    const JobRecord& job = it->second;
+    if (IsFinal(job.state) && job.changed < when) out.push_back(job.id);
+  }
+  return out;
+}
+
+bool Coordinator::IsForgotten(JobId id) const {
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  return id != 0 && id < state_.next_id() && state_.Find(id) == nullptr;
 }
 
 std::string Coordinator::LastMetrics(JobId id) const {

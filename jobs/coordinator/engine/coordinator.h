@@ -31,6 +31,8 @@ class CoordinatorOutput {
   // `job` as it was when the order was given.
   virtual void Order(const GangOrder& order, const JobRecord& job) = 0;
   virtual void Happened(const std::vector<StoredEvent>& events) = 0;
+  // The job is forgotten.
+  virtual void Removed(JobId) {}
 };
 
 struct JobFilter {
@@ -95,11 +97,16 @@ class Coordinator {
   void SetPriority(JobId id, int64_t priority, Reply reply);
   void Tune(JobId id, const Tuning& tuning, const std::string& idempotency_key,
             Reply reply);
-  void Register(JobId id, uint64_t epoch, GangReply reply);
+  // `hosts` of its ranks, in their order; empty: not told.
+  void Register(JobId id, uint64_t epoch, GangReply reply,
+                const std::vector<std::string>& hosts = {});
   void Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
                  GangReply reply);
   void Direct(JobId id, uint64_t epoch, const CurriculumPoint& point,
               std::function<void(absl::StatusOr<GangDirectives>)> reply);
+  // CoordinatorState::ReportLeft.
+  void ReportLeft(JobId id, uint64_t epoch, int64_t first,
+                  const std::vector<std::string>& lines);
   void GangFound(JobId id, uint64_t epoch);
   void GangWaits(JobId id, uint64_t epoch, const std::string& reason);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
@@ -118,8 +125,13 @@ class Coordinator {
   // At most `limit` from job `from` downwards; 0: from the newest.
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
 
-  // In time linear in the jobs.
+  // In time linear in the jobs that hold slots.
   CoordinatorStats Stats() const;
+  // At most `limit` jobs after `after`, by id, that have ended before `when`.
+  std::vector<JobId> EndedBefore(absl::Time when, JobId after,
+                                 int64_t limit) const;
+  // A job of this id was submitted once, and is forgotten.
+  bool IsForgotten(JobId id) const;
   // The last line of metrics that a gang of the job has told this process of;
   // "": none.
   std::string LastMetrics(JobId id) const;

@@ -27,6 +27,10 @@ std::string ToJson(const JobTuned& t) {
   return Dump(json);
 }
 
+std::string ToJson(const JobGang& g) {
+  return Dump({{"gang", g.epoch}, {"hosts", g.hosts}});
+}
+
 std::string ToJson(const CurriculumDecision& d) {
   const CurriculumWindow& window = d.window;
   const bool tuned =

@@ -15,6 +15,10 @@ std::string ToJson(const JobTransition& transition);
 // what was taken back.
 std::string ToJson(const JobTuned& tuned);
 
+// Of kind "gang": {"gang": 3, "hosts": ["node1", "node1", "node2"]}, a host for
+// each rank.
+std::string ToJson(const JobGang& gang);
+
 // Of kind "curriculum": {"stage", "stage_index", "first_step", "steps",
 // "because": "schedule", "closed loop" or "tuned", "by", "u", "u_star", "r",
 // "values": [{"step", "drop_probability", "window"}, ...]}, with a value where

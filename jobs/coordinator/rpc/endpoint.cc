@@ -1,6 +1,5 @@
 #include "jobs/coordinator/rpc/endpoint.h"
 
-#include <arpa/inet.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -50,19 +49,6 @@ absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {
 
 bool IsUnixAddress(const std::string& address) {
   return absl::StartsWith(address, "unix:");
-}
-
-bool IsLoopbackAddress(const std::string& address) {
-  if (IsUnixAddress(address)) return true;
-  std::string host = address.substr(0, address.rfind(':'));
-  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  in_addr v4;
-  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) {
-    return ntohl(v4.s_addr) >> 24 == 127;
-  }
-  return host == "localhost" || host == "::1";
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,

@@ -38,10 +38,6 @@ struct ClientIdentity {
 // Whether an address is that of a socket in the file system, unix:PATH.
 bool IsUnixAddress(const std::string& address);
 
-// Whether only this machine can be meant by, or reach, an address host:port or
-// unix:PATH.
-bool IsLoopbackAddress(const std::string& address);
-
 // Does not connect yet. Never through a proxy, whatever the environment says.
 std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
                                            const ClientIdentity& identity = {});

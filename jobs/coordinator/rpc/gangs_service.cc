@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "core/io/json.h"
 #include "jobs/coordinator/access/token.h"
 #include "jobs/coordinator/rpc/curriculum_wire.h"
@@ -18,6 +19,8 @@ constexpr size_t kMostKnown = 4096;
 constexpr int kMostLines = 1024;
 constexpr size_t kLongestLine = 16 << 10;
 constexpr size_t kLongestStage = 64;
+constexpr int kMostRanks = 16 << 10;
+constexpr size_t kLongestHost = 255;
 
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                  const absl::Status& status) {
@@ -38,6 +41,25 @@ Coordinator::GangReply FinishWith(grpc::ServerUnaryReactor* reactor,
     }
     reactor->Finish(ToGrpc(answer.status()));
   };
+}
+
+absl::StatusOr<std::vector<std::string>> ReadHosts(
+    const proto::RegisterRequest& request) {
+  if (request.hosts_size() > kMostRanks) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("hosts: ", request.hosts_size(),
+                     " of them, expected at "
+                     "most ",
+                     kMostRanks));
+  }
+  std::vector<std::string> hosts;
+  for (const std::string& host : request.hosts()) {
+    if (host.size() > kLongestHost) {
+      return absl::InvalidArgumentError("hosts: a name is too long");
+    }
+    hosts.push_back(AsValidUtf8(host));
+  }
+  return hosts;
 }
 
 absl::StatusOr<GangReport> ReadReport(const proto::HeartbeatRequest& request) {
@@ -107,8 +129,11 @@ grpc::ServerUnaryReactor* GangsService::Register(
       !status.ok()) {
     return Answer(context, status);
   }
+  const absl::StatusOr<std::vector<std::string>> hosts = ReadHosts(*request);
+  if (!hosts.ok()) return Answer(context, hosts.status());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator_->Register(id.job, id.epoch, FinishWith(reactor, response));
+  coordinator_->Register(id.job, id.epoch, FinishWith(reactor, response),
+                         *hosts);
   return reactor;
 }
 

@@ -70,8 +70,10 @@ class GangsServiceTest : public ::testing::Test {
     return stub_->Heartbeat(&context, request, &response_);
   }
   grpc::Status Register(JobId job, uint64_t epoch,
-                        const std::string& credential) {
+                        const std::string& credential,
+                        const std::vector<std::string>& hosts = {}) {
     proto::RegisterRequest request;
+    for (const std::string& host : hosts) request.add_hosts(host);
     request.set_job(job);
     request.set_epoch(epoch);
     request.set_credential(credential);
@@ -111,6 +113,24 @@ TEST_F(GangsServiceTest, AGangRegistersAndReports) {
   ASSERT_TRUE(Send(Beat("secret 1")).ok());
   EXPECT_TRUE(response_.stop());
   EXPECT_EQ(looked_up_, 1);
+}
+
+TEST_F(GangsServiceTest, AGangTellsWhereItsRanksAre) {
+  EXPECT_EQ(Register(1, 1, "secret 1", {std::string(256, 'h')}).error_code(),
+            StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(Register(1, 1, "secret 1", {"node1", "node1", "n\xc3\xb6"}).ok());
+  EXPECT_THAT(coordinator_->Get(1)->hosts,
+              ::testing::ElementsAre("node1", "node1", "n\xc3\xb6"));
+  std::string told;
+  absl::Notification done;
+  coordinator_->Events(1, 0, 99, [&](const auto& events) {
+    for (const StoredEvent& event : *events) {
+      if (event.kind == "gang") told += event.data;
+    }
+    done.Notify();
+  });
+  done.WaitForNotification();
+  EXPECT_EQ(told, "{\"gang\":1,\"hosts\":[\"node1\",\"node1\",\"n\xc3\xb6\"]}");
 }
 
 TEST_F(GangsServiceTest, OnlyAGangSpeaksForItself) {

@@ -91,6 +91,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                ? JoinPath(options_.runs, absl::StrCat(job->id))
                                : options_.run_folder);
   response->set_job(job->request.spec);
+  for (const std::string& host : job->hosts) response->add_hosts(host);
   return Answer(context, grpc::Status::OK);
 }
 

@@ -9,13 +9,17 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 
 namespace caracal {
 
-absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
+namespace {
+
+// Made if need be; its canonical path.
+absl::StatusOr<std::string> Make(const std::string& path) {
   FileSystem* const files = FileSystem::Posix();
   const bool fresh = !files->Exists(path);
   RETURN_IF_ERROR(files->CreateFolder(path));
@@ -28,31 +32,85 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path) {
   const std::string whole = std::filesystem::canonical(path, error);
   if (error)
     return absl::InternalError(absl::StrCat(path, ": ", error.message()));
-  const std::string lock_path = JoinPath(whole, "caracald.lock");
-  Descriptor lock(open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock.is_open()) return ErrnoStatus(errno, "open " + lock_path);
+  return whole;
+}
+
+absl::StatusOr<Descriptor> Lock(const std::string& folder,
+                                const std::string& option) {
+  const std::string path = JoinPath(folder, "caracald.lock");
+  Descriptor lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.is_open()) return ErrnoStatus(errno, "open " + path);
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        whole, ": another caracald uses this folder; give --data another one"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, ": another caracald uses this folder; give ",
+                     option, " another one"));
   }
-  DataFolder folder(whole, std::move(lock));
+  return lock;
+}
+
+// Where the shared folder of the data folder is: `asked`, or as it was.
+absl::StatusOr<std::string> SharedOf(const std::string& data,
+                                     const std::string& asked) {
+  FileSystem* const files = FileSystem::Posix();
+  const std::string note = JoinPath(data, "shared");
+  std::string before;
+  if (files->Exists(note)) {
+    ASSIGN_OR_RETURN(before, files->ReadFile(note));
+    before = std::string(absl::StripAsciiWhitespace(before));
+  }
+  if (asked.empty()) return before.empty() ? data : Make(before);
+  ASSIGN_OR_RETURN(std::string shared, Make(asked));
+  if (before.empty()) before = data;
+  if (shared == before) return shared;
+  for (const char* name : {"runs", "gangs"}) {
+    const auto held = files->List(JoinPath(before, name));
+    if (held.ok() && !held->empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          JoinPath(before, name), ": is not empty, but --shared says that it ",
+          "is in ", shared, ": move it there first"));
+    }
+  }
+  if (shared == data) {
+    RETURN_IF_ERROR(files->Remove(note));
+    return shared;
+  }
+  RETURN_IF_ERROR(files->WriteFileAtomically(note, shared + "\n"));
+  return shared;
+}
+
+}  // namespace
+
+absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path,
+                                            const std::string& shared) {
+  ASSIGN_OR_RETURN(const std::string data, Make(path));
+  std::vector<Descriptor> locks;
+  ASSIGN_OR_RETURN(locks.emplace_back(), Lock(data, "--data"));
+  ASSIGN_OR_RETURN(const std::string other, SharedOf(data, shared));
+  if (other != data) {
+    ASSIGN_OR_RETURN(locks.emplace_back(), Lock(other, "--shared"));
+  }
   for (const char* name : {"jobs", "gangs", "runs"}) {
-    RETURN_IF_ERROR(files->CreateFolder(JoinPath(whole, name)));
+    RETURN_IF_ERROR(FileSystem::Posix()->CreateFolder(JoinPath(other, name)));
   }
-  return folder;
+  return DataFolder(data, other, std::move(locks));
 }
 
 std::string DataFolder::endpoint() const {
-  return JoinPath(path_, "endpoint.json");
+  return JoinPath(shared_, "endpoint.json");
+}
+std::vector<std::string> DataFolder::endpoints() const {
+  std::vector<std::string> out = {endpoint()};
+  if (shared_ != path_) out.push_back(JoinPath(path_, "endpoint.json"));
+  return out;
 }
 std::string DataFolder::audit() const { return JoinPath(path_, "audit.jsonl"); }
-std::string DataFolder::gangs() const { return JoinPath(path_, "gangs"); }
-std::string DataFolder::runs() const { return JoinPath(path_, "runs"); }
+std::string DataFolder::gangs() const { return JoinPath(shared_, "gangs"); }
+std::string DataFolder::runs() const { return JoinPath(shared_, "runs"); }
 std::string DataFolder::job(JobId id) const {
-  return absl::StrCat(path_, "/jobs/", id, ".textproto");
+  return absl::StrCat(shared_, "/jobs/", id, ".textproto");
 }
 std::string DataFolder::run(JobId id) const {
-  return run_.empty() ? absl::StrCat(path_, "/runs/", id) : run_;
+  return run_.empty() ? absl::StrCat(shared_, "/runs/", id) : run_;
 }
 
 }  // namespace caracal

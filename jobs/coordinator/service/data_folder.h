@@ -7,10 +7,18 @@
 //   jobs/ID.textproto    the job, for its ranks
 //   gangs/ID-EPOCH/      a gang each (jobs/launch/gang_folder.h)
 //   runs/ID/             run folders, unless they are elsewhere
+//
+// The last three, which the nodes of a cluster have to see, may be in another
+// folder, on a file system that is shared, while SQLite stays on a local disk:
+//
+//   shared               in the first one: the path of the other
+//   caracald.lock, endpoint.json   in both
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/state/job_record.h"
@@ -18,18 +26,24 @@
 
 namespace caracal {
 
-// Owns the lock. Paths are absolute.
+// Owns the locks. Paths are absolute.
 class DataFolder {
  public:
-  // Makes the folder if need be, for this user only. kFailedPrecondition when
-  // another process uses it.
-  static absl::StatusOr<DataFolder> Open(const std::string& path);
+  // Makes the folder if need be, for this user only; `shared`, too, which ""
+  // leaves as it was the last time. kFailedPrecondition when another process
+  // uses one of them, or the first holds runs that are to be in the other.
+  static absl::StatusOr<DataFolder> Open(const std::string& path,
+                                         const std::string& shared = "");
 
   // The run folder of all jobs; "": each has its own, in runs().
   void SetRun(const std::string& run) { run_ = run; }
 
   const std::string& path() const { return path_; }
+  // Of what gangs see; path() where it is not apart.
+  const std::string& shared() const { return shared_; }
+  // As gangs are told it; all places where it is to be written.
   std::string endpoint() const;
+  std::vector<std::string> endpoints() const;
   std::string audit() const;
   std::string gangs() const;
   std::string runs() const;
@@ -37,11 +51,14 @@ class DataFolder {
   std::string run(JobId id) const;
 
  private:
-  DataFolder(std::string path, Descriptor lock)
-      : path_(std::move(path)), lock_(std::move(lock)) {}
+  DataFolder(std::string path, std::string shared,
+             std::vector<Descriptor> locks)
+      : path_(std::move(path)),
+        shared_(std::move(shared)),
+        locks_(std::move(locks)) {}
 
-  std::string path_, run_;
-  Descriptor lock_;
+  std::string path_, shared_, run_;
+  std::vector<Descriptor> locks_;
 };
 
 }  // namespace caracal

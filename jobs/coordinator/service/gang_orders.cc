@@ -1,16 +1,26 @@
 #include "jobs/coordinator/service/gang_orders.h"
 
+#include <algorithm>
 #include <iostream>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/convert/run_folder.h"
+#include "jobs/coordinator/service/left_metrics.h"
+#include "jobs/launch/gang_folder.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/layout.h"
 #include "jobs/spec/slots.h"
 
 namespace caracal {
+
+namespace {
+
+constexpr size_t kLinesAtATime = 512;
+
+}  // namespace
 
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
                                       const DataFolder& folder, int64_t slots,
@@ -28,7 +38,7 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
 
   GangSpec gang;
   gang.id = {job.id, job.epoch};
-  gang.working_directory = folder.path();
+  gang.working_directory = folder.shared();
   gang.ranks = static_cast<int>(TransferLayout(spec).ranks());
   gang.threads = ThreadsOf(spec, slots);
   const std::string run = folder.run(job.id);
@@ -130,7 +140,36 @@ void GangOrders::ClusterSilent(const std::string& reason) {
 }
 
 void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {
+  TellLeftMetrics(id);
   coordinator_->GangEnded(id.job, id.epoch, end, reason);
+}
+
+void GangOrders::TellLeftMetrics(const GangId& id) {
+  const std::optional<JobRecord> job = coordinator_->Get(id.job);
+  if (!job.has_value() || job->epoch != id.epoch || !HoldsSlots(job->state)) {
+    return;
+  }
+  // One that took no step wrote nothing.
+  const absl::StatusOr<int64_t> first =
+      GangFolder(JoinPath(folder_->gangs(), ToString(id))).ReadFirstStep();
+  if (!first.ok()) return;
+  // A line a step: the gang's n-th is of step first + n - 1.
+  const RunFolder run{folder_->run(id.job)};
+  const absl::StatusOr<std::vector<std::string>> left =
+      MetricsAfter(FileSystem::Posix(), run.metrics(), *first + job->lines - 1);
+  if (!left.ok()) {
+    std::clog << "caracald: " << left.status().message() << std::endl;
+    return;
+  }
+  // Numbers say which are known, whatever has come in meanwhile, and should
+  // this coordinator not live to hear of the end.
+  for (size_t begin = 0; begin < left->size(); begin += kLinesAtATime) {
+    const size_t end = std::min(begin + kLinesAtATime, left->size());
+    coordinator_->ReportLeft(id.job, id.epoch,
+                             job->lines + 1 + static_cast<int64_t>(begin),
+                             {left->begin() + static_cast<int64_t>(begin),
+                              left->begin() + static_cast<int64_t>(end)});
+  }
 }
 
 }  // namespace caracal

@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_GANG_ORDERS_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_GANG_ORDERS_H_
 
+#include <functional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -49,6 +50,15 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
     hub_->Happened(events);
   }
 
+  void Removed(JobId) override {
+    if (on_removed_) on_removed_();
+  }
+
+  // Called when a job is forgotten. Before the first order.
+  void OnRemoved(std::function<void()> on_removed) {
+    on_removed_ = std::move(on_removed);
+  }
+
   // Of LauncherEvents.
   void GangFound(GangId id) override;
   void GangWaits(GangId id, const std::string& reason) override;
@@ -59,11 +69,14 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   void Run();
   void Obey(const GangOrder& order, const JobRecord& job);
   void StartGang(const GangId& id, const JobRecord& job);
+  // Of its metrics, what it could not tell.
+  void TellLeftMetrics(const GangId& id);
 
   const DataFolder* const folder_;
   const int64_t slots_;
   EventHub* const hub_;
   const PathRoots roots_;
+  std::function<void()> on_removed_;
   Coordinator* coordinator_ = nullptr;
   Launcher* launcher_ = nullptr;
   absl::Mutex mutex_;

@@ -29,6 +29,15 @@ void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
       ->default_str(absl::StrCat(absl::ToInt64Seconds(*value)));
 }
 
+void AddDays(CLI::App& app, const std::string& name, absl::Duration* value,
+             const std::string& help) {
+  app.add_option_function<double>(
+         name, [value](double days) { *value = absl::Hours(24 * days); },
+         help + "; by default never")
+      ->type_name("DAYS")
+      ->check(CLI::Range(0.0, 1e5));
+}
+
 int RunToken(const TokenCommand& token, const std::string& data_folder) {
   const absl::Status status = token.Run(data_folder, std::cout);
   if (status.ok()) return 0;
@@ -48,6 +57,12 @@ int Main(int argc, char** argv) {
                  "folder for jobs, runs and the database; on a local disk")
       ->type_name("DIR")
       ->required();
+  app.add_option(
+         "--shared", options.shared_folder,
+         "folder for jobs, gangs and runs when they are to be apart, on "
+         "a file system that all nodes see; by default as the last "
+         "time, at first DIR")
+      ->type_name("FOLDER");
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
@@ -78,6 +93,11 @@ int Main(int argc, char** argv) {
              "seconds that a gang may take to save when it is cancelled");
   AddSeconds(app, "--back-off", &limits.first_back_off,
              "seconds before a gang that was lost is started again; doubles");
+  AddDays(app, "--keep-events", &options.housekeeping.keep_events,
+          "days after a job's end when its events are removed");
+  AddDays(app, "--keep-gangs", &options.housekeeping.keep_gangs,
+          "days after a job's end when the folders of its gangs are removed, "
+          "with their logs");
   app.add_option_function<double>(
          "--retention-days",
          [&](double days) { limits.retention = absl::Hours(24 * days); },

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/store/token_table.h"
 
 namespace caracal {

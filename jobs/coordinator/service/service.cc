@@ -80,6 +80,8 @@ struct Service::Parts {
     }
     if (orders.has_value()) orders->Stop();
     launcher = nullptr;
+    if (orders.has_value()) orders->OnRemoved(nullptr);
+    housekeeping = nullptr;
     coordinator.reset();
   }
 
@@ -95,6 +97,7 @@ struct Service::Parts {
   std::optional<TokensService> tokens;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<WebServer> web;
+  std::unique_ptr<Housekeeping> housekeeping;
 };
 
 Service::Service(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -115,7 +118,8 @@ std::shared_ptr<grpc::Channel> Service::InProcessChannel() {
 
 absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     const ServiceOptions& options) {
-  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder));
+  ASSIGN_OR_RETURN(DataFolder folder, DataFolder::Open(options.data_folder,
+                                                       options.shared_folder));
   folder.SetRun(options.run_folder);
   std::unique_ptr<Service> service(
       new Service(std::make_unique<Parts>(std::move(folder))));
@@ -202,8 +206,13 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
+  p.housekeeping = std::make_unique<Housekeeping>(
+      options.housekeeping, &p.folder, &*p.coordinator, Clock::Real());
+  p.orders->OnRemoved([&p] { p.housekeeping->Wake(); });
   p.coordinator->Recover();
-  RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, p.folder.endpoint()));
+  for (const std::string& path : p.folder.endpoints()) {
+    RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+  }
   service->ticks_ = std::thread(
       [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
   return service;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
+#include "jobs/coordinator/service/housekeeping.h"
 #include "jobs/coordinator/service/security.h"
 #include "jobs/launch/launcher.h"
 #include "jobs/launch/slurm/slurm_options.h"
@@ -27,7 +28,10 @@ struct ServiceOptions {
   std::string run_folder = "";
   std::string listen = kDefaultAddress;  // port 0: one that is free; or unix:
   std::string web = "";  // of its page (web/web_server.h); "": none
+  // Where gangs and runs are, when not in data_folder (DataFolder::Open).
+  std::string shared_folder = "";
   CoordinatorLimits limits;
+  HousekeepingOptions housekeeping = {};
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.
   int64_t job_slots = 0;

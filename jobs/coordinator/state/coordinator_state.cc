@@ -51,8 +51,8 @@ void CoordinatorState::Recover(std::vector<JobRecord> jobs, JobId next_id,
     if (!request.idempotency_key.empty()) {
       keys_[{request.owner, request.idempotency_key}] = id;
     }
+    Count(job, 1);
     if (HoldsSlots(job.state)) {
-      used_slots_ += request.slots;
       effects->orders.push_back({GangOrderKind::kFind, id, job.epoch});
     }
     const auto set = [&](Deadline what, absl::Duration after) {
@@ -131,6 +131,7 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
       job.waits_for.push_back(other);
     }
   }
+  Count(job, 1);
   if (!key.second.empty()) keys_[key] = id;
   effects->saved.push_back(id);
   effects->transitions.push_back(
@@ -264,6 +265,17 @@ absl::Status CoordinatorState::Register(JobId id, uint64_t epoch,
   return absl::OkStatus();
 }
 
+absl::Status CoordinatorState::SetHosts(JobId id, uint64_t epoch,
+                                        const std::vector<std::string>& hosts,
+                                        Effects* effects) {
+  ASSIGN_OR_RETURN(JobRecord* const job, FindGang(id, epoch));
+  if (job->hosts == hosts) return absl::OkStatus();
+  job->hosts = hosts;
+  effects->saved.push_back(id);
+  effects->gangs.push_back({id, epoch, hosts});
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> CoordinatorState::Heartbeat(JobId id, uint64_t epoch,
                                                  const JobProgress& progress,
                                                  absl::Time now,
@@ -284,21 +296,39 @@ absl::StatusOr<bool> CoordinatorState::Heartbeat(JobId id, uint64_t epoch,
 absl::StatusOr<int64_t> CoordinatorState::Report(
     JobId id, uint64_t epoch, int64_t first,
     const std::vector<std::string>& lines, Effects* effects) {
-  ASSIGN_OR_RETURN(JobRecord * job, FindGang(id, epoch));
+  ASSIGN_OR_RETURN(JobRecord* const job, FindGang(id, epoch));
+  return AddLines(*job, first, lines, effects);
+}
+
+absl::StatusOr<int64_t> CoordinatorState::ReportLeft(
+    JobId id, uint64_t epoch, int64_t first,
+    const std::vector<std::string>& lines, Effects* effects) {
+  JobRecord* const job = FindMutable(id);
+  if (job == nullptr) return NoSuchJob(id);
+  if (job->epoch != epoch || !HoldsSlots(job->state)) {
+    return absl::AbortedError(absl::StrCat("gang ", epoch, " of job ", id,
+                                           " is known to have ended"));
+  }
+  return AddLines(*job, first, lines, effects);
+}
+
+absl::StatusOr<int64_t> CoordinatorState::AddLines(
+    JobRecord& job, int64_t first, const std::vector<std::string>& lines,
+    Effects* effects) {
   const int64_t count = static_cast<int64_t>(lines.size());
-  if (count == 0) return job->lines;
+  if (count == 0) return job.lines;
   if (first < 1 || first > kMostLines) {
     return absl::InvalidArgumentError(
         absl::StrCat("there is no line ", first, " of the metrics"));
   }
-  const int64_t known = std::max<int64_t>(0, job->lines + 1 - first);
-  if (known >= count) return job->lines;
+  const int64_t known = std::max<int64_t>(0, job.lines + 1 - first);
+  if (known >= count) return job.lines;
   for (int64_t i = known; i < count; ++i) {
-    effects->metrics.push_back({id, lines[i]});
+    effects->metrics.push_back({job.id, lines[i]});
   }
-  job->lines = first + count - 1;
-  effects->saved.push_back(id);
-  return job->lines;
+  job.lines = first + count - 1;
+  effects->saved.push_back(job.id);
+  return job.lines;
 }
 
 absl::StatusOr<CurriculumWindow> CoordinatorState::Direct(
@@ -494,9 +524,9 @@ void CoordinatorState::Go(JobRecord& job, JobState to, JobCause cause,
   CARACAL_CHECK(MayGo(from, to, cause))
       << "job " << job.id << " from " << NameOf(from) << " to " << NameOf(to)
       << " because " << NameOf(cause);
-  if (HoldsSlots(from) && !HoldsSlots(to)) used_slots_ -= job.request.slots;
-  if (!HoldsSlots(from) && HoldsSlots(to)) used_slots_ += job.request.slots;
+  Count(job, -1);
   job.state = to;
+  Count(job, 1);
   job.reason = reason;
   job.changed = now;
   if (IsFinal(to)) {
@@ -572,6 +602,7 @@ void CoordinatorState::StartReady(absl::Time now, Effects* effects) {
     if (used_slots_ + job.request.slots > limits_.slots) return;
     ++job.epoch;
     job.lines = 0;
+    job.hosts.clear();
     job.step_at_start = job.progress.global_step;
     ClearDeadline(job.id);
     Go(job, JobState::kLaunching, JobCause::kStarted, "", now, effects);
@@ -599,17 +630,33 @@ void CoordinatorState::Forget(JobId id, Effects* effects) {
     keys_.erase({request.owner, request.idempotency_key});
   }
   ClearDeadline(id);
+  Count(jobs_.at(id), -1);
   jobs_.erase(id);
   effects->removed.push_back(id);
 }
 
+void CoordinatorState::Count(const JobRecord& job, int64_t by) {
+  counts_[static_cast<int>(job.state)] += by;
+  if (!HoldsSlots(job.state)) return;
+  used_slots_ += by * job.request.slots;
+  if (by > 0) {
+    holders_.insert(job.id);
+  } else {
+    holders_.erase(job.id);
+  }
+}
+
 void CoordinatorState::CheckInvariants() const {
   int64_t used = 0;
+  std::array<int64_t, kJobStates> counts = {};
+  std::set<JobId> holders;
   std::map<JobId, std::set<JobId>> waiting;
   for (const auto& [id, job] : jobs_) {
     CARACAL_CHECK(id == job.id && id < next_id_) << "job " << id;
+    ++counts[static_cast<int>(job.state)];
     if (HoldsSlots(job.state)) {
       used += job.request.slots;
+      holders.insert(id);
       CARACAL_CHECK(job.epoch > 0) << "job " << id << " has no gang";
       CARACAL_CHECK(deadlines_.contains(id))
           << "nobody would miss the gang of job " << id;
@@ -639,6 +686,8 @@ void CoordinatorState::CheckInvariants() const {
     }
   }
   CARACAL_CHECK(used == used_slots_) << used << " slots, not " << used_slots_;
+  CARACAL_CHECK(counts == counts_) << "jobs by state";
+  CARACAL_CHECK(holders == holders_) << "who holds slots";
   CARACAL_CHECK(waiting == dependents_) << "who waits for whom";
   CARACAL_CHECK(due_.size() == deadlines_.size()) << "deadlines";
 }

@@ -3,6 +3,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
 #define CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -84,6 +85,10 @@ class CoordinatorState {
   // calls is to end. kNotFound as well.
   absl::Status Register(JobId id, uint64_t epoch, absl::Time now,
                         Effects* effects);
+  // Where its ranks are, in their order. Errors as of Register.
+  absl::Status SetHosts(JobId id, uint64_t epoch,
+                        const std::vector<std::string>& hosts,
+                        Effects* effects);
   // Whether the gang may go on; else it is to save and end.
   absl::StatusOr<bool> Heartbeat(JobId id, uint64_t epoch,
                                  const JobProgress& progress, absl::Time now,
@@ -94,6 +99,12 @@ class CoordinatorState {
   absl::StatusOr<int64_t> Report(JobId id, uint64_t epoch, int64_t first,
                                  const std::vector<std::string>& lines,
                                  Effects* effects);
+
+  // The same of what a gang has left behind, which has ended and was not said
+  // to have (GangEnded): also of one that was given up.
+  absl::StatusOr<int64_t> ReportLeft(JobId id, uint64_t epoch, int64_t first,
+                                     const std::vector<std::string>& lines,
+                                     Effects* effects);
 
   // What the curriculum sets for coming steps of the gang's job. Errors as of
   // Register and of the free Direct().
@@ -122,6 +133,10 @@ class CoordinatorState {
   const std::map<JobId, JobRecord>& jobs() const { return jobs_; }
   JobId next_id() const { return next_id_; }
   int64_t used_slots() const { return used_slots_; }
+  // Jobs by state.
+  const std::array<int64_t, kJobStates>& counts() const { return counts_; }
+  // Those that hold slots.
+  const std::set<JobId>& holders() const { return holders_; }
   const CoordinatorLimits& limits() const { return limits_; }
 
   // CHECKs what must hold between any two events, in time linear in the jobs.
@@ -138,6 +153,11 @@ class CoordinatorState {
   JobRecord* FindMutable(JobId id);
   // The job, if the epoch is that of a gang that it still has.
   absl::StatusOr<JobRecord*> FindGang(JobId id, uint64_t epoch);
+  absl::StatusOr<int64_t> AddLines(JobRecord& job, int64_t first,
+                                   const std::vector<std::string>& lines,
+                                   Effects* effects);
+  // What is counted of jobs, as one enters a state (1) or leaves it (-1).
+  void Count(const JobRecord& job, int64_t by);
   absl::Status CheckRequest(const JobRequest& request) const;
   void Go(JobRecord& job, JobState to, JobCause cause,
           const std::string& reason, absl::Time now, Effects* effects);
@@ -162,6 +182,8 @@ class CoordinatorState {
   std::map<JobId, JobRecord> jobs_;
   JobId next_id_ = 1;
   int64_t used_slots_ = 0;
+  std::array<int64_t, kJobStates> counts_ = {};
+  std::set<JobId> holders_;
   std::set<Key> ready_;
   std::map<JobId, std::set<JobId>> dependents_;  // waiting, by what they await
   std::map<std::pair<std::string, std::string>, JobId> keys_;  // owner, key

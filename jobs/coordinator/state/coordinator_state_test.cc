@@ -86,6 +86,73 @@ TEST_F(CoordinatorStateTest, AJobGoesThroughItsStates) {
               StatusIs(StatusCode::kAborted, _));
 }
 
+TEST_F(CoordinatorStateTest, HostsAreToldOnceAGang) {
+  const JobId id = Running();
+  ASSERT_OK(state_->SetHosts(id, 1, {"a", "b"}, Fresh()));
+  ASSERT_EQ(effects_.gangs.size(), 1);
+  EXPECT_THAT(effects_.gangs[0].hosts, ElementsAre("a", "b"));
+  EXPECT_THAT(effects_.saved, ElementsAre(id));
+  // It registers again with every coordinator.
+  ASSERT_OK(state_->SetHosts(id, 1, {"a", "b"}, Fresh()));
+  EXPECT_TRUE(effects_.gangs.empty());
+  EXPECT_THAT(state_->SetHosts(id, 2, {"a"}, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  End(id, GangEnd::kLost);
+  EXPECT_THAT(Job(id).hosts, ElementsAre("a", "b"));
+  Pass(absl::Hours(1));
+  EXPECT_EQ(Job(id).epoch, 2);
+  EXPECT_THAT(Job(id).hosts, IsEmpty());
+}
+
+TEST_F(CoordinatorStateTest, WhatAGangHasLeftIsTakenOnce) {
+  const auto lines = [this] {
+    std::vector<std::string> out;
+    for (const JobMetrics& m : effects_.metrics) out.push_back(m.line);
+    return out;
+  };
+  const JobId id = Running();
+  EXPECT_EQ(*state_->Report(id, 1, 1, {"1", "2"}, Fresh()), 2);
+  // It is given up, and then found to have ended.
+  Pass(absl::Minutes(1));
+  ASSERT_TRUE(Job(id).given_up.has_value());
+  EXPECT_THAT(state_->Report(id, 1, 3, {"3"}, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  EXPECT_EQ(*state_->ReportLeft(id, 1, 2, {"2", "3", "4"}, Fresh()), 4);
+  EXPECT_THAT(lines(), ElementsAre("3", "4"));
+  EXPECT_THAT(effects_.saved, ElementsAre(id));
+  EXPECT_EQ(*state_->ReportLeft(id, 1, 3, {"3", "4"}, Fresh()), 4);
+  EXPECT_THAT(lines(), IsEmpty());
+  EXPECT_THAT(state_->ReportLeft(id, 2, 1, {"1"}, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  End(id, GangEnd::kLost);
+  EXPECT_THAT(state_->ReportLeft(id, 1, 5, {"5"}, Fresh()),
+              StatusIs(StatusCode::kAborted, _));
+  EXPECT_THAT(state_->ReportLeft(99, 1, 5, {"5"}, Fresh()),
+              StatusIs(StatusCode::kNotFound, _));
+}
+
+TEST_F(CoordinatorStateTest, JobsAreCountedByState) {
+  const JobId running = Running({.slots = 4}), waiting = Submit();
+  const auto count = [this](JobState state) {
+    return state_->counts()[static_cast<int>(state)];
+  };
+  EXPECT_EQ(count(JobState::kRunning), 1);
+  EXPECT_EQ(count(JobState::kQueued), 1);
+  EXPECT_THAT(state_->holders(), ElementsAre(running));
+  End(running, GangEnd::kDone);
+  EXPECT_EQ(count(JobState::kSucceeded), 1);
+  EXPECT_EQ(count(JobState::kLaunching), 1);
+  EXPECT_THAT(state_->holders(), ElementsAre(waiting));
+  ASSERT_OK(state_->Remove(running, Fresh()));
+  EXPECT_EQ(count(JobState::kSucceeded), 0);
+  std::vector<JobRecord> jobs = {Job(waiting)};
+  Restart({.slots = 4});
+  state_->Recover(std::move(jobs), 3, now_, Fresh());
+  EXPECT_EQ(count(JobState::kLaunching), 1);
+  EXPECT_THAT(state_->holders(), ElementsAre(waiting));
+  state_->CheckInvariants();
+}
+
 TEST_F(CoordinatorStateTest, HigherPriorityThenEarlierFirst) {
   const JobId running = Running({.slots = 4});
   const JobId low = Submit({.priority = -1, .slots = 1});

@@ -50,14 +50,21 @@ struct JobTuned {
   Tuning tuning;
 };
 
+// A gang that was heard of: where its ranks are.
+struct JobGang {
+  JobId job = 0;
+  uint64_t epoch = 0;
+  std::vector<std::string> hosts;  // in the ranks' order
+};
+
 // Orders go out only after `saved` and `removed` are durable: a coordinator
 // that is killed in between finds what it meant to do.
 struct Effects {
   // Whether there is nothing to store, to tell or to do at once.
   bool empty() const {
     return saved.empty() && removed.empty() && orders.empty() &&
-           transitions.empty() && metrics.empty() && decisions.empty() &&
-           tuned.empty();
+           transitions.empty() && gangs.empty() && metrics.empty() &&
+           decisions.empty() && tuned.empty();
   }
 
   std::vector<JobId> saved;       // whose record changed
@@ -65,6 +72,7 @@ struct Effects {
   std::vector<JobId> removed;     // whose record is gone
   std::vector<GangOrder> orders;
   std::vector<JobTransition> transitions;
+  std::vector<JobGang> gangs;
   std::vector<JobMetrics> metrics;
   std::vector<CurriculumDecision> decisions;
   std::vector<JobTuned> tuned;

@@ -63,6 +63,7 @@ struct JobRecord {
   Tuning tuning;           // of its curricula, by people
   uint64_t tunings = 0;    // how often it was set
   std::string tune_key;    // idempotency key of the last tuning
+  std::vector<std::string> hosts = {};  // of its last gang's ranks, in order
 };
 
 }  // namespace caracal

@@ -13,13 +13,14 @@ namespace {
 
 constexpr char kSaveJob[] = R"(
 INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
+  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
+  ?28)
 ON CONFLICT (id) DO UPDATE SET
   priority = ?10, state = ?11, epoch = ?12, waits_for = ?13, retries = ?14,
   step_at_start = ?15, changed = ?16, not_before = ?17, reason = ?18,
   given_up = ?19, stage = ?20, global_step = ?21, total_steps = ?22,
   resume_key = ?23, lines = ?24, tuning = ?25, tunings = ?26,
-  tune_key = ?27)";
+  tune_key = ?27, hosts = ?28)";
 
 std::string ToJson(const std::vector<JobId>& ids) {
   return nlohmann::json(ids).dump();
@@ -67,6 +68,22 @@ absl::StatusOr<Tuning> TuningFromJson(const std::string& text) {
   if (json.contains("window")) tuning.window = json["window"].get<int64_t>();
   if (json.contains("by")) tuning.by = json["by"].get<std::string>();
   return tuning;
+}
+
+absl::StatusOr<std::vector<std::string>> HostsFromJson(
+    const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  std::vector<std::string> hosts;
+  bool good = json.is_array();
+  if (good) {
+    for (const auto& host : json) {
+      good = good && host.is_string();
+      if (good) hosts.push_back(host.get<std::string>());
+    }
+  }
+  if (!good)
+    return absl::DataLossError(absl::StrCat("a list of hosts: ", text));
+  return hosts;
 }
 
 std::optional<JobState> StateFromName(const std::string& name) {
@@ -117,6 +134,7 @@ absl::StatusOr<JobRecord> JobOfRow(const Statement& row) {
   ASSIGN_OR_RETURN(job.tuning, TuningFromJson(row.Text(24)));
   job.tunings = static_cast<uint64_t>(row.Integer(25));
   job.tune_key = row.Text(26);
+  ASSIGN_OR_RETURN(job.hosts, HostsFromJson(row.Text(27)));
   return job;
 }
 
@@ -144,6 +162,9 @@ absl::Status JobStore::Prepare() {
                    Prepared(*database_, "DELETE FROM jobs WHERE id = ?1"));
   ASSIGN_OR_RETURN(remove_events_,
                    Prepared(*database_, "DELETE FROM events WHERE job = ?1"));
+  ASSIGN_OR_RETURN(
+      forget_removed_,
+      Prepared(*database_, "DELETE FROM removed_events WHERE job = ?1"));
   ASSIGN_OR_RETURN(
       add_event_,
       Prepared(*database_, "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)"));
@@ -210,6 +231,7 @@ absl::Status JobStore::WriteBatch(const StoreBatch& batch) {
     const int64_t job = static_cast<int64_t>(id);
     RETURN_IF_ERROR(remove_->Bind(1, job).Run());
     RETURN_IF_ERROR(remove_events_->Bind(1, job).Run());
+    RETURN_IF_ERROR(forget_removed_->Bind(1, job).Run());
   }
   if (batch.next_id == 0) return absl::OkStatus();
   return set_number_->Bind(1, "next_job")
@@ -251,6 +273,8 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
       .Bind(25, ToJson(job.tuning))
       .Bind(26, static_cast<int64_t>(job.tunings))
       .Bind(27, job.tune_key)
+      .Bind(28, nlohmann::json(job.hosts).dump(
+                    -1, ' ', false, nlohmann::json::error_handler_t::replace))
       .Run();
 }
 
@@ -267,14 +291,90 @@ absl::StatusOr<std::vector<StoredEvent>> JobStore::Events(JobId job,
   rows.Bind(1, static_cast<int64_t>(sequence)).Bind(2, limit);
   if (job != 0) rows.Bind(3, static_cast<int64_t>(job));
   std::vector<StoredEvent> events;
+  const auto removed = [&](uint64_t from, uint64_t until, absl::Time when) {
+    events.push_back(
+        {until, job, when, "removed",
+         absl::StrCat("{\"from\":", from, ",\"until\":", until, "}")});
+  };
+  int64_t until = 0;
+  if (job != 0) {
+    ASSIGN_OR_RETURN(until,
+                     NumberOf("SELECT until FROM removed_events WHERE job = ?1",
+                              static_cast<int64_t>(job)));
+  }
+  // Of one job that tells; of all jobs there are no other gaps.
+  const auto gap = [&](uint64_t next, uint64_t last, absl::Time when) {
+    const uint64_t end = static_cast<uint64_t>(until);
+    if (job == 0) {
+      if (next > last + 1) removed(last + 1, next - 1, when);
+    } else if (last < end && end < next && end > sequence) {
+      removed(sequence + 1, end, when);
+    }
+  };
+  uint64_t last = sequence;
+  int64_t count = 0;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, rows.Step());
-    if (!more) return events;
-    events.push_back({static_cast<uint64_t>(rows.Integer(0)),
-                      static_cast<JobId>(rows.Integer(1)),
-                      absl::FromUnixMicros(rows.Integer(2)), rows.Text(3),
-                      rows.Text(4)});
+    if (!more) break;
+    ++count;
+    const uint64_t next = static_cast<uint64_t>(rows.Integer(0));
+    const absl::Time when = absl::FromUnixMicros(rows.Integer(2));
+    gap(next, last, when);
+    events.push_back({next, static_cast<JobId>(rows.Integer(1)), when,
+                      rows.Text(3), rows.Text(4)});
+    last = next;
   }
+  if (job != 0 && count < limit) gap(UINT64_MAX, last, absl::UnixEpoch());
+  if (job == 0 && count < limit) {
+    ASSIGN_OR_RETURN(
+        const int64_t ever,
+        NumberOf("SELECT seq FROM sqlite_sequence WHERE name = 'events' AND "
+                 "?1 = 0",
+                 0));
+    if (static_cast<uint64_t>(ever) > last) {
+      removed(last + 1, static_cast<uint64_t>(ever), absl::UnixEpoch());
+    }
+  }
+  return events;
+}
+
+// The one number of the one row; 0 when there is none.
+absl::StatusOr<int64_t> JobStore::NumberOf(absl::string_view sql,
+                                           int64_t argument) {
+  ASSIGN_OR_RETURN(Statement row, database_->Prepare(sql));
+  row.Bind(1, argument);
+  ASSIGN_OR_RETURN(const bool any, row.Step());
+  return any ? row.Integer(0) : 0;
+}
+
+absl::StatusOr<int64_t> JobStore::RemoveEvents(JobId job, int64_t limit) {
+  const auto id = static_cast<int64_t>(job);
+  int64_t count = 0;
+  RETURN_IF_ERROR(database_->InTransaction([&]() -> absl::Status {
+    // The last of those.
+    ASSIGN_OR_RETURN(Statement last,
+                     database_->Prepare(
+                         "SELECT MAX(sequence), COUNT(*) FROM (SELECT sequence "
+                         "FROM events WHERE job = ?1 AND kind <> 'state' "
+                         "ORDER BY sequence LIMIT ?2)"));
+    last.Bind(1, id).Bind(2, limit);
+    RETURN_IF_ERROR(last.Step().status());
+    count = last.Integer(1);
+    if (count == 0) return absl::OkStatus();
+    const int64_t until = last.Integer(0);
+    ASSIGN_OR_RETURN(
+        Statement remove,
+        database_->Prepare(
+            "DELETE FROM events WHERE job = ?1 AND sequence <= ?2 AND "
+            "kind <> 'state'"));
+    RETURN_IF_ERROR(remove.Bind(1, id).Bind(2, until).Run());
+    ASSIGN_OR_RETURN(
+        Statement note,
+        database_->Prepare("INSERT INTO removed_events VALUES (?1, ?2) ON "
+                           "CONFLICT (job) DO UPDATE SET until = ?2"));
+    return note.Bind(1, id).Bind(2, until).Run();
+  }));
+  return count;
 }
 
 }  // namespace caracal

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "jobs/coordinator/state/job_record.h"
@@ -56,15 +57,22 @@ class JobStore {
   // All of it or nothing; durable when it returns.
   absl::Status Write(absl::Span<const StoreBatch> batches);
 
-  // Of a job (0: of all), after `sequence`, at most `limit`, in order.
+  // Of a job (0: of all), after `sequence`, at most `limit`, in order. Where
+  // events were removed stands one more, of kind "removed", with the number of
+  // the last of them: {"from", "until"}, and of a job all but its changes of
+  // state are gone that lie between.
   absl::StatusOr<std::vector<StoredEvent>> Events(JobId job, uint64_t sequence,
                                                   int64_t limit);
+  // The oldest `limit` events of a job but for its changes of state. How many
+  // there were; durable when it returns.
+  absl::StatusOr<int64_t> RemoveEvents(JobId job, int64_t limit);
 
   const std::string& path() const { return database_->path(); }
   // For other tables of it, on the thread that uses the store.
   Database& database() { return *database_; }
 
  private:
+  absl::StatusOr<int64_t> NumberOf(absl::string_view sql, int64_t argument);
   explicit JobStore(std::unique_ptr<Database> database)
       : database_(std::move(database)) {}
   absl::Status Prepare();
@@ -74,7 +82,7 @@ class JobStore {
   std::unique_ptr<Database> database_;
   // Prepared once; declared after the database they belong to.
   std::unique_ptr<Statement> save_, remove_, remove_events_, add_event_,
-      set_number_;
+      forget_removed_, set_number_;
 };
 
 }  // namespace caracal

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/coordinator/store/schema.h"
@@ -44,6 +45,7 @@ JobRecord Record(JobId id) {
   job.tuning = {.drop_probability = 0.25, .window = 48, .by = "ann"};
   job.tunings = 3;
   job.tune_key = "t";
+  job.hosts = {"node1", "node\"2"};
   return job;
 }
 
@@ -66,6 +68,7 @@ void ExpectEqual(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.tuning, b.tuning);
   EXPECT_EQ(a.tunings, b.tunings);
   EXPECT_EQ(a.tune_key, b.tune_key);
+  EXPECT_EQ(a.hosts, b.hosts);
 }
 
 class JobStoreTest : public ::testing::Test {
@@ -114,6 +117,7 @@ TEST_F(JobStoreTest, EveryFieldRoundTrips) {
   changed.given_up.reset();
   changed.progress = {"finetune", 65, 96};
   changed.resume_key = "";
+  changed.hosts = {};
   ASSERT_OK(store_->Write({{.saved = {changed}}}));
   Reopen();
   ASSERT_OK_AND_ASSIGN(contents, store_->Load());
@@ -136,7 +140,57 @@ TEST_F(JobStoreTest, NumbersAreNeverGivenAgain) {
   EXPECT_THAT(contents.jobs, IsEmpty());
   EXPECT_EQ(contents.next_id, 2u);
   EXPECT_EQ(contents.last_sequence, 2u);
-  EXPECT_THAT(*store_->Events(0, 0, 10), IsEmpty());
+  EXPECT_THAT(*store_->Events(1, 0, 10), IsEmpty());
+}
+
+TEST_F(JobStoreTest, WhatWasRemovedIsToldToWhoeverAsksForIt) {
+  std::vector<StoredEvent> events;
+  for (uint64_t i = 1; i <= 9; ++i) {
+    // Of jobs 1, 2 and 3 in turn.
+    events.push_back(
+        {i, 1 + (i - 1) % 3, absl::FromUnixSeconds(7), "metrics", "{}"});
+  }
+  ASSERT_OK(store_->Write({{.saved = {Record(1), Record(2), Record(3)},
+                            .events = events,
+                            .next_id = 4}}));
+  ASSERT_OK_AND_ASSIGN(int64_t count, store_->RemoveEvents(2, 2));  // 2, 5
+  EXPECT_EQ(count, 2);
+  Reopen();
+  const auto numbers = [&](JobId job, uint64_t after, int64_t limit = 99) {
+    std::string out;
+    const auto events = store_->Events(job, after, limit);
+    for (const StoredEvent& event : *events) {
+      absl::StrAppend(&out, event.kind == "removed" ? event.data : "",
+                      event.sequence, " ");
+    }
+    return out;
+  };
+  EXPECT_EQ(numbers(2, 0), "{\"from\":1,\"until\":5}5 8 ");
+  EXPECT_EQ(numbers(2, 2), "{\"from\":3,\"until\":5}5 8 ");
+  EXPECT_EQ(numbers(2, 5), "8 ");
+  EXPECT_EQ(numbers(1, 0), "1 4 7 ");
+  EXPECT_EQ(numbers(0, 0),
+            "1 {\"from\":2,\"until\":2}2 3 4 {\"from\":5,\"until\":5}5 6 7 8 "
+            "9 ");
+  EXPECT_EQ(numbers(0, 1, 2), "{\"from\":2,\"until\":2}2 3 4 ");
+  EXPECT_EQ(*store_->RemoveEvents(2, 2), 1);
+  EXPECT_EQ(*store_->RemoveEvents(2, 2), 0);
+  EXPECT_EQ(numbers(2, 0), "{\"from\":1,\"until\":8}8 ");
+  // Changes of state stay.
+  events = {{10, 2, absl::UnixEpoch(), "state", "{}"},
+            {11, 2, absl::UnixEpoch(), "metrics", "{}"},
+            {12, 2, absl::UnixEpoch(), "state", "{}"}};
+  ASSERT_OK(store_->Write({{.events = events}}));
+  EXPECT_EQ(*store_->RemoveEvents(2, 9), 1);
+  EXPECT_EQ(numbers(2, 8), "10 {\"from\":9,\"until\":11}11 12 ");
+  EXPECT_EQ(numbers(2, 8, 1), "10 ");
+  EXPECT_EQ(numbers(2, 10), "{\"from\":11,\"until\":11}11 12 ");
+  EXPECT_EQ(numbers(2, 11), "12 ");
+  // A job that is removed leaves nothing but a gap for those who watch all.
+  ASSERT_OK(store_->Write({{.removed = {2, 3}}}));
+  EXPECT_EQ(numbers(2, 0), "");
+  EXPECT_EQ(numbers(0, 7), "{\"from\":8,\"until\":12}12 ");
+  EXPECT_EQ(numbers(0, 12), "");
 }
 
 TEST_F(JobStoreTest, BatchesAreWrittenTogetherOrNotAtAll) {

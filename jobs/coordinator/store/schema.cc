@@ -67,10 +67,16 @@ CREATE TABLE tokens (
 )
 )";
 
+// `until`: the last event of a job that was removed, while the job is known.
+constexpr char kRetention[] = R"(
+ALTER TABLE jobs ADD COLUMN hosts TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE removed_events (job INTEGER PRIMARY KEY, until INTEGER NOT NULL)
+)";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs, kReports, kTokens};
+  return {kJobs, kReports, kTokens, kRetention};
 }
 
 }  // namespace caracal

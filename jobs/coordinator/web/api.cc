@@ -133,7 +133,12 @@ WebAnswer WebApi::Handle(const WebRequest& request) {
   const absl::StatusOr<Caller> caller = Authorize(
       request, *sources_.access, post ? Role::kSubmitter : Role::kViewer);
   if (!caller.ok()) {
-    Log(sources_.audit, request, std::nullopt, 0, caller.status());
+    // Somebody whose role does not suffice is known all the same.
+    const auto who = Authorize(request, *sources_.access, Role::kViewer);
+    const std::optional<JobPath> path = ParseJobPath(request.path);
+    Log(sources_.audit, request,
+        who.ok() ? std::make_optional(*who) : std::nullopt,
+        path.has_value() ? path->id : 0, caller.status());
     return Refusal(caller.status());
   }
   return post ? Post(request, *caller) : Get(request);
@@ -149,6 +154,7 @@ WebAnswer WebApi::Get(const WebRequest& request) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
     json["job"] = AsValidUtf8(job->request.spec);
+    json["hosts"] = job->hosts;
     const CoordinatorStats stats = sources_.coordinator->Stats();
     json["service"] = {{"slots", stats.slots},
                        {"used_slots", stats.used_slots}};

@@ -25,7 +25,7 @@ struct WebSources {
   std::string runs;             // the folder of run folders
   std::string run_folder = "";  // of all jobs, where it is not runs/ID
   FileSystem* files = nullptr;
-  const Access* access = nullptr;
+  Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged
 };
 

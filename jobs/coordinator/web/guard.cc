@@ -1,31 +1,16 @@
 #include "jobs/coordinator/web/guard.h"
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "jobs/coordinator/access/loopback.h"
 
 namespace caracal {
-
-std::string HostOf(absl::string_view address) {
-  absl::string_view host = address;
-  if (absl::StartsWith(host, "[")) {
-    host = host.substr(1, host.find(']') - 1);
-  } else {
-    host = host.substr(0, host.rfind(':'));
-  }
-  return absl::AsciiStrToLower(host);
-}
-
-bool IsLoopback(absl::string_view host) {
-  return host == "localhost" || host == "127.0.0.1" || host == "::1";
-}
 
 absl::Status CheckOrigin(const WebRequest& request,
                          absl::string_view listens_on) {
   const std::string asked = request.Header("host");
   const std::string host = HostOf(asked);
-  const bool ours =
-      host == listens_on || (IsLoopback(host) && IsLoopback(listens_on));
+  const bool ours = host == listens_on ||
+                    (IsLoopbackHost(host) && IsLoopbackHost(listens_on));
   if (!ours) {
     return absl::PermissionDeniedError(
         absl::StrCat("Host: is '", asked,
@@ -57,7 +42,9 @@ absl::Status CheckOrigin(const WebRequest& request,
 absl::StatusOr<Caller> Authorize(const WebRequest& request,
                                  const Access& access, Role needed) {
   return access.Authorize(
-      {.token = BearerToken(request.Header("authorization"))}, needed);
+      {.token = BearerToken(request.Header("authorization")),
+       .session = request.session},
+      needed);
 }
 
 }  // namespace caracal

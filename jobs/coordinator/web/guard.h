@@ -16,12 +16,6 @@ namespace caracal {
 // first, which is never allowed: whatever changes something has to bear it.
 inline constexpr char kChangeHeader[] = "x-caracal-request";
 
-// "127.0.0.1", "::1" of "127.0.0.1:7273", "[::1]"; in lower case.
-std::string HostOf(absl::string_view address);
-
-// The names of this machine that never leave it.
-bool IsLoopback(absl::string_view host);
-
 // kPermissionDenied for requests that a page of another origin has made the
 // browser send: those to a name that is not ours (a name of the attacker's that
 // leads here), and changes without the header or from elsewhere. `listens_on`:
@@ -29,7 +23,8 @@ bool IsLoopback(absl::string_view host);
 absl::Status CheckOrigin(const WebRequest& request,
                          absl::string_view listens_on);
 
-// Who asks, by the token of the header Authorization. kUnauthenticated,
+// Who asks, by the token of the header Authorization, or else the session of
+// the page's cookie. kUnauthenticated,
 // kPermissionDenied. Where no token is needed, those on this machine may do
 // everything, and nobody else is listened to.
 absl::StatusOr<Caller> Authorize(const WebRequest& request,

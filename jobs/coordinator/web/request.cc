@@ -2,12 +2,28 @@
 
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "core/base/utf8.h"
 
 namespace caracal {
 
 using Json = nlohmann::ordered_json;
+
+std::string CookieOf(absl::string_view header, absl::string_view name) {
+  absl::string_view found;
+  int count = 0;
+  for (absl::string_view cookie : absl::StrSplit(header, ';')) {
+    cookie = absl::StripAsciiWhitespace(cookie);
+    if (absl::ConsumePrefix(&cookie, name) &&
+        absl::ConsumePrefix(&cookie, "=")) {
+      found = cookie;
+      ++count;
+    }
+  }
+  return count == 1 ? std::string(found) : "";
+}
 
 int HttpStatus(const absl::Status& status) {
   switch (status.code()) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "jobs/spec/problem.h"
 
 namespace caracal {
@@ -20,6 +21,7 @@ struct WebRequest {
   // By name in lower case; of several with one name, all, joined by ", ".
   std::map<std::string, std::string> headers;
   std::string body;
+  std::string session = {};  // of the page's cookie; "": none
 
   // "" when there is none.
   std::string Header(const std::string& name) const {
@@ -39,6 +41,10 @@ struct WebAnswer {
   // Beside those that every answer has; one of these comes instead.
   std::vector<std::pair<std::string, std::string>> headers = {};
 };
+
+// The value of a cookie in a header Cookie: "" when there is none, or several
+// of the name: which one is ours nobody knows.
+std::string CookieOf(absl::string_view header, absl::string_view name);
 
 // The status of HTTP that says the same.
 int HttpStatus(const absl::Status& status);

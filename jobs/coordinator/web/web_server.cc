@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
 #include "jobs/coordinator/web/bounded_pool.h"
 #include "jobs/coordinator/web/connection.h"
@@ -23,6 +25,7 @@
 #include "jobs/coordinator/web/event_stream.h"
 #include "jobs/coordinator/web/guard.h"
 #include "jobs/coordinator/web/prometheus.h"
+#include "jobs/coordinator/web/sign_in.h"
 
 namespace caracal {
 namespace {
@@ -48,7 +51,7 @@ constexpr std::pair<const char*, const char*> kHeaders[] = {
     {"Cache-Control", "no-store"},
 };
 
-WebRequest FromLibrary(const Request& in) {
+WebRequest FromLibrary(const Request& in, const std::string& cookie) {
   WebRequest out;
   out.method = in.method;
   out.path = in.path;
@@ -58,7 +61,13 @@ WebRequest FromLibrary(const Request& in) {
     absl::StrAppend(&all, all.empty() ? "" : ", ", value);
   }
   out.body = in.body;
+  out.session = CookieOf(out.Header("cookie"), cookie);
   return out;
+}
+
+bool IsOfSession(const WebRequest& request) {
+  return request.path == "/api/session" ||
+         absl::StartsWith(request.path, "/api/session/");
 }
 
 void SetHeaders(const std::vector<std::pair<std::string, std::string>>& own,
@@ -158,7 +167,8 @@ struct WebServer::Parts {
   StreamLimit limit;
   WebCounts counts;
   LimitedServer server;
-  std::string address, host;
+  std::string address, host, cookie;
+  std::optional<SignIn> sign_in;  // once the port is known
   absl::Mutex mutex;
   std::set<std::shared_ptr<EventStream>> streams ABSL_GUARDED_BY(mutex);
   bool stopping ABSL_GUARDED_BY(mutex) = false;
@@ -225,13 +235,17 @@ void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
   const auto begun = std::make_shared<bool>(false);
   response->set_chunked_content_provider(
       "text/event-stream",
-      [this, stream, begun](size_t, httplib::DataSink& sink) {
+      [this, stream, begun, request](size_t, httplib::DataSink& sink) {
         EventStream::Piece piece;
         if (!std::exchange(*begun, true)) {
           // The reader learns that it is heard before anything happens.
           piece.text = "retry: 1000\n\n";
         } else {
           piece = stream->Next(options.stream_patience);
+        }
+        // Who has signed out meanwhile, or was revoked, hears no more.
+        if (!Authorize(request, *sources.access, Role::kViewer).ok()) {
+          piece = {.text = "", .last = true};
         }
         if (!piece.text.empty() &&
             !sink.write(piece.text.data(), piece.text.size())) {
@@ -259,7 +273,7 @@ WebAnswer WebServer::Parts::Health() const {
 }
 
 HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
-  const WebRequest request = FromLibrary(in);
+  const WebRequest request = FromLibrary(in, cookie);
   if (const absl::Status status = CheckOrigin(request, host); !status.ok()) {
     ToLibrary(Refusal(status), &response);
     return HandlerResponse::Handled;
@@ -290,6 +304,8 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
     ToLibrary(Health(), &response);
   } else if (job.has_value() && job->what == "events") {
     RouteEvents(request, job->id, &response);
+  } else if (IsOfSession(request)) {
+    ToLibrary(sign_in->Handle(request), &response);
   } else if (!RouteFile(request, &response)) {
     ToLibrary(api.Handle(request), &response);
   }
@@ -325,7 +341,7 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
   auto parts = std::make_unique<Parts>(options, sources);
   Parts& p = *parts;
   p.host = HostOf(options.listen);
-  if (!IsLoopback(p.host)) {
+  if (!IsLoopbackHost(p.host)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--web: is '", options.listen, "', expected an address of this ",
         "machine alone (127.0.0.1, [::1] or localhost): whoever reaches the ",
@@ -348,7 +364,10 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
     return done;
   });
   p.server.Post("/api/[a-z0-9/]*", [&p](const Request& in, Response& out) {
-    ToLibrary(p.api.Handle(FromLibrary(in)), &out);
+    const WebRequest request = FromLibrary(in, p.cookie);
+    ToLibrary(IsOfSession(request) ? p.sign_in->Handle(request)
+                                   : p.api.Handle(request),
+              &out);
     p.Count(out);
   });
   // What the library answers by itself.
@@ -375,6 +394,8 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
         "address, --web '' does without"));
   }
   p.address = absl::StrCat(options.listen.substr(0, colon + 1), port);
+  p.cookie = SessionCookie(port);
+  p.sign_in.emplace(sources.access, sources.audit, options.clock, p.cookie);
   p.thread = std::thread([&p] { p.server.listen_after_bind(); });
   // Else it may be told to stop before it has begun.
   while (!p.server.is_running()) std::this_thread::yield();

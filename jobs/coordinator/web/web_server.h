@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/base/clock.h"
 #include "jobs/coordinator/web/api.h"
 
 namespace caracal {
@@ -21,12 +22,13 @@ struct WebServerOptions {
   int threads = 16;       // for everything else
   absl::Duration request_patience = absl::Seconds(15);
   absl::Duration stream_patience = absl::Seconds(15);  // between signs of life
+  Clock* clock = Clock::Real();                        // of attempts to sign in
 };
 
 // Answers on threads of its own until it is destroyed.
 //
 // GET /            the page, and its files
-// GET /api/...     WebApi
+// GET /api/...     WebApi; /api/session: SignIn
 // GET /api/jobs/ID/events?after=SEQUENCE   Server-Sent Events; Last-Event-ID
 //                                          goes before `after`
 // GET /metrics     Prometheus' text format

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/client/testing/tiny_model.h"
@@ -77,7 +78,8 @@ class WebServerTest : public ::testing::Test {
              },
          .runs = folder_.File("runs"),
          .files = FileSystem::Posix(),
-         .access = &access_});
+         .access = &access_,
+         .audit = audit_.get()});
     CARACAL_CHECK_OK(server.status());
     server_ = *std::move(server);
     client_ = std::make_unique<httplib::Client>("http://" + server_->address());
@@ -188,7 +190,10 @@ class WebServerTest : public ::testing::Test {
   EventsOnly output_{&hub_};
   std::unique_ptr<JobStore> store_;
   TokenBook tokens_{{}};
-  Access access_{{}, &tokens_, Clock::Real()};
+  FakeClock clock_;  // of tokens and sessions
+  Access access_{{}, &tokens_, &clock_};
+  const std::string audit_path_ = folder_.File("audit.jsonl");
+  std::unique_ptr<AuditLog> audit_;  // none until it is opened
   RootedFileSystem files_{*PathRoots::Of({}), FileSystem::Posix()};
   std::optional<Submitter> submitter_;
   std::optional<Coordinator> coordinator_;
@@ -584,6 +589,153 @@ TEST_F(WebServerTest, TokensSayWhoMayDoWhat) {
   EXPECT_EQ(cancel(hers, eve), 403);
   EXPECT_EQ(cancel(hers, ann), 200);
   EXPECT_EQ(cancel(local, admin), 200);
+}
+
+// Of the cookie that an answer sets, name and value.
+std::string CookieIn(const httplib::Result& answer) {
+  CARACAL_CHECK(answer && answer->has_header("Set-Cookie"));
+  const std::string cookie = answer->get_header_value("Set-Cookie");
+  return cookie.substr(0, cookie.find(';'));
+}
+
+class SignInTest : public WebServerTest {
+ protected:
+  SignInTest() {
+    tokens_.Add({.id = 1,
+                 .name = "vera",
+                 .role = Role::kViewer,
+                 .hash = HashOfToken("secret")});
+    auto audit = AuditLog::Open(audit_path_, {}, &clock_);
+    CARACAL_CHECK_OK(audit.status());
+    audit_ = *std::move(audit);
+    Start({.clock = &clock_});
+  }
+  ~SignInTest() override { server_ = nullptr; }
+
+  httplib::Result SignIn(const std::string& token,
+                         httplib::Headers headers = kChange) {
+    return Post("/api/session", Json{{"token", token}}.dump(), headers);
+  }
+  static httplib::Headers With(const std::string& cookie) {
+    httplib::Headers headers = kChange;
+    headers.emplace("Cookie", cookie);
+    return headers;
+  }
+  int StatusOf(const std::string& path, const std::string& cookie) {
+    return client_->Get(path, With(cookie))->status;
+  }
+};
+
+TEST_F(SignInTest, ASessionStandsForItsTokenUntilThatIsRevoked) {
+  EXPECT_EQ(Get("/api/session"), (Json{{"required", true}, {"user", nullptr}}));
+  const auto answer = SignIn(" secret\n");
+  ASSERT_EQ(answer->status, 200);
+  EXPECT_EQ(Json::parse(answer->body)["user"],
+            (Json{{"name", "vera"}, {"role", "viewer"}}));
+  EXPECT_THAT(answer->get_header_value("Set-Cookie"),
+              ::testing::MatchesRegex(
+                  "caracal_session_[0-9]+=[0-9a-f]{64}; Path=/; HttpOnly; "
+                  "SameSite=Strict; Max-Age=43200"));
+  EXPECT_THAT(answer->body, Not(HasSubstr("secret")));
+  const std::string cookie = CookieIn(answer);
+  for (const char* path : {"/api/jobs", "/metrics"}) {
+    EXPECT_EQ(StatusOf(path, cookie), 200) << path;
+    EXPECT_EQ(StatusOf(path, "other=1; " + cookie), 200) << path;
+    EXPECT_EQ(StatusOf(path, cookie + "0"), 401) << path;
+    EXPECT_EQ(StatusOf(path, cookie + "; " + cookie), 401) << path;
+    EXPECT_EQ(client_->Get(path)->status, 401) << path;
+  }
+  // What the role does not allow is refused here, too.
+  EXPECT_EQ(
+      Post("/api/jobs", Json{{"job", Job()}}.dump(), With(cookie))->status,
+      403);
+  tokens_.Revoke(1, clock_.WallTime());
+  EXPECT_EQ(StatusOf("/api/jobs", cookie), 401);
+  EXPECT_EQ(SignIn("secret")->status, 401);
+  const std::string log = *FileSystem::Posix()->ReadFile(audit_path_);
+  for (const char* line :
+       {R"("caller":"vera","role":"viewer","peer":"page",)"
+        R"("method":"Page.SignIn","outcome":"OK")",
+        R"("method":"Page.SignIn","outcome":"UNAUTHENTICATED")"}) {
+    EXPECT_THAT(log, HasSubstr(line));
+  }
+  EXPECT_THAT(log, Not(HasSubstr("secret")));
+  EXPECT_THAT(log, Not(HasSubstr(cookie.substr(cookie.find('=') + 1))));
+}
+
+TEST_F(SignInTest, SigningOutEndsTheSessionAlone) {
+  const std::string one = CookieIn(SignIn("secret"));
+  const std::string other = CookieIn(SignIn("secret"));
+  const auto answer = Post("/api/session/end", "{}", With(one));
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_THAT(answer->get_header_value("Set-Cookie"), HasSubstr("Max-Age=0"));
+  EXPECT_EQ(StatusOf("/api/jobs", one), 401);
+  EXPECT_EQ(StatusOf("/api/jobs", other), 200);
+  // Nobody is signed out twice.
+  EXPECT_EQ(Post("/api/session/end", "{}", With(one))->status, 200);
+  const std::string log = *FileSystem::Posix()->ReadFile(audit_path_);
+  EXPECT_EQ(log.find("Page.SignOut"), log.rfind("Page.SignOut"));
+  EXPECT_NE(log.find("Page.SignOut"), std::string::npos);
+  clock_.Advance(kSessionLifetime);
+  EXPECT_EQ(StatusOf("/api/jobs", other), 401);
+}
+
+TEST_F(SignInTest, AttemptsAreLimitedAndOtherPagesMakeNone) {
+  EXPECT_EQ(SignIn("secret", {})->status, 403);
+  EXPECT_EQ(SignIn("secret",
+                   {{"X-Caracal-Request", "x"}, {"Origin", "http://evil.test"}})
+                ->status,
+            403);
+  for (const char* body : {"", "[]", "{}", R"({"token":7})", "secret"}) {
+    const auto answer = Post("/api/session", body);
+    EXPECT_GE(answer->status, 400) << body;
+    EXPECT_THAT(answer->body, Not(HasSubstr("secret")));
+  }
+  EXPECT_EQ(SignIn("secret")->status, 429);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(SignIn("secret")->status, 200);
+  // Behind a proxy that speaks TLS the cookie does not go without.
+  httplib::Headers headers = kChange;
+  headers.emplace("Origin", "https://" + server_->address());
+  EXPECT_THAT(SignIn("secret", headers)->get_header_value("Set-Cookie"),
+              ::testing::EndsWith("; Secure"));
+}
+
+TEST_F(SignInTest, StreamsEndWithTheSession) {
+  const std::string cookie = CookieIn(SignIn("secret"));
+  JobId id = 0;
+  absl::Mutex mutex;
+  coordinator_->Submit({.name = "x"}, [&](const absl::StatusOr<JobId>& got) {
+    absl::MutexLock lock(&mutex);
+    id = got.value();
+  });
+  {
+    absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(
+        +[](JobId* i) { return *i != 0; }, &id));
+  }
+  std::string text;
+  bool told = false;
+  client_->Get(absl::StrCat("/api/jobs/", id, "/events"), With(cookie),
+               [&](const char* data, size_t size) {
+                 text.append(data, size);
+                 if (text.find("LAUNCHING") != std::string::npos && !told) {
+                   told = true;
+                   tokens_.Revoke(1, clock_.WallTime());
+                   Register(id);
+                 }
+                 return true;
+               });
+  // The server has ended it, and told nothing more.
+  EXPECT_TRUE(told);
+  EXPECT_THAT(text, Not(HasSubstr("RUNNING")));
+}
+
+TEST_F(WebServerTest, WithoutTokensNobodySignsIn) {
+  EXPECT_EQ(Get("/api/session"),
+            (Json{{"required", false},
+                  {"user", {{"name", "local"}, {"role", "admin"}}}}));
+  EXPECT_EQ(Post("/api/session", R"({"token":"x"})")->status, 409);
 }
 
 TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {

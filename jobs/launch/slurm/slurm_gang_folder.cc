@@ -1,16 +1,14 @@
 #include "jobs/launch/slurm/slurm_gang_folder.h"
 
-#include <sys/random.h>
-
 #include <cerrno>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "core/base/file_system.h"
+#include "core/base/random.h"
 #include "core/base/status.h"
 #include "jobs/launch/slurm/batch_script.h"
 
@@ -37,15 +35,6 @@ absl::Status WriteArguments(const std::string& file,
   return FileSystem::Posix()->WriteFileAtomically(file, text);
 }
 
-absl::StatusOr<std::string> NewMark() {
-  std::string bytes(kMarkBytes, '\0');
-  // So few bytes come at once.
-  if (getrandom(bytes.data(), bytes.size(), 0) != kMarkBytes) {
-    return ErrnoStatus(errno, "getrandom");
-  }
-  return absl::StrCat(kMarkBegins, absl::BytesToHexString(bytes));
-}
-
 }  // namespace
 
 absl::StatusOr<SlurmSubmission> PrepareSubmission(
@@ -54,7 +43,7 @@ absl::StatusOr<SlurmSubmission> PrepareSubmission(
   FileSystem* const files = FileSystem::Posix();
   RETURN_IF_ERROR(WriteArguments(File(folder, "command"), command));
   RETURN_IF_ERROR(WriteArguments(File(folder, "afterwards"), afterwards));
-  ASSIGN_OR_RETURN(const std::string mark, NewMark());
+  const std::string mark = absl::StrCat(kMarkBegins, RandomHex(kMarkBytes));
   const std::string script = File(folder, "batch.sh");
   RETURN_IF_ERROR(files->WriteFileAtomically(script, kBatchScript));
   RETURN_IF_ERROR(

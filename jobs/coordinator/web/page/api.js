@@ -17,6 +17,10 @@ async function call(path, options = {}) {
     throw new Refused(0, {message: "The coordinator does not answer."});
   }
   const body = await response.json().catch(() => ({}));
+  // Whoever waits for an answer learns it, too.
+  if (response.status === 401 && !path.startsWith("/api/session")) {
+    dispatchEvent(new Event("signedout"));
+  }
   if (!response.ok) throw new Refused(response.status, body.error ?? {});
   return body;
 }

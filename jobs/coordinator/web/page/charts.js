@@ -81,6 +81,11 @@ const kCharts = [
     ["u", "u, nats", {points: true, right: true}],
     ["u_star", "u*, nats", {points: true, right: true}]],
    show: format.loss},
+  {title: "Mass of the linear part", unit: "of attention, held out", keys: [
+    ["la_mass", "mean of layers", {points: true}],
+    ["la_mass_low", "lowest layer", {points: true}],
+    ["la_mass_high", "highest layer", {points: true}]],
+   show: format.percent, tick: format.percentTick, zero: true},
   {title: "Loss by component", unit: "nats per token", keys: [
     ["hybrid_loss", "hybrid", {points: true}],
     ["swa_only_loss", "window alone", {points: true}],
@@ -155,7 +160,8 @@ class JobChart {
     };
     options.scales.x.ticks.callback = (value) =>
       Number.isInteger(value) ? format.count(value) : "";
-    options.scales.y.ticks.callback = (value) => format.tick(Number(value));
+    const tick = this.spec.tick ?? format.tick;
+    options.scales.y.ticks.callback = (value) => tick(Number(value));
     if (this.spec.unitRange) Object.assign(options.scales.y, {min: 0, max: 1});
     if (this.spec.zero) options.scales.y.min = 0;
     if (right) {
@@ -203,8 +209,9 @@ class JobChart {
         type: "line", data: {datasets}, options, plugins: [stageLines],
       });
     }
+    const show = this.spec.tick ? this.spec.show : format.loss;
     const last = datasets.map(({label, data}) =>
-      `${label} ${format.loss(data.at(-1).y)}`);
+      `${label} ${show(data.at(-1).y)}`);
     const name = stage === undefined ? this.spec.title
       : `${this.spec.title}, ${series.stages[stage].name},`;
     this.canvas.setAttribute(
@@ -212,10 +219,64 @@ class JobChart {
   }
 }
 
+// la_mass by layer, as last measured.
+class LayerChart {
+  constructor() {
+    this.canvas = h("canvas", {role: "img"});
+    this.unit = h("span", {class: "unit"});
+    this.element = h(
+      "figure", {class: "chart"},
+      h("figcaption", {}, h("h3", {}, "Mass of the linear part by layer"),
+        this.unit),
+      h("div", {class: "canvas"}, this.canvas));
+    this.element.hidden = true;
+    this.chart = null;
+  }
+
+  draw(series) {
+    this.element.hidden = series.layers === null;
+    if (series.layers === null) return;
+    const {step, masses} = series.layers;
+    setText(this.unit, `step ${format.count(step)}`);
+    const c = colours();
+    const options = baseOptions(c);
+    options.parsing = true;
+    options.interaction = {mode: "index", intersect: false};
+    options.scales = {x: {...options.axis()}, y: {...options.axis(), min: 0}};
+    options.scales.x.grid.display = false;
+    options.scales.x.ticks.maxTicksLimit = 16;
+    options.scales.y.ticks.callback = (value) =>
+      format.percentTick(Number(value));
+    options.plugins.legend.display = false;
+    options.plugins.tooltip.callbacks = {
+      title: ([item]) => item ? `layer ${item.label}` : "",
+      label: (item) => format.percent(item.parsed.y),
+    };
+    const data = {
+      labels: masses.map((_, i) => String(i)),
+      datasets: [{data: masses, backgroundColor: c.line[0], borderRadius: 2,
+                  maxBarThickness: 18, categoryPercentage: 0.8}],
+    };
+    this.canvas.setAttribute(
+      "aria-label", `Mass of the linear part by layer at step ${step}. ${
+        masses.map((x) => format.percent(x ?? NaN)).join(", ")}.`);
+    if (this.chart) {
+      this.chart.data = data;
+      this.chart.options = options;
+      this.chart.update("none");
+    } else {
+      this.chart = new Chart(this.canvas, {type: "bar", data, options});
+    }
+  }
+}
+
 // Draws when there is something new, at most twice a second.
 export class JobCharts {
   constructor(signal) {
     this.charts = kCharts.map((spec) => new JobChart(spec));
+    // Beside that of the same over time.
+    this.charts.splice(kCharts.findIndex(({tick}) => tick) + 1, 0,
+                       new LayerChart());
     this.losses = [];
     this.none = h("p", {class: "hint"}, "No steps have been taken yet.");
     this.element = h("div", {class: "charts"},

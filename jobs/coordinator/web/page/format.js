@@ -16,6 +16,9 @@ export function loss(x) {
 
 export const share = (x) => Number.isFinite(x) ? number(2).format(x) : "–";
 
+export const percent = (x) => Number.isFinite(x)
+  ? `${number(1).format(100 * x)}%` : "–";
+
 export function rate(x) {
   if (!Number.isFinite(x)) return "–";
   if (x >= 1e6) return `${number(2).format(x / 1e6)}M`;
@@ -30,6 +33,8 @@ const digits = new Intl.NumberFormat("en", {maximumSignificantDigits: 3});
 // Of an axis.
 export const tick = (x) => Math.abs(x) >= 1000 ? short.format(x)
   : Math.abs(x) < 1e-4 && x !== 0 ? x.toExponential(1) : digits.format(x);
+
+export const percentTick = (x) => `${digits.format(100 * x)}%`;
 
 export function bytes(x) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -54,6 +59,16 @@ const date = new Intl.DateTimeFormat("en-GB", {
   dateStyle: "medium", timeStyle: "medium",
 });
 export const time = (ms) => date.format(new Date(ms));
+
+// Where the ranks of a gang are: "4 ranks on node1 and node2".
+export function ranks(hosts) {
+  const names = [...new Set(hosts)];
+  const shown = names.slice(0, 4);
+  if (names.length > shown.length) shown.push(`${names.length - 4} more hosts`);
+  const last = shown.pop();
+  const list = shown.length ? `${shown.join(", ")} and ${last}` : last;
+  return `${count(hosts.length)} rank${hosts.length === 1 ? "" : "s"} on ${list}`;
+}
 
 export const state = (name) => name.charAt(0) + name.slice(1).toLowerCase();
 export const isFinal = (name) =>

@@ -8,6 +8,7 @@ import {
 import * as format from "./format.js";
 import {LogView} from "./log.js";
 import {Series} from "./series.js";
+import {mayChange} from "./session.js";
 import {setState, stateBadge} from "./state.js";
 
 const section = (title, ...children) => {
@@ -119,15 +120,19 @@ class JobView {
       `job ${job.id}`, `submitted ${format.time(job.submitted)}`,
       `${job.slots} slot${job.slots === 1 ? "" : "s"}`,
       job.priority ? `priority ${job.priority}` : "",
+      job.owner !== "local" ? `by ${job.owner}` : "",
       job.after.length ? `after ${job.after.join(", ")}` : "",
+      job.hosts?.length ? format.ranks(job.hosts) : "",
       job.gangs > 1 ? `${job.gangs} starts` : "",
       job.not_before ? `goes on ${format.time(job.not_before)}` : "",
       job.run_folder,
     ];
     setText(this.facts, facts.filter(Boolean).join(" · "));
-    this.cancel.hidden =
-      format.isFinal(job.state) || job.state === "CANCELLING";
-    this.resume.hidden = !["FAILED", "CANCELLED"].includes(job.state);
+    const changes = mayChange(job.owner);
+    this.cancel.hidden = !changes || format.isFinal(job.state) ||
+      job.state === "CANCELLING";
+    this.resume.hidden =
+      !changes || !["FAILED", "CANCELLED"].includes(job.state);
     this.report.hidden = !job.has_report;
     setText(this.text, job.job);
     this.spec.hidden = !job.job;
@@ -179,6 +184,13 @@ class JobView {
     } else if (event.kind === "curriculum") {
       this.series.decide(data);
       this.soon();
+    } else if (event.kind === "gang") {
+      this.refresh?.();
+    } else if (event.kind === "removed") {
+      this.historyBody.prepend(h(
+        "tr", {}, h("td", {class: "when"}, ""), h("td", {}, "removed"),
+        h("td", {}, "Metrics up to here are no longer kept.")));
+      this.past.hidden = false;
     } else if (event.kind === "tuned") {
       const set = [];
       if (typeof data.drop_probability === "number") {

@@ -2,6 +2,7 @@
 import {get, repeat} from "./api.js";
 import {h, setText, showBanner, showSlots} from "./dom.js";
 import * as format from "./format.js";
+import {may} from "./session.js";
 import {stateBadge, setState} from "./state.js";
 
 const kPage = 50;
@@ -78,7 +79,8 @@ export function showJobs(main, signal) {
                   newer, older);
   main.append(
     h("div", {class: "heading"}, h("h1", {}, "Jobs"),
-      h("a", {class: "button", href: "#/submit"}, "Submit a job")),
+      may("submitter")
+        ? h("a", {class: "button", href: "#/submit"}, "Submit a job") : null),
     filters, table, empty, pager);
 
   const buttons = new Map();
@@ -133,6 +135,7 @@ export function showJobs(main, signal) {
     if (wanted.length === 0) {
       empty.replaceChildren(filter
         ? h("p", {}, `No job is ${filter.toLowerCase()}.`)
+        : !may("submitter") ? h("p", {}, "No jobs yet.")
         : h("p", {}, "No jobs yet. ",
             h("a", {href: "#/submit"}, "Submit one here"), ", or with ",
             h("code", {}, "caracal submit job.textproto"), "."));

@@ -3,13 +3,28 @@
 const kKeys = [
   "loss", "validation_loss", "tokens_per_s", "drop_probability", "window",
   "u", "u_star", "r", "hybrid_loss", "swa_only_loss", "la_only_loss",
+  "la_mass", "la_mass_low", "la_mass_high",
 ];
+
+// Of a line with la_mass by layer (null where a layer has no linear part) the
+// same with its mean, lowest and highest value instead.
+function withMasses(line) {
+  if (!Array.isArray(line.la_mass)) return line;
+  const known = line.la_mass.filter(Number.isFinite);
+  if (known.length === 0) return {...line, la_mass: null};
+  return {
+    ...line,
+    la_mass: known.reduce((a, b) => a + b, 0) / known.length,
+    la_mass_low: Math.min(...known), la_mass_high: Math.max(...known),
+  };
+}
 
 export class Series {
   constructor() {
     this.columns = new Map(kKeys.map((key) => [key, {x: [], y: []}]));
     this.stages = [];     // {name, step}: where each begins
     this.decisions = [];  // {x, y, because}
+    this.layers = null;   // {step, masses}: la_mass by layer, as last measured
     this.last = null;
     this.version = 0;
   }
@@ -20,8 +35,10 @@ export class Series {
     const step = line.global_step;
     if (!Number.isFinite(step)) return;
     if (this.last && step <= this.last.global_step) this.cut(step);
+    if (Array.isArray(line.la_mass)) this.layers = {step, masses: line.la_mass};
+    const figures = withMasses(line);
     for (const [key, column] of this.columns) {
-      const value = line[key];
+      const value = figures[key];
       if (typeof value !== "number" || !Number.isFinite(value)) continue;
       column.x.push(step);
       column.y.push(value);
@@ -63,6 +80,7 @@ export class Series {
       this.stages.pop();
     }
     this.decisions = this.decisions.filter((d) => d.x < step);
+    if (this.layers && this.layers.step >= step) this.layers = null;
   }
 
   has(key) {

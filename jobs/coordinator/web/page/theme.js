@@ -23,7 +23,10 @@
     const button = document.getElementById("theme");
     const label = () => {
       const name = names[root.dataset.choice];
-      button.textContent = `Theme: ${name}`;
+      const what = document.createElement("span");
+      what.className = "wide";
+      what.textContent = "Theme: ";
+      button.replaceChildren(what, name);
       button.setAttribute("aria-label", `Theme: ${name}. Change it`);
     };
     label();

@@ -1,0 +1,25 @@
+// What a gang has written of its metrics and could not tell the coordinator,
+// which was away when it ended.
+#ifndef CARACAL_JOBS_COORDINATOR_SERVICE_LEFT_METRICS_H_
+#define CARACAL_JOBS_COORDINATOR_SERVICE_LEFT_METRICS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/base/file_system.h"
+
+namespace caracal {
+
+// Whole lines of a metrics.jsonl that nobody writes to any more: those of the
+// steps after `step` (global_step), which follow one another. Reads no more of
+// the file's end than it has to. What comes after a line that is none is left
+// out. Errors of the file.
+absl::StatusOr<std::vector<std::string>> MetricsAfter(FileSystem* files,
+                                                      const std::string& path,
+                                                      int64_t step);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_SERVICE_LEFT_METRICS_H_
