@@ -1,22 +1,24 @@
 #include "jobs/client/attribute.h"
 
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/base/file_system.h"
 #include "core/base/status.h"
-#include "core/io/dataset/packed_dataset.h"
-#include "core/io/tokenizer/load_tokenizer.h"
 #include "eval/attribution/result_json.h"
-#include "eval/measure/measure.h"
 #include "eval/report/html_report.h"
 #include "eval/report/terminal_report.h"
+#include "jobs/client/attribution_session.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
 #include "jobs/client/probe_option.h"
+#include "jobs/client/service/evaluate.h"
+#include "jobs/client/service/server_option.h"
 #include "jobs/model/compute.h"
-#include "jobs/model/model_rows.h"
 
 namespace caracal {
 namespace {
@@ -26,27 +28,86 @@ struct AttributeOptions {
   ModeAtOption mode_at;
   ProbeOption probe;
   std::string data, modes, html, ablate;
-  int64_t rows = 0, skip = 0, seq_len = 0, batch = 4;
+  int64_t rows = 0, skip = 0, seq_len = 0, batch = 4, part_rows = 0;
   int bootstrap_samples = 1000;
   uint64_t seed = 0;
   bool json = false;
+  ServerOption server;  // "": none, all is measured here
 };
 
-// What the rows say; without --data nothing but what the student is.
-absl::StatusOr<AttributionResult> MeasureRows(const AttributeOptions& o,
-                                              const LoadedModel& model,
-                                              const Tokenizer* tokenizer,
-                                              Execution exec,
-                                              const MeasureOptions& options) {
-  if (o.data.empty()) {
-    AttributionResult nothing;
-    nothing.settings = StudentSettings(*model.llama);
-    return nothing;
+proto::EvaluationSpec SpecOf(const AttributeOptions& o) {
+  proto::EvaluationSpec spec;
+  spec.set_model(o.model.path);
+  spec.set_student_file(o.model.student_file);
+  if (o.model.window >= 0) spec.set_window(o.model.window);
+  if (o.model.sinks >= 0) spec.set_sinks(o.model.sinks);
+  if (o.model.features >= 0) spec.set_features(o.model.features);
+  spec.set_window_kind(o.model.window_kind);
+  spec.set_feature_map(o.model.feature_map);
+  spec.set_half_space(o.model.half_space);
+  spec.set_affine(o.model.affine);
+  if (o.model.gamma_init >= 0) spec.set_gamma_init(o.model.gamma_init);
+  if (o.model.lora_alpha >= 0) spec.set_lora_alpha(o.model.lora_alpha);
+  spec.set_data(o.data);
+  spec.set_modes(o.modes);
+  spec.mutable_mode_at()->Add(o.mode_at.texts.begin(), o.mode_at.texts.end());
+  spec.set_ablate(o.ablate);
+  spec.set_rows(o.rows);
+  spec.set_skip(o.skip);
+  spec.set_seq_len(o.seq_len);
+  spec.set_micro_batch(o.batch);
+  spec.set_bootstrap_samples(o.bootstrap_samples);
+  spec.set_seed(o.seed);
+  spec.set_probe(o.probe.kinds);
+  spec.set_probe_lengths(o.probe.lengths);
+  spec.set_probe_samples(o.probe.samples);
+  spec.set_part_rows(o.part_rows);
+  return spec;
+}
+
+// A result, and where the base model's weights are.
+struct Measured {
+  AttributionResult result;
+  std::string model_path;
+};
+
+absl::StatusOr<Measured> MeasureHere(const AttributeOptions& o,
+                                     const std::atomic<bool>* stop,
+                                     Console& console) {
+  Compute compute(o.model.threads);
+  ASSIGN_OR_RETURN(const std::unique_ptr<AttributionSession> session,
+                   AttributionSession::Open(SpecOf(o), &compute, stop));
+  for (const std::string& warning : session->model().warnings) {
+    console.err << "caracal: " << warning << "\n";
   }
   ASSIGN_OR_RETURN(
-      const std::unique_ptr<PackedDataset> data,
-      OpenModelRows(o.data, model.weights->config, tokenizer, o.seq_len));
-  return MeasureAttribution(*model.llama, exec, *data, options);
+      AttributionResult result,
+      session->Measure([&](const std::string& pass, int done, int total) {
+        console.err << "measured " << done << " of " << total << ": " << pass
+                    << "\n";
+      }));
+  return Measured{std::move(result), session->model().base_path};
+}
+
+// By the coordinator's workers.
+absl::StatusOr<Measured> MeasureThere(const AttributeOptions& o,
+                                      const std::atomic<bool>* stop,
+                                      Console& console) {
+  proto::EvaluationSpec spec = SpecOf(o);
+  for (std::string* path : {spec.mutable_model(), spec.mutable_student_file(),
+                            spec.mutable_data()}) {
+    if (path->empty()) continue;
+    std::error_code error;
+    *path = std::filesystem::absolute(*path, error).lexically_normal();
+  }
+  ASSIGN_OR_RETURN(const std::vector<proto::EvaluationPart> parts,
+                   Evaluate(spec, o.server, stop, console));
+  ASSIGN_OR_RETURN(AttributionResult result, MergeParts(parts));
+  const proto::EvaluationPlan& plan = parts[0].plan();
+  for (const std::string& warning : plan.warnings()) {
+    console.err << "caracal: " << warning << "\n";
+  }
+  return Measured{std::move(result), plan.model_path()};
 }
 
 absl::Status Attribute(const AttributeOptions& o, Console& console) {
@@ -54,54 +115,10 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
     return absl::InvalidArgumentError(
         "nothing to measure: give --data, --probe, or both");
   }
-  ASSIGN_OR_RETURN(ProbeOptions probes, o.probe.Options());
-  MeasureOptions options;
-  options.stop = CatchInterrupts();
-  ASSIGN_OR_RETURN(options.modes, ParseModes(o.modes));
-  options.ablate = o.ablate == "layers"  ? Ablate::kLayers
-                   : o.ablate == "heads" ? Ablate::kHeads
-                                         : Ablate::kNothing;
-  options.rows = o.rows;
-  options.skip = o.skip;
-  options.seq_len = o.seq_len;
-  options.micro_batch = o.batch;
-  options.bootstrap_samples = o.bootstrap_samples;
-  options.seed = o.seed;
-  options.progress = [&](const std::string& pass, int done, int total) {
-    console.err << "measured " << done << " of " << total << ": " << pass
-                << "\n";
-  };
-  Compute compute(o.model.threads);
-  ASSIGN_OR_RETURN(const LoadedModel model,
-                   o.model.Load(compute.context(), WeightForm::kDense));
-  for (const std::string& warning : model.warnings) {
-    console.err << "caracal: " << warning << "\n";
-  }
-  // As the run had it.
-  options.reset_at_document =
-      model.job.has_value() && model.job->attention().reset_at_document();
-  ASSIGN_OR_RETURN(options.mode_at,
-                   o.mode_at.Overrides(*model.llama, ComponentMode::kHybrid));
-  const auto tokenizer = LoadTokenizer(model.base_path);
-  if (o.probe.given()) RETURN_IF_ERROR(tokenizer.status());
-  absl::StatusOr<AttributionResult> measured =
-      MeasureRows(o, model, tokenizer.ok() ? tokenizer->get() : nullptr,
-                  compute.execution(), options);
-  if (measured.ok() && o.probe.given()) {
-    probes.modes = options.modes;
-    probes.mode_at = options.mode_at;
-    probes.micro_batch = o.batch;
-    probes.seed = o.seed;
-    probes.stop = options.stop;
-    probes.progress = options.progress;
-    auto asked =
-        MeasureProbes(*model.llama, compute.execution(), **tokenizer, probes);
-    if (asked.ok()) {
-      measured->probes = *std::move(asked);
-    } else {
-      measured = asked.status();
-    }
-  }
+  const std::atomic<bool>* stop = CatchInterrupts();
+  absl::StatusOr<Measured> measured = o.server.server.empty()
+                                          ? MeasureHere(o, stop, console)
+                                          : MeasureThere(o, stop, console);
   if (absl::IsCancelled(measured.status())) {
     return absl::CancelledError(
         "stopped while measuring; nothing was written: give the same command "
@@ -109,13 +126,8 @@ absl::Status Attribute(const AttributeOptions& o, Console& console) {
   }
   RETURN_IF_ERROR(measured.status());
   ReportInput report;
-  report.attribution = *std::move(measured);
-  if (model.job.has_value()) {
-    DescribeTraining(*model.job, &report.attribution.settings);
-  }
-  report.attribution.settings.model = model.name;
-  report.attribution.settings.data = BaseName(o.data);
-  report.run.model_path = model.base_path;
+  report.attribution = std::move(measured->result);
+  report.run.model_path = measured->model_path;
   if (!o.html.empty()) {
     RETURN_IF_ERROR(
         FileSystem::Posix()->WriteFileAtomically(o.html, HtmlReport(report)));
@@ -159,6 +171,15 @@ CommandBody DeclareAttribute(CLI::App& app) {
   app.add_option("--seed", o->seed, "of the bootstrap, and of probes");
   app.add_option("--html", o->html, "also write the report as a page");
   app.add_flag("--json", o->json, "print one JSON object");
+  o->server.DeclareOptional(
+      app,
+      "have the workers (caracal-evald) of this coordinator measure it: "
+      "HOST:PORT, or the path of its endpoint.json; MODEL and --data are paths "
+      "of theirs");
+  app.add_option("--part-rows", o->part_rows,
+                 "with --server, rows of what a worker takes at a time; 0: an "
+                 "eighth of all")
+      ->check(CLI::NonNegativeNumber);
   return [o](Console& console) { return Attribute(*o, console); };
 }
 

@@ -1,20 +1,26 @@
 // Whole attributions against the PyTorch reference, and what is not run twice.
 #include "eval/measure/measure.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/status_matchers.h"
 #include "eval/attribution/result_intervals.h"
+#include "eval/attribution/result_json.h"
 #include "eval/attribution/shapley.h"
-#include "eval/measure/measurement.h"
+#include "eval/measure/merge.h"
+#include "eval/measure/pass_list.h"
+#include "eval/measure/shard_runner.h"
 #include "tests/attribution/golden_student.h"
 
 namespace caracal {
@@ -262,55 +268,218 @@ TEST(MeasureTest, SinksInsteadAreMeasuredWhereThereAreNone) {
               1e-12);
 }
 
-TEST(MeasurementTest, RunsNothingTwice) {
+// Rows that a pass itself has to run.
+int64_t RowsOf(const proto::MeasurementPlan& plan, int pass) {
+  return static_cast<int64_t>(RowsToRun(plan, pass, 0, plan.rows()).size());
+}
+// The number of the first pass of this role and name.
+int Find(const proto::MeasurementPlan& plan, PassRole role,
+         const std::string& name) {
+  for (int p = 0; p < plan.passes_size(); ++p) {
+    if (plan.passes(p).role() == role && plan.passes(p).name() == name) {
+      return p;
+    }
+  }
+  ADD_FAILURE() << "no pass " << name;
+  return 0;
+}
+using Role = proto::MeasurementPass;
+
+TEST(PlanTest, RunsNothingTwice) {
   ASSERT_OK_AND_ASSIGN(auto student, GoldenStudent::Make(kAttention));
-  const MeasureOptions options = Options();
-  Measurement measurement(student->llama(), student->exec(), student->data(),
-                          options, kRows, kTokens);
-  const auto run = [&](const Pass& pass) {
-    const int64_t before = measurement.rows_run();
-    EXPECT_OK(measurement.Run(pass, nullptr).status());
-    return measurement.rows_run() - before;
-  };
-  const int64_t sinks = kAttention.sinks;
-  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = sinks}), kRows);
-  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = sinks}), 0);
-  EXPECT_EQ(run({.terms = kernels::kSwaOnlyTerms, .sinks = sinks}), 0);
-  EXPECT_EQ(run({.mode = ComponentMode::kSwaOnly, .sinks = 0}), kRows);
-  EXPECT_EQ(run({.mode = ComponentMode::kTeacherSwa, .sinks = sinks}), kRows);
+  ASSERT_OK_AND_ASSIGN(
+      const proto::MeasurementPlan plan,
+      PlanMeasurement(student->llama(), student->data(), Options()));
+  ASSERT_OK(CheckPlan(plan));
+  EXPECT_EQ(RowsOf(plan, Find(plan, Role::MODE, "hybrid")), kRows);
+  EXPECT_EQ(RowsOf(plan, Find(plan, Role::MODE, "swa_only")), kRows);
+  // The student's own sinks, which teacher_swa has, too.
+  EXPECT_EQ(RowsOf(plan, Find(plan, Role::BASELINE, "teacher_swa_s4")), 0);
+  EXPECT_EQ(RowsOf(plan, Find(plan, Role::BASELINE, "teacher_swa_s0")), kRows);
+  // Of the eight subsets, those that are modes or drops are not run: two are
+  // neither, the window alone, and sinks left of it alone.
+  const int first = Find(plan, Role::SUBSET, "");
+  int64_t rows = 0;
+  for (int s = 0; s < kSubsets; ++s) rows += RowsOf(plan, first + s);
+  EXPECT_EQ(rows, 2 * kRows);
+  ShardRunner runner(student->llama(), student->exec(), student->data(), plan,
+                     nullptr);
+  for (const proto::MeasurementShard& shard : CutPlan(plan, kRows)) {
+    ASSERT_OK(runner.Run(shard).status());
+  }
+  int64_t all = 0;
+  for (int p = 0; p < plan.passes_size(); ++p) all += RowsOf(plan, p);
+  EXPECT_EQ(runner.rows_run(), all);
 }
 
 // Documents of a row don't see each other; none of rows 1 and 3 is longer than
 // window and sinks, so that their linear part has no keys.
-TEST(MeasurementTest, RowsWithoutAPastAreRunOnce) {
+TEST(PlanTest, RowsWithoutAPastAreRunOnce) {
   ASSERT_OK_AND_ASSIGN(auto student,
                        GoldenStudent::Make(kAttention, {48, 12, 30, 5}));
   MeasureOptions options = Options();
   options.reset_at_document = true;
-  Measurement together(student->llama(), student->exec(), student->data(),
-                       options, kRows, kTokens);
-  int64_t before = 0;
+  options.modes = {ComponentMode::kHybrid, ComponentMode::kSwaOnly,
+                   ComponentMode::kLaPast, ComponentMode::kNone};
+  options.baseline_sinks.clear();
+  ASSERT_OK_AND_ASSIGN(
+      const proto::MeasurementPlan plan,
+      PlanMeasurement(student->llama(), student->data(), options));
+  ASSERT_OK_AND_ASSIGN(const AttributionResult together,
+                       Measure(*student, options));
   for (const auto& [mode, rows] :
        {std::pair(ComponentMode::kHybrid, kRows),
         {ComponentMode::kSwaOnly, 2},
         {ComponentMode::kLaPast, 4},
         // As la_past where there is no past that is no sink: not one row.
         {ComponentMode::kNone, 2}}) {
-    SCOPED_TRACE(NameOf(mode));
-    const Pass pass = {.mode = mode, .sinks = kAttention.sinks};
-    ASSERT_OK_AND_ASSIGN(const ModeResult result, together.Run(pass, nullptr));
-    EXPECT_EQ(together.rows_run() - before, rows);
-    before = together.rows_run();
+    const std::string name(NameOf(mode));
+    SCOPED_TRACE(name);
+    EXPECT_EQ(RowsOf(plan, Find(plan, Role::MODE, name)), rows);
     // What was not run is what it would have been.
-    Measurement alone(student->llama(), student->exec(), student->data(),
-                      options, kRows, kTokens);
-    ASSERT_OK_AND_ASSIGN(const ModeResult expected, alone.Run(pass, nullptr));
-    EXPECT_EQ(alone.rows_run(), kRows);
+    options.modes = {mode};
+    ASSERT_OK_AND_ASSIGN(const AttributionResult alone,
+                         Measure(*student, options));
+    const ModeResult& result = *together.Find(name);
     ASSERT_EQ(result.per_row.size(), kRows);
     for (int64_t r = 0; r < kRows; ++r) {
-      EXPECT_NEAR(result.per_row[r], expected.per_row[r], 1e-6) << r;
+      EXPECT_NEAR(result.per_row[r], alone.Find(name)->per_row[r], 1e-6) << r;
     }
   }
+}
+
+// Every figure that there is, of rows that are not all alike.
+class PartsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(student_,
+                         GoldenStudent::Make(kAttention, {48, 12, 30, 5}));
+    options_.micro_batch = 1;
+    options_.reset_at_document = true;
+    options_.ablate = Ablate::kLayers;
+    ASSERT_OK_AND_ASSIGN(const ModeOverride at,
+                         ParseModeOverride("layers=1:heads=0:none"));
+    options_.mode_at = {at};
+    ASSERT_OK_AND_ASSIGN(
+        plan_, PlanMeasurement(student_->llama(), student_->data(), options_));
+  }
+
+  // Parts of so many rows, each by a process of its own, in a random order.
+  std::vector<proto::MeasurementPartial> Parts(int64_t rows, uint64_t seed) {
+    std::vector<proto::MeasurementShard> shards = CutPlan(plan_, rows);
+    std::mt19937_64 random(seed);
+    std::shuffle(shards.begin(), shards.end(), random);
+    std::vector<proto::MeasurementPartial> parts;
+    for (const proto::MeasurementShard& shard : shards) {
+      // As it comes over the wire.
+      proto::MeasurementPlan plan;
+      EXPECT_TRUE(plan.ParseFromString(plan_.SerializeAsString()));
+      ShardRunner runner(student_->llama(), student_->exec(), student_->data(),
+                         plan, nullptr);
+      auto part = runner.Run(shard);
+      EXPECT_OK(part.status());
+      if (!part.ok()) continue;
+      EXPECT_OK(CheckPartial(plan_, shard, *part));
+      EXPECT_TRUE(
+          parts.emplace_back().ParseFromString(part->SerializeAsString()));
+    }
+    return parts;
+  }
+
+  MeasureOptions options_ = Options();
+  std::unique_ptr<GoldenStudent> student_;
+  proto::MeasurementPlan plan_;
+};
+
+TEST_F(PartsTest, MergedTheyHaveTheSameBitsHoweverTheyAreCut) {
+  ASSERT_OK_AND_ASSIGN(const AttributionResult local,
+                       Measure(*student_, options_));
+  // Doubles are written so that they are read back as they were.
+  const std::string expected = AttributionToJson(local);
+  EXPECT_EQ(local.ablation.size(), student_->llama().layers());
+  EXPECT_FALSE(local.by_position.empty());
+  EXPECT_FALSE(local.shapley.empty());
+  for (const int64_t rows : {1, 2, 3, 4}) {
+    for (const uint64_t seed : {1, 2}) {
+      SCOPED_TRACE(rows);
+      ASSERT_OK_AND_ASSIGN(const AttributionResult merged,
+                           MergeMeasurement(plan_, Parts(rows, seed)));
+      EXPECT_EQ(AttributionToJson(merged), expected);
+    }
+  }
+  // Another cut of every pass.
+  auto parts = Parts(1, 3);
+  auto others = Parts(3, 4);
+  std::vector<proto::MeasurementPartial> mixed;
+  for (const auto& part : parts) {
+    if (part.shard().pass() % 2 == 0) mixed.push_back(part);
+  }
+  for (const auto& part : others) {
+    if (part.shard().pass() % 2 == 1) mixed.push_back(part);
+  }
+  ASSERT_OK_AND_ASSIGN(const AttributionResult merged,
+                       MergeMeasurement(plan_, mixed));
+  EXPECT_EQ(AttributionToJson(merged), expected);
+}
+
+TEST_F(PartsTest, EachRowIsThereOnce) {
+  auto parts = Parts(2, 1);
+  const proto::MeasurementPartial last = parts.back();
+  parts.push_back(last);
+  EXPECT_THAT(MergeMeasurement(plan_, parts).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::HasSubstr("is there twice")));
+  parts.resize(parts.size() - 2);
+  EXPECT_THAT(MergeMeasurement(plan_, parts).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::HasSubstr("is missing")));
+}
+
+TEST_F(PartsTest, WhatDoesNotFitThePlanIsRefused) {
+  const std::vector<proto::MeasurementShard> shards = CutPlan(plan_, 2);
+  ShardRunner runner(student_->llama(), student_->exec(), student_->data(),
+                     plan_, nullptr);
+  ASSERT_OK_AND_ASSIGN(const proto::MeasurementPartial good,
+                       runner.Run(shards[0]));
+  ASSERT_OK(CheckPartial(plan_, shards[0], good));
+  const auto refused = [&](const proto::MeasurementPartial& part) {
+    return absl::IsInvalidArgument(CheckPartial(plan_, shards[0], part));
+  };
+  EXPECT_TRUE(absl::IsInvalidArgument(CheckPartial(plan_, shards[1], good)));
+  proto::MeasurementPartial part = good;
+  part.mutable_sum()->RemoveLast();
+  EXPECT_TRUE(refused(part));
+  part = good;
+  part.add_masses();
+  EXPECT_TRUE(refused(part));
+  proto::MeasurementShard shard = shards[0];
+  shard.set_pass(plan_.passes_size());
+  EXPECT_TRUE(absl::IsInvalidArgument(runner.Run(shard).status()));
+  shard = shards[0];
+  shard.set_end(kRows + 1);
+  EXPECT_TRUE(absl::IsInvalidArgument(runner.Run(shard).status()));
+
+  const auto bad_plan = [&](auto change) {
+    proto::MeasurementPlan plan = plan_;
+    change(plan);
+    return absl::IsInvalidArgument(CheckPlan(plan));
+  };
+  EXPECT_TRUE(bad_plan([](auto& p) { p.set_micro_batch(0); }));
+  EXPECT_TRUE(bad_plan([](auto& p) { p.set_rows(kRows + 1); }));
+  EXPECT_TRUE(bad_plan([](auto& p) { p.set_class_of_row(0, 99); }));
+  EXPECT_TRUE(bad_plan([](auto& p) { p.mutable_gamma()->RemoveLast(); }));
+  EXPECT_TRUE(bad_plan([](auto& p) {
+    p.mutable_passes(1)->set_same_as(0, p.passes_size() - 1);
+  }));
+  EXPECT_FALSE(bad_plan([](auto&) {}));
+}
+
+TEST_F(PartsTest, AStoppedOneGivesNothing) {
+  const std::atomic<bool> stop{true};
+  ShardRunner runner(student_->llama(), student_->exec(), student_->data(),
+                     plan_, &stop);
+  EXPECT_TRUE(absl::IsCancelled(runner.Run(CutPlan(plan_, 2)[0]).status()));
+  EXPECT_EQ(runner.rows_run(), 0);
 }
 
 }  // namespace

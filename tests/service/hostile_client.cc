@@ -21,8 +21,13 @@ using grpc::StatusCode;
 
 constexpr char kService[] = "/caracal.proto.";
 constexpr const char* kMethods[] = {
-    "Jobs/Submit",   "Jobs/Tune",      "Jobs/Watch",      "Jobs/Logs",
-    "Tokens/Create", "Gangs/Register", "Gangs/Heartbeat", "Gangs/Direct"};
+    "Jobs/Submit",          "Jobs/Tune",
+    "Jobs/Watch",           "Jobs/Logs",
+    "Tokens/Create",        "Gangs/Register",
+    "Gangs/Heartbeat",      "Gangs/Direct",
+    "Evaluations/Create",   "Evaluations/ReadParts",
+    "Evaluations/Complete", "Evaluations/Fail",
+    "Checkpoints/List"};
 
 int Main(const std::string& endpoint_file, const std::string& ca,
          const std::string& token) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The coordinator with a real Slurm: a conversion that succeeds, one that is
 # cancelled, one that its time limit stops, and one that is found again after a
-# kill of the coordinator.
+# kill of the coordinator; and evaluation workers as a job array.
 source "$(dirname "$0")/service.sh"
 source "$(dirname "$0")/../slurm/real_slurm.sh"
 trap 'end_all; slurm_stop' EXIT
@@ -39,3 +39,28 @@ has_steps 3 506 && fail "it was not stopped"
 wait_for 3 succeeded
 [ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
 [ -z "$(squeue --noheader --states=PENDING,RUNNING)" ] || fail "$(squeue)"
+
+# Two workers as a job array measure a run. One is told to end, as before its time
+# limit, and gives its part back; the other ends when nothing is left.
+export CARACAL_EVALD=$PWD/jobs/evaluator/caracal-evald
+attribute=(attribute "$data/runs/1" --data "$work/train.h5" --ablate heads
+  --batch 1 --json)
+"$caracal" "${attribute[@]}" >"$work/here.json" 2>/dev/null || fail "attribute"
+id=$(sbatch --parsable --array=0-1 --output="$work/evald.%a.log" \
+  "$PWD/deploy/slurm/evaluate.sbatch" --idle-exit 3)
+"$caracal" "${attribute[@]}" --part-rows 100000 --server "$CARACAL_SERVER" \
+  >"$work/there.json" 2>"$work/there.txt" &
+client=$!
+for element in 0 1; do
+  eventually "worker $element has done a part" \
+    grep -q -s 'is done' "$work/evald.$element.log"
+done
+scancel --signal=TERM --batch "${id}_0"
+wait "$client" || fail "attribute: $(cat "$work/there.txt" "$work"/evald.*.log)"
+cmp "$work/here.json" "$work/there.json" || fail "not the same figures"
+no_jobs() { [ -z "$(squeue --noheader --states=PENDING,RUNNING)" ]; }
+eventually "the workers end" no_jobs
+grep -q 'there is nothing to do' "$work/evald.1.log" ||
+  fail "$(cat "$work/evald.1.log")"
+! grep -q 'there is nothing to do' "$work/evald.0.log" ||
+  fail "worker 0 was not told to end"

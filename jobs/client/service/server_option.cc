@@ -44,6 +44,15 @@ void ServerOption::Declare(CLI::App& app) {
       ->type_name("SERVER")
       ->envname("CARACAL_SERVER")
       ->capture_default_str();
+  DeclareCredentials(app);
+}
+
+void ServerOption::DeclareOptional(CLI::App& app, const std::string& help) {
+  app.add_option("--server", server, help)->type_name("SERVER");
+  DeclareCredentials(app);
+}
+
+void ServerOption::DeclareCredentials(CLI::App& app) {
   const auto file = [&](const char* name, std::string* value,
                         const char* variable, const char* help) {
     app.add_option(name, *value, help)->type_name("FILE")->envname(variable);

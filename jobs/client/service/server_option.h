@@ -23,6 +23,9 @@ struct ServerOption {
   std::string token_file;  // "": CARACAL_TOKEN, ~/.config/caracal/token, none
 
   void Declare(CLI::App& app);
+  // For commands that can do without: `server` stays empty unless --server is
+  // given, whatever the environment says.
+  void DeclareOptional(CLI::App& app, const std::string& help);
 
   // A stub, not connected yet. Errors of the endpoint file and of others.
   absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> Connect() const;
@@ -54,6 +57,7 @@ struct ServerOption {
   absl::Status Explain(const grpc::Status& status) const;
 
  private:
+  void DeclareCredentials(CLI::App& app);
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel() const;
   absl::StatusOr<Endpoint> FindEndpoint() const;
   absl::Status ExplainFolder(const std::string& why) const;

@@ -3,18 +3,26 @@
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "proto/coordinator.pb.h"
+#include "proto/evaluation.pb.h"
 
 namespace caracal {
 namespace {
 
 TEST(MethodTable, HasARowForEveryMethodOfEveryService) {
-  const google::protobuf::FileDescriptor* file =
-      proto::SubmitRequest::descriptor()->file();
-  ASSERT_GE(file->service_count(), 3);
-  for (int i = 0; i < file->service_count(); ++i) {
-    const auto* service = file->service(i);
+  std::vector<const google::protobuf::ServiceDescriptor*> services;
+  for (const google::protobuf::FileDescriptor* file :
+       {proto::SubmitRequest::descriptor()->file(),
+        proto::EvaluationSpec::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      services.push_back(file->service(i));
+    }
+  }
+  ASSERT_GE(services.size(), 5);
+  for (const auto* service : services) {
     for (int k = 0; k < service->method_count(); ++k) {
       const auto* method = service->method(k);
       const std::string name =

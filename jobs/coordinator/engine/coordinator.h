@@ -141,6 +141,11 @@ class Coordinator {
     queue_.Read(std::move(run));
   }
 
+  // Makes a batch durable that is no job's; `done` as of CommitQueue::Add.
+  void Store(StoreBatch batch, std::function<void()> done) {
+    queue_.Add(std::move(batch), std::move(done));
+  }
+
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }
   // Events of a job (0: of all) after `sequence`, from the store.

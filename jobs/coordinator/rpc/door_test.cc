@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
@@ -14,6 +15,8 @@
 #include "core/base/file_system.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/rpc/checkpoints_service.h"
+#include "jobs/coordinator/rpc/evaluations_service.h"
 #include "jobs/coordinator/rpc/gangs_service.h"
 #include "jobs/coordinator/rpc/jobs_service.h"
 #include "jobs/coordinator/rpc/testing/raw_call.h"
@@ -60,10 +63,16 @@ class DoorTest : public ::testing::Test {
         &door_->door);
     tokens_.emplace(&*coordinator_, &door_->tokens, &door_->clock,
                     &door_->door);
+    evaluations_.emplace(EvaluationLimits(), &*coordinator_, Clock::Real());
+    evaluations_service_.emplace(&*evaluations_, PathRoots(), &door_->door);
+    checkpoints_.emplace("/runs", &*coordinator_, FileSystem::Posix(),
+                         &door_->door);
     grpc::ServerBuilder builder;
     builder.RegisterService(&*jobs_);
     builder.RegisterService(&*gangs_);
     builder.RegisterService(&*tokens_);
+    builder.RegisterService(&*evaluations_service_);
+    builder.RegisterService(&*checkpoints_);
     server_ = builder.BuildAndStart();
     channel_ = server_->InProcessChannel(grpc::ChannelArguments());
   }
@@ -93,10 +102,13 @@ class DoorTest : public ::testing::Test {
   EventHub hub_;
   RootedFileSystem files_{{}, FileSystem::Posix()};
   std::unique_ptr<JobStore> store_;
+  std::optional<Evaluations> evaluations_;
   std::optional<Coordinator> coordinator_;
   std::optional<JobsService> jobs_;
   std::optional<GangsService> gangs_;
   std::optional<TokensService> tokens_;
+  std::optional<EvaluationsService> evaluations_service_;
+  std::optional<CheckpointsService> checkpoints_;
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
@@ -105,10 +117,15 @@ class DoorTest : public ::testing::Test {
 TEST_F(DoorTest, NoMethodAnswersWithoutCredentials) {
   const std::string admin = door_->Add("ann", Role::kAdmin);
   const std::string viewer = door_->Add("bob", Role::kViewer);
-  const auto* file = proto::SubmitRequest::descriptor()->file();
+  std::vector<const google::protobuf::ServiceDescriptor*> services;
+  for (const auto* file : {proto::SubmitRequest::descriptor()->file(),
+                           proto::EvaluationSpec::descriptor()->file()}) {
+    for (int i = 0; i < file->service_count(); ++i) {
+      services.push_back(file->service(i));
+    }
+  }
   int methods = 0;
-  for (int i = 0; i < file->service_count(); ++i) {
-    const auto* service = file->service(i);
+  for (const auto* service : services) {
     for (int k = 0; k < service->method_count(); ++k) {
       const std::string method = absl::StrCat("/", service->full_name(), "/",
                                               service->method(k)->name());
@@ -138,7 +155,7 @@ TEST_F(DoorTest, NoMethodAnswersWithoutCredentials) {
       }
     }
   }
-  EXPECT_GE(methods, 16);
+  EXPECT_GE(methods, 26);
   EXPECT_TRUE(door_->tokens.Of("ann", door_->clock.WallTime()).has_value());
 }
 

@@ -2,7 +2,7 @@
 //
 //   caracald.lock        held while a coordinator uses the folder
 //   endpoint.json        where it listens (rpc/endpoint.h)
-//   coordinator.sqlite   jobs and what happened to them, and tokens
+//   coordinator.sqlite   jobs and what happened to them, evaluations, tokens
 //   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
 //   gangs/ID-EPOCH/      a gang each (jobs/launch/gang_folder.h)

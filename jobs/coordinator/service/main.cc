@@ -93,6 +93,9 @@ int Main(int argc, char** argv) {
              "seconds that a gang may take to save when it is cancelled");
   AddSeconds(app, "--back-off", &limits.first_back_off,
              "seconds before a gang that was lost is started again; doubles");
+  AddSeconds(app, "--evaluation-lease", &options.evaluation_lease,
+             "seconds without a sign of life after which an evaluation "
+             "worker's part goes to another one");
   AddDays(app, "--keep-events", &options.housekeeping.keep_events,
           "days after a job's end when its events are removed");
   AddDays(app, "--keep-gangs", &options.housekeeping.keep_gangs,
@@ -101,7 +104,8 @@ int Main(int argc, char** argv) {
   app.add_option_function<double>(
          "--retention-days",
          [&](double days) { limits.retention = absl::Hours(24 * days); },
-         "jobs that have ended are forgotten after so long (their run folders "
+         "jobs and evaluations that have ended are forgotten after so long "
+         "(their run folders "
          "stay); by default never")
       ->check(CLI::Range(0.0, 1e5));
   DeclareSlurmFlags(app, &slurm);

@@ -14,6 +14,9 @@
 #include "core/base/clock.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/engine/evaluations.h"
+#include "jobs/coordinator/rpc/checkpoints_service.h"
+#include "jobs/coordinator/rpc/evaluations_service.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/gangs_service.h"
 #include "jobs/coordinator/rpc/jobs_service.h"
@@ -54,6 +57,15 @@ absl::StatusOr<std::unique_ptr<Launcher>> OpenLauncher(
   return SlurmLauncher::Open(
       {.gangs_folder = folder.gangs(), .slurm = *options.slurm}, events);
 }
+
+// What evaluations may read: what jobs may, and runs.
+absl::StatusOr<PathRoots> EvaluationRoots(const ServiceOptions& options,
+                                          const std::string& runs) {
+  std::vector<std::string> roots = options.security.roots;
+  if (!roots.empty()) roots.push_back(runs);
+  return PathRoots::Of(roots);
+}
+
 // Being linked to is enough for gRPC's reflection to be in every server.
 class WithoutReflection : public grpc::ServerBuilderOption {
  public:
@@ -95,6 +107,9 @@ struct Service::Parts {
   std::optional<JobsService> jobs;
   std::optional<GangsService> gangs;
   std::optional<TokensService> tokens;
+  std::optional<Evaluations> evaluations;
+  std::optional<EvaluationsService> evaluations_service;
+  std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
   std::unique_ptr<WebServer> web;
   std::unique_ptr<Housekeeping> housekeeping;
@@ -140,6 +155,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   });
   ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
+  EvaluationLimits evaluation_limits;
+  evaluation_limits.lease = options.evaluation_lease;
+  evaluation_limits.retention = options.limits.retention;
+  p.evaluations.emplace(evaluation_limits, &*p.coordinator, Clock::Real());
+  RETURN_IF_ERROR(p.evaluations->Load(p.store->database()));
   p.security->StoreUseIn(&*p.coordinator);
 
   const auto gang_folder = [gangs = p.folder.gangs()](const GangId& id) {
@@ -161,6 +181,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       &p.security->door());
   p.tokens.emplace(&*p.coordinator, &p.security->tokens(), Clock::Real(),
                    &p.security->door());
+  ASSIGN_OR_RETURN(PathRoots roots, EvaluationRoots(options, p.folder.runs()));
+  p.evaluations_service.emplace(&*p.evaluations, std::move(roots),
+                                &p.security->door());
+  p.checkpoints.emplace(p.folder.runs(), &*p.coordinator, FileSystem::Posix(),
+                        &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -181,6 +206,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   builder.RegisterService(&*p.jobs);
   builder.RegisterService(&*p.gangs);
   builder.RegisterService(&*p.tokens);
+  builder.RegisterService(&*p.evaluations_service);
+  builder.RegisterService(&*p.checkpoints);
   p.server = builder.BuildAndStart();
   if (p.server == nullptr || port == 0) {
     return absl::FailedPreconditionError(absl::StrCat(

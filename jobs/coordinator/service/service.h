@@ -35,6 +35,8 @@ struct ServiceOptions {
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.
   int64_t job_slots = 0;
+  // An evaluation worker that is not heard of for so long has lost its part.
+  absl::Duration evaluation_lease = absl::Seconds(30);
   SecurityOptions security;
   // Gangs as jobs of Slurm. None: on this machine.
   std::optional<SlurmOptions> slurm = {};

@@ -79,6 +79,15 @@ Statement& Statement::Bind(int index, absl::string_view value) {
   return *this;
 }
 
+Statement& Statement::BindBytes(int index, absl::string_view value) {
+  // A null pointer would be NULL, not no bytes.
+  const char* const data = value.empty() ? "" : value.data();
+  const int code = sqlite3_bind_blob64(statement_, index, data, value.size(),
+                                       SQLITE_TRANSIENT);
+  if (bind_error_ == SQLITE_OK) bind_error_ = code;
+  return *this;
+}
+
 Statement& Statement::BindNull(int index) {
   const int code = sqlite3_bind_null(statement_, index);
   if (bind_error_ == SQLITE_OK) bind_error_ = code;
@@ -121,6 +130,13 @@ std::string Statement::Text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_, column);
   if (text == nullptr) return "";
   return std::string(reinterpret_cast<const char*>(text),
+                     sqlite3_column_bytes(statement_, column));
+}
+
+std::string Statement::Bytes(int column) const {
+  const void* bytes = sqlite3_column_blob(statement_, column);
+  if (bytes == nullptr) return "";
+  return std::string(static_cast<const char*>(bytes),
                      sqlite3_column_bytes(statement_, column));
 }
 

@@ -30,6 +30,8 @@ class Statement {
   // Parameters ?1, ?2, ...; text is copied.
   Statement& Bind(int index, int64_t value);
   Statement& Bind(int index, absl::string_view value);
+  // Any bytes, copied.
+  Statement& BindBytes(int index, absl::string_view value);
   Statement& BindNull(int index);
   Statement& Bind(int index, const std::optional<int64_t>& value);
 
@@ -44,6 +46,7 @@ class Statement {
   int64_t Integer(int column) const;
   std::optional<int64_t> OptionalInteger(int column) const;
   std::string Text(int column) const;
+  std::string Bytes(int column) const;
 
  private:
   friend class Database;

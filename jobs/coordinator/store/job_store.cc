@@ -212,6 +212,7 @@ absl::Status JobStore::Write(absl::Span<const StoreBatch> batches) {
   return database_->InTransaction([&] {
     for (const StoreBatch& batch : batches) {
       RETURN_IF_ERROR(WriteBatch(batch));
+      if (batch.also) RETURN_IF_ERROR(batch.also(*database_));
     }
     return absl::OkStatus();
   });

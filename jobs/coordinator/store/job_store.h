@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_COORDINATOR_STORE_JOB_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,8 +34,11 @@ struct StoreBatch {
   std::vector<JobId> removed = {};  // with their events
   std::vector<StoredEvent> events = {};
   JobId next_id = 0;  // 0: as it was
+  // Of other tables, in the same transaction; again when that has failed.
+  std::function<absl::Status(Database&)> also = nullptr;
   bool empty() const {
-    return saved.empty() && removed.empty() && events.empty() && next_id == 0;
+    return saved.empty() && removed.empty() && events.empty() && next_id == 0 &&
+           !also;
   }
 };
 

@@ -73,10 +73,37 @@ ALTER TABLE jobs ADD COLUMN hosts TEXT NOT NULL DEFAULT '[]';
 CREATE TABLE removed_events (job INTEGER PRIMARY KEY, until INTEGER NOT NULL)
 )";
 
+// `spec` and `result` are messages of proto/evaluation.proto; `result` is there
+// once the part is done.
+constexpr char kEvaluations[] = R"(
+CREATE TABLE evaluations (
+  id INTEGER PRIMARY KEY,
+  owner TEXT NOT NULL,
+  spec BLOB NOT NULL,
+  idempotency_key TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  version TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  changed INTEGER NOT NULL
+);
+CREATE TABLE evaluation_parts (
+  evaluation INTEGER NOT NULL,
+  part INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  lease INTEGER NOT NULL,
+  tries INTEGER NOT NULL,
+  worker TEXT NOT NULL,
+  result BLOB,
+  PRIMARY KEY (evaluation, part)
+);
+INSERT INTO numbers VALUES ('next_evaluation', 1)
+)";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs, kReports, kTokens, kRetention};
+  return {kJobs, kReports, kTokens, kRetention, kEvaluations};
 }
 
 }  // namespace caracal

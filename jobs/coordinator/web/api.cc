@@ -14,7 +14,7 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "core/io/json.h"
-#include "dist/checkpoint/catalogue.h"
+#include "jobs/coordinator/engine/checkpoint_list.h"
 #include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/web/guard.h"
 #include "jobs/coordinator/web/job_json.h"
@@ -303,28 +303,21 @@ WebAnswer WebApi::Logs(const JobRecord& job, const WebRequest& request) {
 }
 
 WebAnswer WebApi::Checkpoints(const JobRecord& job) {
-  const std::string run = RunFolder(job.id);
-  FileSystem* const files = sources_.files;
-  const auto steps = ListCheckpoints(files, run);
-  if (!steps.ok()) return Refusal(steps.status());
+  const auto list = ReadCheckpointList(sources_.files, RunFolder(job.id));
+  if (!list.ok()) return Refusal(list.status());
   Json json = {{"checkpoints", Json::array()}, {"best", nullptr}};
-  for (auto step = steps->rbegin(); step != steps->rend(); ++step) {
-    Json entry = {{"step", *step}};
-    // One that is removed or damaged meanwhile is listed with what is known.
-    const auto manifest = ReadManifest(files, CheckpointFolder(run, *step));
-    if (manifest.ok()) {
-      uint64_t bytes = 0;
-      for (const RankFile& file : manifest->rank_files) bytes += file.bytes;
-      entry["bytes"] = bytes;
-      entry["ranks"] = manifest->rank_files.size();
+  for (const ListedCheckpoint& checkpoint : list->checkpoints) {
+    Json entry = {{"step", checkpoint.step}};
+    if (checkpoint.problem.empty()) {
+      entry["bytes"] = checkpoint.bytes;
+      entry["ranks"] = checkpoint.ranks;
     } else {
-      entry["problem"] = AsValidUtf8(manifest.status().message());
+      entry["problem"] = checkpoint.problem;
     }
     json["checkpoints"].push_back(std::move(entry));
   }
-  const auto best = ReadBestCheckpoint(files, run);
-  if (best.ok() && best->has_value()) {
-    json["best"] = {{"step", (*best)->step}, {"score", (*best)->score}};
+  if (list->best.has_value()) {
+    json["best"] = {{"step", list->best->step}, {"score", list->best->score}};
   }
   return Answer(json);
 }
