@@ -51,11 +51,13 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   }
 
   void Removed(JobId) override {
+    absl::MutexLock lock(&removed_mutex_);
     if (on_removed_) on_removed_();
   }
 
-  // Called when a job is forgotten. Before the first order.
+  // Called when a job is forgotten; null: nobody, from now on.
   void OnRemoved(std::function<void()> on_removed) {
+    absl::MutexLock lock(&removed_mutex_);
     on_removed_ = std::move(on_removed);
   }
 
@@ -76,7 +78,8 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   const int64_t slots_;
   EventHub* const hub_;
   const PathRoots roots_;
-  std::function<void()> on_removed_;
+  absl::Mutex removed_mutex_;  // held while it runs
+  std::function<void()> on_removed_ ABSL_GUARDED_BY(removed_mutex_);
   Coordinator* coordinator_ = nullptr;
   Launcher* launcher_ = nullptr;
   absl::Mutex mutex_;
