@@ -33,7 +33,8 @@ server=(--server "$data/endpoint.json")
 for i in 1 2; do make_text; done >"$work/text.txt"
 "$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
   --seq-len 48 --out "$work/many.h5" >/dev/null || fail "data pack"
-brief=(attribute "$work/run" --data "$work/many.h5" --batch 1)
+brief=(attribute "$work/run" --data "$work/many.h5" --batch 1
+  --modes hybrid,swa_only)
 long=("${brief[@]}" --ablate heads)
 whole=(--part-rows 100000)
 "$caracal" "${long[@]}" --json >"$work/local.json" 2>/dev/null ||
