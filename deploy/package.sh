@@ -8,12 +8,13 @@
 # --out               default: caracal-VERSION-linux-x86_64.tar.gz, here
 # --compilation-mode  of Bazel; default: fastbuild, which .bazelrc has
 #                     optimised: the very programs that the tests have run
-# --programs          takes the four programs from this folder, and builds none
+# --programs          takes the five programs from this folder, and builds none
 #
 # In the tar, under caracal-VERSION/:
 #
-#   bin/       caracal, caracald, caracal-gang and caracal-worker, which look
-#              for each other beside themselves, and for libraries in ../lib
+#   bin/       caracal, caracald, caracal-gang, caracal-worker and
+#              caracal-evald, which look for each other beside themselves, and
+#              for libraries in ../lib
 #   lib/       shared libraries of Debian 12: those that differ between the two
 #              systems, and what those need
 #   deploy/    units, batch scripts, the Python client; proto/ its services
@@ -57,7 +58,8 @@ trap 'rm -rf "$work"' EXIT
 if [ -z "$programs" ]; then
   source deploy/home.sh
   targets=(//jobs/client:caracal //jobs/coordinator:caracald
-    //jobs/launch:caracal-gang //jobs/worker:caracal-worker)
+    //jobs/launch:caracal-gang //jobs/worker:caracal-worker
+    //jobs/evaluator:caracal-evald)
   bazel build --compilation_mode="$mode" "${targets[@]}"
   programs=$work/programs
   mkdir "$programs"
@@ -74,7 +76,7 @@ version=$("$programs/caracal" --version)
 version=${version#caracal }
 root=$work/caracal-$version
 mkdir -p "$root"/{bin,lib,licences}
-for name in caracal caracald caracal-gang caracal-worker; do
+for name in caracal caracald caracal-gang caracal-worker caracal-evald; do
   cp -L -- "$programs/$name" "$root/bin/"
   chmod 0755 "$root/bin/$name"
   strip --strip-unneeded "$root/bin/$name"

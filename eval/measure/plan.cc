@@ -19,9 +19,11 @@ namespace caracal {
 namespace {
 
 constexpr int64_t kMostPartialBytes = 2 << 20;
-constexpr int64_t kRowBytes = 32;    // of a row's sums
-constexpr int64_t kMassBytes = 48;   // of a head's or a bucket's means
-constexpr int64_t kMostRows = 4096;  // that go through the model together
+constexpr int64_t kRowBytes = 32;        // of a row's sums
+constexpr int64_t kMassBytes = 48;       // of a head's or a bucket's means
+constexpr int64_t kMostTogether = 4096;  // rows through the model
+// More than are ever measured; bounds what a plan of others makes us do.
+constexpr int64_t kMostRows = int64_t{1} << 22;
 
 // What all rows say before any is run.
 struct RowFacts {
@@ -206,6 +208,8 @@ absl::StatusOr<proto::MeasurementPlan> PlanMeasurement(
   plan.mutable_settings()->set_rows_digest(facts.digest);
   AddPasses(model, options, facts.longest, &plan);
   RETURN_IF_ERROR(AddGamma(model, &plan));
+  // Before it is measured, not after.
+  RETURN_IF_ERROR(CheckPlan(plan));
   return plan;
 }
 
@@ -213,9 +217,14 @@ absl::Status CheckPlan(const proto::MeasurementPlan& plan) {
   const proto::MeasurementSettings& settings = plan.settings();
   if (plan.rows() == 0 && plan.passes_size() == 0) return absl::OkStatus();
   if (plan.rows() < 1 || plan.skip() < 0) return Wrong("rows", "are none");
+  if (plan.rows() > kMostRows) {
+    return Wrong("rows", absl::StrCat("are ", plan.rows(),
+                                      ", expected at most ", kMostRows));
+  }
   if (plan.seq_len() < 1) return Wrong("seq_len", "is not above 0");
-  if (plan.micro_batch() < 1 || plan.micro_batch() > kMostRows) {
-    return Wrong("micro_batch", absl::StrCat("is not from 1 to ", kMostRows));
+  if (plan.micro_batch() < 1 || plan.micro_batch() > kMostTogether) {
+    return Wrong("micro_batch",
+                 absl::StrCat("is not from 1 to ", kMostTogether));
   }
   if (settings.layers() < 1 || settings.heads() < 1 ||
       plan.gamma_size() / settings.layers() != settings.heads() ||

@@ -19,6 +19,8 @@ constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
 // While there is nothing to do.
 constexpr absl::Duration kFirstPoll = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPoll = absl::Seconds(1);
+// An idle worker's model stays so long: a part of it may come back.
+constexpr absl::Duration kKeepModel = absl::Seconds(10);
 // After a part that failed: somebody else may have more luck with it.
 constexpr absl::Duration kAfterFailure = absl::Seconds(1);
 constexpr absl::Duration kLook = absl::Milliseconds(20);
@@ -107,6 +109,10 @@ absl::Status Evaluator::Run() {
     if (clock->Now() - busy >= options_.idle_exit) {
       options_.tell("there is nothing to do");
       break;
+    }
+    if (clock->Now() - busy > kKeepModel) {
+      evaluation_ = 0;
+      session_ = nullptr;
     }
     Sleep(poll);
     poll = std::min(2 * poll, kLongestPoll);

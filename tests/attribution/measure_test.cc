@@ -467,6 +467,14 @@ TEST_F(PartsTest, WhatDoesNotFitThePlanIsRefused) {
   EXPECT_TRUE(bad_plan([](auto& p) { p.set_micro_batch(0); }));
   EXPECT_TRUE(bad_plan([](auto& p) { p.set_rows(kRows + 1); }));
   EXPECT_TRUE(bad_plan([](auto& p) { p.set_class_of_row(0, 99); }));
+  EXPECT_TRUE(bad_plan([](auto& p) {
+    p.set_rows(int64_t{1} << 40);
+    p.clear_class_of_row();
+    p.set_classes(1);
+    for (auto& pass : *p.mutable_passes()) {
+      pass.mutable_same_as()->Truncate(1);
+    }
+  }));
   EXPECT_TRUE(bad_plan([](auto& p) { p.mutable_gamma()->RemoveLast(); }));
   EXPECT_TRUE(bad_plan([](auto& p) {
     p.mutable_passes(1)->set_same_as(0, p.passes_size() - 1);

@@ -15,7 +15,7 @@ import sys
 END = re.compile(r'[|;&`)<>#]|$')
 # In PATH, or a path; not a user or a folder of that name.
 NAME = re.compile(r'(?:^|(?<=[\s`"(])|(?<=bin/))'
-                  r'(caracald|caracal-worker|caracal)(?= )')
+                  r'(caracald|caracal-worker|caracal-evald|caracal)(?= )')
 GROUPS = ('checkpoint', 'data', 'token')  # their commands have two words
 FLAG = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Flags in units, scripts and pages exist, and the unit is one of systemd's.
 source "$(dirname "$0")/../end_to_end/common.sh"
-caracald=$PWD/$2 worker=$PWD/$3
+caracald=$PWD/$2 worker=$PWD/$3 evald=$PWD/$5
 # The system's Python, whichever else comes first in the path.
 check=(/usr/bin/python3 tests/deploy/check_flags.py "$caracal" "$caracald"
-  "$worker" --)
+  "$worker" "$evald" --)
 "${check[@]}" deploy/{systemd,slurm,python,container}/* README.md \
-  docs/{operations,service,slurm}.md || fail "flags"
+  docs/{evaluation,operations,service,slurm}.md || fail "flags"
 sed 's|--data|--date|' deploy/systemd/caracald.service >"$work/unit"
 must_fail "caracald has no --date" "${check[@]}" "$work/unit"
 echo 'bin/caracal status 7 --jobb' >"$work/page"

@@ -8,7 +8,7 @@ fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
-for program in caracal caracald; do
+for program in caracal caracald caracal-evald; do
   "$program" --version | grep -q "^caracal [0-9]" || fail "$program --version"
 done
 
@@ -50,5 +50,15 @@ caracal logs "$id" -f >"$work/logs.txt" || fail "logs"
 caracal status "$id" | grep -q succeeded ||
   fail "$(caracal status "$id"; tail -n 20 "$work/logs.txt")"
 [ -s "$work/data/runs/$id/report.html" ] || fail "no report"
+# A worker measures the run.
+caracal-evald --threads 1 2>"$work/evald.txt" &
+worker=$!
+attribute=(attribute "$work/alone" --data "$work/train.h5" --rows 8 --json)
+caracal "${attribute[@]}" >"$work/here.json" 2>/dev/null || fail "attribute"
+caracal "${attribute[@]}" --server "$CARACAL_SERVER" >"$work/there.json" \
+  2>"$work/err.txt" || fail "attribute --server: $(cat "$work"/{err,evald}.txt)"
+cmp "$work/here.json" "$work/there.json" || fail "not the same figures"
+kill -TERM "$worker"
+wait "$worker" || fail "caracal-evald: exit status $?"
 kill -TERM "$daemon"
 wait "$daemon" || fail "caracald: exit status $?"

@@ -5,7 +5,7 @@
 source "$(dirname "$0")/../end_to_end/common.sh"
 programs=$work/programs
 mkdir "$programs"
-ln -s "$PWD/$1" "$PWD/$2" "$PWD/$3" "$PWD/$4" "$programs/"
+ln -s "$PWD/$1" "$PWD/$2" "$PWD/$3" "$PWD/$4" "$PWD/$5" "$programs/"
 must_fail "unknown argument '--nonsense'" deploy/package.sh --nonsense
 deploy/package.sh --programs "$programs" --out "$work/package.tar.gz" ||
   fail "package.sh"
@@ -13,7 +13,8 @@ mkdir "$work/machine"
 tar xzf "$work/package.tar.gz" -C "$work/machine"
 package=$(echo "$work"/machine/caracal-*)
 for name in README.md LICENSE docs/operations.md proto/coordinator.proto \
-  deploy/slurm/convert.sbatch licences/libgrpc29 licences/libjs-chart.js; do
+  deploy/slurm/convert.sbatch deploy/slurm/evaluate.sbatch licences/libgrpc29 \
+  licences/libjs-chart.js; do
   [ -s "$package/$name" ] || fail "no $name"
 done
 
