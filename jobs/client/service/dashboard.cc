@@ -21,7 +21,8 @@ absl::Status Dashboard(const DashboardOptions& o, Console& console) {
       o.server.Call(&proto::Jobs::Stub::Info, proto::ServerInfoRequest()));
   if (info.web().empty()) {
     return absl::FailedPreconditionError(
-        "this coordinator has no page: it was started with --web ''");
+        "this coordinator has no page: it was started with --web '', or is a "
+        "`caracal run` without --page");
   }
   const std::string url = "http://" + info.web() + "/";
   if (o.json) {
