@@ -11,6 +11,7 @@
 #include "jobs/client/report.h"
 #include "jobs/client/run.h"
 #include "jobs/client/service/dashboard.h"
+#include "jobs/client/service/evaluation_list.h"
 #include "jobs/client/service/job_changes.h"
 #include "jobs/client/service/job_list.h"
 #include "jobs/client/service/logs.h"
@@ -52,6 +53,9 @@ constexpr Command kCommands[] = {
     {"rm", "forget jobs that have ended; their run folders stay", DeclareRm},
     {"priority", "change a job's place among those that wait", DeclarePriority},
     {"tune", "set values over the curriculum of a job that runs", DeclareTune},
+    {"evaluation list", "show what evaluation workers measure",
+     DeclareEvaluationList},
+    {"evaluation cancel", "have evaluations end", DeclareEvaluationCancel},
     {"dashboard", "print the address of the coordinator's page",
      DeclareDashboard},
     {"token create", "make a token for a user; prints it", DeclareTokenCreate},

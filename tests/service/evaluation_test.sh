@@ -128,6 +128,25 @@ status=0
 wait "$client" || status=$?
 [ "$status" -ne 0 ] && grep -q "stopped while measuring" "$work/stopped.txt" ||
   fail "$status: $(cat "$work/stopped.txt")"
+# One whose command is gone is cancelled by its number.
+"$caracal" "${long[@]}" "${server[@]}" >/dev/null 2>"$work/gone.txt" &
+client=$!
+newest() {
+  "$caracal" evaluation list --limit 1 --json |
+    sed -E 's/.*"id":([0-9]+),.*"state":"([a-z]*)".*/\1 \2/'
+}
+stopped=$(newest)
+[ "${stopped#* }" = cancelled ] || fail "the newest is $stopped"
+is_another() { [ "$(newest)" != "$stopped" ] && [[ $(newest) = *planning ]]; }
+eventually "it waits for workers" is_another
+kill -KILL "$client"
+wait "$client" 2>/dev/null || true
+id=$(newest)
+"$caracal" evaluation cancel "${id% *}" || fail "evaluation cancel"
+[ "$(newest)" = "${id% *} cancelled" ] || fail "$(newest)"
+"$caracal" evaluation list | grep -q "cancelled" ||
+  fail "$("$caracal" evaluation list)"
+must_fail "there is no evaluation 999" "$caracal" evaluation cancel 999
 # Nothing is left to do.
 "$evald" --idle-exit 0.5 2>"$work/idle.log" || fail "$(cat "$work/idle.log")"
 grep -q "there is nothing to do" "$work/idle.log" &&

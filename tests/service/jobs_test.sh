@@ -70,6 +70,10 @@ must_fail "there is no job 4" "$caracal" status 4
 is_gone() { ! ls -d "$data"/gangs/"$1"-* "$data/jobs/$1.textproto" >/dev/null 2>&1; }
 "$caracal" resume 3 || fail "resume"
 wait_for 3 succeeded
+"$caracal" status 3 | grep -q "checkpoints.*the newest of step 4" ||
+  fail "$("$caracal" status 3)"
+"$caracal" status 3 --json | grep -q '"checkpoints":\[{"step":4' ||
+  fail "$("$caracal" status 3 --json)"
 [ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
 "$caracal" rm 3 || fail "rm"
 eventually "the gangs of job 3 are removed" is_gone 3

@@ -14,6 +14,7 @@
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/table.h"
+#include "proto/evaluation.grpc.pb.h"
 
 namespace caracal {
 namespace {
@@ -98,6 +99,40 @@ struct StatusOptions {
   bool job = false, json = false;
 };
 
+// "3, the newest of step 32, the best of step 24"; "" before the first one.
+std::string CheckpointWords(const proto::ListCheckpointsResponse& list) {
+  if (list.checkpoints().empty()) return "";
+  std::string words =
+      absl::StrCat(list.checkpoints_size(), ", the newest of step ",
+                   list.checkpoints(0).step());
+  if (list.has_best_step()) {
+    absl::StrAppend(&words, ", the best of step ", list.best_step());
+  }
+  for (const proto::CheckpointInfo& checkpoint : list.checkpoints()) {
+    if (checkpoint.problem().empty()) continue;
+    absl::StrAppend(&words, "; step ", checkpoint.step(), ": ",
+                    checkpoint.problem());
+  }
+  return words;
+}
+
+nlohmann::ordered_json ToJson(const proto::ListCheckpointsResponse& list) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  for (const proto::CheckpointInfo& checkpoint : list.checkpoints()) {
+    nlohmann::ordered_json json = {{"step", checkpoint.step()}};
+    if (checkpoint.problem().empty()) {
+      json["bytes"] = checkpoint.bytes();
+      json["ranks"] = checkpoint.ranks();
+    } else {
+      json["problem"] = checkpoint.problem();
+    }
+    json["best"] =
+        list.has_best_step() && list.best_step() == checkpoint.step();
+    out.push_back(std::move(json));
+  }
+  return out;
+}
+
 absl::Status Status(const StatusOptions& o, Console& console) {
   proto::GetJobRequest request;
   request.set_id(o.id);
@@ -107,8 +142,13 @@ absl::Status Status(const StatusOptions& o, Console& console) {
     console.out << job.job();
     return absl::OkStatus();
   }
+  proto::ListCheckpointsRequest of_job;
+  of_job.set_job(o.id);
+  const absl::StatusOr<proto::ListCheckpointsResponse> checkpoints =
+      o.server.Call(&proto::Checkpoints::Stub::List, of_job);
   if (o.json) {
     nlohmann::ordered_json json = ToJson(job);
+    if (checkpoints.ok()) json["checkpoints"] = ToJson(*checkpoints);
     json["job"] = job.job();
     console.out << json.dump() << "\n";
     return absl::OkStatus();
@@ -137,6 +177,9 @@ absl::Status Status(const StatusOptions& o, Console& console) {
                 : absl::StrCat(job.gangs(), " started, ", job.retries(),
                                " retries since the last step"));
   facts.Add("ranks", HostWords({job.hosts().begin(), job.hosts().end()}));
+  facts.Add("checkpoints", checkpoints.ok()
+                               ? CheckpointWords(*checkpoints)
+                               : std::string(checkpoints.status().message()));
   std::vector<std::string> tuned;
   if (job.has_tuned_drop_probability()) {
     tuned.push_back(absl::StrCat("p = ", job.tuned_drop_probability()));
