@@ -203,7 +203,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
   p.coordinator->Recover();
-  RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, p.folder.endpoint()));
+  if (options.announce) {
+    RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, p.folder.endpoint()));
+  }
   service->ticks_ = std::thread(
       [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
   return service;

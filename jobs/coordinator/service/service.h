@@ -27,6 +27,8 @@ struct ServiceOptions {
   std::string run_folder = "";
   std::string listen = kDefaultAddress;  // port 0: one that is free; or unix:
   std::string web = "";  // of its page (web/web_server.h); "": none
+  // Whether endpoint.json tells where it listens, once it does.
+  bool announce = true;
   CoordinatorLimits limits;
   // Slots of a job that names no threads. 0: all on this machine; one a rank
   // on a cluster.
