@@ -112,6 +112,9 @@ absl::StatusOr<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::Start(
   service.data_folder = data;
   service.run_folder = run;
   service.listen = out->socket_.address();
+  // Whoever watched a killed process is to find the job going on again, not
+  // failed.
+  service.announce = false;
   if (options.page) service.web = "127.0.0.1:0";
   service.limits = Limits();
   service.job_slots = AvailableCores();
@@ -125,7 +128,9 @@ absl::StatusOr<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::Start(
   };
   const absl::StatusOr<Endpoint> before = ReadEndpoint(out->endpoint_file());
   ASSIGN_OR_RETURN(out->service_, Service::Start(service));
-  if (before.ok()) PrivateSocket::RemoveLeftOver(before->address, data);
+  if (before.ok() && before->address != service.listen) {
+    PrivateSocket::RemoveLeftOver(before->address, data);
+  }
 
   RETURN_IF_ERROR(out->Settle());
   ASSIGN_OR_RETURN(const JobId job, out->Begin(*options.job));
@@ -145,6 +150,8 @@ absl::StatusOr<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::Start(
                      ended.has_value() ? ended->reason : "it was removed"));
   }
   out->gang_ = *gang;
+  RETURN_IF_ERROR(
+      WriteEndpoint(out->service_->endpoint(), out->endpoint_file()));
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 
@@ -15,31 +16,32 @@ namespace {
 
 // With the zero at the end.
 constexpr size_t kLongestPath = sizeof(sockaddr_un::sun_path);
-constexpr char kName[] = "socket";
+constexpr char kName[] = "socket-";             // and the process
 constexpr char kFolderName[] = "caracal-run-";  // and six letters of chance
 
 }  // namespace
 
 absl::StatusOr<PrivateSocket> PrivateSocket::In(const std::string& folder) {
-  const std::string path = JoinPath(folder, kName);
+  const std::string name = absl::StrCat(kName, getpid());
+  const std::string path = JoinPath(folder, name);
   if (path.size() < kLongestPath) return PrivateSocket(path, "");
   const char* const variable = getenv("TMPDIR");
   std::string own =
       JoinPath(variable != nullptr && variable[0] == '/' ? variable : "/tmp",
                std::string(kFolderName) + "XXXXXX");
-  if (JoinPath(own, kName).size() >= kLongestPath) {
+  if (JoinPath(own, name).size() >= kLongestPath) {
     own = JoinPath("/tmp", std::string(kFolderName) + "XXXXXX");
   }
   if (mkdtemp(own.data()) == nullptr) {
     return ErrnoStatus(errno, "create folder " + own);
   }
-  return PrivateSocket(JoinPath(own, kName), own);
+  return PrivateSocket(JoinPath(own, name), own);
 }
 
-void PrivateSocket::RemoveFolder(const std::string& folder) {
-  if (folder.empty()) return;
-  unlink(JoinPath(folder, kName).c_str());
-  rmdir(folder.c_str());
+PrivateSocket::~PrivateSocket() {
+  if (own_folder_.empty()) return;
+  unlink(path_.c_str());
+  rmdir(own_folder_.c_str());
 }
 
 void PrivateSocket::RemoveLeftOver(const std::string& address,
@@ -47,11 +49,12 @@ void PrivateSocket::RemoveLeftOver(const std::string& address,
   if (!absl::StartsWith(address, "unix:/")) return;
   const std::string path = address.substr(sizeof("unix:") - 1);
   const std::string own = FolderOf(path);
-  if (own == folder || BaseName(path) != kName ||
-      !absl::StartsWith(BaseName(own), kFolderName)) {
+  const bool has_own = absl::StartsWith(BaseName(own), kFolderName);
+  if (!absl::StartsWith(BaseName(path), kName) || !(has_own || own == folder)) {
     return;
   }
-  RemoveFolder(own);
+  unlink(path.c_str());
+  if (has_own) rmdir(own.c_str());
 }
 
 }  // namespace caracal

@@ -9,10 +9,10 @@
 
 namespace caracal {
 
-// The name of a socket to be made: FOLDER/socket, or, where that is longer than
-// the kernel lets names of sockets be, one in a folder of its own under
-// $TMPDIR or /tmp, mode 0700. Owns that folder: removed, with the socket, at
-// the end.
+// The name of a socket to be made: FOLDER/socket-PID, or, where that is longer
+// than the kernel lets names of sockets be, one in a folder of its own under
+// $TMPDIR or /tmp, mode 0700. No killed process is waited for under it. Owns
+// that folder: removed, with the socket, at the end.
 class PrivateSocket {
  public:
   // `folder` is absolute, and the user's alone. Errors name the folder.
@@ -21,22 +21,19 @@ class PrivateSocket {
       : path_(std::move(other.path_)),
         own_folder_(std::exchange(other.own_folder_, "")) {}
   PrivateSocket& operator=(PrivateSocket&&) = delete;
-  ~PrivateSocket() { RemoveFolder(own_folder_); }
+  ~PrivateSocket();
 
   // As gRPC has it.
   std::string address() const { return "unix:" + path_; }
 
   // Of an address that a killed process used, once nobody can: removes the
-  // folder, if it had one of its own.
+  // socket, and the folder, if it had one of its own.
   static void RemoveLeftOver(const std::string& address,
                              const std::string& folder);
 
  private:
   PrivateSocket(std::string path, std::string own_folder)
       : path_(std::move(path)), own_folder_(std::move(own_folder)) {}
-  // The socket and the folder around it, and nothing else. "": none.
-  static void RemoveFolder(const std::string& folder);
-
   std::string path_;
   std::string own_folder_;  // "": none
 };

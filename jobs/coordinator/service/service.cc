@@ -237,8 +237,10 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       options.housekeeping, &p.folder, &*p.coordinator, Clock::Real());
   p.orders->OnRemoved([&p] { p.housekeeping->Wake(); });
   p.coordinator->Recover();
-  for (const std::string& path : p.folder.endpoints()) {
-    RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+  if (options.announce) {
+    for (const std::string& path : p.folder.endpoints()) {
+      RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+    }
   }
   service->ticks_ = std::thread(
       [s = service.get()] { s->coordinator().TickUntil(s->stop_); });

@@ -30,6 +30,8 @@ struct ServiceOptions {
   std::string web = "";  // of its page (web/web_server.h); "": none
   // Where gangs and runs are, when not in data_folder (DataFolder::Open).
   std::string shared_folder = "";
+  // Whether endpoint.json tells where it listens, once it does.
+  bool announce = true;
   CoordinatorLimits limits;
   HousekeepingOptions housekeeping = {};
   // Slots of a job that names no threads. 0: all on this machine; one a rank
