@@ -62,6 +62,9 @@ class GangRuns : public ::testing::Test {
 // that were too.
 void ExpectClose(const RunMetrics& one, const RunMetrics& gang);
 
+// Without la_mass of transfer, which a layer chain does not measure.
+RunMetrics AsOfChain(RunMetrics metrics);
+
 // Tensors whose names begin so.
 void ExpectNear(const RunState& one, const RunState& gang,
                 const std::string& begin, double tolerance);

@@ -116,7 +116,7 @@ std::string CheckpointWords(const proto::ListCheckpointsResponse& list) {
   return words;
 }
 
-nlohmann::ordered_json ToJson(const proto::ListCheckpointsResponse& list) {
+nlohmann::ordered_json JsonOf(const proto::ListCheckpointsResponse& list) {
   nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (const proto::CheckpointInfo& checkpoint : list.checkpoints()) {
     nlohmann::ordered_json json = {{"step", checkpoint.step()}};
@@ -148,7 +148,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
       o.server.Call(&proto::Checkpoints::Stub::List, of_job);
   if (o.json) {
     nlohmann::ordered_json json = ToJson(job);
-    if (checkpoints.ok()) json["checkpoints"] = ToJson(*checkpoints);
+    if (checkpoints.ok()) json["checkpoints"] = JsonOf(*checkpoints);
     json["job"] = job.job();
     console.out << json.dump() << "\n";
     return absl::OkStatus();

@@ -1,12 +1,15 @@
 // `caracald`: the coordinator as a daemon.
 #include <csignal>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/service/security_flags.h"
@@ -44,6 +47,32 @@ int RunToken(const TokenCommand& token, const std::string& data_folder) {
   std::cerr << "caracald: " << status.message() << "\n";
   return 1;
 }
+
+// While the store fails nobody is answered, and callers who wait would hold up
+// the end for as long. They were promised nothing: this ends the process, as a
+// kill does.
+class Deadline {
+ public:
+  explicit Deadline(Service& service)
+      : health_(service.coordinator().Health()), thread_([this] {
+          if (over_.WaitForNotificationWithTimeout(kPatience)) return;
+          std::cerr << "caracald: ends without an answer to those who wait"
+                    << (health_.ok() ? "" : ": ") << health_.message()
+                    << std::endl;
+          std::_Exit(1);
+        }) {}
+  ~Deadline() {
+    over_.Notify();
+    thread_.join();
+  }
+
+ private:
+  static constexpr absl::Duration kPatience = absl::Seconds(5);
+
+  const absl::Status health_;
+  absl::Notification over_;
+  std::thread thread_;
+};
 
 int Main(int argc, char** argv) {
   ServiceOptions options;
@@ -128,8 +157,7 @@ int Main(int argc, char** argv) {
   sigaddset(&ends, SIGINT);
   sigaddset(&ends, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-  const absl::StatusOr<std::unique_ptr<Service>> service =
-      Service::Start(options);
+  absl::StatusOr<std::unique_ptr<Service>> service = Service::Start(options);
   if (!service.ok()) {
     std::cerr << "caracald: " << service.status().message() << "\n";
     return 1;
@@ -142,6 +170,8 @@ int Main(int argc, char** argv) {
   int signal = 0;
   sigwait(&ends, &signal);
   std::cout << "caracald: ending; gangs go on" << std::endl;
+  const Deadline deadline(**service);
+  *service = nullptr;
   return 0;
 }
 
