@@ -59,8 +59,10 @@ class GangRuns : public ::testing::Test {
 };
 
 // The same draws, bit for bit; a loss is a sum in another order, behind steps
-// that were too.
-void ExpectClose(const RunMetrics& one, const RunMetrics& gang);
+// that were too: `tolerance` relative, of figures below 1 other than losses
+// absolute.
+void ExpectClose(const RunMetrics& one, const RunMetrics& gang,
+                 double tolerance = 1e-6);
 
 // Without la_mass of transfer, which a layer chain does not measure.
 RunMetrics AsOfChain(RunMetrics metrics);

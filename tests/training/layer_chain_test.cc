@@ -35,6 +35,12 @@ class LayerChainTest : public GangRuns {
   }
 };
 
+// Where products are split over tensor ranks. The five layers of this model
+// make more of a rounding than three do: AdamW's first step is as long where a
+// gradient is next to 0 as elsewhere. One process with OpenBLAS's kernels for
+// AVX2 instead of those for AVX-512 is 2.3e-6 off.
+constexpr double kSplitProducts = 1e-5;
+
 const MeshShape kChains[] = {{.layer = 2},
                              {.layer = 4},
                              {.data = 2, .layer = 2},
@@ -58,9 +64,12 @@ TEST_F(LayerChainTest, TrainsTheSameModel) {
         proto::Job job = Job(own, shape);
         job.mutable_budget()->set_micro_batch(micro);
         ASSERT_OK(RunJob(job, shape, path));
-        ExpectClose(AsOfChain(expected), Metrics(path));
+        const bool split = shape.tensor > 1;
+        ExpectClose(AsOfChain(expected), Metrics(path),
+                    split ? kSplitProducts : 1e-6);
         ExpectNear(Read(one, 1), Read(path, 1), "optimizer/m", 1e-5);
-        ExpectNear(Read(one, 2), Read(path, 2), "optimizer/m", 1e-4);
+        ExpectNear(Read(one, 2), Read(path, 2), "optimizer/m",
+                   split ? 1e-3 : 1e-4);
         ExpectNear(Read(one, 4), Read(path, 4), "optimizer/m", 1e-3);
         ExpectNear(Read(one, 6), Read(path, 6), "", 1e-2);
       }

@@ -14,7 +14,7 @@ struct EventReaderOptions {
   uint64_t job = 0;    // 0: all
   uint64_t after = 0;  // sequence number
   // How long a coordinator that went away is waited for.
-  absl::Duration patience = absl::Seconds(60);
+  absl::Duration patience = absl::Minutes(5);
   // The coordinator is away, or back. May be empty.
   std::function<void(bool away)> away = {};
 };
