@@ -56,9 +56,15 @@ struct WorkerOptions {
   double start_timeout = 120;    // likewise
 };
 
+// One write: lines of several ranks are not mixed. Why a rank ends: the last
+// such line is the reason of its gang's end (jobs/launch/gang_supervisor.h).
 void Print(const std::string& line) {
-  // One write: lines of several ranks are not mixed.
   std::cerr << absl::StrCat("caracal-worker: ", line, "\n") << std::flush;
+}
+// What it goes on after.
+void Note(const std::string& line) {
+  std::cerr << absl::StrCat("caracal-worker, by the way: ", line, "\n")
+            << std::flush;
 }
 
 absl::StatusOr<proto::Job> LoadJob(const JobOption& job, Liveness& liveness) {
@@ -127,7 +133,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   };
   // Where it is `caracal run`, that is there as long as the ranks are.
   options.tell = [tied = o.tied](const std::string& line) {
-    if (!tied) Print(line);
+    if (!tied) Note(line);
   };
   return std::make_unique<CoordinatorLink>(std::move(options));
 }
@@ -153,7 +159,7 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
         DirectedCurriculum::Options{.job = &options.job,
                                     .link = link->get(),
                                     .stop = stop,
-                                    .tell = Print,
+                                    .tell = Note,
                                     .otherwise = o.tied ? &own : nullptr});
     options.curriculum = &*curriculum;
     options.events =

@@ -120,3 +120,20 @@ wait_for 1 succeeded
 [ "$("$caracal" logs 1)" = "$(cat "$work/shared/gangs/1-1/output.log")" ] ||
   fail "logs"
 [ ! -e "$data/runs" ] || fail "runs beside the database"
+
+# A database of its own has each folder of runs: jobs of another one would be
+# taken for these. One that is older than the runs gives none of their numbers.
+kill -TERM "$daemon"
+wait "$daemon" || fail "exit status $?"
+daemon=
+mkdir "$work/backup"
+mv "$data"/coordinator.sqlite* "$work/backup"
+must_fail "those of another database" "$caracald" --data "$data" \
+  --listen 127.0.0.1:0
+rm "$data"/coordinator.sqlite*
+cp "$work/backup"/coordinator.sqlite* "$data"
+mkdir "$work/shared/runs/41" "$work/shared/gangs/43-2"
+start_daemon
+[ "$("$caracal" submit "$work/job.textproto" --priority -1)" = 44 ] ||
+  fail "submit"
+"$caracal" cancel 44 || fail "cancel"

@@ -8,9 +8,11 @@ python=/usr/bin/python3
   fail "$python has no grpc: deploy/setup.sh installs python3-grpcio"
 client=deploy/python/submit_and_watch.py
 # The page's commands, with another folder for the stubs.
-command=$(sed -n '/^    mkdir stubs$/,/coordinator.proto$/p' docs/python.md |
-  sed "s|stubs|$work/stubs|g")
+commands() { sed -n '/^    mkdir stubs$/,/coordinator.proto$/p' "$1"; }
+command=$(commands docs/python.md | sed "s|stubs|$work/stubs|g")
 [ -n "$command" ] || fail "docs/python.md does not say how stubs are made"
+[ "$(commands README.md)" = "$(commands docs/python.md)" ] ||
+  fail "README.md has other commands than docs/python.md"
 bash -euc "$command" || fail "$command"
 export PYTHONPATH=$work/stubs
 start_daemon

@@ -31,6 +31,16 @@ absl::Status Coordinator::Load() {
   return absl::OkStatus();
 }
 
+uint64_t Coordinator::database() const {
+  const std::lock_guard lock(mutex_);
+  return loaded_.database;
+}
+
+void Coordinator::NumberFrom(JobId least) {
+  const std::lock_guard lock(mutex_);
+  loaded_.next_id = std::max(loaded_.next_id, least);
+}
+
 void Coordinator::Recover() {
   {
     const std::lock_guard lock(mutex_);
@@ -131,6 +141,13 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   return batch;
 }
 
+absl::Status Coordinator::CheckRequest(const JobRequest& request,
+                                       std::vector<Problem>* problems) const {
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  return state_.CheckRequest(request, problems);
+}
+
 void Coordinator::Submit(const JobRequest& request,
                          std::function<void(absl::StatusOr<JobId>)> reply) {
   Ask<absl::StatusOr<JobId>>(
@@ -229,13 +246,15 @@ void Coordinator::Direct(
       std::move(reply), Answering::kAtOnce);
 }
 
-void Coordinator::ReportLeft(JobId id, uint64_t epoch, int64_t first,
-                             const std::vector<std::string>& lines) {
+void Coordinator::ReportLeft(JobId id, uint64_t epoch,
+                             const GangReport& report) {
   Do(
       [&](CoordinatorState& state, absl::Time, Effects* effects) {
-        const absl::StatusOr<int64_t> last =
-            state.ReportLeft(id, epoch, first, lines, effects);
-        if (last.ok() && !lines.empty()) news_[id].metrics = lines.back();
+        const absl::StatusOr<int64_t> last = state.ReportLeft(
+            id, epoch, report.progress, report.first, report.lines, effects);
+        if (last.ok() && !report.lines.empty()) {
+          news_[id].metrics = report.lines.back();
+        }
       },
       nullptr, Answering::kAtOnce);
 }

@@ -84,11 +84,17 @@ class Coordinator {
 
   // First, once: reads the store. Errors of JobStore::Load.
   absl::Status Load();
+  // Then: which database it is (StoreContents::database).
+  uint64_t database() const;
+  // Then, before Recover(): jobs to come have at least this number.
+  void NumberFrom(JobId least);
   // Then, once: goes on from there. All other calls wait for it, so that
   // whoever is called by those who come early may be set up in between.
   void Recover();
 
   // As CoordinatorState has them.
+  absl::Status CheckRequest(const JobRequest& request,
+                            std::vector<Problem>* problems) const;
   void Submit(const JobRequest& request,
               std::function<void(absl::StatusOr<JobId>)> reply);
   void Cancel(JobId id, const std::string& who, Reply reply);
@@ -105,8 +111,7 @@ class Coordinator {
   void Direct(JobId id, uint64_t epoch, const CurriculumPoint& point,
               std::function<void(absl::StatusOr<GangDirectives>)> reply);
   // CoordinatorState::ReportLeft.
-  void ReportLeft(JobId id, uint64_t epoch, int64_t first,
-                  const std::vector<std::string>& lines);
+  void ReportLeft(JobId id, uint64_t epoch, const GangReport& report);
   void GangFound(JobId id, uint64_t epoch);
   void GangWaits(JobId id, uint64_t epoch, const std::string& reason);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,

@@ -136,6 +136,10 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   request.set_job(
       Job("lora { rank: -1 } seed: 1 parallel { tensor: 7 } "
           "optimizer { beta1: 2 }"));
+  request.set_priority(99'999'999);
+  request.set_max_retries(-4);
+  request.add_after(77);
+  request.add_after(78);
   JobId id;
   const grpc::Status status = Submit(request, &id);
   EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
@@ -152,8 +156,12 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
     fields.push_back(violation.field());
     EXPECT_NE(violation.description(), "");
   }
-  EXPECT_THAT(fields,
-              ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1"}));
+  EXPECT_THAT(fields, ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1",
+                                               "priority", "max_retries",
+                                               "after", "after"}));
+  request.clear_priority();
+  request.clear_max_retries();
+  request.clear_after();
   // What only the model tells.
   request.set_job(Job("parallel { tensor: 7 }"));
   EXPECT_THAT(Submit(request, &id).error_message(),
@@ -161,8 +169,13 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   request.set_job("name: 7 {");
   EXPECT_EQ(Submit(request, &id).error_code(), StatusCode::INVALID_ARGUMENT);
   request.set_job(Job("parallel { data: 2 tensor: 2 }"));
-  EXPECT_THAT(Submit(request, &id).error_message(), HasSubstr("2 slots"));
+  EXPECT_THAT(Submit(request, &id).error_message(), HasSubstr("has 2"));
+  request.set_job(Job() + std::string(1 << 20, ' '));
+  EXPECT_THAT(Submit(request, &id).error_message(), HasSubstr("at most"));
   request.set_job(Job());
+  request.add_after(77);
+  EXPECT_EQ(Submit(request, &id).error_code(), StatusCode::NOT_FOUND);
+  request.clear_after();
   request.set_idempotency_key(std::string(129, 'k'));
   EXPECT_THAT(Submit(request, &id).error_message(), HasSubstr("129 bytes"));
   EXPECT_TRUE(coordinator_->List({}, 0, 10).jobs.empty());

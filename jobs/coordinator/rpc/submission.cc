@@ -8,14 +8,13 @@
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/slots.h"
+#include "jobs/spec/value_tree.h"
 #include "proto/rpc_error.pb.h"
 
 namespace caracal {
 namespace {
 
 constexpr size_t kLongestKey = 128;
-// What problems of a job call it.
-constexpr char kFile[] = "job";
 
 }  // namespace
 
@@ -31,22 +30,30 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             SurroundingsCache* surroundings, JobRequest* out,
                             std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckKey(request.idempotency_key()));
+  out->priority = request.priority();
+  out->after.assign(request.after().begin(), request.after().end());
+  if (request.has_max_retries()) out->max_retries = request.max_retries();
+  out->idempotency_key = request.idempotency_key();
+  if (request.job().size() > kMaxJobBytes) {
+    problems->push_back(
+        {"job",
+         absl::StrCat("has ", request.job().size(),
+                      " bytes, must have at most ", kMaxJobBytes),
+         ""});
+    return absl::OkStatus();
+  }
   const absl::StatusOr<proto::Job> job = LoadJobText(
-      request.job(), kFile, "/", {}, files,
+      request.job(), kSubmittedJob, "/", {}, files,
       [&](const proto::Job& valid, std::vector<Problem>* found) {
         return surroundings->Check(valid, found);
       },
       problems);
-  if (job.ok()) CheckJobPaths(*job, files->roots(), problems);
-  if (!problems->empty()) return ProblemsToStatus(*problems, kFile);
   RETURN_IF_ERROR(job.status());
+  CheckJobPaths(*job, files->roots(), problems);
+  if (!problems->empty()) return absl::OkStatus();
   out->name = job->name();
   out->spec = JobText(*job);
-  out->priority = request.priority();
   out->slots = SlotsOf(*job, slots);
-  out->after.assign(request.after().begin(), request.after().end());
-  if (request.has_max_retries()) out->max_retries = request.max_retries();
-  out->idempotency_key = request.idempotency_key();
   return absl::OkStatus();
 }
 

@@ -16,10 +16,14 @@
 
 namespace caracal {
 
+// What problems of a submitted job call it.
+inline constexpr char kSubmittedJob[] = "job";
+
 // Reads, expands and checks the job, beside its model and data, and fills
-// `out` but for the owner. `slots`: of a job that names no threads.
-// kInvalidArgument has every problem, a line each, and `problems` gets them as
-// well; paths outside of the roots of `files` are among them.
+// `out`: the owner apart, and, where there are problems, what depends on the
+// job. `slots`: of a job that names no threads. Every problem goes to
+// `problems`, paths outside of the roots of `files` among them; errors are
+// those of reading model and data, and of the idempotency key.
 absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             RootedFileSystem* files,
                             SurroundingsCache* surroundings, JobRequest* out,

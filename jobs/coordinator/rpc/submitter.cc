@@ -17,13 +17,18 @@ void Submitter::Submit(const proto::SubmitRequest& request,
   }
   JobRequest job;
   std::vector<Problem> problems;
-  if (const absl::Status status = ReadSubmission(
-          request, slots_, files_, &surroundings_, &job, &problems);
-      !status.ok()) {
+  absl::Status status =
+      ReadSubmission(request, slots_, files_, &surroundings_, &job, &problems);
+  job.owner = owner;
+  if (status.ok()) {
+    const bool whole = problems.empty();
+    status = coordinator_->CheckRequest(job, &problems);
+    if (!whole) status = ProblemsToStatus(problems, kSubmittedJob);
+  }
+  if (!status.ok()) {
     Count(false, {});
     return reply(status, problems);
   }
-  job.owner = owner;
   coordinator_->Submit(job, [this, begun, reply = std::move(reply)](
                                 const absl::StatusOr<JobId>& id) {
     Count(id.ok(), Clock::Real()->Now() - begun);

@@ -4,12 +4,14 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
@@ -93,6 +95,34 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path,
     RETURN_IF_ERROR(FileSystem::Posix()->CreateFolder(JoinPath(other, name)));
   }
   return DataFolder(data, other, std::move(locks));
+}
+
+absl::Status DataFolder::Claim(uint64_t database) const {
+  FileSystem* const files = FileSystem::Posix();
+  const std::string path = JoinPath(shared_, "database");
+  const std::string mine = absl::StrCat(database, "\n");
+  if (!files->Exists(path)) return files->WriteFileAtomically(path, mine);
+  ASSIGN_OR_RETURN(const std::string whose, files->ReadFile(path));
+  if (whose == mine) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      shared_, ": its runs and gangs are those of another database than ",
+      path_, "/coordinator.sqlite; put that one back, or use other folders"));
+}
+
+JobId DataFolder::FirstFreeJob() const {
+  JobId free = 1;
+  for (const std::string& folder : {runs(), gangs()}) {
+    const auto names = FileSystem::Posix()->List(folder);
+    if (!names.ok()) continue;
+    for (const std::string& name : *names) {
+      JobId job = 0;
+      // "12" of a run, "12-3" of a gang.
+      if (absl::SimpleAtoi(name.substr(0, name.find('-')), &job)) {
+        free = std::max(free, job + 1);
+      }
+    }
+  }
+  return free;
 }
 
 std::string DataFolder::endpoint() const {

@@ -12,6 +12,7 @@
 // folder, on a file system that is shared, while SQLite stays on a local disk:
 //
 //   shared               in the first one: the path of the other
+//   database             beside them: whose they are
 //   caracald.lock, endpoint.json   in both
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
@@ -34,6 +35,14 @@ class DataFolder {
   // uses one of them, or the first holds runs that are to be in the other.
   static absl::StatusOr<DataFolder> Open(const std::string& path,
                                          const std::string& shared = "");
+
+  // Whether runs and gangs are those of this database (StoreContents); from now
+  // on, where there are none or nobody has said. kFailedPrecondition when they
+  // are another's: jobs of the same number would be taken for one another.
+  absl::Status Claim(uint64_t database) const;
+  // A number above those of all jobs that runs and gangs are there of: more
+  // than the database knows of, where that is a copy made before them.
+  JobId FirstFreeJob() const;
 
   // The run folder of all jobs; "": each has its own, in runs().
   void SetRun(const std::string& run) { run_ = run; }

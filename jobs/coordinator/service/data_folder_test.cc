@@ -57,6 +57,31 @@ TEST_F(DataFolderTest, WhatGangsSeeCanBeApart) {
   EXPECT_EQ(DataFolder::Open(data_)->run(7), data_ + "/runs/7");
 }
 
+TEST_F(DataFolderTest, BelongsToOneDatabase) {
+  {
+    const auto folder = DataFolder::Open(data_, nfs_);
+    ASSERT_OK(folder.status());
+    EXPECT_OK(folder->Claim(17));
+    EXPECT_OK(folder->Claim(17));
+    EXPECT_THAT(
+        folder->Claim(18),
+        StatusIs(StatusCode::kFailedPrecondition, HasSubstr("another")));
+  }
+  EXPECT_THAT(DataFolder::Open(root_.File("other"), nfs_)->Claim(18),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr(nfs_)));
+}
+
+TEST_F(DataFolderTest, KnowsWhichNumbersAreTaken) {
+  const auto folder = DataFolder::Open(data_);
+  ASSERT_OK(folder.status());
+  EXPECT_EQ(folder->FirstFreeJob(), 1u);
+  for (const char* path : {"/runs/7", "/gangs/9-12", "/gangs/3-40", "/runs/x",
+                           "/gangs/-5", "/runs/8.old"}) {
+    ASSERT_OK(FileSystem::Posix()->CreateFolder(data_ + path));
+  }
+  EXPECT_EQ(folder->FirstFreeJob(), 10u);
+}
+
 TEST_F(DataFolderTest, RunsAreMovedFirst) {
   const std::string run = DataFolder::Open(data_)->run(7);
   ASSERT_OK(FileSystem::Posix()->CreateFolder(run));

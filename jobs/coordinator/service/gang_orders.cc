@@ -165,10 +165,12 @@ void GangOrders::TellLeftMetrics(const GangId& id) {
   // this coordinator not live to hear of the end.
   for (size_t begin = 0; begin < left->size(); begin += kLinesAtATime) {
     const size_t end = std::min(begin + kLinesAtATime, left->size());
-    coordinator_->ReportLeft(id.job, id.epoch,
-                             job->lines + 1 + static_cast<int64_t>(begin),
-                             {left->begin() + static_cast<int64_t>(begin),
-                              left->begin() + static_cast<int64_t>(end)});
+    GangReport report;
+    report.first = job->lines + 1 + static_cast<int64_t>(begin);
+    report.lines = {left->begin() + static_cast<int64_t>(begin),
+                    left->begin() + static_cast<int64_t>(end)};
+    report.progress = ProgressOf(report.lines.back());
+    coordinator_->ReportLeft(id.job, id.epoch, report);
   }
 }
 

@@ -17,15 +17,23 @@ constexpr size_t kLongestLine = 16 << 10;
 
 // Of a line; 0 when it is none.
 int64_t StepOf(absl::string_view line) {
-  const absl::StatusOr<nlohmann::json> json =
-      ParseBoundedJson(line, kLongestLine);
-  if (!json.ok() || !json->is_object()) return 0;
-  int64_t step = 0;
-  if (!JsonFields(*json).Get("global_step", &step).ok()) return 0;
-  return step;
+  return ProgressOf(std::string(line)).global_step;
 }
 
 }  // namespace
+
+JobProgress ProgressOf(const std::string& line) {
+  const absl::StatusOr<nlohmann::json> json =
+      ParseBoundedJson(line, kLongestLine);
+  if (!json.ok() || !json->is_object()) return {};
+  JobProgress progress;
+  const JsonFields fields(*json);
+  if (!fields.Get("global_step", &progress.global_step).ok() ||
+      !fields.Get("stage", &progress.stage).ok()) {
+    return {};
+  }
+  return progress;
+}
 
 absl::StatusOr<std::vector<std::string>> MetricsAfter(FileSystem* files,
                                                       const std::string& path,

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/base/file_system.h"
+#include "jobs/coordinator/state/job_record.h"
 
 namespace caracal {
 
@@ -19,6 +20,9 @@ namespace caracal {
 absl::StatusOr<std::vector<std::string>> MetricsAfter(FileSystem* files,
                                                       const std::string& path,
                                                       int64_t step);
+
+// The stage and global step of a line; none where it is no such line.
+JobProgress ProgressOf(const std::string& line);
 
 }  // namespace caracal
 

@@ -155,6 +155,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   });
   ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
+  RETURN_IF_ERROR(p.folder.Claim(p.coordinator->database()));
+  p.coordinator->NumberFrom(p.folder.FirstFreeJob());
   EvaluationLimits evaluation_limits;
   evaluation_limits.lease = options.evaluation_lease;
   evaluation_limits.retention = options.limits.retention;

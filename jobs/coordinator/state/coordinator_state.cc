@@ -32,6 +32,15 @@ absl::StatusOr<proto::Job> ReadSpec(const JobRequest& request) {
   return job;
 }
 
+Problem TooManySlots(int64_t slots, int64_t have) {
+  return {"threads",
+          absl::StrCat("the job takes ", slots,
+                       " slots (threads of all ranks), but this coordinator "
+                       "has ",
+                       have),
+          ""};
+}
+
 }  // namespace
 
 CoordinatorState::CoordinatorState(const CoordinatorLimits& limits)
@@ -77,32 +86,48 @@ void CoordinatorState::Recover(std::vector<JobRecord> jobs, JobId next_id,
   StartReady(now, effects);
 }
 
-absl::Status CoordinatorState::CheckRequest(const JobRequest& request) const {
+absl::Status CoordinatorState::CheckRequest(
+    const JobRequest& request, std::vector<Problem>* problems) const {
+  if (!request.idempotency_key.empty() &&
+      keys_.contains({request.owner, request.idempotency_key})) {
+    return absl::OkStatus();
+  }
+  const size_t before = problems->size();
+  absl::StatusCode code = absl::StatusCode::kInvalidArgument;
+  const auto refuse = [&](const char* field, std::string message) {
+    problems->push_back({field, std::move(message), ""});
+  };
   if (request.slots < 1 || request.slots > limits_.slots) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the job takes ", request.slots, " ranks, but this coordinator has ",
-        limits_.slots, limits_.slots == 1 ? " slot" : " slots"));
+    problems->push_back(TooManySlots(request.slots, limits_.slots));
   }
   if (request.max_retries < 0 || request.max_retries > kMost) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_retries is ", request.max_retries));
+    refuse("max_retries",
+           absl::StrCat("is ", request.max_retries, ", must be 0 to ", kMost));
   }
   if (request.priority < -kMost || request.priority > kMost) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("priority is ", request.priority, ", expected ", -kMost,
-                     " to ", kMost));
+    refuse("priority", absl::StrCat("is ", request.priority, ", must be ",
+                                    -kMost, " to ", kMost));
   }
   for (const JobId id : request.after) {
     const JobRecord* job = Find(id);
     if (job == nullptr) {
-      return absl::NotFoundError(absl::StrCat("after: there is no job ", id));
-    }
-    if (IsFinal(job->state) && job->state != JobState::kSucceeded) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "after: job ", id, " has ended as ", NameOf(job->state)));
+      code = absl::StatusCode::kNotFound;
+      refuse("after", absl::StrCat("there is no job ", id));
+    } else if (IsFinal(job->state) && job->state != JobState::kSucceeded) {
+      code = absl::StatusCode::kFailedPrecondition;
+      refuse("after",
+             absl::StrCat("job ", id, " has ended as ", NameOf(job->state)));
     }
   }
-  return absl::OkStatus();
+  switch (problems->size() - before) {
+    case 0:
+      return absl::OkStatus();
+    case 1:
+      return absl::Status(code, problems->back().ToString());
+  }
+  return ProblemsToStatus(
+      {problems->begin() + static_cast<int64_t>(before), problems->end()},
+      "job");
 }
 
 absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
@@ -120,7 +145,8 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
         absl::StrCat("the idempotency key was used for job ", known->second,
                      ", which is another one"));
   }
-  RETURN_IF_ERROR(CheckRequest(request));
+  std::vector<Problem> problems;
+  RETURN_IF_ERROR(CheckRequest(request, &problems));
   const JobId id = next_id_++;
   JobRecord& job = jobs_[id];
   job.id = id;
@@ -176,7 +202,10 @@ absl::Status CoordinatorState::Resume(JobId id,
         absl::StrCat("job ", id, " is ", NameOf(job->state),
                      "; what is resumed has failed or was cancelled"));
   }
-  if (job->request.slots > limits_.slots) return CheckRequest(job->request);
+  if (job->request.slots > limits_.slots) {
+    return absl::InvalidArgumentError(
+        TooManySlots(job->request.slots, limits_.slots).ToString());
+  }
   std::vector<JobId> waits_for;
   for (const JobId other : job->waits_for) {
     const JobRecord* record = Find(other);
@@ -282,7 +311,8 @@ absl::StatusOr<bool> CoordinatorState::Heartbeat(JobId id, uint64_t epoch,
                                                  Effects* effects) {
   RETURN_IF_ERROR(Register(id, epoch, now, effects));
   JobRecord& job = jobs_.at(id);
-  if (!(job.progress == progress)) {
+  // A gang that has not begun knows nothing of the steps before it.
+  if (!(progress == JobProgress()) && !(job.progress == progress)) {
     job.progress = progress;
     effects->progressed.push_back(id);
   }
@@ -301,13 +331,20 @@ absl::StatusOr<int64_t> CoordinatorState::Report(
 }
 
 absl::StatusOr<int64_t> CoordinatorState::ReportLeft(
-    JobId id, uint64_t epoch, int64_t first,
+    JobId id, uint64_t epoch, const JobProgress& progress, int64_t first,
     const std::vector<std::string>& lines, Effects* effects) {
   JobRecord* const job = FindMutable(id);
   if (job == nullptr) return NoSuchJob(id);
   if (job->epoch != epoch || !HoldsSlots(job->state)) {
     return absl::AbortedError(absl::StrCat("gang ", epoch, " of job ", id,
                                            " is known to have ended"));
+  }
+  if (progress.global_step > job->progress.global_step) {
+    job->progress.stage = progress.stage;
+    job->progress.global_step = progress.global_step;
+    job->progress.total_steps =
+        std::max(job->progress.total_steps, progress.global_step);
+    effects->progressed.push_back(id);
   }
   return AddLines(*job, first, lines, effects);
 }

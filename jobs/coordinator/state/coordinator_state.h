@@ -17,6 +17,7 @@
 #include "jobs/coordinator/state/effects.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/curriculum/director.h"
+#include "jobs/spec/problem.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
@@ -53,6 +54,12 @@ class CoordinatorState {
   // may be there is looked for.
   void Recover(std::vector<JobRecord> jobs, JobId next_id, absl::Time now,
                Effects* effects);
+
+  // What of a request is refused whatever its job says: all of it, by field, is
+  // added to `problems`. A request whose idempotency key is known has none.
+  // The error of the only one, else kInvalidArgument.
+  absl::Status CheckRequest(const JobRequest& request,
+                            std::vector<Problem>* problems) const;
 
   // From people. All of these may be sent again, and then change nothing.
   //
@@ -101,8 +108,10 @@ class CoordinatorState {
                                  Effects* effects);
 
   // The same of what a gang has left behind, which has ended and was not said
-  // to have (GangEnded): also of one that was given up.
-  absl::StatusOr<int64_t> ReportLeft(JobId id, uint64_t epoch, int64_t first,
+  // to have (GangEnded): also of one that was given up. `progress` as of the
+  // last line; its total is not needed.
+  absl::StatusOr<int64_t> ReportLeft(JobId id, uint64_t epoch,
+                                     const JobProgress& progress, int64_t first,
                                      const std::vector<std::string>& lines,
                                      Effects* effects);
 
@@ -158,7 +167,6 @@ class CoordinatorState {
                                    Effects* effects);
   // What is counted of jobs, as one enters a state (1) or leaves it (-1).
   void Count(const JobRecord& job, int64_t by);
-  absl::Status CheckRequest(const JobRequest& request) const;
   void Go(JobRecord& job, JobState to, JobCause cause,
           const std::string& reason, absl::Time now, Effects* effects);
   void SetReason(JobRecord& job, const std::string& reason, Effects* effects);

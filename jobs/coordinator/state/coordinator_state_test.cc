@@ -117,17 +117,22 @@ TEST_F(CoordinatorStateTest, WhatAGangHasLeftIsTakenOnce) {
   ASSERT_TRUE(Job(id).given_up.has_value());
   EXPECT_THAT(state_->Report(id, 1, 3, {"3"}, Fresh()),
               StatusIs(StatusCode::kAborted, _));
-  EXPECT_EQ(*state_->ReportLeft(id, 1, 2, {"2", "3", "4"}, Fresh()), 4);
+  EXPECT_EQ(
+      *state_->ReportLeft(id, 1, {"transfer", 4}, 2, {"2", "3", "4"}, Fresh()),
+      4);
+  EXPECT_EQ(Job(id).progress.stage, "transfer");
+  EXPECT_EQ(Job(id).progress.global_step, 4);
   EXPECT_THAT(lines(), ElementsAre("3", "4"));
   EXPECT_THAT(effects_.saved, ElementsAre(id));
-  EXPECT_EQ(*state_->ReportLeft(id, 1, 3, {"3", "4"}, Fresh()), 4);
+  // Of lines that are known nothing is news.
+  EXPECT_EQ(*state_->ReportLeft(id, 1, {}, 3, {"3", "4"}, Fresh()), 4);
   EXPECT_THAT(lines(), IsEmpty());
-  EXPECT_THAT(state_->ReportLeft(id, 2, 1, {"1"}, Fresh()),
+  EXPECT_THAT(state_->ReportLeft(id, 2, {}, 1, {"1"}, Fresh()),
               StatusIs(StatusCode::kAborted, _));
   End(id, GangEnd::kLost);
-  EXPECT_THAT(state_->ReportLeft(id, 1, 5, {"5"}, Fresh()),
+  EXPECT_THAT(state_->ReportLeft(id, 1, {}, 5, {"5"}, Fresh()),
               StatusIs(StatusCode::kAborted, _));
-  EXPECT_THAT(state_->ReportLeft(99, 1, 5, {"5"}, Fresh()),
+  EXPECT_THAT(state_->ReportLeft(99, 1, {}, 5, {"5"}, Fresh()),
               StatusIs(StatusCode::kNotFound, _));
 }
 

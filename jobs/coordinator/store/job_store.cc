@@ -189,6 +189,11 @@ absl::StatusOr<StoreContents> JobStore::Load() {
     out.jobs.push_back(*std::move(job));
   }
   ASSIGN_OR_RETURN(
+      Statement identity,
+      database_->Prepare("SELECT value FROM numbers WHERE name = 'database'"));
+  RETURN_IF_ERROR(identity.Step().status());
+  out.database = static_cast<uint64_t>(identity.Integer(0));
+  ASSIGN_OR_RETURN(
       Statement next,
       database_->Prepare("SELECT value FROM numbers WHERE name = 'next_job'"));
   RETURN_IF_ERROR(next.Step().status());

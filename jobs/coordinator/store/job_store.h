@@ -43,6 +43,7 @@ struct StoreBatch {
 };
 
 struct StoreContents {
+  uint64_t database = 0;        // drawn when it was made
   std::vector<JobRecord> jobs;  // by id
   JobId next_id = 1;
   uint64_t last_sequence = 0;  // of the events ever written

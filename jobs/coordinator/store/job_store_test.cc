@@ -89,6 +89,7 @@ TEST_F(JobStoreTest, BeginsEmpty) {
   ASSERT_OK_AND_ASSIGN(const StoreContents contents, store_->Load());
   EXPECT_THAT(contents.jobs, IsEmpty());
   EXPECT_EQ(contents.next_id, 1u);
+  EXPECT_NE(contents.database, 0u);
   EXPECT_EQ(contents.last_sequence, 0u);
 }
 

@@ -100,10 +100,15 @@ CREATE TABLE evaluation_parts (
 INSERT INTO numbers VALUES ('next_evaluation', 1)
 )";
 
+// Which database this is, for the folders that are its own.
+constexpr char kIdentity[] = R"(
+INSERT INTO numbers VALUES ('database', random() & 9223372036854775807)
+)";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs, kReports, kTokens, kRetention, kEvaluations};
+  return {kJobs, kReports, kTokens, kRetention, kEvaluations, kIdentity};
 }
 
 }  // namespace caracal
