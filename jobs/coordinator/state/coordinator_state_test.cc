@@ -179,7 +179,7 @@ TEST_F(CoordinatorStateTest, ARequestThatCannotBeIsRefused) {
     return state_->Submit(request, now_, Fresh()).status();
   };
   EXPECT_THAT(submit({.slots = 5}),
-              StatusIs(StatusCode::kInvalidArgument, HasSubstr("4 slots")));
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("has 4")));
   EXPECT_THAT(submit({.slots = 0}), StatusIs(StatusCode::kInvalidArgument, _));
   EXPECT_THAT(submit({.max_retries = -1}),
               StatusIs(StatusCode::kInvalidArgument, _));
