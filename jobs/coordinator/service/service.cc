@@ -184,7 +184,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   ASSIGN_OR_RETURN(PathRoots roots, EvaluationRoots(options, p.folder.runs()));
   p.evaluations_service.emplace(&*p.evaluations, std::move(roots),
                                 &p.security->door());
-  p.checkpoints.emplace(p.folder.runs(), &*p.coordinator, FileSystem::Posix(),
+  p.checkpoints.emplace([&p](JobId id) { return p.folder.run(id); },
+                        &*p.coordinator, FileSystem::Posix(),
                         &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
