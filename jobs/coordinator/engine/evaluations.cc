@@ -303,6 +303,24 @@ std::optional<EvaluationView> Evaluations::Get(EvaluationId id) {
   return view;
 }
 
+EvaluationStats Evaluations::Stats() {
+  EvaluationStats stats;
+  Do(
+      [&](absl::Time, EvaluationChanges*) {
+        for (const auto& [id, record] : state_.evaluations()) {
+          ++stats.evaluations[static_cast<int>(record.phase)];
+          if (IsFinal(record.phase)) continue;
+          for (const PartRecord& part : record.parts) {
+            stats.pending_parts += part.state == PartState::kPending;
+            stats.leased_parts += part.state == PartState::kLeased;
+          }
+        }
+        return std::nullopt;
+      },
+      nullptr);
+  return stats;
+}
+
 EvaluationPage Evaluations::List(const std::string& owner,
                                  std::optional<EvaluationPhase> phase,
                                  EvaluationId from, int64_t limit) {

@@ -220,6 +220,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   if (!options.web.empty()) {
     ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
                                              {.coordinator = &*p.coordinator,
+                                              .evaluations = &*p.evaluations,
                                               .hub = &p.hub,
                                               .submitter = &p.jobs->submitter(),
                                               .log_file = log_file,
