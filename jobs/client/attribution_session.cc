@@ -9,6 +9,7 @@
 #include "core/io/tokenizer/load_tokenizer.h"
 #include "eval/attribution/result_json.h"
 #include "eval/measure/merge.h"
+#include "eval/measure/plan_cut.h"
 #include "eval/measure/shard_runner.h"
 #include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
@@ -20,8 +21,6 @@ namespace {
 
 constexpr int64_t kMicroBatch = 4;
 constexpr int kBootstrapSamples = 1000;
-// Parts of a pass, where nobody says how large they are.
-constexpr int64_t kPartsOfPass = 8;
 
 ModelOption ModelOf(const proto::EvaluationSpec& spec) {
   ModelOption option;
@@ -154,17 +153,21 @@ absl::StatusOr<proto::EvaluationPlan> AttributionSession::Plan() {
   AttributionSettings settings = SettingsFromProto(measurement);
   Describe(&settings);
   *measurement.mutable_settings() = ToProto(settings);
-  const int64_t rows =
-      spec_.part_rows() > 0
-          ? spec_.part_rows()
-          : (measurement.rows() + kPartsOfPass - 1) / kPartsOfPass;
-  for (const proto::MeasurementShard& shard : CutPlan(measurement, rows)) {
-    *plan.add_shards() = shard;
-  }
+  ASSIGN_OR_RETURN(const std::vector<proto::MeasurementShard> shards,
+                   CutPlanWithin(measurement, spec_.part_rows(),
+                                 kMostPlanParts - probes_.has_value()));
+  plan.mutable_shards()->Add(shards.begin(), shards.end());
   plan.set_probes(probes_.has_value());
   plan.set_model_path(model_.base_path);
   plan.mutable_warnings()->Add(model_.warnings.begin(), model_.warnings.end());
   plan.set_version(kVersion);
+  if (const auto bytes = static_cast<int64_t>(plan.ByteSizeLong());
+      bytes > kMostPlanBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the plan of ", measurement.rows(), " rows and ",
+        measurement.passes_size(), " passes has ", bytes,
+        " bytes, expected at most ", kMostPlanBytes, ": take fewer --rows"));
+  }
   return plan;
 }
 

@@ -39,7 +39,8 @@ class AttributionSession {
   absl::StatusOr<AttributionResult> Measure(
       const std::function<void(const std::string&, int, int)>& progress);
 
-  // The same in parts. A plan is another process's, or this one's.
+  // The same in parts. A plan is another process's, or this one's; one that is
+  // too large for a coordinator is kInvalidArgument, and says what to change.
   absl::StatusOr<proto::EvaluationPlan> Plan();
   absl::StatusOr<proto::EvaluationPart> RunPart(
       const proto::EvaluationPlan& plan, int64_t part);

@@ -5,17 +5,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "core/base/version.h"
 #include "jobs/evaluator/lease_keeper.h"
+#include "jobs/evaluator/patient_call.h"
 
 namespace caracal {
 namespace {
 
-constexpr absl::Duration kFirstBackOff = absl::Milliseconds(100);
-constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
 // While there is nothing to do.
 constexpr absl::Duration kFirstPoll = absl::Milliseconds(100);
 constexpr absl::Duration kLongestPoll = absl::Seconds(1);
@@ -23,17 +22,46 @@ constexpr absl::Duration kLongestPoll = absl::Seconds(1);
 constexpr absl::Duration kKeepModel = absl::Seconds(10);
 // After a part that failed: somebody else may have more luck with it.
 constexpr absl::Duration kAfterFailure = absl::Seconds(1);
-constexpr absl::Duration kLook = absl::Milliseconds(20);
+// What was measured is not thrown away sooner, whatever idle_exit is.
+constexpr absl::Duration kAway = absl::Minutes(1);
+constexpr size_t kLongestMessage = 4096;
+// A result that is refused for so long, by a coordinator that is there, is not
+// waited for.
+constexpr absl::Duration kRefused = absl::Minutes(1);
 
-// Of a call: that it may go through later.
-bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-         absl::IsInternal(status) || absl::IsUnknown(status);
+// Of a measurement: that it would fail everywhere. A file that is missing when
+// the plan is made is taken for a wrong path; later, for a machine that does
+// not have what the one that made the plan had.
+bool IsForGood(const absl::Status& status, int64_t part) {
+  return absl::IsInvalidArgument(status) ||
+         absl::IsFailedPrecondition(status) ||
+         (part == 0 && absl::IsNotFound(status));
 }
 
-// Of a measurement: that it would fail everywhere.
-bool IsForGood(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status);
+// Of a result that the coordinator does not take: that it is the result, not
+// who brings it, and when.
+bool IsOfResult(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+      return false;
+    default:
+      return true;
+  }
+}
+
+absl::Status TooLarge(int64_t part, const absl::Status& why) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      part == 0 ? "its plan is too large for the coordinator: take a larger "
+                  "--part-rows or fewer --rows"
+                : "what a part measures is too large for the coordinator: take "
+                  "a smaller --part-rows",
+      " (", why.message(), ")"));
 }
 
 template <typename Request>
@@ -56,36 +84,29 @@ Evaluator::Evaluator(EvaluatorOptions options, const std::atomic<bool>* stop)
     : options_(std::move(options)), stop_(stop), compute_(options_.threads) {}
 
 void Evaluator::Sleep(absl::Duration d) const {
-  Clock* const clock = Clock::Real();
-  const absl::Duration end = clock->Now() + d;
-  while (!*stop_ && clock->Now() < end) {
-    absl::SleepFor(std::min(kLook, end - clock->Now()));
-  }
+  SleepUnless(stop_, nullptr, d);
 }
 
 template <typename Request, typename Response>
 absl::StatusOr<Response> Evaluator::Call(
     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                  Response*),
-    const Request& request, absl::Duration until) {
-  absl::Duration back_off = kFirstBackOff;
-  bool told = false;
-  while (true) {
-    absl::StatusOr<Response> response = options_.server.Call(method, request);
-    if (response.ok()) {
-      if (told) options_.tell("the coordinator is back");
-      return response;
-    }
-    if (!MayPass(response.status())) return response;
-    if (!std::exchange(told, true)) {
-      options_.tell(
-          absl::StrCat(response.status().message(), "; trying again"));
-    }
-    if (Clock::Real()->Now() >= until) return response;
-    Sleep(back_off);
-    if (*stop_) return absl::CancelledError("stopped");
-    back_off = std::min(2 * back_off, kLongestBackOff);
-  }
+    const Request& request, const PatientCallOptions& patience) {
+  absl::StatusOr<Response> response;
+  const absl::Status status = CallPatiently(patience, [&] {
+    response = options_.server.Call(method, request);
+    return response.status();
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
+PatientCallOptions Evaluator::Patience() const {
+  return {.stop = stop_,
+          .lost = &lost_,
+          .away = std::max(options_.idle_exit, kAway),
+          .refused = kRefused,
+          .tell = options_.tell};
 }
 
 absl::Status Evaluator::Run() {
@@ -96,8 +117,11 @@ absl::Status Evaluator::Run() {
     request.set_worker(options_.name);
     request.set_version(kVersion);
     request.set_prefers(evaluation_);
+    PatientCallOptions patience = Patience();
+    patience.lost = nullptr;
+    patience.away = patience.refused = busy + options_.idle_exit - clock->Now();
     const absl::StatusOr<proto::LeaseResponse> lease =
-        Call(&Stub::Lease, request, busy + options_.idle_exit);
+        Call(&Stub::Lease, request, patience);
     if (absl::IsCancelled(lease.status())) break;
     RETURN_IF_ERROR(lease.status());
     if (lease->evaluation() != 0) {
@@ -151,9 +175,8 @@ absl::Status Evaluator::Fail(const proto::LeaseResponse& lease,
   options_.tell(absl::StrCat(Text(lease), " failed: ", why.message()));
   auto request = RequestFor<proto::FailRequest>(lease);
   request.set_for_good(for_good);
-  request.set_message(std::string(why.message()));
-  const absl::Status failed =
-      Call(&Stub::Fail, request, absl::InfiniteDuration()).status();
+  request.set_message(AsValidUtf8(why.message().substr(0, kLongestMessage)));
+  const absl::Status failed = Call(&Stub::Fail, request, Patience()).status();
   Sleep(kAfterFailure);
   return failed;
 }
@@ -179,25 +202,32 @@ absl::Status Evaluator::Work(const proto::LeaseResponse& lease) {
            },
        .stop = stop_,
        .lost = &lost_});
-  const absl::StatusOr<proto::EvaluationPart> result = Measure(lease);
+  absl::StatusOr<proto::EvaluationPart> result = Measure(lease);
   absl::Status status = result.status();
-  if (status.ok()) {
+  if (result.ok()) {
     auto request = RequestFor<proto::CompleteRequest>(lease);
-    *request.mutable_result() = *result;
-    status = Call(&Stub::Complete, request, absl::InfiniteDuration()).status();
-    if (absl::IsInvalidArgument(status)) status = Fail(lease, status, true);
+    *request.mutable_result() = *std::move(result);
+    status = Call(&Stub::Complete, request, Patience()).status();
+    if (status.ok()) {
+      options_.tell(
+          absl::StrFormat("%s of %d is done (%.1f s)", Text(lease),
+                          plan_.shards_size() + plan_.probes(),
+                          absl::ToDoubleSeconds(Clock::Real()->Now() - begun)));
+      return status;
+    }
+    if (!lost_ && IsOfResult(status)) {
+      if (IsTooLarge(status)) status = TooLarge(lease.part(), status);
+      status = Fail(lease, status, IsForGood(status, lease.part()));
+    }
   } else if (!lost_) {
-    status = Fail(lease, status, IsForGood(status));
+    status = Fail(lease, status, IsForGood(status, lease.part()));
   }
-  if (status.ok() && result.ok()) {
-    options_.tell(
-        absl::StrFormat("%s of %d is done (%.1f s)", Text(lease),
-                        plan_.shards_size() + plan_.probes(),
-                        absl::ToDoubleSeconds(Clock::Real()->Now() - begun)));
-  } else if (*stop_) {
+  if (status.ok()) return status;
+  if (*stop_) {
     options_.tell(absl::StrCat(Text(lease), " is given back"));
     return absl::OkStatus();
-  } else if (lost_ || absl::IsAborted(status) || absl::IsNotFound(status)) {
+  }
+  if (lost_ || absl::IsAborted(status) || absl::IsNotFound(status)) {
     options_.tell(absl::StrCat(Text(lease), " is not this worker's any more"));
     return absl::OkStatus();
   }

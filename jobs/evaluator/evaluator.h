@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "jobs/client/attribution_session.h"
 #include "jobs/client/service/server_option.h"
+#include "jobs/evaluator/patient_call.h"
 #include "jobs/model/compute.h"
 #include "proto/evaluation.grpc.pb.h"
 
@@ -22,7 +23,7 @@ struct EvaluatorOptions {
   ServerOption server;
   std::string name;  // for people: host and process
   int threads = 0;   // 0: one a core
-  // Ends when there was nothing to do for so long.
+  // Ends when there was nothing to do, or no coordinator, for so long.
   absl::Duration idle_exit = absl::InfiniteDuration();
   // A line for people.
   std::function<void(const std::string&)> tell;
@@ -42,13 +43,14 @@ class Evaluator {
  private:
   using Stub = proto::Evaluations::Stub;
 
-  // Calls again, ever later, while the coordinator is away, and says so; until
-  // stop is set, kCancelled, or that time has come: its error.
+  // As CallPatiently.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(
       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                    Response*),
-      const Request& request, absl::Duration until);
+      const Request& request, const PatientCallOptions& patience);
+  // With calls about the part that is worked on.
+  PatientCallOptions Patience() const;
   // Errors are those of the pool; what is wrong with the part is the pool's to
   // hear.
   absl::Status Work(const proto::LeaseResponse& lease);

@@ -112,6 +112,10 @@ is_tuned() {
 eventually "it is tuned" is_tuned
 at logs tuned 1 | grep -q "finetune step" || fail "$(at logs tuned 1)"
 must_fail "there is no job 2" at tune tuned 2 --drop 0.5
+must_fail "runs the job of its \`caracal run\` alone" \
+  "$caracal" submit "$work/ssd.textproto" --server "$work/tuned"
+eventually "its checkpoints are told" \
+  shows tuned 1 "checkpoints.*the newest of step"
 kill -INT "$pid"
 ends 130
 grep -q -- "--resume" "$work/err.txt" || fail "$(cat "$work/err.txt")"

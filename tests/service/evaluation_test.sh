@@ -117,6 +117,22 @@ cmp "$work/here.html" "$work/there.html" || fail "not the same page"
 must_fail "nonsense" "$caracal" attribute "$model" --data "$work/train.h5" \
   --modes nonsense "${server[@]}"
 must_fail "nothing to measure" "$caracal" attribute "$model" "${server[@]}"
+# So is what no worker can read, at once: nobody tries it five times.
+: >"$work/cy.log"
+for missing in "$model --data $work/none.h5" "$work/none --data $work/train.h5"; do
+  # shellcheck disable=SC2086
+  must_fail "none" "$caracal" attribute $missing "${server[@]}"
+done
+[ "$(grep -c "part 0 failed" "$work/cy.log")" -eq 2 ] ||
+  fail "$(cat "$work/cy.log")"
+# A plan that is too large ends its evaluation, and holds no worker.
+"$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
+  --seq-len 8 --out "$work/short.h5" >/dev/null || fail "data pack"
+must_fail "parts, expected at most 16384: the smallest that works is" \
+  "$caracal" attribute "$model" --data "$work/short.h5" --batch 1 \
+  --part-rows 1 --ablate heads --window 4 --sinks 0 --features 32 \
+  "${server[@]}"
+! grep -q "is done" "$work/cy.log" || fail "$(cat "$work/cy.log")"
 
 # Ctrl-C cancels it; the worker goes on with what comes next.
 crash cy

@@ -104,6 +104,17 @@ TEST_F(EmbeddedCoordinatorTest, ServesItsRunToThisUserAlone) {
   EXPECT_EQ(job.run_folder(), run_);
   EXPECT_EQ(job.job(), JobText(job_));
   EXPECT_EQ(job.owner(), "local");
+  {
+    // It has no place for another one.
+    grpc::ClientContext context;
+    proto::SubmitRequest request;
+    request.set_job(JobText(job_));
+    proto::SubmitResponse response;
+    const grpc::Status status =
+        Jobs(run_)->Submit(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("`caracal run` alone"));
+  }
 
   // Its gang talks to it within this process, and people ask it to stop.
   CoordinatorLinkOptions link;

@@ -6,6 +6,7 @@
 #include "core/base/status.h"
 #include "eval/measure/merge.h"
 #include "eval/measure/plan.h"
+#include "eval/measure/plan_cut.h"
 
 namespace caracal {
 namespace {
@@ -31,17 +32,28 @@ absl::Status NoSuchEvaluation(EvaluationId id) {
   return absl::NotFoundError(absl::StrCat("there is no evaluation ", id));
 }
 
-// That each of the plan's parts can be done.
+int64_t PartsOf(const proto::EvaluationPlan& plan) {
+  return plan.shards_size() + plan.probes();
+}
+
+// That each of the plan's parts can be done, and handed to workers.
 absl::Status CheckEvaluationPlan(const proto::EvaluationPlan& plan) {
+  if (PartsOf(plan) > kMostPlanParts) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a plan of ", PartsOf(plan), " parts, expected at most ",
+                     kMostPlanParts, ": take a larger --part-rows"));
+  }
+  if (const auto bytes = static_cast<int64_t>(plan.ByteSizeLong());
+      bytes > kMostPlanBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a plan of ", bytes, " bytes, expected at most ",
+                     kMostPlanBytes, ": take fewer --rows"));
+  }
   RETURN_IF_ERROR(CheckPlan(plan.measurement()));
   for (const proto::MeasurementShard& shard : plan.shards()) {
     RETURN_IF_ERROR(CheckShard(plan.measurement(), shard));
   }
   return absl::OkStatus();
-}
-
-int64_t PartsOf(const proto::EvaluationPlan& plan) {
-  return plan.shards_size() + plan.probes();
 }
 
 // That `result` is one of part `number`, from 1.
@@ -289,6 +301,24 @@ std::optional<EvaluationView> Evaluations::Get(EvaluationId id) {
       },
       nullptr);
   return view;
+}
+
+EvaluationStats Evaluations::Stats() {
+  EvaluationStats stats;
+  Do(
+      [&](absl::Time, EvaluationChanges*) {
+        for (const auto& [id, record] : state_.evaluations()) {
+          ++stats.evaluations[static_cast<int>(record.phase)];
+          if (IsFinal(record.phase)) continue;
+          for (const PartRecord& part : record.parts) {
+            stats.pending_parts += part.state == PartState::kPending;
+            stats.leased_parts += part.state == PartState::kLeased;
+          }
+        }
+        return std::nullopt;
+      },
+      nullptr);
+  return stats;
 }
 
 EvaluationPage Evaluations::List(const std::string& owner,

@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_ENGINE_EVALUATIONS_H_
 #define CARACAL_JOBS_COORDINATOR_ENGINE_EVALUATIONS_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -52,6 +53,13 @@ struct PartPage {
   int64_t next = 0;  // 0: these were the last
 };
 
+// Now, for those who watch.
+struct EvaluationStats {
+  std::array<int64_t, kEvaluationPhases> evaluations = {};  // by phase
+  // Of those that have not ended.
+  int64_t pending_parts = 0, leased_parts = 0;
+};
+
 // Every change is durable before it is answered, on the thread that commits.
 // What is due is done whenever somebody calls: nothing waits for it otherwise.
 // Thread-safe.
@@ -81,6 +89,8 @@ class Evaluations {
             const std::string& message, Reply reply);
 
   std::optional<EvaluationView> Get(EvaluationId id);
+  // In time linear in the parts of those that have not ended.
+  EvaluationStats Stats();
   // At most `limit` from evaluation `from` downwards; 0: from the newest.
   EvaluationPage List(const std::string& owner,
                       std::optional<EvaluationPhase> phase, EvaluationId from,

@@ -17,10 +17,8 @@ grpc::ServerUnaryReactor* CheckpointsService::List(
       return absl::NotFoundError(
           absl::StrCat("there is no job ", request->job()));
     }
-    ASSIGN_OR_RETURN(
-        const CheckpointList found,
-        ReadCheckpointList(files_,
-                           JoinPath(runs_, absl::StrCat(request->job()))));
+    ASSIGN_OR_RETURN(const CheckpointList found,
+                     ReadCheckpointList(files_, run_folder_(request->job())));
     for (const ListedCheckpoint& checkpoint : found.checkpoints) {
       proto::CheckpointInfo& info = *response->add_checkpoints();
       info.set_step(checkpoint.step);

@@ -2,7 +2,9 @@
 #ifndef CARACAL_JOBS_COORDINATOR_RPC_CHECKPOINTS_SERVICE_H_
 #define CARACAL_JOBS_COORDINATOR_RPC_CHECKPOINTS_SERVICE_H_
 
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "core/base/file_system.h"
 #include "jobs/coordinator/engine/coordinator.h"
@@ -14,10 +16,10 @@ namespace caracal {
 // Thread-safe. Reads manifests on the caller's thread.
 class CheckpointsService final : public proto::Checkpoints::CallbackService {
  public:
-  // `runs`: the folder that run folders are in. The others outlive it.
-  CheckpointsService(std::string runs, Coordinator* coordinator,
-                     FileSystem* files, Door* door)
-      : runs_(std::move(runs)),
+  // `run_folder`: of a job. The others outlive it.
+  CheckpointsService(std::function<std::string(JobId)> run_folder,
+                     Coordinator* coordinator, FileSystem* files, Door* door)
+      : run_folder_(std::move(run_folder)),
         coordinator_(coordinator),
         files_(files),
         door_(door) {}
@@ -28,7 +30,7 @@ class CheckpointsService final : public proto::Checkpoints::CallbackService {
       proto::ListCheckpointsResponse* response) override;
 
  private:
-  const std::string runs_;
+  const std::function<std::string(JobId)> run_folder_;
   Coordinator* const coordinator_;
   FileSystem* const files_;
   Door* const door_;

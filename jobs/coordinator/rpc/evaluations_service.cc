@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <initializer_list>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -75,80 +77,102 @@ bool IsOneOf(const std::string& value,
          std::find(values.begin(), values.end(), value) != values.end();
 }
 
-absl::Status CheckSpec(const proto::EvaluationSpec& spec) {
-  const auto refuse = [](absl::string_view field, absl::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("spec.", field, ": ", why));
+// But for its paths.
+void CheckSpec(const proto::EvaluationSpec& spec,
+               std::vector<Problem>* problems) {
+  const auto refuse = [&](absl::string_view field, const char* why) {
+    problems->push_back({absl::StrCat("spec.", field), why, ""});
   };
-  if (spec.ByteSizeLong() > kLongestSpec) {
-    return absl::InvalidArgumentError("spec: is too long");
-  }
-  if (spec.model().empty()) return refuse("model", "is missing");
+  if (spec.model().empty()) refuse("model", "is missing");
   if (spec.data().empty() && spec.probe().empty()) {
-    return refuse("data", "is missing: nothing to measure");
+    refuse("data", "is missing: nothing to measure");
   }
   for (const auto& [field, value] : {std::pair("rows", spec.rows()),
                                      {"skip", spec.skip()},
                                      {"seq_len", spec.seq_len()},
                                      {"part_rows", spec.part_rows()},
                                      {"probe_samples", spec.probe_samples()}}) {
-    if (value < 0) return refuse(field, "is negative");
+    if (value < 0) refuse(field, "is negative");
   }
   // As the options of `caracal attribute` have them.
   if (spec.has_window() &&
       (spec.window() < 1 || spec.window() > int64_t{1} << 20)) {
-    return refuse("window", "expected 1 to 2^20");
+    refuse("window", "expected 1 to 2^20");
   }
   if (spec.has_sinks() &&
       (spec.sinks() < 0 || spec.sinks() > int64_t{1} << 16)) {
-    return refuse("sinks", "expected 0 to 2^16");
+    refuse("sinks", "expected 0 to 2^16");
   }
   if (spec.has_features() && (spec.features() < 2 || spec.features() > 256)) {
-    return refuse("features", "expected 2 to 256");
+    refuse("features", "expected 2 to 256");
   }
   if (!IsOneOf(spec.window_kind(),
                {"sliding", "terraced", "lolcats_terraced"})) {
-    return refuse("window_kind",
-                  "expected sliding, terraced or lolcats_terraced");
+    refuse("window_kind", "expected sliding, terraced or lolcats_terraced");
   }
   if (!IsOneOf(spec.ablate(), {"layers", "heads"})) {
-    return refuse("ablate", "expected layers or heads");
+    refuse("ablate", "expected layers or heads");
   }
   if (spec.has_gamma_init() &&
       !(spec.gamma_init() >= 1e-6 && spec.gamma_init() <= 1 - 1e-6)) {
-    return refuse("gamma_init", "expected a number between 0 and 1");
+    refuse("gamma_init", "expected a number between 0 and 1");
   }
   if (spec.has_lora_alpha() && !(spec.lora_alpha() > 0)) {
-    return refuse("lora_alpha", "expected a number above 0");
+    refuse("lora_alpha", "expected a number above 0");
   }
   if (spec.micro_batch() < 0 || spec.micro_batch() > 4096) {
-    return refuse("micro_batch", "expected 1 to 4096");
+    refuse("micro_batch", "expected 1 to 4096");
   }
   if (spec.bootstrap_samples() < 0 || spec.bootstrap_samples() > 1'000'000) {
-    return refuse("bootstrap_samples", "expected 1 to 1000000");
+    refuse("bootstrap_samples", "expected 1 to 1000000");
   }
-  return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status CheckEvaluationPaths(const proto::EvaluationSpec& spec,
-                                  const PathRoots& roots) {
+void CheckPaths(const proto::EvaluationSpec& spec, const PathRoots& roots,
+                bool* outside, std::vector<Problem>* problems) {
+  const auto refuse = [&](absl::string_view field, const absl::Status& why) {
+    *outside |= absl::IsPermissionDenied(why);
+    problems->push_back(
+        {absl::StrCat("spec.", field), std::string(why.message()), ""});
+  };
+  bool reads_model = !spec.model().empty();
   for (const auto& [field, path] : {std::pair("model", &spec.model()),
                                     {"data", &spec.data()},
                                     {"student_file", &spec.student_file()}}) {
     if (path->empty()) continue;
+    absl::Status status;
     if (path->front() != '/') {
-      return absl::InvalidArgumentError(
-          absl::StrCat("spec.", field, ": is no absolute path"));
+      status = absl::InvalidArgumentError("is no absolute path");
+    } else {
+      status = roots.Resolve(*path).status();
     }
-    const absl::Status status = roots.Resolve(*path).status();
-    if (!status.ok()) return Annotate(status, absl::StrCat("spec.", field));
+    if (status.ok()) continue;
+    refuse(field, status);
+    // Nothing of it is read.
+    if (path == &spec.model()) reads_model = false;
   }
-  if (!roots.confines() || !IsRunFolder(spec.model())) return absl::OkStatus();
+  if (!reads_model || !roots.confines() || !IsRunFolder(spec.model())) return;
   // Its base model is read, too.
-  ASSIGN_OR_RETURN(const proto::Job job, ReadRunJob(spec.model()));
-  const absl::Status status = roots.Resolve(job.model().path()).status();
-  return status.ok() ? status : Annotate(status, "spec.model: its base model");
+  const absl::StatusOr<proto::Job> job = ReadRunJob(spec.model());
+  absl::Status status = job.status();
+  if (status.ok()) status = roots.Resolve(job->model().path()).status();
+  if (!status.ok()) refuse("model", Annotate(status, "its base model"));
+}
+
+}  // namespace
+
+absl::Status CheckEvaluation(const proto::EvaluationSpec& spec,
+                             const PathRoots& roots,
+                             std::vector<Problem>* problems) {
+  bool outside = false;
+  if (spec.ByteSizeLong() > kLongestSpec) {
+    problems->push_back({"spec", "is too long", ""});
+  } else {
+    CheckSpec(spec, problems);
+    CheckPaths(spec, roots, &outside, problems);
+  }
+  const absl::Status status = ProblemsToStatus(*problems, "evaluation");
+  return outside ? absl::PermissionDeniedError(status.message()) : status;
 }
 
 grpc::ServerUnaryReactor* EvaluationsService::Create(
@@ -159,13 +183,16 @@ grpc::ServerUnaryReactor* EvaluationsService::Create(
       door_->Enter(context, "Evaluations.Create");
   if (!visit.ok()) return Answer(context, visit.status());
   absl::Status status = CheckKey(request->idempotency_key());
-  if (status.ok()) status = CheckSpec(request->spec());
-  if (status.ok()) status = CheckEvaluationPaths(request->spec(), roots_);
-  if (!status.ok()) {
-    visit->End(status, 0);
-    return Answer(context, status);
+  std::vector<Problem> problems;
+  if (status.ok()) {
+    status = CheckEvaluation(request->spec(), roots_, &problems);
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (!status.ok()) {
+    visit->End(status, 0);
+    reactor->Finish(ToGrpc(status, problems));
+    return reactor;
+  }
   evaluations_->Create(
       {visit->caller().name, request->spec().SerializeAsString(),
        request->idempotency_key()},

@@ -2,11 +2,13 @@
 #ifndef CARACAL_JOBS_COORDINATOR_RPC_EVALUATIONS_SERVICE_H_
 #define CARACAL_JOBS_COORDINATOR_RPC_EVALUATIONS_SERVICE_H_
 
-#include <string>
+#include <utility>
+#include <vector>
 
 #include "jobs/coordinator/access/path_roots.h"
 #include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/door.h"
+#include "jobs/spec/problem.h"
 #include "proto/evaluation.grpc.pb.h"
 
 namespace caracal {
@@ -62,10 +64,13 @@ class EvaluationsService final : public proto::Evaluations::CallbackService {
   Door* const door_;
 };
 
-// That the paths are absolute, and inside of the roots, as are those of the job
-// of a run folder. kInvalidArgument, kPermissionDenied.
-absl::Status CheckEvaluationPaths(const proto::EvaluationSpec& spec,
-                                  const PathRoots& roots);
+// That its fields are such as `caracal attribute` takes, its paths absolute and
+// inside of the roots, as are those of the job of a run folder. Every problem
+// is found, a line each, and added to `problems`: kInvalidArgument, or
+// kPermissionDenied when a path is outside.
+absl::Status CheckEvaluation(const proto::EvaluationSpec& spec,
+                             const PathRoots& roots,
+                             std::vector<Problem>* problems);
 
 }  // namespace caracal
 

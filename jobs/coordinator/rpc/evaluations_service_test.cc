@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -14,11 +15,14 @@
 #include "jobs/coordinator/rpc/checkpoints_service.h"
 #include "jobs/coordinator/rpc/testing/test_door.h"
 #include "jobs/coordinator/store/job_store.h"
+#include "proto/rpc_error.pb.h"
 
 namespace caracal {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 using Stub = proto::Evaluations::Stub;
 
 class NoOutput : public CoordinatorOutput {
@@ -48,8 +52,9 @@ class EvaluationsServiceTest : public testing::Test {
     coordinator_->Recover();
     ASSERT_OK_AND_ASSIGN(PathRoots paths, PathRoots::Of(roots));
     service_.emplace(&*evaluations_, std::move(paths), &door_.door);
-    checkpoints_.emplace(folder_.File("runs"), &*coordinator_,
-                         FileSystem::Posix(), &door_.door);
+    checkpoints_.emplace(
+        [this](JobId id) { return folder_.File(absl::StrCat("runs/", id)); },
+        &*coordinator_, FileSystem::Posix(), &door_.door);
     grpc::ServerBuilder builder;
     builder.RegisterService(&*service_);
     builder.RegisterService(&*checkpoints_);
@@ -257,6 +262,24 @@ TEST_F(EvaluationsServiceTest, IsPlannedMeasuredAndRead) {
   EXPECT_EQ(parts[3].SerializeAsString(), Probes().SerializeAsString());
 }
 
+TEST_F(EvaluationsServiceTest, APlanThatIsTooLargeForWorkersIsRefused) {
+  Create();
+  const proto::LeaseResponse lease = Lease();
+  proto::EvaluationPart parts = Plan();
+  for (int i = 0; i < 20'000; ++i) {
+    *parts.mutable_plan()->add_shards() = parts.plan().shards(0);
+  }
+  grpc::Status status = Complete(lease, parts);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--part-rows"));
+  proto::EvaluationPart bytes = Plan();
+  bytes.mutable_plan()->add_warnings(std::string((4 << 20) - (64 << 10), 'w'));
+  status = Complete(lease, bytes);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("--rows"));
+  EXPECT_TRUE(Complete(lease, Plan()).ok());
+}
+
 TEST_F(EvaluationsServiceTest, ALateWorkerIsRefused) {
   const uint64_t id = Create();
   const proto::LeaseResponse late = Lease();
@@ -341,6 +364,30 @@ TEST_F(EvaluationsServiceTest, WhatCannotBeMeasuredIsRefused) {
   EXPECT_THAT(
       why([](auto& r) { r.set_idempotency_key(std::string(200, 'k')); }),
       HasSubstr("idempotency_key"));
+}
+
+TEST_F(EvaluationsServiceTest, EveryProblemIsToldWithItsField) {
+  proto::CreateEvaluationRequest request = Request();
+  request.mutable_spec()->set_data("here.h5");
+  request.mutable_spec()->set_rows(-1);
+  request.mutable_spec()->set_window(0);
+  proto::CreateEvaluationResponse response;
+  const grpc::Status status = Call(&Stub::Create, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  google::rpc::Status whole;
+  ASSERT_TRUE(whole.ParseFromString(status.error_details()));
+  EXPECT_EQ(whole.code(), static_cast<int>(status.error_code()));
+  ASSERT_EQ(whole.details_size(), 1);
+  google::rpc::BadRequest details;
+  ASSERT_TRUE(whole.details(0).UnpackTo(&details));
+  std::map<std::string, std::string> problems;
+  for (const auto& violation : details.field_violations()) {
+    problems[violation.field()] = violation.description();
+    EXPECT_THAT(status.error_message(), HasSubstr(violation.field()));
+  }
+  EXPECT_THAT(problems, ElementsAre(Pair("spec.data", "is no absolute path"),
+                                    Pair("spec.rows", "is negative"),
+                                    Pair("spec.window", HasSubstr("2^20"))));
 }
 
 TEST_F(EvaluationsServiceTest, PathsStayInsideOfTheRoots) {

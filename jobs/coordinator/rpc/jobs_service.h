@@ -18,11 +18,17 @@
 namespace caracal {
 
 struct JobsServiceOptions {
-  std::string runs;             // the folder that run folders are made in
-  std::string run_folder = "";  // of all jobs, where it is not runs/ID
-  int64_t slots = 1;            // of a job that names no threads
+  std::string runs;  // the folder that run folders are made in
+  // Of the one job that a `caracal run` is at, where it is not runs/ID: there
+  // is none for others, which are refused.
+  std::string run_folder = "";
+  int64_t slots = 1;                        // of a job that names no threads
   int most_watches = 4096, most_logs = 64;  // at a time
 };
+
+inline constexpr char kOneJob[] =
+    "this coordinator runs the job of its `caracal run` alone; submit to a "
+    "caracald";
 
 // Thread-safe. No call but Logs waits on a thread: answers come when the
 // coordinator has them.
@@ -36,7 +42,8 @@ class JobsService final : public proto::Jobs::CallbackService {
         coordinator_(coordinator),
         hub_(hub),
         log_file_(std::move(log_file)),
-        submitter_(options.slots, coordinator, files),
+        submitter_(options.slots, coordinator, files,
+                   options.run_folder.empty() ? "" : kOneJob),
         door_(door),
         watches_(options.most_watches),
         logs_(options.most_logs) {}

@@ -10,6 +10,10 @@ namespace caracal {
 void Submitter::Submit(const proto::SubmitRequest& request,
                        const std::string& owner, Reply reply) {
   const absl::Duration begun = Clock::Real()->Now();
+  if (!closed_.empty()) {
+    Count(false, {});
+    return reply(absl::FailedPreconditionError(closed_), {});
+  }
   // Memory is ahead of a disk that fails; nothing more is taken in.
   if (const absl::Status health = coordinator_->Health(); !health.ok()) {
     Count(false, {});

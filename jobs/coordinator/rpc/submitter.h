@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -39,16 +40,19 @@ class Submitter {
                                    const std::vector<Problem>&)>;
 
   // `slots`: of a job that names no threads. Coordinator and files outlive it;
-  // it outlives the coordinator's replies.
-  Submitter(int64_t slots, Coordinator* coordinator, RootedFileSystem* files)
+  // it outlives the coordinator's replies. `closed`: why nothing is taken in;
+  // "": it is.
+  Submitter(int64_t slots, Coordinator* coordinator, RootedFileSystem* files,
+            std::string closed = "")
       : slots_(slots),
         coordinator_(coordinator),
         files_(files),
+        closed_(std::move(closed)),
         surroundings_(files) {}
 
   // Answers when the job is durable, or at once: kInvalidArgument with what is
-  // wrong with it, kUnavailable with a store that fails, errors of
-  // CoordinatorState::Submit.
+  // wrong with it, kFailedPrecondition when nothing is taken in, kUnavailable
+  // with a store that fails, errors of CoordinatorState::Submit.
   void Submit(const proto::SubmitRequest& request, const std::string& owner,
               Reply reply);
 
@@ -60,6 +64,7 @@ class Submitter {
   const int64_t slots_;
   Coordinator* const coordinator_;
   RootedFileSystem* const files_;
+  const std::string closed_;
   SurroundingsCache surroundings_;
   mutable absl::Mutex mutex_;
   SubmissionCounts counts_ ABSL_GUARDED_BY(mutex_);

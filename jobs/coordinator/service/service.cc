@@ -186,7 +186,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   ASSIGN_OR_RETURN(PathRoots roots, EvaluationRoots(options, p.folder.runs()));
   p.evaluations_service.emplace(&*p.evaluations, std::move(roots),
                                 &p.security->door());
-  p.checkpoints.emplace(p.folder.runs(), &*p.coordinator, FileSystem::Posix(),
+  p.checkpoints.emplace([&p](JobId id) { return p.folder.run(id); },
+                        &*p.coordinator, FileSystem::Posix(),
                         &p.security->door());
 
   grpc::EnableDefaultHealthCheckService(true);
@@ -221,6 +222,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   if (!options.web.empty()) {
     ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
                                              {.coordinator = &*p.coordinator,
+                                              .evaluations = &*p.evaluations,
                                               .hub = &p.hub,
                                               .submitter = &p.jobs->submitter(),
                                               .log_file = log_file,

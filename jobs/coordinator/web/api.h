@@ -10,6 +10,7 @@
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/audit_log.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/submitter.h"
 #include "jobs/coordinator/web/request.h"
@@ -19,6 +20,7 @@ namespace caracal {
 // All outlive whoever holds it.
 struct WebSources {
   Coordinator* coordinator = nullptr;
+  Evaluations* evaluations = nullptr;  // null: none
   EventHub* hub = nullptr;
   Submitter* submitter = nullptr;
   LogFile log_file;

@@ -126,6 +126,23 @@ void WriteGangs(const CoordinatorStats& stats, Text* text) {
   }
 }
 
+void WriteEvaluations(const EvaluationStats& stats, Text* text) {
+  text->Describe("caracal_evaluations", "gauge", "Evaluations, by state.");
+  for (int i = 0; i < kEvaluationPhases; ++i) {
+    text->Sample("caracal_evaluations",
+                 Label("state", NameOf(static_cast<EvaluationPhase>(i))),
+                 static_cast<double>(stats.evaluations[i]));
+  }
+  constexpr char kParts[] = "caracal_evaluation_parts";
+  text->Describe(kParts, "gauge",
+                 "Parts that wait for a worker, and that one has, of "
+                 "evaluations that have not ended.");
+  text->Sample(kParts, Label("state", "pending"),
+               static_cast<double>(stats.pending_parts));
+  text->Sample(kParts, Label("state", "leased"),
+               static_cast<double>(stats.leased_parts));
+}
+
 void WriteSubmissions(const SubmissionCounts& counts, Text* text) {
   text->Describe("caracal_submissions_total", "counter",
                  "Submissions since the start, by what came of them.");
@@ -151,6 +168,7 @@ void WriteSubmissions(const SubmissionCounts& counts, Text* text) {
 }  // namespace
 
 std::string PrometheusText(const CoordinatorStats& stats,
+                           const EvaluationStats& evaluations,
                            const SubmissionCounts& submissions,
                            const absl::Status& health, const WebCounts& web) {
   Text text;
@@ -161,6 +179,7 @@ std::string PrometheusText(const CoordinatorStats& stats,
            health.ok() ? 1 : 0);
   WriteJobs(stats, &text);
   WriteGangs(stats, &text);
+  WriteEvaluations(evaluations, &text);
   WriteSubmissions(submissions, &text);
   text.Describe("caracal_web_requests_total", "counter",
                 "Requests to the page's server, by kind of answer.");

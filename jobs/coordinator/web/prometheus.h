@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "jobs/coordinator/engine/coordinator_stats.h"
+#include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/submitter.h"
 
 namespace caracal {
@@ -24,6 +25,7 @@ struct WebCounts {
 
 // docs/dashboard.md has the names; deploy/ has what uses them.
 std::string PrometheusText(const CoordinatorStats& stats,
+                           const EvaluationStats& evaluations,
                            const SubmissionCounts& submissions,
                            const absl::Status& health, const WebCounts& web);
 

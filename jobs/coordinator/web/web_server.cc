@@ -296,6 +296,9 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
                   ? WebAnswer{.type = kPrometheusType,
                               .body = PrometheusText(
                                   sources.coordinator->Stats(),
+                                  sources.evaluations != nullptr
+                                      ? sources.evaluations->Stats()
+                                      : EvaluationStats(),
                                   sources.submitter->Counts(),
                                   sources.coordinator->Health(), counts)}
                   : Refusal(status),

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
@@ -55,6 +56,8 @@ class WebServerTest : public ::testing::Test {
     coordinator_.emplace(CoordinatorLimits{.slots = 2}, store_.get(),
                          Clock::Real(), &output_);
     CARACAL_CHECK_OK(coordinator_->Load());
+    evaluations_.emplace(EvaluationLimits(), &*coordinator_, Clock::Real());
+    CARACAL_CHECK_OK(evaluations_->Load(store_->database()));
     coordinator_->Recover();
     hub_.SetReader([this](auto... arguments) {
       coordinator_->Events(std::move(arguments)...);
@@ -70,6 +73,7 @@ class WebServerTest : public ::testing::Test {
     auto server = WebServer::Start(
         options,
         {.coordinator = &*coordinator_,
+         .evaluations = &*evaluations_,
          .hub = &hub_,
          .submitter = &*submitter_,
          .log_file =
@@ -196,6 +200,7 @@ class WebServerTest : public ::testing::Test {
   std::unique_ptr<AuditLog> audit_;  // none until it is opened
   RootedFileSystem files_{*PathRoots::Of({}), FileSystem::Posix()};
   std::optional<Submitter> submitter_;
+  std::optional<Evaluations> evaluations_;
   std::optional<Coordinator> coordinator_;
   std::unique_ptr<WebServer> server_;
   std::unique_ptr<httplib::Client> client_;
@@ -493,6 +498,11 @@ TEST_F(WebServerTest, MetricsAreWhatPrometheusReads) {
   Tell(id, {R"({"global_step":1,"loss":2.5,"tokens_per_s":1e3,"window":8,)"
             R"("drop_probability":0.25,"r":null})"});
   SubmitText("nonsense {");
+  absl::Notification created;
+  evaluations_->Create(
+      {.owner = "ann", .spec = "s"},
+      [&](const absl::StatusOr<EvaluationId>&) { created.Notify(); });
+  created.WaitForNotification();
   const auto answer = client_->Get("/metrics");
   EXPECT_EQ(answer->get_header_value("Content-Type"),
             "text/plain; version=0.0.4; charset=utf-8");
@@ -529,6 +539,10 @@ TEST_F(WebServerTest, MetricsAreWhatPrometheusReads) {
        {"caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
         "caracal_store_healthy 1", "caracal_queue_length 0",
         "caracal_submissions_total{result=\"accepted\"} 1",
+        "caracal_evaluations{state=\"planning\"} 1",
+        "caracal_evaluations{state=\"failed\"} 0",
+        "caracal_evaluation_parts{state=\"pending\"} 1",
+        "caracal_evaluation_parts{state=\"leased\"} 0",
         "caracal_submissions_total{result=\"refused\"} 1",
         "caracal_submission_seconds_count 1",
         "caracal_job_transitions_total{state=\"running\"} 1",
@@ -546,7 +560,7 @@ TEST(PrometheusTextTest, NamesAreQuoted) {
                          .silent_for = absl::Seconds(2),
                          .metrics = "{\"loss\":1}"});
   const std::string text =
-      PrometheusText(stats, {}, absl::UnavailableError("full"), {});
+      PrometheusText(stats, {}, {}, absl::UnavailableError("full"), {});
   EXPECT_THAT(
       text,
       HasSubstr("\ncaracal_job_loss{id=\"3\",name=\"a\\\"b\\\\c\\nd\"} 1\n"));
