@@ -17,7 +17,8 @@
 #              for libraries in ../lib
 #   lib/       shared libraries of Debian 12: those that differ between the two
 #              systems, and what those need
-#   deploy/    units, batch scripts, the Python client; proto/ its services
+#   deploy/    units, batch scripts, the Python client (proto/: its services),
+#              Prometheus' configuration, alerts, a dashboard for Grafana
 #   docs/, README.md, LICENSE, licences/ (of lib/, by Debian's package)
 #
 # The machine that it runs on brings openmpi-bin (Open MPI 4.1), and with it
@@ -148,7 +149,7 @@ cp -r -- README.md LICENSE docs "$root/"
 mkdir "$root/deploy" "$root/proto"
 cp -- proto/*.proto "$root/proto/"
 cp -rL -- deploy/slurm deploy/systemd deploy/python deploy/container \
-  "$root/deploy/"
+  deploy/grafana deploy/prometheus.yml deploy/alerts.yml "$root/deploy/"
 find "$root" -type d -exec chmod 0755 {} +
 find "$root/docs" "$root/proto" "$root/licences" "$root/README.md" \
   "$root/LICENSE" -type f -exec chmod 0644 {} +

@@ -36,30 +36,51 @@ def submit(server, text, priority):
                                 metadata=server.metadata()).id
 
 
+def pushback_s(error):
+    """How long the coordinator says to wait; None: it does not say."""
+    for key, value in error.trailing_metadata() or ():
+        if key == 'grpc-retry-pushback-ms':
+            return int(value) / 1000
+    return None
+
+
 def events(server, job):
     """All events of the job, each once, over losses of the connection."""
     last = 0
-    away_since = None
+    failing_since = None
+    pause = 0.2
     while True:
         try:
             # It may have come back elsewhere: another stub.
             stream = server.jobs().Watch(
                 pb.WatchRequest(job=job, after=last),
                 metadata=server.metadata())
+            # Let in, though a quiet job may have nothing to tell for hours.
+            if any(key == 'caracal-stream'
+                   for key, _ in stream.initial_metadata() or ()):
+                failing_since, pause = None, 0.2
             for event in stream:
-                away_since = None
                 last = event.sequence
                 yield event
+            wait = 0.2
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
-                continue  # we were too slow: go on after the last one seen
-            if error.code() not in (grpc.StatusCode.UNAVAILABLE,
-                                    grpc.StatusCode.CANCELLED):
+                # Too slow a reader, which goes on after the last event seen;
+                # or too many calls.
+                told = pushback_s(error)
+                if told is not None and told < 0:
+                    raise
+                wait = max(pause, told or 0)
+                pause = min(2 * pause, 5)
+            elif error.code() in (grpc.StatusCode.UNAVAILABLE,
+                                  grpc.StatusCode.CANCELLED):
+                wait = 0.2
+            else:
                 raise
-        away_since = away_since or time.monotonic()
-        if time.monotonic() - away_since > PATIENCE_S:
+        failing_since = failing_since or time.monotonic()
+        if time.monotonic() - failing_since > PATIENCE_S:
             raise TimeoutError('the coordinator is away')
-        time.sleep(0.2)
+        time.sleep(wait)
 
 
 def watch(server, job):

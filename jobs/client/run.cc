@@ -124,7 +124,7 @@ CommandBody DeclareRun(CLI::App& app) {
                "the run is");
   app.add_flag("--page", o->page,
                "serve the run's page on this machine while it goes on, and "
-               "print its address");
+               "print its address and the token that it asks for");
   return [o](Console& console) { return Run(*o, console); };
 }
 

@@ -75,6 +75,8 @@ RunCoordinator::RunCoordinator(const ConversionOptions& options, bool page,
     coordinator_ = *std::move(started);
     if (page) {
       console->err << "page at http://" << coordinator_->page() << "/\n"
+                   << "sign in there with " << coordinator_->page_token()
+                   << "\n"
                    << std::flush;
     }
   } else if (!absl::IsFailedPrecondition(started.status()) || page) {

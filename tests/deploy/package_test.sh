@@ -13,7 +13,8 @@ mkdir "$work/machine"
 tar xzf "$work/package.tar.gz" -C "$work/machine"
 package=$(echo "$work"/machine/caracal-*)
 for name in README.md LICENSE docs/operations.md proto/coordinator.proto \
-  deploy/slurm/convert.sbatch deploy/slurm/evaluate.sbatch licences/libgrpc29 \
+  deploy/slurm/convert.sbatch deploy/slurm/evaluate.sbatch deploy/alerts.yml \
+  deploy/prometheus.yml deploy/grafana/caracal.json licences/libgrpc29 \
   licences/libjs-chart.js; do
   [ -s "$package/$name" ] || fail "no $name"
 done

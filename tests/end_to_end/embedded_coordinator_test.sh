@@ -100,6 +100,8 @@ start killed --resume --page
 ends 0
 grep -q -x "page at http://127.0.0.1:[0-9]*/" "$work/err.txt" ||
   fail "$(cat "$work/err.txt")"
+grep -q -x "sign in there with [a-z0-9A-Z_-]*" "$work/err.txt" ||
+  fail "$(cat "$work/err.txt")"
 
 # Tuned, and interrupted: it saves, and says how to go on.
 start tuned --set budget.finetune_steps=100000

@@ -333,6 +333,37 @@ def test_long_job(page):
           f"decimated: {found}")
 
 
+def test_decisions(page):
+    """They come before the metrics of their steps, and stand at these."""
+    page.go("#/")
+    found = page.driver.execute_async_script("""
+      const done = arguments[0];
+      import("/series.js").then(({Series}) => {
+        const series = new Series();
+        const add = (stage, step, before) => series.add(
+          {stage, step, global_step: before + step, loss: 1});
+        const decide = (step) => series.decide(
+          {stage: "finetune", because: "closed loop",
+           values: [{step, drop_probability: step / 200}]});
+        const at = () => series.decisions.map((d) => d.x).join();
+        for (let i = 1; i <= 300; ++i) add("transfer", i, 0);
+        for (let step = 21; step <= 141; step += 20) decide(step);
+        const early = at();
+        // Of the first steps the metrics are no longer kept.
+        for (let i = 11; i <= 100; ++i) add("finetune", i, 300);
+        const placed = at();
+        // A gang went on from a checkpoint: taken again, decisions stay, but
+        // for those that are taken again as well.
+        add("finetune", 61, 300);
+        const kept = at();
+        decide(81);
+        done({early, placed, kept, again: at()});
+      }).catch((error) => done({error: String(error)}));""")
+    check(found == {"early": "", "placed": "321,341,361,381,401,421,441",
+                    "kept": "321,341,361,381,401,421,441",
+                    "again": "321,341,361,381"}, f"decisions: {found}")
+
+
 def main():
     pictures = sys.argv[3] if len(sys.argv) > 3 else None
     page = Page(sys.argv[1], sys.argv[2], pictures)
@@ -343,6 +374,7 @@ def main():
         test_themes(page)
         test_keyboard(page)
         test_long_job(page)
+        test_decisions(page)
         check(any("/events" in url for url in page.requests), "no stream")
     except BaseException:
         print(page.text("body")[:2000], file=sys.stderr)

@@ -39,6 +39,9 @@ tls=(--tls-certificate "$c/server.pem" --tls-key "$c/server.key"
 
 # What leaves a door open, or can't work, is refused in one clear line.
 serve=("$caracald" --data "$data" --listen)
+for listen in 127.0.0.1:99999 127.0.0.1:-1 127.0.0.1:http 127.0.0.1 :7272; do
+  must_fail "is '$listen', expected HOST:PORT" "${serve[@]}" "$listen"
+done
 must_fail "--tls-certificate and --tls-key are needed" "${serve[@]}" 0.0.0.0:0
 must_fail "--tls-certificate and --tls-key are needed" "${serve[@]}" '[::]:0'
 must_fail "--root has to say" "${serve[@]}" 0.0.0.0:0 "${tls[@]}"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The coordinator with a real Slurm: a conversion that succeeds, one that is
-# cancelled, one that its time limit stops, and one that is found again after a
-# kill of the coordinator; and evaluation workers as a job array.
+# found again after a kill of the coordinator, cancelled and resumed; and
+# evaluation workers as a job array. What time limits do tests/slurm/slurm_test.sh
+# has.
 source "$(dirname "$0")/service.sh"
 source "$(dirname "$0")/../slurm/real_slurm.sh"
 trap 'end_all; slurm_stop' EXIT

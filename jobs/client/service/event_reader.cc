@@ -1,41 +1,32 @@
 #include "jobs/client/service/event_reader.h"
 
-#include <utility>
-
-#include "absl/time/clock.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/client/service/stream_retry.h"
 
 namespace caracal {
-namespace {
-
-constexpr absl::Duration kTryAgain = absl::Milliseconds(200);
-
-}  // namespace
 
 absl::Status ReadEvents(
     const ServerOption& server, EventReaderOptions options,
     const std::function<bool(const proto::JobEvent&)>& event) {
-  Clock* const clock = Clock::Real();
-  bool away = false, heard = false;
-  absl::Duration since;
+  StreamRetry retry(options.patience, options.away);
+  bool called = false;
   while (true) {
     // The address may be another one by now.
     const auto stub = server.Connect();
-    if (!stub.ok() && !heard) return stub.status();
+    if (!stub.ok() && !called) return stub.status();
+    called = true;
     grpc::Status status(grpc::StatusCode::UNAVAILABLE, "");
+    grpc::ClientContext context;
     if (stub.ok()) {
       proto::WatchRequest request;
       request.set_job(options.job);
       request.set_after(options.after);
-      grpc::ClientContext context;
       RETURN_IF_ERROR(server.AddToken(&context));
       const auto reader = (*stub)->Watch(&context, request);
-      reader->WaitForInitialMetadata();
+      retry.Open(*reader, context);
       proto::JobEvent next;
       while (reader->Read(&next)) {
-        heard = true;
-        if (std::exchange(away, false) && options.away) options.away(false);
+        retry.Heard();
         options.after = next.sequence();
         if (!event(next)) {
           context.TryCancel();
@@ -45,18 +36,9 @@ absl::Status ReadEvents(
       }
       status = reader->Finish();
     }
-    const bool slow =
-        status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
-    const bool gone = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
-                      status.error_code() == grpc::StatusCode::CANCELLED;
-    if (!heard || !(slow || gone)) return server.Explain(status);
-    if (slow) continue;
-    if (!std::exchange(away, true)) {
-      since = clock->Now();
-      if (options.away) options.away(true);
+    if (!retry.Wait(status, stub.ok() ? &context : nullptr)) {
+      return server.Explain(status);
     }
-    if (clock->Now() - since > options.patience) return server.Explain(status);
-    absl::SleepFor(kTryAgain);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/access.h"
+#include "jobs/coordinator/access/token.h"
 #include "jobs/launch/gang_supervisor.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/slots.h"
@@ -115,7 +116,10 @@ absl::StatusOr<std::unique_ptr<EmbeddedCoordinator>> EmbeddedCoordinator::Start(
   // Whoever watched a killed process is to find the job going on again, not
   // failed.
   service.announce = false;
-  if (options.page) service.web = "127.0.0.1:0";
+  if (options.page) {
+    service.web = "127.0.0.1:0";
+    service.web_token = out->page_token_ = NewToken();
+  }
   service.limits = Limits();
   service.job_slots = AvailableCores();
   service.make_launcher =

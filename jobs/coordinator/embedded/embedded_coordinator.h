@@ -51,6 +51,9 @@ class EmbeddedCoordinator {
   GangFolder gang_folder() const { return launcher_->FolderOf(gang_); }
   std::string endpoint_file() const;
   std::string page() const { return service_->endpoint().web; }  // "": none
+  // What the page asks for: others on this machine can reach it. It is stored
+  // nowhere.
+  const std::string& page_token() const { return page_token_; }
   // For the gang's line to it. Ends before this does.
   std::shared_ptr<grpc::Channel> Channel() {
     return service_->InProcessChannel();
@@ -74,6 +77,7 @@ class EmbeddedCoordinator {
   std::unique_ptr<Service> service_;
   ForegroundLauncher* launcher_ = nullptr;  // the service's
   GangId gang_;                             // job 0: none yet
+  std::string page_token_;                  // "": no page
   bool ended_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <httplib.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -210,6 +211,17 @@ TEST_F(EmbeddedCoordinatorTest, ThePageIsOnTheLoopbackIfAskedFor) {
   ASSERT_OK_AND_ASSIGN(const auto coordinator,
                        Start(run_, job_, /*page=*/true));
   EXPECT_THAT(coordinator->page(), StartsWith("127.0.0.1:"));
+  // Whom it knows by its token alone: others on this machine reach it, too.
+  httplib::Client page("http://" + coordinator->page());
+  EXPECT_EQ(page.Get("/")->status, 200);
+  httplib::Headers headers = {{"X-Caracal-Request", "test"}};
+  const std::string cancel =
+      absl::StrCat("/api/jobs/", coordinator->gang().job, "/cancel");
+  EXPECT_EQ(page.Get("/api/jobs")->status, 401);
+  EXPECT_EQ(page.Post(cancel, headers, "{}", "application/json")->status, 401);
+  headers.emplace("Authorization", "Bearer " + coordinator->page_token());
+  EXPECT_EQ(page.Get("/api/jobs", headers)->status, 200);
+  EXPECT_EQ(page.Post(cancel, headers, "{}", "application/json")->status, 200);
 }
 
 TEST_F(EmbeddedCoordinatorTest, AFolderThatCannotBeMadeIsNamed) {

@@ -4,12 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/rpc/stream_mark.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
 namespace {
-
-constexpr char kPushback[] = "grpc-retry-pushback-ms";
 
 Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
   Credentials out;
@@ -96,7 +95,7 @@ absl::Status Door::CheckRate(grpc::CallbackServerContext* context,
                              const std::string& who) {
   const absl::Duration wait = rate_->Take(who);
   if (wait <= absl::ZeroDuration()) return absl::OkStatus();
-  context->AddTrailingMetadata(kPushback,
+  context->AddTrailingMetadata(kRetryPushback,
                                absl::StrCat(absl::ToInt64Milliseconds(
                                    absl::Ceil(wait, absl::Milliseconds(1)))));
   return absl::ResourceExhaustedError(absl::StrCat(

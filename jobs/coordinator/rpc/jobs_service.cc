@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/base/version.h"
+#include "jobs/coordinator/rpc/stream_mark.h"
 #include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -217,6 +218,7 @@ grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
   if (!watches_.Enter()) {
     return RefuseStream<proto::JobEvent>(TooMany("Watch"));
   }
+  context->AddInitialMetadata(kStreamMark, "1");
   return NewWatchStream(hub_, request->job(), request->after(), &watches_);
 }
 
@@ -231,6 +233,7 @@ grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
   if (!logs_.Enter()) {
     return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
   }
+  context->AddInitialMetadata(kStreamMark, "1");
   return NewLogStream(*request, coordinator_, log_file_, &logs_);
 }
 

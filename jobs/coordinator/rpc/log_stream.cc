@@ -54,6 +54,8 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
 
  private:
   grpc::Status Run() {
+    // The reader learns that it is heard before anything is printed.
+    StartSendInitialMetadata();
     uint64_t gang = request_.gang() == 0 ? 1 : request_.gang(), offset = 0;
     while (true) {
       // Looked at before the file: what is printed before the end is read.

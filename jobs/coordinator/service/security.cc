@@ -6,6 +6,7 @@
 #include <iostream>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/loopback.h"
@@ -21,6 +22,16 @@ absl::Status CheckOptions(const SecurityOptions& o, const std::string& listen) {
   const auto refuse = [](absl::string_view why) {
     return absl::InvalidArgumentError(why);
   };
+  // gRPC takes 65536 for 0.
+  if (const size_t colon = listen.rfind(':'); !IsUnixAddress(listen)) {
+    int port = -1;
+    if (colon == 0 || colon == std::string::npos ||
+        !absl::SimpleAtoi(listen.substr(colon + 1), &port) || port < 0 ||
+        port > 65535) {
+      return refuse(
+          absl::StrCat("--listen: is '", listen, "', expected HOST:PORT"));
+    }
+  }
   if (o.tls.certificate.empty() != o.tls.key.empty()) {
     return refuse("--tls-certificate and --tls-key go together");
   }

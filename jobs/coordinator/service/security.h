@@ -58,6 +58,7 @@ class Security {
   Access& access() { return access_; }
   AuditLog& audit() { return *audit_; }
   Door& door() { return door_; }
+  RateLimit& rate() { return rate_; }
   RootedFileSystem& files() { return files_; }
 
  private:

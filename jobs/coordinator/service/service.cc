@@ -14,6 +14,8 @@
 #include "core/base/clock.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/access.h"
+#include "jobs/coordinator/access/token_book.h"
 #include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/checkpoints_service.h"
 #include "jobs/coordinator/rpc/evaluations_service.h"
@@ -111,6 +113,8 @@ struct Service::Parts {
   std::optional<EvaluationsService> evaluations_service;
   std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
+  std::optional<TokenBook> web_tokens;  // none: those of `security`
+  std::optional<Access> web_access;
   std::unique_ptr<WebServer> web;
   std::unique_ptr<Housekeeping> housekeeping;
 };
@@ -220,17 +224,31 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   p.security->TellHealth(p.server->GetHealthCheckService());
   service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
   if (!options.web.empty()) {
-    ASSIGN_OR_RETURN(p.web, WebServer::Start({.listen = options.web},
-                                             {.coordinator = &*p.coordinator,
-                                              .evaluations = &*p.evaluations,
-                                              .hub = &p.hub,
-                                              .submitter = &p.jobs->submitter(),
-                                              .log_file = log_file,
-                                              .runs = p.folder.runs(),
-                                              .run_folder = options.run_folder,
-                                              .files = FileSystem::Posix(),
-                                              .access = &p.security->access(),
-                                              .audit = &p.security->audit()}));
+    if (!options.web_token.empty()) {
+      TokenRecord token;
+      token.id = 1;
+      token.name = kLocalUser;
+      token.role = Role::kAdmin;
+      token.hash = HashOfToken(options.web_token);
+      p.web_tokens.emplace(std::vector<TokenRecord>{token});
+      p.web_access.emplace(AccessOptions{.require_credentials = true},
+                           &*p.web_tokens, Clock::Real());
+    }
+    ASSIGN_OR_RETURN(
+        p.web, WebServer::Start(
+                   {.listen = options.web},
+                   {.coordinator = &*p.coordinator,
+                     .evaluations = &*p.evaluations,
+                    .hub = &p.hub,
+                    .submitter = &p.jobs->submitter(),
+                    .log_file = log_file,
+                    .runs = p.folder.runs(),
+                    .run_folder = options.run_folder,
+                    .files = FileSystem::Posix(),
+                    .access = p.web_access.has_value() ? &*p.web_access
+                                                       : &p.security->access(),
+                    .audit = &p.security->audit(),
+                    .rate = &p.security->rate()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }

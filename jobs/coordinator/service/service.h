@@ -28,6 +28,9 @@ struct ServiceOptions {
   std::string run_folder = "";
   std::string listen = kDefaultAddress;  // port 0: one that is free; or unix:
   std::string web = "";  // of its page (web/web_server.h); "": none
+  // The page asks for this token alone, which is an admin's there and nothing
+  // elsewhere. "": for those that the service has.
+  std::string web_token = "";
   // Where gangs and runs are, when not in data_folder (DataFolder::Open).
   std::string shared_folder = "";
   // Whether endpoint.json tells where it listens, once it does.

@@ -230,7 +230,12 @@ absl::Status CoordinatorState::Resume(JobId id,
 
 absl::Status CoordinatorState::Remove(JobId id, Effects* effects) {
   const JobRecord* job = Find(id);
-  if (job == nullptr) return absl::OkStatus();
+  if (job == nullptr) {
+    // Of a number that was given out it is gone, perhaps by this very call,
+    // made again; no other number can be meant.
+    if (id > 0 && id < next_id_) return absl::OkStatus();
+    return absl::NotFoundError(absl::StrCat("there is no job ", id));
+  }
   if (!IsFinal(job->state)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "job ", id, " is ", NameOf(job->state), "; cancel it first"));

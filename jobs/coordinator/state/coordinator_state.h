@@ -78,7 +78,8 @@ class CoordinatorState {
   absl::Status Resume(JobId id, const std::string& idempotency_key,
                       absl::Time now, Effects* effects);
   // Forgets a job that has ended. kFailedPrecondition when it has not, or when
-  // others wait for it. Unknown jobs are OK.
+  // others wait for it; kNotFound for a number that no job has had. One that is
+  // forgotten already is OK.
   absl::Status Remove(JobId id, Effects* effects);
   absl::Status SetPriority(JobId id, int64_t priority, absl::Time now,
                            Effects* effects);

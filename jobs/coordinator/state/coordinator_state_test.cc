@@ -218,6 +218,12 @@ TEST_F(CoordinatorStateTest, JobsComeAfterOthers) {
   EXPECT_EQ(StateOf(c), JobState::kQueued);
   // One that has succeeded may go: it is not asked for again.
   ASSERT_OK(state_->Remove(a, Fresh()));
+  // Asked again, for want of an answer.
+  ASSERT_OK(state_->Remove(a, Fresh()));
+  for (const JobId never : {JobId{0}, d + 1}) {
+    EXPECT_THAT(state_->Remove(never, Fresh()),
+                StatusIs(StatusCode::kNotFound, _));
+  }
   End(b, GangEnd::kDone);
   EXPECT_EQ(StateOf(c), JobState::kLaunching);
   EXPECT_EQ(StateOf(d), JobState::kQueued);

@@ -9,6 +9,7 @@
 #include "core/base/file_system.h"
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/audit_log.h"
+#include "jobs/coordinator/access/rate_limit.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/log_stream.h"
@@ -29,6 +30,7 @@ struct WebSources {
   FileSystem* files = nullptr;
   Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged
+  RateLimit* rate = nullptr;  // of callers, with that of gRPC; null: none
 };
 
 // Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.

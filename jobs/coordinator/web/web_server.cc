@@ -17,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
 #include "jobs/coordinator/web/bounded_pool.h"
@@ -115,6 +116,9 @@ class LimitedServer final : public httplib::Server {
       const bool ok = process_request(
           connection, last, close, [&connection](Request& request) {
             connection.AllowBody();
+            // Bodies are read as they are: what a form, as which curl sends
+            // its data, may hold at most is far too short for a job.
+            request.headers.erase("Content-Type");
             // A list of ranges can ask for more than there is.
             request.ranges.clear();
             // A body that was refused is still to come.
@@ -156,6 +160,8 @@ struct WebServer::Parts {
   bool RouteFile(const WebRequest& request, Response* response);
   void RouteEvents(const WebRequest& request, JobId job, Response* response);
   WebAnswer Health() const;
+  // None for requests that may go on.
+  std::optional<WebAnswer> TooFast(const WebRequest& request);
   void Count(const Response& response) {
     const int kind = response.status / 100;
     if (kind >= 1 && kind <= 5) ++counts.requests[kind - 1];
@@ -272,10 +278,45 @@ WebAnswer WebServer::Parts::Health() const {
           .body = absl::StrCat(health.message(), "\n")};
 }
 
+std::optional<WebAnswer> WebServer::Parts::TooFast(const WebRequest& request) {
+  // Attempts to sign in have a limit of their own; files cost nothing.
+  if (sources.rate == nullptr || IsOfSession(request) ||
+      !(absl::StartsWith(request.path, "/api/") ||
+        request.path == "/metrics")) {
+    return std::nullopt;
+  }
+  const absl::StatusOr<Caller> who =
+      Authorize(request, *sources.access, Role::kViewer);
+  // Those whom nobody knows share what their machine, this one, may ask.
+  const absl::Duration wait =
+      sources.rate->Take(who.ok() ? absl::StrCat("user ", who->name) : "page");
+  if (wait <= absl::ZeroDuration()) return std::nullopt;
+  const absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
+      "too many calls: try again in ",
+      absl::FormatDuration(absl::Ceil(wait, absl::Milliseconds(1)))));
+  if (sources.audit != nullptr) {
+    sources.audit->Write(
+        {.caller = who.ok() ? who->name : "",
+         .role = who.ok() ? NameOf(who->role) : "",
+         .peer = "page",
+         .method = absl::StrCat(request.method, " ", AsValidUtf8(request.path)),
+         .outcome = status});
+  }
+  WebAnswer answer = Refusal(status);
+  answer.headers.push_back(
+      {"Retry-After",
+       absl::StrCat(absl::ToInt64Seconds(absl::Ceil(wait, absl::Seconds(1))))});
+  return answer;
+}
+
 HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
   const WebRequest request = FromLibrary(in, cookie);
   if (const absl::Status status = CheckOrigin(request, host); !status.ok()) {
     ToLibrary(Refusal(status), &response);
+    return HandlerResponse::Handled;
+  }
+  if (const auto answer = TooFast(request); answer.has_value()) {
+    ToLibrary(*answer, &response);
     return HandlerResponse::Handled;
   }
   // Handled below, when its body has come.

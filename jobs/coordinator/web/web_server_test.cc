@@ -83,7 +83,8 @@ class WebServerTest : public ::testing::Test {
          .runs = folder_.File("runs"),
          .files = FileSystem::Posix(),
          .access = &access_,
-         .audit = audit_.get()});
+         .audit = audit_.get(),
+         .rate = rate_});
     CARACAL_CHECK_OK(server.status());
     server_ = *std::move(server);
     client_ = std::make_unique<httplib::Client>("http://" + server_->address());
@@ -196,6 +197,7 @@ class WebServerTest : public ::testing::Test {
   TokenBook tokens_{{}};
   FakeClock clock_;  // of tokens and sessions
   Access access_{{}, &tokens_, &clock_};
+  RateLimit* rate_ = nullptr;  // as of the next start; null: none
   const std::string audit_path_ = folder_.File("audit.jsonl");
   std::unique_ptr<AuditLog> audit_;  // none until it is opened
   RootedFileSystem files_{*PathRoots::Of({}), FileSystem::Posix()};
@@ -603,6 +605,48 @@ TEST_F(WebServerTest, TokensSayWhoMayDoWhat) {
   EXPECT_EQ(cancel(hers, eve), 403);
   EXPECT_EQ(cancel(hers, ann), 200);
   EXPECT_EQ(cancel(local, admin), 200);
+}
+
+TEST_F(WebServerTest, JobsComeWhateverTheirContentTypeSays) {
+  const std::string job =
+      Json{{"job", Job("# " + std::string(100 << 10, 'x') + "\n")}}.dump();
+  for (const char* type : {"application/x-www-form-urlencoded", "text/plain",
+                           "multipart/form-data; boundary=x"}) {
+    const auto answer = client_->Post("/api/jobs", kChange, job, type);
+    ASSERT_TRUE(answer) << type;
+    EXPECT_EQ(answer->status, 201) << type << ": " << answer->body;
+  }
+}
+
+TEST_F(WebServerTest, WhoAsksTooOftenHasToWaitAndNobodyElse) {
+  RateLimit rate(1, &clock_);  // two calls at once, and then one a second
+  rate_ = &rate;
+  Start({});
+  tokens_.Add({.id = 1,
+               .name = "vera",
+               .role = Role::kViewer,
+               .hash = HashOfToken("secret")});
+  const httplib::Headers vera = {{"Authorization", "Bearer secret"}};
+  EXPECT_EQ(client_->Get("/api/jobs", vera)->status, 200);
+  EXPECT_EQ(client_->Get("/metrics", vera)->status, 200);
+  for (const char* path : {"/api/jobs", "/api/jobs/1/events", "/metrics"}) {
+    const auto answer = client_->Get(path, vera);
+    EXPECT_EQ(answer->status, 429) << path;
+    EXPECT_EQ(answer->get_header_value("Retry-After"), "1") << path;
+  }
+  httplib::Headers change = kChange;
+  change.insert(vera.begin(), vera.end());
+  EXPECT_EQ(Post("/api/jobs", "{}", change)->status, 429);
+  // What nobody has to be known for goes on, and so do others.
+  EXPECT_EQ(client_->Get("/", vera)->status, 200);
+  EXPECT_EQ(client_->Get("/api/session", vera)->status, 200);
+  EXPECT_EQ(client_->Get("/api/jobs")->status, 401);
+  EXPECT_EQ(client_->Get("/api/jobs")->status, 401);
+  EXPECT_EQ(client_->Get("/api/jobs")->status, 429);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(client_->Get("/api/jobs", vera)->status, 200);
+  EXPECT_EQ(client_->Get("/api/jobs", vera)->status, 429);
+  server_ = nullptr;
 }
 
 // Of the cookie that an answer sets, name and value.

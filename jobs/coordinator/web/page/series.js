@@ -23,7 +23,9 @@ export class Series {
   constructor() {
     this.columns = new Map(kKeys.map((key) => [key, {x: [], y: []}]));
     this.stages = [];     // {name, step}: where each begins
-    this.decisions = [];  // {x, y, because}
+    this.offsets = new Map();  // by stage: the steps of those before it
+    this.decisions = [];  // {x, y, because, stage, step}: in their order
+    this.early = [];      // the same, of stages that have no metrics yet
     this.layers = null;   // {step, masses}: la_mass by layer, as last measured
     this.last = null;
     this.version = 0;
@@ -47,26 +49,46 @@ export class Series {
     if (this.stages.at(-1)?.name !== stage) {
       this.stages.push({name: stage, step});
     }
+    if (Number.isFinite(line.step) && !this.offsets.has(stage)) {
+      this.offsets.set(stage, step - line.step);
+      const early = this.early;
+      this.early = [];
+      for (const decision of early) this.place(decision);
+    }
     this.last = line;
     ++this.version;
   }
 
   // A decision of the curriculum: {stage, because, values: [{step,
   // drop_probability, window}, ...]}, a value where it changes; steps count from
-  // the stage's first, 1. What the schedule says needs no mark.
+  // the stage's first, 1. Decisions come before the metrics of their steps. What
+  // the schedule says needs no mark.
   decide(data) {
     const value = data.values?.[0];
     if (typeof value?.drop_probability !== "number" ||
-        data.because === "schedule") {
+        !Number.isFinite(value.step) || data.because === "schedule") {
       return;
     }
-    const begin = this.stages.findLast(({name}) => name === data.stage)?.step;
-    const x = begin !== undefined && Number.isFinite(value.step)
-      ? begin + value.step - 1 : (this.last?.global_step ?? 0) + 1;
-    this.decisions.push({x, y: value.drop_probability,
-                         because: data.by ? `tuned by ${data.by}`
-                           : String(data.because ?? "")});
+    this.place({stage: data.stage ?? "", step: value.step,
+                y: value.drop_probability,
+                because: data.by ? `tuned by ${data.by}`
+                  : String(data.because ?? "")});
     ++this.version;
+  }
+
+  // On the axis of all stages' steps, once it is known where its stage begins.
+  // A decision that is taken again takes the place of those from its step on.
+  place(decision) {
+    const offset = this.offsets.get(decision.stage);
+    if (offset === undefined) {
+      this.early = this.early.filter(
+        (d) => d.stage !== decision.stage || d.step < decision.step);
+      this.early.push(decision);
+      return;
+    }
+    const x = offset + decision.step;
+    this.decisions = this.decisions.filter((d) => d.x < x);
+    this.decisions.push({...decision, x});
   }
 
   cut(step) {
@@ -79,7 +101,6 @@ export class Series {
     while (this.stages.length && this.stages.at(-1).step >= step) {
       this.stages.pop();
     }
-    this.decisions = this.decisions.filter((d) => d.x < step);
     if (this.layers && this.layers.step >= step) this.layers = null;
   }
 
