@@ -238,7 +238,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
         p.web, WebServer::Start(
                    {.listen = options.web},
                    {.coordinator = &*p.coordinator,
-                     .evaluations = &*p.evaluations,
+                    .evaluations = &*p.evaluations,
                     .hub = &p.hub,
                     .submitter = &p.jobs->submitter(),
                     .log_file = log_file,
