@@ -68,3 +68,30 @@ for id in 3 4; do
   steps_of "$id" | awk '$1 == last || $1 > last + 1 { exit 1 } { last = $1 }
     END { exit last != 506 }' || fail "metrics of job $id: $(steps_of "$id")"
 done
+
+# Whoever watches a job that waits, and so is quiet, or follows what a job prints,
+# hears that the coordinator is back, each time, and goes on to the end.
+[ "$("$caracal" submit "${job[@]}" --set budget.transfer_steps=100000)" = 5 ] ||
+  fail "submit"
+[ "$("$caracal" submit "${job[@]}" --after 5)" = 6 ] || fail "submit"
+"$caracal" watch 6 >"$work/watch.txt" 2>"$work/watch_err.txt" &
+watch=$!
+"$caracal" logs 5 -f >"$work/logs.txt" 2>"$work/logs_err.txt" &
+logs=$!
+eventually "job 6 is watched" grep -q -i queued "$work/watch.txt"
+eventually "what job 5 prints is followed" [ -s "$work/logs.txt" ]
+has_come_back() {
+  [ "$(grep -c "is back" "$work/watch_err.txt")" = "$1" ] &&
+    [ "$(grep -c "is back" "$work/logs_err.txt")" = "$1" ]
+}
+for times in 1 2; do
+  kill_daemon
+  start_daemon
+  eventually "they hear that it is back, $times" has_come_back "$times"
+done
+"$caracal" cancel 6
+wait "$watch" || fail "watch: $(cat "$work/watch_err.txt")"
+grep -q cancelled "$work/watch.txt" || fail "watch: $(cat "$work/watch.txt")"
+"$caracal" cancel 5
+wait "$logs" || fail "logs: $(cat "$work/logs_err.txt")"
+"$caracal" logs 5 | cmp - "$work/logs.txt" || fail "what logs -f printed"
