@@ -39,7 +39,10 @@ long=("$work/job.textproto" --set threads=1 --set budget.transfer_steps=400
   --set checkpoint.every_steps=50 --set validation.every_steps=100)
 "$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
 start_daemon --slots 2 --job-slots 2
-run 'export CARACAL_SERVER=/var/lib/caracald/endpoint.json'
+# As another user would call it.
+address=$(sed -E 's/.*"address":"([^"]*)".*/\1/' "$data/endpoint.json")
+bash -euo pipefail -c "$(print 'export CARACAL_SERVER=HOST:PORT' \
+  "s|HOST:PORT|$address|"); '$caracal' ls" >/dev/null || fail "$page: HOST:PORT"
 [ "$("$caracal" submit "$work/job.textproto")" = 1 ] || fail "submit"
 wait_for 1 succeeded
 [ "$("$caracal" submit "${long[@]}")" = 2 ] || fail "submit"

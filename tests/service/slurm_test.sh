@@ -9,7 +9,7 @@ trap 'end_all; slurm_stop' EXIT
 slurm_start || fail "no Slurm"
 prepare
 job=("$work/job.textproto" --set threads=1)
-long=("${job[@]}" --set budget.transfer_steps=500
+long=("${job[@]}" --set budget.transfer_steps=2000
   --set checkpoint.every_steps=100 --set validation.every_steps=100)
 "$caracal" run "${job[@]}" --out "$work/alone" >/dev/null 2>&1 || fail "run"
 "$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
@@ -35,7 +35,7 @@ start_daemon "${slurm[@]}"
 is 3 running || fail "job 3 is $(state_of 3)"
 "$caracal" cancel 3
 wait_for 3 cancelled
-has_steps 3 506 && fail "it was not stopped"
+has_steps 3 2006 && fail "it was not stopped"
 "$caracal" resume 3
 wait_for 3 succeeded
 [ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
