@@ -145,14 +145,14 @@ wait "$client" || status=$?
 [ "$status" -ne 0 ] && grep -q "stopped while measuring" "$work/stopped.txt" ||
   fail "$status: $(cat "$work/stopped.txt")"
 # One whose command is gone is cancelled by its number.
-"$caracal" "${long[@]}" "${server[@]}" >/dev/null 2>"$work/gone.txt" &
-client=$!
 newest() {
   "$caracal" evaluation list --limit 1 --json |
     sed -E 's/.*"id":([0-9]+),.*"state":"([a-z]*)".*/\1 \2/'
 }
 stopped=$(newest)
 [ "${stopped#* }" = cancelled ] || fail "the newest is $stopped"
+"$caracal" "${long[@]}" "${server[@]}" >/dev/null 2>"$work/gone.txt" &
+client=$!
 is_another() { [ "$(newest)" != "$stopped" ] && [[ $(newest) = *planning ]]; }
 eventually "it waits for workers" is_another
 kill -KILL "$client"

@@ -33,6 +33,7 @@ long=("$work/job.textproto" --set threads=1 --set budget.transfer_steps=500
 eventually "job 2 trains" has_steps 2 10
 "$caracal" watch 2 --json >"$work/watch.txt" &
 watcher=$!
+eventually "watch sees something" test -s "$work/watch.txt"
 scancel --signal=TERM --batch "$id"
 eventually "it is back in the queue" grep -q "back into the queue" \
   "$work/coordinator.log"

@@ -65,8 +65,8 @@ class DoorTest : public ::testing::Test {
                     &door_->door);
     evaluations_.emplace(EvaluationLimits(), &*coordinator_, Clock::Real());
     evaluations_service_.emplace(&*evaluations_, PathRoots(), &door_->door);
-    checkpoints_.emplace("/runs", &*coordinator_, FileSystem::Posix(),
-                         &door_->door);
+    checkpoints_.emplace([](JobId) { return std::string("/runs/1"); },
+                         &*coordinator_, FileSystem::Posix(), &door_->door);
     grpc::ServerBuilder builder;
     builder.RegisterService(&*jobs_);
     builder.RegisterService(&*gangs_);
