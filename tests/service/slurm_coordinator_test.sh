@@ -31,9 +31,9 @@ long=("$work/job.textproto" --set threads=1 --set budget.transfer_steps=500
   --set checkpoint.every_steps=100 --set validation.every_steps=100)
 [ "$("$caracal" submit "${long[@]}")" = 2 ] || fail "submit"
 eventually "job 2 trains" has_steps 2 10
-"$caracal" watch 2 --json >"$work/watch.txt" &
+"$caracal" watch 2 --json >"$work/watched.txt" &
 watcher=$!
-eventually "watch sees something" test -s "$work/watch.txt"
+eventually "watch sees something" test -s "$work/watched.txt"
 scancel --signal=TERM --batch "$id"
 eventually "it is back in the queue" grep -q "back into the queue" \
   "$work/coordinator.log"
@@ -44,7 +44,7 @@ came_back() {
 eventually "it comes back elsewhere" came_back
 wait_for 2 succeeded
 wait "$watcher" || fail "watch"
-tail -n 1 "$work/watch.txt" | grep -q SUCCEEDED || fail "watch"
+tail -n 1 "$work/watched.txt" | grep -q SUCCEEDED || fail "watch"
 "$caracal" status 2 --json | grep -q '"gangs":1' ||
   fail "$("$caracal" status 2 --json)"
 [ "$(wc -l <"$data/runs/2/metrics.jsonl")" -eq 506 ] || fail "steps"
