@@ -52,10 +52,6 @@ Style StyleOf(proto::EvaluationState state) {
 }
 
 nlohmann::ordered_json ToJson(const proto::EvaluationInfo& info) {
-  const auto date = [](const google::protobuf::Timestamp& time) {
-    return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(time),
-                            absl::UTCTimeZone());
-  };
   return {{"id", info.id()},
           {"owner", info.owner()},
           {"state", StateWord(info.state())},
@@ -65,8 +61,8 @@ nlohmann::ordered_json ToJson(const proto::EvaluationInfo& info) {
           {"parts", info.parts()},
           {"leased", info.leased()},
           {"done", info.done()},
-          {"created", date(info.created())},
-          {"changed", date(info.changed())}};
+          {"created", JsonDate(info.created())},
+          {"changed", JsonDate(info.changed())}};
 }
 
 absl::Status List(const ListOptions& o, Console& console) {

@@ -91,11 +91,12 @@ std::string HostWords(const std::vector<std::string>& hosts) {
   return words;
 }
 
+std::string JsonDate(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(time),
+                          absl::UTCTimeZone());
+}
+
 nlohmann::ordered_json ToJson(const proto::JobInfo& job) {
-  const auto date = [](const google::protobuf::Timestamp& time) {
-    return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(time),
-                            absl::UTCTimeZone());
-  };
   nlohmann::ordered_json json = {
       {"id", job.id()},
       {"name", job.name()},
@@ -110,9 +111,9 @@ nlohmann::ordered_json ToJson(const proto::JobInfo& job) {
       {"total_steps", job.progress().total_steps()},
       {"gangs", job.gangs()},
       {"retries", job.retries()},
-      {"submitted", date(job.submitted())},
-      {"changed", date(job.changed())}};
-  if (job.has_not_before()) json["not_before"] = date(job.not_before());
+      {"submitted", JsonDate(job.submitted())},
+      {"changed", JsonDate(job.changed())}};
+  if (job.has_not_before()) json["not_before"] = JsonDate(job.not_before());
   if (job.has_tuned_drop_probability()) {
     json["tuned_drop_probability"] = job.tuned_drop_probability();
   }

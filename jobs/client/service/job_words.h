@@ -23,6 +23,8 @@ std::string ProgressWords(const proto::JobProgress& progress);
 // "3 min ago", of a time before `now`.
 std::string AgoWords(const google::protobuf::Timestamp& time, absl::Time now);
 absl::Time TimeOf(const google::protobuf::Timestamp& time);
+// As JSON has it, to the millisecond: "2026-11-29T10:00:00.000Z".
+std::string JsonDate(const google::protobuf::Timestamp& time);
 
 // "0-3 on node1, 4-7 on node2" of a host for each rank; "0-3, 6 on node1, 4-5
 // on node2". Of many hosts the first 8, and how many more there are.

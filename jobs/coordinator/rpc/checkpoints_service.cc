@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/engine/checkpoint_list.h"
-#include "jobs/coordinator/rpc/wire.h"
+#include "jobs/coordinator/rpc/unary.h"
 
 namespace caracal {
 
@@ -32,9 +32,7 @@ grpc::ServerUnaryReactor* CheckpointsService::List(
     }
     return absl::OkStatus();
   };
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpc(list()));
-  return reactor;
+  return Answer(context, list());
 }
 
 }  // namespace caracal

@@ -7,19 +7,18 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/rpc/submission.h"
+#include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/model/loaded_model.h"
 
 namespace caracal {
 namespace {
 
-constexpr int64_t kPage = 100, kLongestPage = 1000;
 constexpr size_t kLongestSpec = 64 << 10;
 constexpr size_t kLongestName = 256, kLongestMessage = 4096;
 
@@ -28,25 +27,12 @@ constexpr proto::EvaluationState kStates[kEvaluationPhases] = {
     proto::EVALUATION_SUCCEEDED, proto::EVALUATION_FAILED,
     proto::EVALUATION_CANCELLED};
 
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpc(status));
-  return reactor;
-}
-
 std::string Subject(EvaluationId id) {
   return id == 0 ? "" : absl::StrCat("evaluation ", id);
 }
 
 absl::Status NoSuchEvaluation(EvaluationId id) {
   return absl::NotFoundError(absl::StrCat("there is no evaluation ", id));
-}
-
-void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
-  const int64_t micros = absl::ToUnixMicros(time);
-  out->set_seconds(micros / 1'000'000);
-  out->set_nanos(static_cast<int32_t>(micros % 1'000'000) * 1000);
 }
 
 proto::EvaluationInfo ToProto(const EvaluationView& view) {
@@ -224,30 +210,21 @@ grpc::ServerUnaryReactor* EvaluationsService::List(
     proto::ListEvaluationsResponse* response) {
   const absl::StatusOr<Visit> visit = door_->Enter(context, "Evaluations.List");
   if (!visit.ok()) return Answer(context, visit.status());
-  const auto refuse = [&](const std::string& why) {
-    return Answer(context, absl::InvalidArgumentError(why));
-  };
   std::optional<EvaluationPhase> phase;
   if (request->state() != proto::EVALUATION_STATE_UNSPECIFIED) {
     const auto* const found =
         std::find(std::begin(kStates), std::end(kStates), request->state());
     if (found == std::end(kStates)) {
-      return refuse(absl::StrCat("state: there is no ", request->state()));
+      return Answer(context, absl::InvalidArgumentError(absl::StrCat(
+                                 "state: there is no ", request->state())));
     }
     phase = static_cast<EvaluationPhase>(found - std::begin(kStates));
   }
-  if (request->page_size() < 0) return refuse("page_size: is negative");
-  EvaluationId from = 0;
-  if (!request->page_token().empty() &&
-      (!absl::SimpleAtoi(request->page_token(), &from) || from == 0)) {
-    return refuse("page_token: is not that of a page");
-  }
-  const int64_t limit =
-      request->page_size() == 0
-          ? kPage
-          : std::min<int64_t>(request->page_size(), kLongestPage);
+  const absl::StatusOr<PageAsked> asked =
+      ReadPage(request->page_size(), request->page_token());
+  if (!asked.ok()) return Answer(context, asked.status());
   const EvaluationPage page =
-      evaluations_->List(request->owner(), phase, from, limit);
+      evaluations_->List(request->owner(), phase, asked->from, asked->limit);
   for (const EvaluationView& view : page.evaluations) {
     *response->add_evaluations() = ToProto(view);
   }

@@ -9,6 +9,7 @@
 #include "core/io/json.h"
 #include "jobs/coordinator/access/token.h"
 #include "jobs/coordinator/rpc/curriculum_wire.h"
+#include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
@@ -21,13 +22,6 @@ constexpr size_t kLongestLine = 16 << 10;
 constexpr size_t kLongestStage = 64;
 constexpr int kMostRanks = 16 << 10;
 constexpr size_t kLongestHost = 255;
-
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpc(status));
-  return reactor;
-}
 
 // Fills the response and ends the call.
 template <typename Response>

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/stream_mark.h"
 #include "jobs/coordinator/rpc/submission.h"
+#include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
 namespace {
-
-constexpr int64_t kPage = 100, kLongestPage = 1000;
 
 Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor,
                               const Visit& visit, JobId id) {
@@ -24,20 +22,8 @@ Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor,
   };
 }
 
-// What needs no waiting for.
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const grpc::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
-}
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const absl::Status& status) {
-  return Answer(context, ToGrpc(status));
-}
-
-grpc::Status NoSuchJob(JobId id) {
-  return ToGrpc(absl::NotFoundError(absl::StrCat("there is no job ", id)));
+absl::Status NoSuchJob(JobId id) {
+  return absl::NotFoundError(absl::StrCat("there is no job ", id));
 }
 
 grpc::Status TooMany(const char* call) {
@@ -93,7 +79,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                : options_.run_folder);
   response->set_job(job->request.spec);
   for (const std::string& host : job->hosts) response->add_hosts(host);
-  return Answer(context, grpc::Status::OK);
+  return Answer(context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* JobsService::List(
@@ -102,35 +88,26 @@ grpc::ServerUnaryReactor* JobsService::List(
   if (const auto visit = door_->Enter(context, "Jobs.List"); !visit.ok()) {
     return Answer(context, visit.status());
   }
-  const auto refuse = [&](const std::string& why) {
-    return Answer(context, ToGrpc(absl::InvalidArgumentError(why)));
-  };
   JobFilter filter;
   filter.owner = request->owner();
   if (request->state() != proto::JOB_STATE_UNSPECIFIED) {
     filter.state = FromProto(request->state());
     if (!filter.state.has_value()) {
-      return refuse(absl::StrCat("state: there is no ", request->state()));
+      return Answer(context, absl::InvalidArgumentError(absl::StrCat(
+                                 "state: there is no ", request->state())));
     }
   }
-  if (request->page_size() < 0) return refuse("page_size: is negative");
-  JobId from = 0;
-  if (!request->page_token().empty() &&
-      (!absl::SimpleAtoi(request->page_token(), &from) || from == 0)) {
-    return refuse("page_token: is not that of a page");
-  }
-  const int64_t limit =
-      request->page_size() == 0
-          ? kPage
-          : std::min<int64_t>(request->page_size(), kLongestPage);
-  const JobPage page = coordinator_->List(filter, from, limit);
+  const absl::StatusOr<PageAsked> asked =
+      ReadPage(request->page_size(), request->page_token());
+  if (!asked.ok()) return Answer(context, asked.status());
+  const JobPage page = coordinator_->List(filter, asked->from, asked->limit);
   for (const JobRecord& job : page.jobs) {
     *response->add_jobs() = ToProto(job);
   }
   if (page.next != 0) {
     response->set_next_page_token(absl::StrCat(page.next));
   }
-  return Answer(context, grpc::Status::OK);
+  return Answer(context, absl::OkStatus());
 }
 
 grpc::ServerUnaryReactor* JobsService::Cancel(
@@ -153,7 +130,7 @@ grpc::ServerUnaryReactor* JobsService::Resume(
   if (!visit.ok()) return Answer(context, visit.status());
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
-    return Answer(context, ToGrpc(status));
+    return Answer(context, status);
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Resume(request->id(), request->idempotency_key(),
@@ -193,7 +170,7 @@ grpc::ServerUnaryReactor* JobsService::Tune(
   if (!visit.ok()) return Answer(context, visit.status());
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
-    return Answer(context, ToGrpc(status));
+    return Answer(context, status);
   }
   Tuning tuning;
   if (request->has_drop_probability()) {
@@ -213,7 +190,7 @@ grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
     return RefuseStream<proto::JobEvent>(ToGrpc(visit.status()));
   }
   if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {
-    return RefuseStream<proto::JobEvent>(NoSuchJob(request->job()));
+    return RefuseStream<proto::JobEvent>(ToGrpc(NoSuchJob(request->job())));
   }
   if (!watches_.Enter()) {
     return RefuseStream<proto::JobEvent>(TooMany("Watch"));
@@ -228,7 +205,7 @@ grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
     return RefuseStream<proto::LogsResponse>(ToGrpc(visit.status()));
   }
   if (!coordinator_->Get(request->job()).has_value()) {
-    return RefuseStream<proto::LogsResponse>(NoSuchJob(request->job()));
+    return RefuseStream<proto::LogsResponse>(ToGrpc(NoSuchJob(request->job())));
   }
   if (!logs_.Enter()) {
     return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
@@ -247,7 +224,7 @@ grpc::ServerUnaryReactor* JobsService::Info(
     absl::MutexLock lock(&mutex_);
     response->set_web(web_);
   }
-  return Answer(context, grpc::Status::OK);
+  return Answer(context, absl::OkStatus());
 }
 
 void JobsService::SetWeb(const std::string& address) {

@@ -6,18 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/coordinator/store/token_table.h"
 
 namespace caracal {
 namespace {
-
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 const absl::Status& status) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpc(status));
-  return reactor;
-}
 
 // Dates beyond those that microseconds can say are the last of them.
 absl::Time TimeOf(const google::protobuf::Timestamp& stamp) {

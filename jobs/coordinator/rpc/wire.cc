@@ -12,13 +12,13 @@ constexpr proto::JobState kStates[kJobStates] = {
     proto::PREEMPTED, proto::RETRYING,  proto::CANCELLING,
     proto::SUCCEEDED, proto::FAILED,    proto::CANCELLED};
 
+}  // namespace
+
 void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
   const int64_t micros = absl::ToUnixMicros(time);
   out->set_seconds(micros / 1'000'000);
   out->set_nanos(static_cast<int32_t>(micros % 1'000'000) * 1000);
 }
-
-}  // namespace
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/coordinator/store/job_store.h"
 #include "jobs/spec/problem.h"
@@ -19,6 +20,9 @@ namespace caracal {
 // The codes are the same. Text that is not UTF-8 is made so.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
+
+// To the microsecond.
+void SetTime(absl::Time time, google::protobuf::Timestamp* out);
 
 proto::JobState ToProto(JobState state);
 // None for JOB_STATE_UNSPECIFIED and numbers of newer programs.
