@@ -45,8 +45,16 @@ _LIBRARIES = {
         _lib("grpc++_error_details", ["-lgrpc++_error_details", "-lgrpc++"]),
     ],
     "gtest": [
-        _lib("gtest", ["-lgmock", "-lgtest", "-lpthread"]),
-        _lib("gtest_main", ["-lgmock_main", "-lgmock", "-lgtest", "-lpthread"]),
+        _lib(
+            "gtest",
+            ["-lgmock", "-lgtest", "-lpthread"],
+            deps = ["@caracal//tools/cc:test_headers"],
+        ),
+        _lib(
+            "gtest_main",
+            ["-lgmock_main", "-lgmock", "-lgtest", "-lpthread"],
+            deps = ["@caracal//tools/cc:test_headers"],
+        ),
     ],
     "hdf5": [_lib(
         "hdf5",
@@ -88,7 +96,7 @@ def _build_file(libs):
             hdrs,
             lib.includes,
             lib.defines,
-            lib.deps,
+            lib.deps + ["@caracal//tools/cc:common_headers"],
         ))
     return "\n".join(out) + "\n"
 
