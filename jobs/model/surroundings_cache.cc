@@ -1,7 +1,11 @@
 #include "jobs/model/surroundings_cache.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -13,10 +17,15 @@
 namespace caracal {
 namespace {
 
-std::string StatWords(const struct stat& info) {
-  return absl::StrCat(info.st_dev, ".", info.st_ino, ".", info.st_size, ".",
-                      info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec, ".",
-                      info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec);
+void AppendStat(const struct stat& info, std::string* out) {
+  const int64_t words[] = {static_cast<int64_t>(info.st_dev),
+                           static_cast<int64_t>(info.st_ino),
+                           info.st_size,
+                           info.st_mtim.tv_sec,
+                           info.st_mtim.tv_nsec,
+                           info.st_ctim.tv_sec,
+                           info.st_ctim.tv_nsec};
+  out->append(reinterpret_cast<const char*>(words), sizeof(words));
 }
 
 }  // namespace
@@ -32,14 +41,25 @@ SurroundingsCache::SurroundingsCache(FileSystem* files)
 std::string FileSignature(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return "";
-  std::string out = StatWords(info);
+  std::string out;
+  AppendStat(info, &out);
   if (!S_ISDIR(info.st_mode)) return out;
-  const auto names = FileSystem::Posix()->List(path);
-  if (!names.ok()) return "";
-  for (const std::string& name : *names) {
-    if (stat(JoinPath(path, name).c_str(), &info) != 0) continue;
-    absl::StrAppend(&out, "/", name, "=", StatWords(info));
+  // By their names within the folder: each job asks for all of them.
+  DIR* const folder = opendir(path.c_str());
+  if (folder == nullptr) return "";
+  std::vector<std::string> files;
+  while (const dirent* entry = readdir(folder)) {
+    const absl::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    if (fstatat(dirfd(folder), entry->d_name, &info, 0) != 0) continue;
+    std::string& file = files.emplace_back(name);
+    file.push_back('\0');
+    AppendStat(info, &file);
   }
+  closedir(folder);
+  // A folder's order may change with what is there no longer.
+  std::sort(files.begin(), files.end());
+  for (const std::string& file : files) out += file;
   return out;
 }
 
@@ -50,7 +70,9 @@ absl::Status SurroundingsCache::Check(const proto::Job& job,
        {&job.model().path(), &job.data().path(), &job.data().validation()}) {
     // Before the files are opened: if they change meanwhile, what was read is
     // under a name that nobody asks for again.
-    absl::StrAppend(&key, path->size(), ":", *path, FileSignature(*path), "\n");
+    const std::string signature = FileSignature(*path);
+    absl::StrAppend(&key, path->size(), ":", *path, signature.size(), ":",
+                    signature);
   }
   {
     absl::MutexLock lock(&mutex_);

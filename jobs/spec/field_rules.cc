@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
@@ -35,13 +36,64 @@ bool IsMessage(const FieldDescriptor* field) {
   return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
 }
 
+// What each field of each job is asked for.
+struct KnownField {
+  const FieldRule* rule = nullptr;
+  // A message with nothing but the field's default. Null: it has none, or is a
+  // message itself.
+  std::unique_ptr<const Message> standard = nullptr;
+};
+
 // Tables are ours: a default that does not fit its field is a bug.
-void SetDefault(const FieldRule& rule, const FieldDescriptor* field,
-                Message* message) {
+std::unique_ptr<const Message> StandardOf(const FieldRule& rule,
+                                          const FieldDescriptor* field) {
+  if (rule.default_value == nullptr || IsMessage(field)) return nullptr;
+  std::unique_ptr<Message> out(
+      google::protobuf::MessageFactory::generated_factory()
+          ->GetPrototype(field->containing_type())
+          ->New());
   const bool quoted = field->cpp_type() == FieldDescriptor::CPPTYPE_STRING;
   for (const std::string& word : SplitWords(rule.default_value)) {
-    CARACAL_CHECK_OK(SetScalarField({word, quoted}, field, -1, message));
+    CARACAL_CHECK_OK(SetScalarField({word, quoted}, field, -1, out.get()));
   }
+  return out;
+}
+
+using KnownFields = absl::flat_hash_map<const FieldDescriptor*, KnownField>;
+
+void AddFields(const Descriptor* message, KnownFields* known) {
+  for (int i = 0; i < message->field_count(); ++i) {
+    const FieldDescriptor* field = message->field(i);
+    const std::string name = RuleName(field);
+    const FieldRule* const rule =
+        std::find_if(FieldTable().begin(), FieldTable().end(),
+                     [&](const FieldRule& row) { return row.field == name; });
+    if (rule == FieldTable().end()) continue;
+    known->emplace(field, KnownField{rule, StandardOf(*rule, field)});
+  }
+  for (int i = 0; i < message->nested_type_count(); ++i) {
+    AddFields(message->nested_type(i), known);
+  }
+}
+
+// Null for a field that is no job's, or has no row.
+const KnownField* FindField(const FieldDescriptor* field) {
+  static const auto* const known = [] {
+    auto* fields = new KnownFields;
+    const auto* file = proto::Job::descriptor()->file();
+    for (int i = 0; i < file->message_type_count(); ++i) {
+      AddFields(file->message_type(i), fields);
+    }
+    return fields;
+  }();
+  const auto found = known->find(field);
+  return found == known->end() ? nullptr : &found->second;
+}
+
+const KnownField& FieldOf(const FieldDescriptor* field) {
+  const KnownField* known = FindField(field);
+  CARACAL_CHECK(known != nullptr) << RuleName(field) << ": no field rule";
+  return *known;
 }
 
 bool HasField(const Message& message, const FieldDescriptor* field) {
@@ -51,19 +103,17 @@ bool HasField(const Message& message, const FieldDescriptor* field) {
 }
 
 bool EqualsDefault(const Message& message, const FieldDescriptor* field,
-                   const FieldRule& rule) {
-  std::unique_ptr<Message> fresh(message.New());
-  SetDefault(rule, field, fresh.get());
+                   const Message& standard) {
   const Reflection* reflection = message.GetReflection();
   if (!field->is_repeated()) {
     return ScalarFieldText(message, field, -1) ==
-           ScalarFieldText(*fresh, field, -1);
+           ScalarFieldText(standard, field, -1);
   }
   const int size = reflection->FieldSize(message, field);
-  if (size != reflection->FieldSize(*fresh, field)) return false;
+  if (size != reflection->FieldSize(standard, field)) return false;
   for (int i = 0; i < size; ++i) {
     if (ScalarFieldText(message, field, i) !=
-        ScalarFieldText(*fresh, field, i)) {
+        ScalarFieldText(standard, field, i)) {
       return false;
     }
   }
@@ -86,38 +136,78 @@ double NumberOf(const Message& message, const FieldDescriptor* field,
   }
 }
 
-void CheckValue(const Message& message, const FieldDescriptor* field, int index,
-                const FieldRule& rule, const std::string& path,
-                std::vector<Problem>* problems) {
-  const auto text = [&] { return ScalarFieldText(message, field, index); };
+// Where a value stands, written out only when there is something to say of it.
+struct FieldPath {
+  absl::string_view start = {};            // of what has no parent
+  const FieldPath* parent = nullptr;       // of a field
+  const FieldDescriptor* field = nullptr;  // likewise
+  int index = -1;                          // >= 0: of an element
+
+  std::string ToString() const {
+    if (parent == nullptr) return std::string(start);
+    const std::string name = JoinField(parent->ToString(), field->name());
+    return index < 0 ? name : FieldAt(name, index);
+  }
+};
+
+bool IsChoice(absl::string_view choices, absl::string_view text) {
+  for (const absl::string_view choice :
+       absl::StrSplit(choices, ' ', absl::SkipEmpty())) {
+    if (choice == text) return true;
+  }
+  return false;
+}
+
+void CheckValue(const Message& message, const FieldRule& rule,
+                const FieldPath& path, std::vector<Problem>* problems) {
+  const FieldDescriptor* const field = path.field;
+  const auto text = [&] { return ScalarFieldText(message, field, path.index); };
+  const auto refuse = [&](std::string what) {
+    problems->push_back({path.ToString(), std::move(what), ""});
+  };
   const bool number = field->cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
                       field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
-  if (number && !rule.range.Contains(NumberOf(message, field, index))) {
-    problems->push_back(
-        {path, absl::StrCat("is ", text(), ", must be ", rule.range.ToString()),
-         ""});
+  if (number && !rule.range.Contains(NumberOf(message, field, path.index))) {
+    refuse(absl::StrCat("is ", text(), ", must be ", rule.range.ToString()));
   }
   if (rule.folder_name && !IsFolderName(text())) {
-    problems->push_back(
-        {path,
-         absl::StrCat("is '", absl::Utf8SafeCEscape(text()),
-                      "', but a folder gets this name: expected 1 to ",
-                      kMaxFolderName,
-                      " letters, digits and ._-+= with neither a dot nor a "
-                      "dash first"),
-         ""});
+    refuse(absl::StrCat("is '", absl::Utf8SafeCEscape(text()),
+                        "', but a folder gets this name: expected 1 to ",
+                        kMaxFolderName,
+                        " letters, digits and ._-+= with neither a dot nor a "
+                        "dash first"));
   }
-  if (rule.choices != nullptr) {
-    const std::string found = text();
-    for (const absl::string_view choice :
-         absl::StrSplit(rule.choices, ' ', absl::SkipEmpty())) {
-      if (found == choice) return;
+  if (rule.choices != nullptr && !IsChoice(rule.choices, text())) {
+    refuse(absl::StrCat("there is no '", text(), "' here; ",
+                        SuggestName(text(), SplitWords(rule.choices))));
+  }
+}
+
+void CheckFields(const Message& message, const FieldPath& path,
+                 std::vector<Problem>* problems) {
+  const Descriptor* descriptor = message.GetDescriptor();
+  const Reflection* reflection = message.GetReflection();
+  for (int i = 0; i < descriptor->field_count(); ++i) {
+    const FieldDescriptor* field = descriptor->field(i);
+    const FieldRule& rule = *FieldOf(field).rule;
+    if (!HasField(message, field)) continue;
+    const int size =
+        field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int j = 0; j < size; ++j) {
+      const FieldPath here = {
+          .parent = &path,
+          .field = field,
+          .index = field->is_repeated() ? j : -1,
+      };
+      if (!IsMessage(field)) {
+        CheckValue(message, rule, here, problems);
+      } else if (field->is_repeated()) {
+        CheckFields(reflection->GetRepeatedMessage(message, field, j), here,
+                    problems);
+      } else {
+        CheckFields(reflection->GetMessage(message, field), here, problems);
+      }
     }
-    problems->push_back(
-        {path,
-         absl::StrCat("there is no '", found, "' here; ",
-                      SuggestName(found, SplitWords(rule.choices))),
-         ""});
   }
 }
 
@@ -177,30 +267,8 @@ std::string RuleName(const FieldDescriptor* field) {
 }
 
 const FieldRule* FindFieldRule(const FieldDescriptor* field) {
-  static const auto* const by_name = [] {
-    auto* map = new absl::flat_hash_map<std::string, const FieldRule*>;
-    for (const FieldRule& rule : FieldTable()) map->emplace(rule.field, &rule);
-    return map;
-  }();
-  const auto named = [](const FieldDescriptor* wanted) {
-    const auto found = by_name->find(RuleName(wanted));
-    return found == by_name->end() ? nullptr : found->second;
-  };
-  // Asked for each field of each job: a job's own are found without its name.
-  static const auto* const of_jobs = [&] {
-    auto* map =
-        new absl::flat_hash_map<const FieldDescriptor*, const FieldRule*>;
-    const auto* file = proto::Job::descriptor()->file();
-    for (int i = 0; i < file->message_type_count(); ++i) {
-      const Descriptor* message = file->message_type(i);
-      for (int j = 0; j < message->field_count(); ++j) {
-        map->emplace(message->field(j), named(message->field(j)));
-      }
-    }
-    return map;
-  }();
-  const auto found = of_jobs->find(field);
-  return found == of_jobs->end() ? named(field) : found->second;
+  const KnownField* known = FindField(field);
+  return known == nullptr ? nullptr : known->rule;
 }
 
 void FillDefaults(Message* message) {
@@ -208,18 +276,17 @@ void FillDefaults(Message* message) {
   const Reflection* reflection = message->GetReflection();
   for (int i = 0; i < descriptor->field_count(); ++i) {
     const FieldDescriptor* field = descriptor->field(i);
-    const FieldRule* rule = FindFieldRule(field);
-    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
+    const KnownField& known = FieldOf(field);
     const bool set = HasField(*message, field);
     if (!IsMessage(field)) {
-      if (!set && rule->default_value != nullptr) {
-        SetDefault(*rule, field, message);
+      if (!set && known.standard != nullptr) {
+        message->MergeFrom(*known.standard);
       }
     } else if (field->is_repeated()) {
       for (int j = 0; j < reflection->FieldSize(*message, field); ++j) {
         FillDefaults(reflection->MutableRepeatedMessage(message, field, j));
       }
-    } else if (set || rule->default_value != nullptr) {
+    } else if (set || known.rule->default_value != nullptr) {
       FillDefaults(reflection->MutableMessage(message, field));
     }
   }
@@ -230,12 +297,11 @@ void ClearDefaults(Message* message) {
   const Reflection* reflection = message->GetReflection();
   for (int i = 0; i < descriptor->field_count(); ++i) {
     const FieldDescriptor* field = descriptor->field(i);
-    const FieldRule* rule = FindFieldRule(field);
-    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
+    const KnownField& known = FieldOf(field);
     if (!HasField(*message, field)) continue;
     if (!IsMessage(field)) {
-      if (rule->default_value != nullptr &&
-          EqualsDefault(*message, field, *rule)) {
+      if (known.standard != nullptr &&
+          EqualsDefault(*message, field, *known.standard)) {
         reflection->ClearField(message, field);
       }
     } else if (field->is_repeated()) {
@@ -250,29 +316,7 @@ void ClearDefaults(Message* message) {
 
 void CheckFieldRules(const Message& message, absl::string_view path,
                      std::vector<Problem>* problems) {
-  const Descriptor* descriptor = message.GetDescriptor();
-  const Reflection* reflection = message.GetReflection();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const FieldDescriptor* field = descriptor->field(i);
-    const FieldRule* rule = FindFieldRule(field);
-    CARACAL_CHECK(rule != nullptr) << RuleName(field) << ": no field rule";
-    if (!HasField(message, field)) continue;
-    const std::string name = JoinField(path, field->name());
-    const int size =
-        field->is_repeated() ? reflection->FieldSize(message, field) : 1;
-    for (int j = 0; j < size; ++j) {
-      const int index = field->is_repeated() ? j : -1;
-      const std::string here = index < 0 ? name : FieldAt(name, index);
-      if (!IsMessage(field)) {
-        CheckValue(message, field, index, *rule, here, problems);
-      } else if (index >= 0) {
-        CheckFieldRules(reflection->GetRepeatedMessage(message, field, index),
-                        here, problems);
-      } else {
-        CheckFieldRules(reflection->GetMessage(message, field), here, problems);
-      }
-    }
-  }
+  CheckFields(message, FieldPath{.start = path}, problems);
 }
 
 }  // namespace caracal

@@ -2,6 +2,9 @@
 
 #include <google/protobuf/text_format.h>
 
+#include <array>
+#include <iterator>
+
 #include "core/base/status.h"
 
 namespace caracal {
@@ -50,6 +53,20 @@ constexpr Preset kPresets[] = {
         stages { finetune { student_mode: SWA_ONLY } })"},
 };
 
+// What a preset adds to a job, read once.
+const proto::Job& JobOf(const Preset& preset) {
+  static const auto* const jobs = [] {
+    auto* read = new std::array<proto::Job, std::size(kPresets)>;
+    for (size_t i = 0; i < read->size(); ++i) {
+      CARACAL_CHECK(google::protobuf::TextFormat::ParseFromString(
+          kPresets[i].job, &(*read)[i]))
+          << "preset " << kPresets[i].name;
+    }
+    return read;
+  }();
+  return (*jobs)[&preset - kPresets];
+}
+
 // A schedule is one thing: its shape, and how many values it has.
 void LayOver(const proto::Curriculum& own, proto::Curriculum* presets) {
   if (own.has_drop()) presets->clear_drop();
@@ -76,10 +93,7 @@ void ExpandPreset(proto::Job* job) {
   if (!job->has_preset() || job->stages_size() > 0) return;
   const Preset* preset = FindPreset(job->preset());
   if (preset == nullptr) return;
-  proto::Job expanded;
-  CARACAL_CHECK(
-      google::protobuf::TextFormat::ParseFromString(preset->job, &expanded))
-      << "preset " << preset->name;
+  proto::Job expanded = JobOf(*preset);
   // What the job says itself goes on top; lists are replaced, not appended.
   if (job->evaluation().gamma_override_size() > 0) {
     expanded.mutable_evaluation()->clear_gamma_override();

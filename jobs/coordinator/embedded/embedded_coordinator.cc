@@ -17,8 +17,8 @@
 #include "core/base/status.h"
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/token.h"
+#include "jobs/coordinator/state/job_spec.h"
 #include "jobs/launch/gang_supervisor.h"
-#include "jobs/spec/job_file.h"
 #include "jobs/spec/slots.h"
 #include "kernels/common/thread_pool.h"
 
@@ -183,14 +183,13 @@ absl::StatusOr<JobId> EmbeddedCoordinator::Begin(const proto::Job& job) {
   JobRequest request;
   request.name = job.name();
   request.owner = kLocalUser;
-  request.spec = JobText(job);
+  request.spec = MakeSpec(job);
   request.slots = SlotsOf(job, AvailableCores());
   request.max_retries = 0;
   for (const JobRecord& known : jobs) {
-    if (known.request.spec != request.spec ||
-        known.state == JobState::kSucceeded) {
-      continue;
-    }
+    if (known.state == JobState::kSucceeded) continue;
+    const absl::StatusOr<proto::Job> spec = ReadSpec(known.request.spec);
+    if (!spec.ok() || MakeSpec(*spec) != request.spec) continue;
     Reply<absl::Status> resumed;
     coordinator.Resume(known.id, "", resumed.Take());
     RETURN_IF_ERROR(AwaitStored(coordinator, data_folder_, kPatience,

@@ -45,7 +45,6 @@ void Coordinator::Recover() {
   {
     const std::lock_guard lock(mutex_);
     recovered_ = true;
-    stored_next_id_ = loaded_.next_id;
     last_sequence_ = loaded_.last_sequence;
     // With the lock: nobody sees it empty.
     Effects effects;
@@ -135,9 +134,8 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
     batch.events.push_back(
         {++last_sequence_, d.job, now, "curriculum", ToJson(d)});
   }
-  if (state_.next_id() != stored_next_id_) {
-    batch.next_id = stored_next_id_ = state_.next_id();
-  }
+  // Of a job that is gone no row tells that its number was given out.
+  if (!batch.removed.empty()) batch.next_id = state_.next_id();
   return batch;
 }
 

@@ -205,7 +205,6 @@ class Coordinator {
   StoreContents loaded_;  // until then
   // When TickUntil looks at the time again.
   absl::Time ticks_at_ = absl::InfinitePast();
-  JobId stored_next_id_ = 0;
   uint64_t last_sequence_ = 0;
   std::map<JobId, News> news_;
   std::array<uint64_t, kJobStates> transitions_ = {};

@@ -187,6 +187,21 @@ TEST_F(CoordinatorTest, WhatWasAnsweredSurvives) {
   EXPECT_EQ(coordinator_->Get(waiting)->state, JobState::kLaunching);
 }
 
+TEST_F(CoordinatorTest, NumbersOfRemovedJobsAreNotGivenAgain) {
+  ASSERT_OK_AND_ASSIGN(const JobId first, Submit({.name = "one"}));
+  ASSERT_OK_AND_ASSIGN(const JobId second, Submit({.name = "two", .slots = 2}));
+  ASSERT_OK(Cancel(second));
+  ASSERT_OK(Ask<absl::Status>(
+      [&](auto reply) { coordinator_->Remove(second, reply); }));
+  Restart();
+  EXPECT_TRUE(coordinator_->Get(first).has_value());
+  EXPECT_TRUE(coordinator_->IsForgotten(second));
+  EXPECT_EQ(*Submit({.name = "three"}), second + 1);
+  // Nor is that of one that is there.
+  Restart();
+  EXPECT_EQ(*Submit({.name = "four"}), second + 2);
+}
+
 TEST_F(CoordinatorTest, TimePassesByTheMonotonicClock) {
   ASSERT_OK_AND_ASSIGN(const JobId id, Submit({}));
   EXPECT_TRUE(*Heartbeat(id, 1, 1));

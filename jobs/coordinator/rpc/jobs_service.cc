@@ -10,6 +10,7 @@
 #include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
+#include "jobs/coordinator/state/job_spec.h"
 
 namespace caracal {
 namespace {
@@ -77,7 +78,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
   response->set_run_folder(options_.run_folder.empty()
                                ? JoinPath(options_.runs, absl::StrCat(job->id))
                                : options_.run_folder);
-  response->set_job(job->request.spec);
+  response->set_job(SpecText(job->request.spec));
   for (const std::string& host : job->hosts) response->add_hosts(host);
   return Answer(context, absl::OkStatus());
 }

@@ -6,6 +6,7 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/rpc/wire.h"
+#include "jobs/coordinator/state/job_spec.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/slots.h"
 #include "jobs/spec/value_tree.h"
@@ -52,7 +53,7 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
   CheckJobPaths(*job, files->roots(), problems);
   if (!problems->empty()) return absl::OkStatus();
   out->name = job->name();
-  out->spec = JobText(*job);
+  out->spec = MakeSpec(*job);
   out->slots = SlotsOf(*job, slots);
   return absl::OkStatus();
 }

@@ -9,6 +9,7 @@
 #include "core/base/status.h"
 #include "jobs/convert/run_folder.h"
 #include "jobs/coordinator/service/left_metrics.h"
+#include "jobs/coordinator/state/job_spec.h"
 #include "jobs/launch/gang_folder.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/layout.h"
@@ -27,14 +28,12 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
                                       const PathRoots& roots) {
   FileSystem* const files = FileSystem::Posix();
   const std::string file = folder.job(job.id);
-  std::vector<Problem> problems;
-  const proto::Job spec = ParseJob(job.request.spec, file, nullptr, &problems);
-  RETURN_IF_ERROR(ProblemsToStatus(problems, file));
+  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job.request.spec));
   // Links may lead elsewhere than when it was submitted.
   if (const absl::Status status = roots.Check(spec); !status.ok()) {
     return absl::InvalidArgumentError(status.message());
   }
-  RETURN_IF_ERROR(files->WriteFileAtomically(file, job.request.spec));
+  RETURN_IF_ERROR(WriteJobText(spec, file, files));
 
   GangSpec gang;
   gang.id = {job.id, job.epoch};

@@ -5,7 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "jobs/spec/job_file.h"
+#include "jobs/coordinator/state/job_spec.h"
+#include "jobs/spec/problem.h"
 #include "kernels/common/check.h"
 
 namespace caracal {
@@ -24,13 +25,6 @@ absl::Status NoSuchJob(JobId id) {
 
 // Steps that are directed at a time.
 constexpr int64_t kWindow = 256;
-
-absl::StatusOr<proto::Job> ReadSpec(const JobRequest& request) {
-  std::vector<Problem> problems;
-  proto::Job job = ParseJob(request.spec, "job", nullptr, &problems);
-  RETURN_IF_ERROR(ProblemsToStatus(problems, "job"));
-  return job;
-}
 
 Problem TooManySlots(int64_t slots, int64_t have) {
   return {"threads",
@@ -278,7 +272,7 @@ absl::Status CoordinatorState::Tune(JobId id, const Tuning& tuning,
     return absl::FailedPreconditionError(absl::StrCat(
         "job ", id, " is ", NameOf(job->state), "; there is nothing to tune"));
   }
-  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request));
+  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request.spec));
   RETURN_IF_ERROR(CheckTuning(spec, tuning));
   job->tune_key = idempotency_key;
   job->tuning = tuning;
@@ -378,7 +372,7 @@ absl::StatusOr<CurriculumWindow> CoordinatorState::Direct(
   ASSIGN_OR_RETURN(const JobRecord* const job, FindGang(id, epoch));
   auto directed = directed_.find(id);
   if (directed == directed_.end()) {
-    ASSIGN_OR_RETURN(proto::Job spec, ReadSpec(job->request));
+    ASSIGN_OR_RETURN(proto::Job spec, ReadSpec(job->request.spec));
     directed = directed_.emplace(id, Directed{std::move(spec)}).first;
   }
   Directed& last = directed->second;

@@ -430,7 +430,7 @@ TEST_F(CoordinatorStateTest, AGangThatWaitsForItsClusterIsNotGivenUp) {
 TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {
   const JobId id = Submit(
       {.name = "one",
-       .spec = "stages { finetune { steps: 9 curriculum { drop { constant: "
+       .spec = "#\nstages { finetune { steps: 9 curriculum { drop { constant: "
                "0.5 } } } }"});
   ASSERT_OK_AND_ASSIGN(CurriculumWindow window,
                        state_->Direct(id, 1, {.step = 2}, Fresh()));

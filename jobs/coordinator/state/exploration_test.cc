@@ -208,7 +208,7 @@ class World {
     JobRequest request;
     request.owner = Below(2) == 0 ? "ann" : "bob";
     request.spec =
-        "stages { finetune { steps: 9 curriculum { drop { constant: 0.25 } } "
+        "#\nstages { finetune { steps: 9 curriculum { drop { constant: 0.25 } } "
         "} }";
     request.slots = 1 + Below(4);
     request.priority = Below(3);

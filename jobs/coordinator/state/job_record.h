@@ -18,7 +18,7 @@ using JobId = uint64_t;  // from 1, in the order of submission
 struct JobRequest {
   std::string name = "";
   std::string owner = "";            // who submitted it
-  std::string spec = "";             // the job file, as text
+  std::string spec = "";             // the job: job_spec.h
   int64_t priority = 0;              // higher goes first
   int64_t slots = 1;                 // that its gang takes: ranks
   std::vector<JobId> after = {};     // starts when all of these have succeeded

@@ -155,7 +155,11 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
   return database;
 }
 
-Database::~Database() { sqlite3_close(db_); }
+Database::~Database() {
+  begin_ = nullptr;
+  commit_ = nullptr;
+  sqlite3_close(db_);
+}
 
 absl::Status Database::Prepare() {
   sqlite3_extended_result_codes(db_, 1);
@@ -168,7 +172,13 @@ absl::Status Database::Prepare() {
         path_, ": no write-ahead log is possible here (journal mode ",
         mode.Text(0), "); the folder has to be on a local disk"));
   }
-  return Execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+  RETURN_IF_ERROR(
+      Execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"));
+  ASSIGN_OR_RETURN(Statement begin, Prepare("BEGIN IMMEDIATE"));
+  begin_ = std::make_unique<Statement>(std::move(begin));
+  ASSIGN_OR_RETURN(Statement commit, Prepare("COMMIT"));
+  commit_ = std::make_unique<Statement>(std::move(commit));
+  return absl::OkStatus();
 }
 
 absl::Status Database::Migrate(const std::vector<std::string>& migrations) {

@@ -81,10 +81,10 @@ class Database {
   // All of `run` or nothing of it is stored.
   template <typename F>
   absl::Status InTransaction(F run) {
-    absl::Status status = Execute("BEGIN IMMEDIATE");
+    absl::Status status = begin_->Run();
     if (!status.ok()) return status;
     status = run();
-    if (status.ok()) status = Execute("COMMIT");
+    if (status.ok()) status = commit_->Run();
     if (!status.ok()) Execute("ROLLBACK").IgnoreError();
     return status;
   }
@@ -97,6 +97,7 @@ class Database {
 
   std::string path_;
   sqlite3* db_;
+  std::unique_ptr<Statement> begin_, commit_;
 };
 
 }  // namespace caracal

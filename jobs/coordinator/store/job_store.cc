@@ -1,5 +1,6 @@
 #include "jobs/coordinator/store/job_store.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -104,7 +105,7 @@ absl::StatusOr<JobRecord> JobOfRow(const Statement& row) {
   JobRequest& request = job.request;
   request.owner = row.Text(1);
   request.name = row.Text(2);
-  request.spec = row.Text(3);
+  request.spec = row.Bytes(3);
   request.slots = row.Integer(4);
   ASSIGN_OR_RETURN(request.after, IdsFromJson(row.Text(5)));
   request.max_retries = row.Integer(6);
@@ -198,10 +199,12 @@ absl::StatusOr<StoreContents> JobStore::Load() {
       database_->Prepare("SELECT value FROM numbers WHERE name = 'next_job'"));
   RETURN_IF_ERROR(next.Step().status());
   out.next_id = static_cast<JobId>(next.Integer(0));
-  if (out.next_id == 0 ||
-      (!out.jobs.empty() && out.jobs.back().id >= out.next_id)) {
-    return absl::DataLossError(absl::StrCat(path(), ": the next job would be ",
-                                            out.next_id, ", which is taken"));
+  if (out.next_id == 0) {
+    return absl::DataLossError(
+        absl::StrCat(path(), ": no number for the next job"));
+  }
+  if (!out.jobs.empty()) {
+    out.next_id = std::max(out.next_id, out.jobs.back().id + 1);
   }
   // Of removed events, too.
   ASSIGN_OR_RETURN(
@@ -255,7 +258,7 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
   return save_->Bind(1, static_cast<int64_t>(job.id))
       .Bind(2, request.owner)
       .Bind(3, request.name)
-      .Bind(4, request.spec)
+      .BindBytes(4, request.spec)
       .Bind(5, request.slots)
       .Bind(6, ToJson(request.after))
       .Bind(7, request.max_retries)

@@ -33,7 +33,9 @@ struct StoreBatch {
   std::vector<JobRecord> saved = {};
   std::vector<JobId> removed = {};  // with their events
   std::vector<StoredEvent> events = {};
-  JobId next_id = 0;  // 0: as it was
+  // Needed beside `removed`: jobs that are there tell which numbers are given
+  // out. 0: as it was.
+  JobId next_id = 0;
   // Of other tables, in the same transaction; again when that has failed.
   std::function<absl::Status(Database&)> also = nullptr;
   bool empty() const {
@@ -45,7 +47,7 @@ struct StoreBatch {
 struct StoreContents {
   uint64_t database = 0;        // drawn when it was made
   std::vector<JobRecord> jobs;  // by id
-  JobId next_id = 1;
+  JobId next_id = 1;            // never given out so far
   uint64_t last_sequence = 0;  // of the events ever written
 };
 

@@ -23,7 +23,7 @@ JobRecord Record(JobId id) {
   job.id = id;
   job.request = {.name = "n'); DROP TABLE jobs; --",
                  .owner = "ann",
-                 .spec = "preset: \"ssd\"",
+                 .spec = std::string("\n\0\xff", 3),
                  .priority = -3,
                  .slots = 4,
                  .after = {7, 9},
@@ -97,7 +97,7 @@ TEST_F(JobStoreTest, EveryFieldRoundTrips) {
   JobRecord plain;
   plain.id = 2;
   plain.submitted = plain.changed = absl::UnixEpoch();
-  ASSERT_OK(store_->Write({{.saved = {Record(11), plain}, .next_id = 12}}));
+  ASSERT_OK(store_->Write({{.saved = {Record(11), plain}}}));
   Reopen();
   ASSERT_OK_AND_ASSIGN(StoreContents contents, store_->Load());
   ASSERT_EQ(contents.jobs.size(), 2u);
@@ -129,13 +129,12 @@ TEST_F(JobStoreTest, EveryFieldRoundTrips) {
 TEST_F(JobStoreTest, NumbersAreNeverGivenAgain) {
   const StoredEvent first = {1, 1, absl::UnixEpoch(), "state", "{}"};
   const StoredEvent second = {2, 1, absl::UnixEpoch(), "state", "{\"a\":1}"};
-  ASSERT_OK(store_->Write(
-      {{.saved = {Record(1)}, .events = {first, second}, .next_id = 2}}));
+  ASSERT_OK(store_->Write({{.saved = {Record(1)}, .events = {first, second}}}));
   EXPECT_THAT(*store_->Events(1, 0, 10), ElementsAre(first, second));
   EXPECT_THAT(*store_->Events(0, 1, 10), ElementsAre(second));
   EXPECT_THAT(*store_->Events(1, 0, 1), ElementsAre(first));
   EXPECT_THAT(*store_->Events(2, 0, 10), IsEmpty());
-  ASSERT_OK(store_->Write({{.removed = {1}}}));
+  ASSERT_OK(store_->Write({{.removed = {1}, .next_id = 2}}));
   Reopen();
   ASSERT_OK_AND_ASSIGN(const StoreContents contents, store_->Load());
   EXPECT_THAT(contents.jobs, IsEmpty());
@@ -241,9 +240,9 @@ TEST_F(JobStoreTest, ARowThatCannotBeIsNamed) {
   EXPECT_THAT(store_->Load().status(),
               StatusIs(StatusCode::kDataLoss, HasSubstr("a list of jobs")));
   ASSERT_OK((*database)->Execute(
-      "UPDATE jobs SET after = '[]'; UPDATE numbers SET value = 1"));
+      "UPDATE jobs SET after = '[]'; UPDATE numbers SET value = 0"));
   EXPECT_THAT(store_->Load().status(),
-              StatusIs(StatusCode::kDataLoss, HasSubstr("taken")));
+              StatusIs(StatusCode::kDataLoss, HasSubstr("the next job")));
 }
 
 }  // namespace

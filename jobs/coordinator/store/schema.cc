@@ -105,10 +105,21 @@ constexpr char kIdentity[] = R"(
 INSERT INTO numbers VALUES ('database', random() & 9223372036854775807)
 )";
 
+// Less is written of a submission: 'next_job' is above all jobs that were
+// removed, of the others their rows tell; `spec` is MakeSpec's, a BLOB, where
+// it was the text of a job file.
+constexpr char kShortSubmissions[] = "-- for older programs to keep away\n";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs, kReports, kTokens, kRetention, kEvaluations, kIdentity};
+  return {kJobs,
+          kReports,
+          kTokens,
+          kRetention,
+          kEvaluations,
+          kIdentity,
+          kShortSubmissions};
 }
 
 }  // namespace caracal

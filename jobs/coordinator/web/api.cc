@@ -16,6 +16,7 @@
 #include "core/io/json.h"
 #include "jobs/coordinator/engine/checkpoint_list.h"
 #include "jobs/coordinator/rpc/submission.h"
+#include "jobs/coordinator/state/job_spec.h"
 #include "jobs/coordinator/web/guard.h"
 #include "jobs/coordinator/web/job_json.h"
 
@@ -153,7 +154,7 @@ WebAnswer WebApi::Get(const WebRequest& request) {
   if (path->what.empty()) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
-    json["job"] = AsValidUtf8(job->request.spec);
+    json["job"] = AsValidUtf8(SpecText(job->request.spec));
     json["hosts"] = job->hosts;
     const CoordinatorStats stats = sources_.coordinator->Stats();
     json["service"] = {{"slots", stats.slots},
