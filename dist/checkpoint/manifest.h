@@ -35,6 +35,13 @@ struct Manifest {
   std::string validation_fingerprint;  // "": likewise, or no such rows
   std::string created_by;
   std::vector<RankFile> rank_files;  // by rank; as many as the layout says
+
+  // Of all ranks' files.
+  uint64_t bytes() const {
+    uint64_t sum = 0;
+    for (const RankFile& file : rank_files) sum += file.bytes;
+    return sum;
+  }
 };
 
 // "rank-00003.h5".

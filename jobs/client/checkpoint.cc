@@ -53,12 +53,6 @@ std::string LayoutWords(const ParallelLayout& layout) {
                       layout.layer, " layer");
 }
 
-uint64_t BytesOf(const Manifest& manifest) {
-  uint64_t bytes = 0;
-  for (const RankFile& file : manifest.rank_files) bytes += file.bytes;
-  return bytes;
-}
-
 absl::Status List(const CheckpointOptions& o, Console& console) {
   FileSystem* const files = FileSystem::Posix();
   ASSIGN_OR_RETURN(const std::vector<uint64_t> steps, StepsOf(o.run, files));
@@ -82,13 +76,13 @@ absl::Status List(const CheckpointOptions& o, Console& console) {
       continue;
     }
     table.AddRow({Count(step), LayoutWords(manifest->layout),
-                  Count(manifest->rank_files.size()), Bytes(BytesOf(*manifest)),
+                  Count(manifest->rank_files.size()), Bytes(manifest->bytes()),
                   is_best ? "best" : ""});
     json["checkpoints"].push_back({{"step", step},
                                    {"data", manifest->layout.data},
                                    {"tensor", manifest->layout.tensor},
                                    {"layer", manifest->layout.layer},
-                                   {"bytes", BytesOf(*manifest)},
+                                   {"bytes", manifest->bytes()},
                                    {"best", is_best}});
   }
   if (!marked.ok()) json["best_problem"] = marked.status().message();
@@ -127,7 +121,7 @@ absl::Status Verify(const CheckpointOptions& o, Console& console) {
         console.out << folder << ": whole, " << manifest->rank_files.size()
                     << (manifest->rank_files.size() == 1 ? " file, "
                                                          : " files, ")
-                    << Bytes(BytesOf(*manifest)) << "\n";
+                    << Bytes(manifest->bytes()) << "\n";
       }
     } else {
       ++damaged;

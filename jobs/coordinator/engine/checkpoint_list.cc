@@ -19,7 +19,7 @@ absl::StatusOr<CheckpointList> ReadCheckpointList(
       entry.problem = AsValidUtf8(manifest.status().message());
       continue;
     }
-    for (const RankFile& file : manifest->rank_files) entry.bytes += file.bytes;
+    entry.bytes = manifest->bytes();
     entry.ranks = static_cast<int64_t>(manifest->rank_files.size());
   }
   if (auto best = ReadBestCheckpoint(files, run_folder); best.ok()) {
