@@ -46,6 +46,20 @@ must_fail "optimizer.beta1: is 2" "$caracal" submit "$work/job.textproto" \
 must_fail "model.path" "$caracal" submit "$work/job.textproto" \
   --set model.path=/nowhere --set data.path=/nothing
 grep -q "data.path" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+# Whoever sees it, the client or the coordinator.
+must_fail "5 problems" "$caracal" submit "$work/job.textproto" \
+  --set optimizer.beta1=2 --set lora.rnak=1 --set model.path=/nowhere \
+  --priority 99999999 --after 77
+for problem in "--set optimizer.beta1=2: optimizer.beta1: is 2" \
+  "--set lora.rnak=1: lora.rnak: there is no such field" \
+  "--set model.path=/nowhere: model.path: /nowhere does not exist" \
+  "priority: is 99999999, must be" "after: there is no job 77"; do
+  grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+done
+echo "preset {" >"$work/broken.textproto"
+must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
+  --priority 99999999
+grep -q "broken.textproto:1" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 must_fail "there is no job 9" "$caracal" status 9
 must_fail "there is no job 9" "$caracal" logs 9
 must_fail "expected one of queued" "$caracal" ls --state odd

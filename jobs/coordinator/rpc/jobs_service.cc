@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/stream_mark.h"
 #include "jobs/coordinator/rpc/submission.h"
@@ -61,6 +62,22 @@ grpc::ServerUnaryReactor* JobsService::Submit(
                       reactor->Finish(ToGrpc(id.status(), problems));
                     });
   return reactor;
+}
+
+grpc::ServerUnaryReactor* JobsService::Validate(
+    grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
+    proto::ValidateResponse* response) {
+  const absl::StatusOr<Visit> visit = door_->Enter(context, "Jobs.Validate");
+  if (!visit.ok()) return Answer(context, visit.status());
+  std::vector<Problem> problems;
+  const absl::Status status =
+      submitter_.Validate(*request, visit->caller().name, &problems);
+  for (const Problem& problem : problems) {
+    proto::JobProblem& told = *response->add_problems();
+    told.set_field(AsValidUtf8(problem.field));
+    told.set_message(AsValidUtf8(problem.message));
+  }
+  return Answer(context, status);
 }
 
 grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,

@@ -51,6 +51,9 @@ class JobsService final : public proto::Jobs::CallbackService {
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const proto::SubmitRequest* request,
                                    proto::SubmitResponse* response) override;
+  grpc::ServerUnaryReactor* Validate(
+      grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
+      proto::ValidateResponse* response) override;
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context,
                                 const proto::GetJobRequest* request,
                                 proto::JobInfo* response) override;

@@ -159,9 +159,31 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   EXPECT_THAT(fields, ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1",
                                                "priority", "max_retries",
                                                "after", "after"}));
+  // As much is told of a job that is only to be looked at.
+  const auto validated = [&] {
+    proto::ValidateResponse response;
+    EXPECT_TRUE(Call(&proto::Jobs::Stub::Validate, request, &response).ok());
+    std::vector<std::string> out;
+    for (const auto& problem : response.problems()) {
+      out.push_back(problem.field());
+      EXPECT_NE(problem.message(), "");
+    }
+    return out;
+  };
+  EXPECT_EQ(validated(), fields);
+  request.clear_job();
+  EXPECT_THAT(validated(),
+              ElementsAre("max_retries", "priority", "after", "after"));
   request.clear_priority();
   request.clear_max_retries();
   request.clear_after();
+  // Slots that there are not, beside other problems.
+  request.set_job(Job("threads: 3 lora { rank: -1 }"));
+  EXPECT_THAT(validated(),
+              ::testing::UnorderedElementsAre("threads", "lora.rank"));
+  request.set_job(Job());
+  EXPECT_THAT(validated(), ElementsAre());
+  EXPECT_FALSE(coordinator_->Get(1).has_value());
   // What only the model tells.
   request.set_job(Job("parallel { tensor: 7 }"));
   EXPECT_THAT(Submit(request, &id).error_message(),

@@ -50,10 +50,14 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
       problems);
   RETURN_IF_ERROR(job.status());
   CheckJobPaths(*job, files->roots(), problems);
+  // Whether there are as many is told with all the rest.
+  if (!IsAboutSame(*problems, "parallel") &&
+      !IsAboutSame(*problems, "threads")) {
+    out->slots = SlotsOf(*job, slots);
+  }
   if (!problems->empty()) return absl::OkStatus();
   out->name = job->name();
   out->spec = JobText(*job);
-  out->slots = SlotsOf(*job, slots);
   return absl::OkStatus();
 }
 
