@@ -148,6 +148,7 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume || o.report;
   options.stop = stop;
+  options.by_command = o.coordinator.empty() || o.tied;
   Console console =
       SystemConsole([](const char* name) { return std::getenv(name); });
   ConversionProgress progress(options.job, &console);

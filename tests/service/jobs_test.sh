@@ -79,6 +79,8 @@ eventually "job 3 trains" has_steps 3 20
 wait_for 3 cancelled
 wait_for 4 cancelled
 has_steps 3 400 && fail "it was not stopped"
+"$caracal" status 3 | grep -q "go on by *caracal resume 3" ||
+  fail "$("$caracal" status 3)"
 "$caracal" rm 4 || fail "rm"
 must_fail "there is no job 4" "$caracal" status 4
 is_gone() { ! ls -d "$data"/gangs/"$1"-* "$data/jobs/$1.textproto" >/dev/null 2>&1; }
@@ -103,6 +105,7 @@ head -c 100 "$work/train.h5" >"$work/bad.h5"
 "$caracal" cancel 5
 wait_for 6 failed
 "$caracal" status 6 | grep -q "bad.h5" || fail "$("$caracal" status 6)"
+! "$caracal" status 6 | grep -q -e --resume || fail "$("$caracal" status 6)"
 wait_for 7 failed
 
 # It ends when it is asked to, and leaves its jobs as they are.

@@ -166,6 +166,8 @@ absl::Status Status(const StatusOptions& o, Console& console) {
               absl::FormatTime("%Y-%m-%d %H:%M:%S", TimeOf(job.not_before()),
                                absl::LocalTimeZone()));
   }
+  facts.Add("go on by",
+            job.resumable() ? absl::StrCat("caracal resume ", job.id()) : "");
   facts.Add("after", absl::StrJoin(job.after(), ", "));
   facts.Add("submitted",
             absl::StrCat(AgoWords(job.submitted(), now), " by ", job.owner()));

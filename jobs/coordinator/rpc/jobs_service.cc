@@ -96,6 +96,9 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                : options_.run_folder);
   response->set_job(job->request.spec);
   for (const std::string& host : job->hosts) response->add_hosts(host);
+  response->set_resumable(options_.run_folder.empty() &&
+                          MayGo(job->state, JobState::kQueued,
+                                JobCause::kResumed));
   return Answer(context, absl::OkStatus());
 }
 
