@@ -38,14 +38,25 @@ std::string AbsolutePath(const std::string& folder, const std::string& path) {
   return (error ? joined : absolute).lexically_normal().string();
 }
 
-// Relative paths of the file count from its folder; those of --set from where
-// the command was typed.
+// Relative paths of the file count from its folder, if it has one; those of
+// --set from where the command was typed.
 void MakePathsAbsolute(const std::string& job_folder,
-                       const FieldLocations& locations, proto::Job* job) {
+                       const FieldLocations& locations, proto::Job* job,
+                       std::vector<Problem>* problems) {
   const auto resolve = [&](const char* field, std::string* path) {
-    const auto found = locations.find(field);
-    const bool overridden =
-        found != locations.end() && absl::StartsWith(found->second, "--set ");
+    const std::string where = LocationOf(locations, field);
+    const bool overridden = absl::StartsWith(where, "--set ");
+    if (job_folder.empty() && !overridden && !absl::StartsWith(*path, "/")) {
+      problems->push_back({field,
+                           absl::StrCat("is ", *path,
+                                        ", which is relative: expected an "
+                                        "absolute path of the machine that "
+                                        "runs the job"),
+                           where});
+      // It names no file.
+      path->clear();
+      return;
+    }
     *path = AbsolutePath(overridden ? "" : job_folder, *path);
   };
   if (!job->model().path().empty()) {
@@ -162,9 +173,9 @@ absl::StatusOr<proto::Job> LoadJobText(
   // Of a text that is none there is nothing more to say.
   if (IsUnread(*problems)) return job;
   ApplyOverrides(overrides, &job, locations, problems);
-  const bool whole = problems->empty();
   if (!job.has_name()) job.set_name(AsFolderName(Stem(file)));
-  MakePathsAbsolute(folder, *locations, &job);
+  MakePathsAbsolute(folder, *locations, &job, problems);
+  const bool whole = problems->empty();
   job = ExpandJob(job);
   std::vector<Problem> found;
   ValidateJob(job, &found);

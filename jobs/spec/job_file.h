@@ -44,7 +44,8 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                                    const JobCheck& check = nullptr);
 
 // The same of a text, as `LoadJob` has it of its file: `file` names it in
-// problems, relative paths count from `folder`. Where single fields can't be
+// problems, relative paths count from `folder`; where that is "" there must be
+// none. Where single fields can't be
 // read, the others are checked all the same. A job without problems comes back;
 // with any it is not whole, and without a name where the text could not be read
 // at all. Null `files`: whether model and data are there is left to whoever

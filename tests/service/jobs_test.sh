@@ -60,6 +60,9 @@ echo "preset {" >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
 grep -q "broken.textproto:1" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+for command in status watch logs cancel resume rm; do
+  must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
+done
 must_fail "there is no job 9" "$caracal" status 9
 must_fail "there is no job 9" "$caracal" logs 9
 must_fail "expected one of queued" "$caracal" ls --state odd

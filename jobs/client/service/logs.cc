@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/status.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/service/stream_retry.h"
 
@@ -95,9 +96,10 @@ absl::Status Logs(const LogsOptions& o, Console& console) {
 
 CommandBody DeclareLogs(CLI::App& app) {
   auto o = std::make_shared<LogsOptions>();
-  app.add_option("ID", o->id, "the job's number")->required();
+  app.add_option("ID", o->id, "the job's number")->required()->check(CheckId);
   app.add_option("--gang", o->gang, "only of this gang; the first is 1")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CheckId);
   app.add_flag("-f,--follow", o->follow, "go on until the job has ended");
   o->server.Declare(app);
   return [o](Console& console) { return Logs(*o, console); };

@@ -9,6 +9,7 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/client/job_option.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
@@ -97,6 +98,7 @@ CommandBody DeclareSubmit(CLI::App& app) {
   app.add_option("--after", o->after,
                  "start when this job has succeeded; repeatable")
       ->type_name("ID")
+      ->check(CheckId)
       ->allow_extra_args(false);
   app.add_option("--max-retries", o->max_retries,
                  "failures in a row, of the kind that may pass, without a "

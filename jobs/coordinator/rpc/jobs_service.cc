@@ -8,7 +8,6 @@
 #include "core/base/utf8.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/stream_mark.h"
-#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -148,6 +147,11 @@ grpc::ServerUnaryReactor* JobsService::Resume(
   const absl::StatusOr<Visit> visit =
       EnterToChange(context, "Jobs.Resume", request->id());
   if (!visit.ok()) return Answer(context, visit.status());
+  if (!options_.run_folder.empty()) {
+    const absl::Status status = absl::FailedPreconditionError(kResumeByCommand);
+    visit->End(status, request->id());
+    return Answer(context, status);
+  }
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
     return Answer(context, status);

@@ -11,6 +11,7 @@
 #include "jobs/coordinator/rpc/door.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
+#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/submitter.h"
 #include "jobs/coordinator/rpc/watch_stream.h"
 #include "proto/coordinator.grpc.pb.h"
@@ -25,10 +26,6 @@ struct JobsServiceOptions {
   int64_t slots = 1;                        // of a job that names no threads
   int most_watches = 4096, most_logs = 64;  // at a time
 };
-
-inline constexpr char kOneJob[] =
-    "this coordinator runs the job of its `caracal run` alone; submit to a "
-    "caracald";
 
 // Thread-safe. No call but Logs waits on a thread: answers come when the
 // coordinator has them.

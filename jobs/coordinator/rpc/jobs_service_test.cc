@@ -181,6 +181,13 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   request.set_job(Job("threads: 3 lora { rank: -1 }"));
   EXPECT_THAT(validated(),
               ::testing::UnorderedElementsAre("threads", "lora.rank"));
+  // Paths count from nowhere.
+  request.set_job(
+      "preset: \"lolcats\" model { path: \"m\" } data { path: \"../d.h5\" }");
+  EXPECT_THAT(validated(),
+              ::testing::UnorderedElementsAre("model.path", "data.path"));
+  EXPECT_THAT(Submit(request, &id).error_message(),
+              HasSubstr("data.path: is ../d.h5, which is relative"));
   request.set_job(Job());
   EXPECT_THAT(validated(), ElementsAre());
   EXPECT_FALSE(coordinator_->Get(1).has_value());

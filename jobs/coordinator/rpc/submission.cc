@@ -43,7 +43,7 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
     return absl::OkStatus();
   }
   const absl::StatusOr<proto::Job> job = LoadJobText(
-      request.job(), kSubmittedJob, "/", {}, files,
+      request.job(), kSubmittedJob, "", {}, files,
       [&](const proto::Job& valid, std::vector<Problem>* found) {
         return surroundings->Check(valid, found);
       },

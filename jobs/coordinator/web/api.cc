@@ -201,7 +201,10 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
     return reply->Await();
   }
   std::string key;
-  const absl::Status status = [&] {
+  const absl::Status status = [&]() -> absl::Status {
+    if (!sources_.run_folder.empty()) {
+      return absl::FailedPreconditionError(kResumeByCommand);
+    }
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
     RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
     return CheckKey(key);
