@@ -153,7 +153,10 @@ must_fail "those of another database" "$caracald" --data "$data" \
 rm "$data"/coordinator.sqlite*
 cp "$work/backup"/coordinator.sqlite* "$data"
 mkdir "$work/shared/runs/41" "$work/shared/gangs/43-2"
-start_daemon
-[ "$("$caracal" submit "$work/job.textproto" --priority -1)" = 44 ] ||
-  fail "submit"
-"$caracal" cancel 44 || fail "cancel"
+start_daemon --max-queued-per-user 1
+[ "$("$caracal" submit "${long[@]}" --priority -1)" = 44 ] || fail "submit"
+# No user's queue is without an end.
+[ "$("$caracal" submit "$work/job.textproto")" = 45 ] || fail "submit"
+must_fail "local has 1 jobs that wait, and at most 1" "$caracal" submit \
+  "$work/job.textproto"
+"$caracal" cancel 45 44 || fail "cancel"

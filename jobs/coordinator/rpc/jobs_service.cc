@@ -93,7 +93,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
   response->set_run_folder(options_.run_folder.empty()
                                ? JoinPath(options_.runs, absl::StrCat(job->id))
                                : options_.run_folder);
-  response->set_job(job->request.spec);
+  response->set_job(job->request.spec.str());
   for (const std::string& host : job->hosts) response->add_hosts(host);
   response->set_resumable(options_.run_folder.empty() &&
                           MayGo(job->state, JobState::kQueued,

@@ -28,13 +28,14 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
   FileSystem* const files = FileSystem::Posix();
   const std::string file = folder.job(job.id);
   std::vector<Problem> problems;
-  const proto::Job spec = ParseJob(job.request.spec, file, nullptr, &problems);
+  const std::string& text = job.request.spec.str();
+  const proto::Job spec = ParseJob(text, file, nullptr, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, file));
   // Links may lead elsewhere than when it was submitted.
   if (const absl::Status status = roots.Check(spec); !status.ok()) {
     return absl::InvalidArgumentError(status.message());
   }
-  RETURN_IF_ERROR(files->WriteFileAtomically(file, job.request.spec));
+  RETURN_IF_ERROR(files->WriteFileAtomically(file, text));
 
   GangSpec gang;
   gang.id = {job.id, job.epoch};

@@ -27,7 +27,7 @@ constexpr int64_t kWindow = 256;
 
 absl::StatusOr<proto::Job> ReadSpec(const JobRequest& request) {
   std::vector<Problem> problems;
-  proto::Job job = ParseJob(request.spec, "job", nullptr, &problems);
+  proto::Job job = ParseJob(request.spec.str(), "job", nullptr, &problems);
   RETURN_IF_ERROR(ProblemsToStatus(problems, "job"));
   return job;
 }
@@ -147,6 +147,7 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
   }
   std::vector<Problem> problems;
   RETURN_IF_ERROR(CheckRequest(request, &problems));
+  RETURN_IF_ERROR(CheckRoom(request.owner));
   const JobId id = next_id_++;
   JobRecord& job = jobs_[id];
   job.id = id;
@@ -219,6 +220,7 @@ absl::Status CoordinatorState::Resume(JobId id,
     }
     if (record->state != JobState::kSucceeded) waits_for.push_back(other);
   }
+  RETURN_IF_ERROR(CheckRoom(job->request.owner));
   job->waits_for = std::move(waits_for);
   job->resume_key = idempotency_key;
   job->retries = 0;
@@ -677,8 +679,35 @@ void CoordinatorState::Forget(JobId id, Effects* effects) {
   effects->removed.push_back(id);
 }
 
+absl::Status CoordinatorState::CheckRoom(const std::string& owner) const {
+  const auto of_user = waiting_.find(owner);
+  const int64_t waiting = of_user == waiting_.end() ? 0 : of_user->second;
+  if (limits_.most_waiting_of_user > 0 &&
+      waiting >= limits_.most_waiting_of_user) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        owner, " has ", waiting, " jobs that wait, and at most ",
+        limits_.most_waiting_of_user,
+        " of one user are accepted here: cancel some, or try again when some "
+        "have started"));
+  }
+  int64_t unfinished = 0;
+  for (int i = 0; i < kJobStates; ++i) {
+    if (!IsFinal(static_cast<JobState>(i))) unfinished += counts_[i];
+  }
+  if (limits_.most_unfinished > 0 && unfinished >= limits_.most_unfinished) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "all users together have ", unfinished,
+        " jobs that have not ended, and at most ", limits_.most_unfinished,
+        " are accepted here: try again when some have ended"));
+  }
+  return absl::OkStatus();
+}
+
 void CoordinatorState::Count(const JobRecord& job, int64_t by) {
   counts_[static_cast<int>(job.state)] += by;
+  if (Waits(job.state) && (waiting_[job.request.owner] += by) == 0) {
+    waiting_.erase(job.request.owner);
+  }
   if (!HoldsSlots(job.state)) return;
   used_slots_ += by * job.request.slots;
   if (by > 0) {
@@ -692,10 +721,12 @@ void CoordinatorState::CheckInvariants() const {
   int64_t used = 0;
   std::array<int64_t, kJobStates> counts = {};
   std::set<JobId> holders;
+  std::map<std::string, int64_t> of_users;
   std::map<JobId, std::set<JobId>> waiting;
   for (const auto& [id, job] : jobs_) {
     CARACAL_CHECK(id == job.id && id < next_id_) << "job " << id;
     ++counts[static_cast<int>(job.state)];
+    if (Waits(job.state)) ++of_users[job.request.owner];
     if (HoldsSlots(job.state)) {
       used += job.request.slots;
       holders.insert(id);
@@ -730,6 +761,7 @@ void CoordinatorState::CheckInvariants() const {
   CARACAL_CHECK(used == used_slots_) << used << " slots, not " << used_slots_;
   CARACAL_CHECK(counts == counts_) << "jobs by state";
   CARACAL_CHECK(holders == holders_) << "who holds slots";
+  CARACAL_CHECK(of_users == waiting_) << "jobs that wait, by user";
   CARACAL_CHECK(waiting == dependents_) << "who waits for whom";
   CARACAL_CHECK(due_.size() == deadlines_.size()) << "deadlines";
 }

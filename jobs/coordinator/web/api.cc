@@ -153,7 +153,7 @@ WebAnswer WebApi::Get(const WebRequest& request) {
   if (path->what.empty()) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
-    json["job"] = AsValidUtf8(job->request.spec);
+    json["job"] = AsValidUtf8(job->request.spec.str());
     json["hosts"] = job->hosts;
     const CoordinatorStats stats = sources_.coordinator->Stats();
     json["service"] = {{"slots", stats.slots},
