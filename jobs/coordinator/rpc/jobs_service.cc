@@ -1,6 +1,7 @@
 #include "jobs/coordinator/rpc/jobs_service.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/stream_mark.h"
 #include "jobs/coordinator/rpc/unary.h"
+#include "jobs/coordinator/rpc/watch_stream.h"
 #include "jobs/coordinator/rpc/wire.h"
 
 namespace caracal {
@@ -24,11 +26,6 @@ Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor,
 
 absl::Status NoSuchJob(JobId id) {
   return absl::NotFoundError(absl::StrCat("there is no job ", id));
-}
-
-grpc::Status TooMany(const char* call) {
-  return ToGrpc(absl::ResourceExhaustedError(absl::StrCat(
-      "too many streams of ", call, " are open: try again later")));
 }
 
 }  // namespace
@@ -210,32 +207,38 @@ grpc::ServerUnaryReactor* JobsService::Tune(
 
 grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
     grpc::CallbackServerContext* context, const proto::WatchRequest* request) {
-  if (const auto visit = door_->Enter(context, "Jobs.Watch"); !visit.ok()) {
+  const auto visit = door_->Enter(context, "Jobs.Watch");
+  if (!visit.ok()) {
     return RefuseStream<proto::JobEvent>(ToGrpc(visit.status()));
   }
   if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::JobEvent>(ToGrpc(NoSuchJob(request->job())));
   }
-  if (!watches_.Enter()) {
-    return RefuseStream<proto::JobEvent>(TooMany("Watch"));
+  auto place = watches_.Enter(visit->caller().name);
+  if (!place.ok()) {
+    return RefuseStream<proto::JobEvent>(ToGrpc(place.status()));
   }
   context->AddInitialMetadata(kStreamMark, "1");
-  return NewWatchStream(hub_, request->job(), request->after(), &watches_);
+  return NewWatchStream(hub_, request->job(), request->after(),
+                        *std::move(place));
 }
 
 grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
     grpc::CallbackServerContext* context, const proto::LogsRequest* request) {
-  if (const auto visit = door_->Enter(context, "Jobs.Logs"); !visit.ok()) {
+  const auto visit = door_->Enter(context, "Jobs.Logs");
+  if (!visit.ok()) {
     return RefuseStream<proto::LogsResponse>(ToGrpc(visit.status()));
   }
   if (!coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::LogsResponse>(ToGrpc(NoSuchJob(request->job())));
   }
-  if (!logs_.Enter()) {
-    return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
+  auto place = logs_.Enter(visit->caller().name);
+  if (!place.ok()) {
+    return RefuseStream<proto::LogsResponse>(ToGrpc(place.status()));
   }
   context->AddInitialMetadata(kStreamMark, "1");
-  return NewLogStream(*request, coordinator_, log_file_, &logs_);
+  return NewLogStream(*request, coordinator_, log_file_,
+                      *std::move(place));
 }
 
 grpc::ServerUnaryReactor* JobsService::Info(

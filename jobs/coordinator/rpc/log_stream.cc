@@ -29,11 +29,11 @@ std::string ReadChunk(const std::string& path, uint64_t offset) {
 class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
  public:
   LogStream(const proto::LogsRequest& request, const Coordinator* coordinator,
-            LogFile file, StreamLimit* limit)
+            LogFile file, StreamLimit::Place place)
       : request_(request),
         coordinator_(coordinator),
         file_(std::move(file)),
-        limit_(limit),
+        place_(std::move(place)),
         thread_([this] { Finish(Run()); }) {}
 
   void OnWriteDone(bool ok) override {
@@ -48,7 +48,6 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   void OnDone() override {
     // On a thread of gRPC's; ours has called Finish() and is about to end.
     thread_.join();
-    limit_->Leave();
     delete this;
   }
 
@@ -106,7 +105,7 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   const proto::LogsRequest request_;
   const Coordinator* const coordinator_;
   const LogFile file_;
-  StreamLimit* const limit_;
+  const StreamLimit::Place place_;
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
@@ -118,8 +117,9 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
 
 grpc::ServerWriteReactor<proto::LogsResponse>* NewLogStream(
     const proto::LogsRequest& request, const Coordinator* coordinator,
-    LogFile file, StreamLimit* limit) {
-  return new LogStream(request, coordinator, std::move(file), limit);
+    LogFile file, StreamLimit::Place place) {
+  return new LogStream(request, coordinator, std::move(file),
+                       std::move(place));
 }
 
 }  // namespace caracal
