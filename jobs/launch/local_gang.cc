@@ -222,9 +222,8 @@ absl::Status GangStatus(int wait_status) {
   if (WIFSIGNALED(wait_status)) {
     // Says nothing of the ranks: it may even crash while it ends, after them.
     const int signal = WTERMSIG(wait_status);
-    return absl::UnavailableError(absl::StrCat("mpirun was ended by signal ",
-                                               signal, " (", strsignal(signal),
-                                               ")"));
+    return absl::UnavailableError(absl::StrCat(
+        "mpirun was ended by signal ", signal, " (", strsignal(signal), ")"));
   }
   const int exit_status = WEXITSTATUS(wait_status);
   switch (exit_status) {
@@ -243,9 +242,8 @@ absl::Status GangStatus(int wait_status) {
     case SIGINT:
     case SIGHUP:
     case SIGBUS:  // A file that vanished, or a disk that is full.
-      return absl::UnavailableError(
-          absl::StrCat("a rank was ended by signal ", signal, " (",
-                       strsignal(signal), ")"));
+      return absl::UnavailableError(absl::StrCat(
+          "a rank was ended by signal ", signal, " (", strsignal(signal), ")"));
   }
   if (signal > 0) {
     return absl::InternalError(absl::StrCat("a rank crashed: signal ", signal,

@@ -89,9 +89,8 @@ bool HidesSurroundings(const std::vector<Problem>& problems) {
       "parallel", "budget", "evaluation", "curriculum",
   };
   return std::any_of(
-      std::begin(kFields), std::end(kFields), [&](absl::string_view field) {
-        return IsAboutSame(problems, field);
-      });
+      std::begin(kFields), std::end(kFields),
+      [&](absl::string_view field) { return IsAboutSame(problems, field); });
 }
 
 // In the words of the file. What several stages took from one shorthand is said

@@ -124,8 +124,8 @@ TEST_F(JobFileTest, LocatesRangesToo) {
 
 // Fields that can't be read hide nothing that is wrong with the others.
 TEST_F(JobFileTest, TellsEveryProblemAtOnce) {
-  const std::string path = Write(
-      "job", std::string(kText) + "lora { rnak: 3 }\nseed: \"x\"\n");
+  const std::string path =
+      Write("job", std::string(kText) + "lora { rnak: 3 }\nseed: \"x\"\n");
   EXPECT_THAT(
       LoadJob(path, {"optimizer.beta1=2", "odd", "data.path=/nowhere"}),
       StatusIs(
@@ -138,7 +138,8 @@ TEST_F(JobFileTest, TellsEveryProblemAtOnce) {
                 HasSubstr("data.path: /nowhere does not exist"))));
 }
 
-// Beside a model and data it is held where nothing is wrong with what they meet.
+// Beside a model and data it is held where nothing is wrong with what they
+// meet.
 TEST_F(JobFileTest, WhatItMeetsIsLookedAtBesideOtherProblems) {
   const std::string path = Write("job", kText);
   const JobCheck check = [](const proto::Job&, std::vector<Problem>* problems) {
@@ -146,10 +147,9 @@ TEST_F(JobFileTest, WhatItMeetsIsLookedAtBesideOtherProblems) {
     return absl::OkStatus();
   };
   const auto load = [&](const std::string& override, const JobCheck& meets) {
-    return std::string(
-        LoadJob(path, {override}, FileSystem::Posix(), meets)
-            .status()
-            .message());
+    return std::string(LoadJob(path, {override}, FileSystem::Posix(), meets)
+                           .status()
+                           .message());
   };
   EXPECT_THAT(load("optimizer.beta1=2", check),
               AllOf(HasSubstr("beta1: is 2"), HasSubstr("is too wide")));

@@ -71,11 +71,10 @@ std::string FieldAsWritten(const FieldLocations& locations,
 
 bool IsAboutSame(const std::vector<Problem>& problems,
                  absl::string_view field) {
-  return std::any_of(problems.begin(), problems.end(),
-                     [field](const Problem& problem) {
-                       return IsIn(problem.field, field) ||
-                              IsIn(field, problem.field);
-                     });
+  return std::any_of(
+      problems.begin(), problems.end(), [field](const Problem& problem) {
+        return IsIn(problem.field, field) || IsIn(field, problem.field);
+      });
 }
 
 void AddProblems(std::vector<Problem> found, std::vector<Problem>* problems) {

@@ -36,9 +36,9 @@ TEST(ProblemTest, WhatFollowsFromAProblemIsNotAdded) {
               &problems);
   std::vector<std::string> told;
   for (const Problem& problem : problems) told.push_back(problem.message);
-  EXPECT_EQ(told, (std::vector<std::string>{"no such field", "expected a block",
-                                            "is 4", "says more", "is 6",
-                                            "is odd"}));
+  EXPECT_EQ(told,
+            (std::vector<std::string>{"no such field", "expected a block",
+                                      "is 4", "says more", "is 6", "is odd"}));
 }
 
 TEST(ProblemTest, OneProblemIsOneSentence) {

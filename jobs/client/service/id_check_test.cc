@@ -9,8 +9,8 @@ TEST(CheckId, CountsFromOne) {
   EXPECT_EQ(CheckId("1"), "");
   EXPECT_EQ(CheckId("18446744073709551615"), "");
   EXPECT_EQ(CheckId("-1"), "is '-1', expected a number from 1");
-  for (const char* text : {"", "0", "+1", " 1", "1x", "0x1", "1.0",
-                           "18446744073709551616"}) {
+  for (const char* text :
+       {"", "0", "+1", " 1", "1x", "0x1", "1.0", "18446744073709551616"}) {
     EXPECT_NE(CheckId(text), "") << text;
   }
 }

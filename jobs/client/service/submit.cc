@@ -37,15 +37,15 @@ void AddCoordinatorsProblems(const SubmitOptions& o,
       o.server.Call(&proto::Jobs::Stub::Validate, request);
   std::vector<Problem> found;
   if (!response.ok()) {
-    found.push_back({"",
-                     absl::StrCat("what the coordinator would say is not known: ",
-                                  response.status().message()),
-                     ""});
+    found.push_back(
+        {"",
+         absl::StrCat("what the coordinator would say is not known: ",
+                      response.status().message()),
+         ""});
   } else {
     for (const proto::JobProblem& problem : response->problems()) {
       const std::string field = FieldAsWritten(locations, problem.field());
-      found.push_back(
-          {field, problem.message(), LocationOf(locations, field)});
+      found.push_back({field, problem.message(), LocationOf(locations, field)});
     }
   }
   AddProblems(std::move(found), problems);
@@ -60,10 +60,9 @@ absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request) {
                    ReadJobFile(path, FileSystem::Posix()));
   std::vector<Problem> problems;
   FieldLocations locations;
-  ASSIGN_OR_RETURN(
-      const proto::Job job,
-      LoadJobText(text, path, FolderOf(path), o.job.overrides, nullptr, nullptr,
-                  &problems, &locations));
+  ASSIGN_OR_RETURN(const proto::Job job,
+                   LoadJobText(text, path, FolderOf(path), o.job.overrides,
+                               nullptr, nullptr, &problems, &locations));
   if (job.has_name()) request->set_job(JobText(job));
   if (!problems.empty()) {
     AddCoordinatorsProblems(o, *request, locations, &problems);

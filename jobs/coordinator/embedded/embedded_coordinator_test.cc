@@ -207,7 +207,8 @@ TEST_F(EmbeddedCoordinatorTest, OtherSettingsAreAnotherJobAsTuned) {
     const grpc::Status resumed =
         Jobs(run_)->Resume(&context, request, &response);
     EXPECT_EQ(resumed.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-    EXPECT_THAT(resumed.error_message(), HasSubstr("same command and --resume"));
+    EXPECT_THAT(resumed.error_message(),
+                HasSubstr("same command and --resume"));
     EXPECT_EQ(Get(run_, 1).state(), proto::FAILED);
     EXPECT_FALSE(Get(run_, 1).resumable());
     other->End(absl::OkStatus());

@@ -92,9 +92,9 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                : options_.run_folder);
   response->set_job(job->request.spec.str());
   for (const std::string& host : job->hosts) response->add_hosts(host);
-  response->set_resumable(options_.run_folder.empty() &&
-                          MayGo(job->state, JobState::kQueued,
-                                JobCause::kResumed));
+  response->set_resumable(
+      options_.run_folder.empty() &&
+      MayGo(job->state, JobState::kQueued, JobCause::kResumed));
   return Answer(context, absl::OkStatus());
 }
 
@@ -237,8 +237,7 @@ grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
     return RefuseStream<proto::LogsResponse>(ToGrpc(place.status()));
   }
   context->AddInitialMetadata(kStreamMark, "1");
-  return NewLogStream(*request, coordinator_, log_file_,
-                      *std::move(place));
+  return NewLogStream(*request, coordinator_, log_file_, *std::move(place));
 }
 
 grpc::ServerUnaryReactor* JobsService::Info(

@@ -284,6 +284,34 @@ TEST_F(JobsServiceTest, ItTellsWhereItsPageIs) {
   EXPECT_EQ(info.web(), "127.0.0.1:7");
 }
 
+TEST_F(JobsServiceTest, LogsBeginWhereTheReaderIs) {
+  const JobId id = Submitted(Job());
+  coordinator_->GangEnded(id, 1, GangEnd::kStopped, "");
+  ASSERT_OK(FileSystem::Posix()->Append(
+      folder_.File(absl::StrCat("log-", id, "-1")), "one two\n"));
+  const auto logs = [&](uint64_t gang, uint64_t begin_gang, uint64_t offset) {
+    grpc::ClientContext context;
+    proto::LogsRequest request;
+    request.set_job(id);
+    request.set_gang(gang);
+    request.set_begin_gang(begin_gang);
+    request.set_offset(offset);
+    const auto reader = stub_->Logs(&context, request);
+    std::string out;
+    proto::LogsResponse part;
+    while (reader->Read(&part)) {
+      absl::StrAppend(&out, part.gang(), "+", part.offset(), ":", part.text());
+    }
+    EXPECT_TRUE(reader->Finish().ok());
+    return out;
+  };
+  EXPECT_EQ(logs(0, 0, 0), "1+0:one two\n");
+  EXPECT_EQ(logs(0, 1, 4), "1+4:two\n");
+  EXPECT_EQ(logs(1, 0, 4), "1+4:two\n");
+  EXPECT_EQ(logs(0, 1, 8), "");
+  EXPECT_EQ(logs(0, 2, 0), "");
+}
+
 const std::vector<std::string>& HostileStrings() {
   static const auto* const strings =
       new std::vector<std::string>{"..",

@@ -55,7 +55,10 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   grpc::Status Run() {
     // The reader learns that it is heard before anything is printed.
     StartSendInitialMetadata();
-    uint64_t gang = request_.gang() == 0 ? 1 : request_.gang(), offset = 0;
+    uint64_t gang =
+        std::max({uint64_t{1}, request_.gang(),
+                  request_.gang() == 0 ? request_.begin_gang() : 0});
+    uint64_t offset = request_.offset();
     while (true) {
       // Looked at before the file: what is printed before the end is read.
       const std::optional<JobRecord> job = coordinator_->Get(request_.job());
@@ -69,8 +72,9 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
       message_.set_text(
           gang <= job->epoch ? ReadChunk(file_(job->id, gang), offset) : "");
       if (!message_.text().empty()) {
-        offset += message_.text().size();
         message_.set_gang(gang);
+        message_.set_offset(offset);
+        offset += message_.text().size();
         if (!Write()) return grpc::Status::CANCELLED;
       } else if (over && gang < last) {
         ++gang;
@@ -118,8 +122,7 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
 grpc::ServerWriteReactor<proto::LogsResponse>* NewLogStream(
     const proto::LogsRequest& request, const Coordinator* coordinator,
     LogFile file, StreamLimit::Place place) {
-  return new LogStream(request, coordinator, std::move(file),
-                       std::move(place));
+  return new LogStream(request, coordinator, std::move(file), std::move(place));
 }
 
 }  // namespace caracal

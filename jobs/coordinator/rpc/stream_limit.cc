@@ -18,10 +18,9 @@ absl::StatusOr<StreamLimit::Place> StreamLimit::Enter(const std::string& user) {
         " open, as many as one user may: end some, or try again later"));
   }
   if (open_ >= most_) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("too many streams of ", what_,
-                     " are open, which are at most ", most_,
-                     " of all users: try again later"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "too many streams of ", what_, " are open, which are at most ", most_,
+        " of all users: try again later"));
   }
   ++open_;
   ++of_user_[user];

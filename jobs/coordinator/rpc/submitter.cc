@@ -48,8 +48,8 @@ absl::Status Submitter::Validate(const proto::SubmitRequest& request,
                                  std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckOpen());
   JobRequest job;
-  RETURN_IF_ERROR(ReadSubmission(request, slots_, files_, &surroundings_, &job,
-                                 problems));
+  RETURN_IF_ERROR(
+      ReadSubmission(request, slots_, files_, &surroundings_, &job, problems));
   if (request.job().empty()) problems->clear();
   job.owner = owner;
   // Its error says no more than they do.

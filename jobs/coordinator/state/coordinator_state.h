@@ -34,7 +34,8 @@ struct CoordinatorLimits {
   absl::Duration start_timeout = absl::Minutes(10);
   // How long a gang that was asked to stop may take to save.
   absl::Duration stop_grace = absl::Minutes(2);
-  // Jobs that wait, of one user, and that have not ended, of all; 0: any number.
+  // Jobs that wait, of one user, and that have not ended, of all; 0: any
+  // number.
   int64_t most_waiting_of_user = 0;
   int64_t most_unfinished = 0;
   // Jobs that have ended are forgotten after so long.
@@ -67,9 +68,10 @@ class CoordinatorState {
   // From people. All of these may be sent again, and then change nothing.
   //
   // kInvalidArgument: a job that needs more slots than there are, or negative
-  // numbers; kResourceExhausted: there are as many jobs as may be; kNotFound: an unknown job in `after`; kFailedPrecondition: one of
-  // them has failed already; kAlreadyExists: the owner's idempotency key was
-  // used for another request.
+  // numbers; kResourceExhausted: there are as many jobs as may be; kNotFound:
+  // an unknown job in `after`; kFailedPrecondition: one of them has failed
+  // already; kAlreadyExists: the owner's idempotency key was used for another
+  // request.
   absl::StatusOr<JobId> Submit(const JobRequest& request, absl::Time now,
                                Effects* effects);
   // kNotFound. A job that has ended stays as it is.
