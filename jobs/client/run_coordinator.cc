@@ -120,6 +120,8 @@ void RunCoordinator::Guide(ConversionOptions* options) {
   link.gang = coordinator_->gang();
   link.credential = *credential;
   link.channel = coordinator_->Channel();
+  link.written =
+      WrittenMetrics(coordinator_->gang_folder(), options->run_folder);
   // Of several ranks, theirs are told by themselves.
   if (TransferLayout(options->job).ranks() == 1) link.hosts = {HostName()};
   link.stop = RequestStop;

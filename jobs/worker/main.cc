@@ -124,6 +124,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   // Where it is reported is of less interest than where it was trained.
   if (!o.report) options.hosts = std::move(hosts);
   options.endpoint_file = o.coordinator;
+  options.written = WrittenMetrics(gang, o.out);
   options.stop = RequestStop;
   options.fenced = [&runtime, tied = o.tied](const std::string& why) {
     if (!tied) {
