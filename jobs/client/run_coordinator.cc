@@ -1,13 +1,12 @@
 #include "jobs/client/run_coordinator.h"
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
+#include "core/base/host_name.h"
 #include "core/device/open_cuda.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/convert/run_folder.h"
@@ -31,11 +30,6 @@ bool IsRefused(const ConversionOptions& options) {
   }
   proto::Job job = options.job;
   return !options.resume || !CheckSameJob(files, folder, &job).ok();
-}
-
-std::string HostName() {
-  char name[256] = "";
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
 }
 
 // Both are told.
