@@ -72,8 +72,8 @@ WebAnswer SignIn::Who(const WebRequest& request) const {
 WebAnswer SignIn::Begin(const WebRequest& request) {
   const absl::StatusOr<SignedIn> signed_in = [&]() -> absl::StatusOr<SignedIn> {
     const absl::StatusOr<std::string> token = TokenIn(request);
-    absl::StatusOr<Caller> who = token.status();
-    if (token.ok()) who = access_->Authenticate({.token = *token});
+    const absl::StatusOr<Caller> who =
+        token.ok() ? access_->Authenticate({.token = *token}) : token.status();
     // Whoever shows what is none keeps nobody else out.
     if (attempts_.Take(who.ok() ? absl::StrCat("user ", who->name)
                                 : kStrangers) > absl::ZeroDuration()) {
