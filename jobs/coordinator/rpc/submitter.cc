@@ -48,9 +48,10 @@ absl::Status Submitter::Validate(const proto::SubmitRequest& request,
                                  std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckOpen());
   JobRequest job;
-  RETURN_IF_ERROR(
-      ReadSubmission(request, slots_, files_, &surroundings_, &job, problems));
+  const absl::Status read =
+      ReadSubmission(request, slots_, files_, &surroundings_, &job, problems);
   if (request.job().empty()) problems->clear();
+  if (!read.ok()) problems->push_back({"", std::string(read.message()), ""});
   job.owner = owner;
   // Its error says no more than they do.
   (void)coordinator_->CheckRequest(job, problems);

@@ -57,7 +57,8 @@ class Submitter {
               Reply reply);
 
   // What Submit would refuse it for; nothing is stored or counted. Without a
-  // job only the rest of the request is looked at. The other errors of Submit.
+  // job only the rest of the request is looked at. kFailedPrecondition and
+  // kUnavailable as of Submit.
   absl::Status Validate(const proto::SubmitRequest& request,
                         const std::string& owner,
                         std::vector<Problem>* problems);
