@@ -210,6 +210,7 @@ TEST_F(CoordinatorLinkTest, WhatIsLostIsTold) {
             "lines 1 to 5 of the metrics are missing at the coordinator: no "
             "disk");
   EXPECT_TRUE(gangs_.Eventually([&] { return gangs_.lines() == 15; }));
+  link_.reset();
   EXPECT_EQ(gangs_.lines_[4], "");
   EXPECT_EQ(gangs_.lines_[5], "6");
 }
