@@ -29,6 +29,16 @@ struct RunOptions {
   bool resume = false, json = false, page = false;
 };
 
+// How people go on, beside how the ranks ended.
+absl::Status WithAdvice(const absl::Status& status) {
+  if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(),
+                   "; go on from the newest checkpoint, if there is one, with "
+                   "the same command and --resume"));
+}
+
 // The training as ranks of their own on this machine: the same job, folder and
 // overrides go to every rank.
 absl::Status TrainWithGang(const RunOptions& o,
@@ -51,7 +61,7 @@ absl::Status TrainWithGang(const RunOptions& o,
   }
   command.stop = options.stop;
   coordinator.Guide(&command);
-  return RunLocalGang(command);
+  return WithAdvice(RunLocalGang(command));
 }
 
 // Of a run without a report.

@@ -1,13 +1,12 @@
 #include "jobs/client/run_coordinator.h"
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
+#include "core/base/host_name.h"
 #include "core/device/open_cuda.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/convert/run_folder.h"
@@ -31,11 +30,6 @@ bool IsRefused(const ConversionOptions& options) {
   }
   proto::Job job = options.job;
   return !options.resume || !CheckSameJob(files, folder, &job).ok();
-}
-
-std::string HostName() {
-  char name[256] = "";
-  return gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
 }
 
 // Both are told.
@@ -120,6 +114,8 @@ void RunCoordinator::Guide(ConversionOptions* options) {
   link.gang = coordinator_->gang();
   link.credential = *credential;
   link.channel = coordinator_->Channel();
+  link.written =
+      WrittenMetrics(coordinator_->gang_folder(), options->run_folder);
   // Of several ranks, theirs are told by themselves.
   if (TransferLayout(options->job).ranks() == 1) link.hosts = {HostName()};
   link.stop = RequestStop;

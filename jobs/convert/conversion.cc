@@ -100,6 +100,10 @@ class Conversion {
   int64_t seq_len() const {
     return job_.data().seq_len() > 0 ? job_.data().seq_len() : data_->seq_len();
   }
+  // For people who started it by a command.
+  std::string Advice(absl::string_view words) const {
+    return options_.by_command ? absl::StrCat(": ", words) : "";
+  }
   void Note(const std::string& line) const {
     if (options_.events.note) options_.events.note(line);
   }
@@ -378,8 +382,8 @@ absl::Status Conversion::TrainPhase(const Phase& phase) {
   state_ = trainer.state();
   if (!finished) {
     return absl::CancelledError(absl::StrCat(
-        "stopped after step ", state_.global_step,
-        "; everything is saved: go on with the same command and --resume"));
+        "stopped after step ", state_.global_step, "; everything is saved",
+        Advice("go on with the same command and --resume")));
   }
   // A run that was resumed for its report alone trained nothing.
   if (state_.global_step > first_step) {
@@ -460,8 +464,8 @@ absl::StatusOr<ReportInput> Conversion::Run() {
   const absl::StatusOr<std::vector<Phase>> phases = load();
   if (absl::IsCancelled(phases.status())) {
     return absl::CancelledError(
-        "stopped while loading; nothing was trained: give the same command "
-        "again");
+        absl::StrCat("stopped while loading; nothing was trained",
+                     Advice("give the same command again")));
   }
   RETURN_IF_ERROR(phases.status());
   // Only now: what a start that failed leaves behind is no run.
@@ -472,8 +476,8 @@ absl::StatusOr<ReportInput> Conversion::Run() {
   if (absl::IsCancelled(trained) &&
       absl::EndsWith(trained.message(), kStopped)) {
     return absl::CancelledError(
-        "stopped between two stages; everything is saved: go on with the same "
-        "command and --resume");
+        absl::StrCat("stopped between two stages; everything is saved",
+                     Advice("go on with the same command and --resume")));
   }
   RETURN_IF_ERROR(trained);
   if (job_.evaluation().rows() == 0 || !gang().alone()) return report_;
@@ -482,7 +486,8 @@ absl::StatusOr<ReportInput> Conversion::Run() {
     return absl::CancelledError(
         absl::StrCat("stopped while measuring; the trained model is saved in ",
                      folder_.checkpoints(),
-                     ": get the report with the same command and --resume"));
+                     Advice("get the report with the same command and "
+                            "--resume")));
   }
   RETURN_IF_ERROR(reported);
   return report_;

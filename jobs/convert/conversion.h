@@ -45,14 +45,17 @@ struct ConversionOptions {
   // Looked at between steps, measured batches and parts of the loading. Null:
   // never stops.
   const std::atomic<bool>* stop = nullptr;
+  // Whether a command of people's started it: what stopped it says with which
+  // it goes on. A coordinator does that by itself.
+  bool by_command = true;
   // Whom the leading rank asks what curricula set. Null: the job alone.
   CurriculumSource* curriculum = nullptr;
   ConversionEvents events;
 };
 
 // What the report shows, and the folder holds. kCancelled when stopped, be it
-// while loading, training or measuring: the message says what is saved and how
-// to go on. kAlreadyExists: the folder holds a run and `resume` is off.
+// while loading, training or measuring: the message says what is saved, and how
+// people go on. kAlreadyExists: the folder holds a run and `resume` is off.
 // kNotFound: it holds none and `resume` is on. kFailedPrecondition: another
 // process is writing to it, or its job, model or data differ from this job's,
 // field by field; or ranks of a gang have different ones.

@@ -62,6 +62,7 @@ class ConversionTest : public ::testing::Test {
     options.run_folder = run_.path;
     options.resume = resume;
     options.stop = &stop_;
+    options.by_command = by_command_;
     options.events = events_;
     notes_.clear();
     options.events.note = [this](const std::string& n) { notes_.push_back(n); };
@@ -85,6 +86,7 @@ class ConversionTest : public ::testing::Test {
   ConversionEvents events_;
   std::vector<std::string> notes_;
   std::atomic<bool> stop_{false};
+  bool by_command_ = true;
 };
 
 TEST_F(ConversionTest, StoppedWhileLoadingLeavesNothingInTheWay) {
@@ -92,6 +94,10 @@ TEST_F(ConversionTest, StoppedWhileLoadingLeavesNothingInTheWay) {
   EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled,
                               AllOf(HasSubstr("stopped while loading"),
                                     HasSubstr("the same command again"))));
+  // Of a coordinator's gang nobody gave one.
+  by_command_ = false;
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kCancelled,
+                              "stopped while loading; nothing was trained"));
   EXPECT_FALSE(files_->Exists(run_.job()));
   EXPECT_FALSE(files_->Exists(run_.metrics()));
   stop_ = false;

@@ -8,6 +8,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "core/base/host_name.h"
 #include "core/base/version.h"
 #include "jobs/client/interrupt.h"
 #include "jobs/evaluator/evaluator.h"
@@ -16,9 +17,7 @@ namespace caracal {
 namespace {
 
 std::string HostAndProcess() {
-  char host[256] = "";
-  if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
-  return absl::StrCat(host, ":", getpid());
+  return absl::StrCat(HostName(), ":", getpid());
 }
 
 int Main(int argc, char** argv) {

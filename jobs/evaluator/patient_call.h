@@ -1,4 +1,4 @@
-// A worker's calls to a coordinator that may be away, or busy, for a while.
+// Calls to a coordinator that may be away, or busy, for a while.
 #ifndef CARACAL_JOBS_EVALUATOR_PATIENT_CALL_H_
 #define CARACAL_JOBS_EVALUATOR_PATIENT_CALL_H_
 

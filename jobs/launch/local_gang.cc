@@ -31,9 +31,6 @@ namespace {
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 // mpirun kills ranks within two seconds of the first one's end.
 constexpr absl::Duration kMpirunPatience = absl::Seconds(5);
-constexpr char kGoOn[] =
-    "go on from the newest checkpoint, if there is one, with the same command "
-    "and --resume";
 
 // Whether each rank can be held to a core of its own: one with several threads
 // must not be, and mpirun would take cores that this process was kept from.
@@ -207,8 +204,7 @@ absl::Status RunLocalGang(const GangCommand& command) {
     }
     if (stuck.Look(ranks)) {
       Kill(child, ranks);
-      return absl::UnavailableError(
-          absl::StrCat("a rank ended and mpirun hung; ", kGoOn));
+      return absl::UnavailableError("a rank ended and mpirun hung");
     }
     absl::SleepFor(kPoll);
   }
@@ -221,16 +217,13 @@ absl::Status GangStatus(int wait_status) {
                                  ? WTERMSIG(wait_status) == SIGUSR1
                                  : WEXITSTATUS(wait_status) == 128 + SIGUSR1;
   if (stopped_early) {
-    return absl::CancelledError(
-        "stopped before the first step; go on with the same command and "
-        "--resume");
+    return absl::CancelledError("stopped before the first step");
   }
   if (WIFSIGNALED(wait_status)) {
     // Says nothing of the ranks: it may even crash while it ends, after them.
     const int signal = WTERMSIG(wait_status);
-    return absl::UnavailableError(absl::StrCat("mpirun was ended by signal ",
-                                               signal, " (", strsignal(signal),
-                                               "); ", kGoOn));
+    return absl::UnavailableError(absl::StrCat(
+        "mpirun was ended by signal ", signal, " (", strsignal(signal), ")"));
   }
   const int exit_status = WEXITSTATUS(wait_status);
   switch (exit_status) {
@@ -239,8 +232,7 @@ absl::Status GangStatus(int wait_status) {
     case kWorkerStopped:
       return absl::CancelledError("stopped, as told above");
     case kWorkerTransient:
-      return absl::UnavailableError(
-          absl::StrCat("the ranks ended, as told above; ", kGoOn));
+      return absl::UnavailableError("the ranks ended, as told above");
   }
   // mpirun's for a rank that a signal ended.
   const int signal = exit_status - 128;
@@ -250,9 +242,8 @@ absl::Status GangStatus(int wait_status) {
     case SIGINT:
     case SIGHUP:
     case SIGBUS:  // A file that vanished, or a disk that is full.
-      return absl::UnavailableError(
-          absl::StrCat("a rank was ended by signal ", signal, " (",
-                       strsignal(signal), "); ", kGoOn));
+      return absl::UnavailableError(absl::StrCat(
+          "a rank was ended by signal ", signal, " (", strsignal(signal), ")"));
   }
   if (signal > 0) {
     return absl::InternalError(absl::StrCat("a rank crashed: signal ", signal,

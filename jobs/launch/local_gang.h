@@ -43,7 +43,8 @@ struct GangCommand {
 // end. No shell is involved. kCancelled when they were stopped and have saved;
 // kUnavailable when starting again may help, or they were killed as asked for;
 // kFailedPrecondition when mpirun or caracal-worker is not to be found;
-// kInternal for what the ranks' own lines explain.
+// kInternal for what the ranks' own lines explain. How to go on the caller
+// knows.
 absl::Status RunLocalGang(const GangCommand& command);
 
 // What mpirun's end, as waitpid() tells it, says of the ranks: as

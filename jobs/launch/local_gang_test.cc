@@ -17,12 +17,12 @@ using testing::HasSubstr;
 int Exited(int status) { return status << 8; }
 int Signalled(int signal) { return signal; }
 
-TEST(GangStatus, TellsWhatToDo) {
+TEST(GangStatus, TellsHowTheRanksEnded) {
   EXPECT_OK(GangStatus(Exited(kWorkerDone)));
   EXPECT_THAT(GangStatus(Exited(kWorkerStopped)),
               StatusIs(StatusCode::kCancelled, HasSubstr("told above")));
   EXPECT_THAT(GangStatus(Exited(kWorkerTransient)),
-              StatusIs(StatusCode::kUnavailable, HasSubstr("--resume")));
+              StatusIs(StatusCode::kUnavailable, HasSubstr("told above")));
   EXPECT_THAT(GangStatus(Exited(kWorkerFailed)),
               StatusIs(StatusCode::kInternal, HasSubstr("told above")));
 }

@@ -2,8 +2,11 @@
 
 #include <google/protobuf/text_format.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -35,14 +38,25 @@ std::string AbsolutePath(const std::string& folder, const std::string& path) {
   return (error ? joined : absolute).lexically_normal().string();
 }
 
-// Relative paths of the file count from its folder; those of --set from where
-// the command was typed.
+// Relative paths of the file count from its folder, if it has one; those of
+// --set from where the command was typed.
 void MakePathsAbsolute(const std::string& job_folder,
-                       const FieldLocations& locations, proto::Job* job) {
+                       const FieldLocations& locations, proto::Job* job,
+                       std::vector<Problem>* problems) {
   const auto resolve = [&](const char* field, std::string* path) {
-    const auto found = locations.find(field);
-    const bool overridden =
-        found != locations.end() && absl::StartsWith(found->second, "--set ");
+    const std::string where = LocationOf(locations, field);
+    const bool overridden = absl::StartsWith(where, "--set ");
+    if (job_folder.empty() && !overridden && !absl::StartsWith(*path, "/")) {
+      problems->push_back({field,
+                           absl::StrCat("is ", *path,
+                                        ", which is relative: expected an "
+                                        "absolute path of the machine that "
+                                        "runs the job"),
+                           where});
+      // It names no file.
+      path->clear();
+      return;
+    }
     *path = AbsolutePath(overridden ? "" : job_folder, *path);
   };
   if (!job->model().path().empty()) {
@@ -59,6 +73,24 @@ void MakePathsAbsolute(const std::string& job_folder,
 // "lolcats" of "jobs/lolcats.textproto".
 std::string Stem(const std::string& path) {
   return std::filesystem::path(path).stem().string();
+}
+
+// Whether the text could not be read at all.
+bool IsUnread(const std::vector<Problem>& problems) {
+  return std::any_of(problems.begin(), problems.end(),
+                     [](const Problem& p) { return p.field.empty(); });
+}
+
+// Whether what a job meets can't be held against it: it says nothing, or
+// something impossible, where it would have to fit.
+bool HidesSurroundings(const std::vector<Problem>& problems) {
+  constexpr absl::string_view kFields[] = {
+      "preset",   "stages", "model",      "data",       "attention",
+      "parallel", "budget", "evaluation", "curriculum",
+  };
+  return std::any_of(
+      std::begin(kFields), std::end(kFields),
+      [&](absl::string_view field) { return IsAboutSame(problems, field); });
 }
 
 // In the words of the file. What several stages took from one shorthand is said
@@ -132,19 +164,31 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
 absl::StatusOr<proto::Job> LoadJobText(
     absl::string_view text, const std::string& file, const std::string& folder,
     const std::vector<std::string>& overrides, FileSystem* files,
-    const JobCheck& check, std::vector<Problem>* problems) {
-  FieldLocations locations;
-  proto::Job job = ParseJob(text, file, &locations, problems);
-  ApplyOverrides(overrides, &job, &locations, problems);
-  // Ranges of a job that is only half read would be noise.
-  if (!problems->empty()) return job;
+    const JobCheck& check, std::vector<Problem>* problems,
+    FieldLocations* locations) {
+  FieldLocations unwanted;
+  if (locations == nullptr) locations = &unwanted;
+  proto::Job job = ParseJob(text, file, locations, problems);
+  // Of a text that is none there is nothing more to say.
+  if (IsUnread(*problems)) return job;
+  ApplyOverrides(overrides, &job, locations, problems);
   if (!job.has_name()) job.set_name(AsFolderName(Stem(file)));
-  MakePathsAbsolute(folder, locations, &job);
+  MakePathsAbsolute(folder, *locations, &job, problems);
+  const bool whole = problems->empty();
   job = ExpandJob(job);
-  ValidateJob(job, problems);
-  if (files != nullptr) CheckJobFiles(job, files, problems);
-  if (problems->empty() && check) RETURN_IF_ERROR(check(job, problems));
-  LocateProblems(locations, problems);
+  std::vector<Problem> found;
+  ValidateJob(job, &found);
+  if (files != nullptr) CheckJobFiles(job, files, &found);
+  if (check && whole && !HidesSurroundings(found)) {
+    const size_t before = found.size();
+    const absl::Status checked = check(job, &found);
+    if (before == 0) RETURN_IF_ERROR(checked);
+    if (!checked.ok()) {
+      found.push_back({"", std::string(checked.message()), ""});
+    }
+  }
+  LocateProblems(*locations, &found);
+  AddProblems(std::move(found), problems);
   return job;
 }
 

@@ -31,10 +31,11 @@ absl::StatusOr<std::string> ReadJobFile(const std::string& path,
 // Reads the job file `path`, applies `overrides` ("attention.window=32", in
 // order), makes paths absolute (relative ones count from the file's folder;
 // from the working directory where an override gives them), expands and
-// validates, and checks that model and data are there. A job that has passed
-// is given to `check`, if there is one, which appends what it finds; its
-// errors are returned as they are. kInvalidArgument with all problems, one a
-// line; kNotFound and others when the file can't be read.
+// validates, and checks that model and data are there. `check`, if there is
+// one, gets a job that was read whole and has no problem of model, data or how
+// they are trained, and appends what it finds; its errors are returned as they
+// are, or are one more problem where there are others. kInvalidArgument with
+// all problems, one a line; kNotFound and others when the file can't be read.
 using JobCheck =
     std::function<absl::Status(const proto::Job&, std::vector<Problem>*)>;
 absl::StatusOr<proto::Job> LoadJob(const std::string& path,
@@ -43,13 +44,17 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
                                    const JobCheck& check = nullptr);
 
 // The same of a text, as `LoadJob` has it of its file: `file` names it in
-// problems, relative paths count from `folder`. A job without problems comes
-// back; with any it is not whole. Null `files`: whether model and data are
-// there is left to whoever runs the job.
+// problems, relative paths count from `folder`; where that is "" there must be
+// none. Where single fields can't be
+// read, the others are checked all the same. A job without problems comes back;
+// with any it is not whole, and without a name where the text could not be read
+// at all. Null `files`: whether model and data are there is left to whoever
+// runs the job. `locations` may be null.
 absl::StatusOr<proto::Job> LoadJobText(
     absl::string_view text, const std::string& file, const std::string& folder,
     const std::vector<std::string>& overrides, FileSystem* files,
-    const JobCheck& check, std::vector<Problem>* problems);
+    const JobCheck& check, std::vector<Problem>* problems,
+    FieldLocations* locations = nullptr);
 
 // The job in text format, under a comment line. Parses back to an equal job.
 std::string JobText(const proto::Job& job);

@@ -122,6 +122,47 @@ TEST_F(JobFileTest, LocatesRangesToo) {
                              "least 0"));
 }
 
+// Fields that can't be read hide nothing that is wrong with the others.
+TEST_F(JobFileTest, TellsEveryProblemAtOnce) {
+  const std::string path =
+      Write("job", std::string(kText) + "lora { rnak: 3 }\nseed: \"x\"\n");
+  EXPECT_THAT(
+      LoadJob(path, {"optimizer.beta1=2", "odd", "data.path=/nowhere"}),
+      StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          AllOf(HasSubstr("5 problems:\n"),
+                HasSubstr("\n  " + path + ":6: lora.rnak: there is no such"),
+                HasSubstr("\n  " + path + ":7: seed: "),
+                HasSubstr("\n  --set odd: expected FIELD=VALUE"),
+                HasSubstr("\n  --set optimizer.beta1=2: optimizer.beta1: is 2"),
+                HasSubstr("data.path: /nowhere does not exist"))));
+}
+
+// Beside a model and data it is held where nothing is wrong with what they
+// meet.
+TEST_F(JobFileTest, WhatItMeetsIsLookedAtBesideOtherProblems) {
+  const std::string path = Write("job", kText);
+  const JobCheck check = [](const proto::Job&, std::vector<Problem>* problems) {
+    problems->push_back({"attention.window", "is too wide", ""});
+    return absl::OkStatus();
+  };
+  const auto load = [&](const std::string& override, const JobCheck& meets) {
+    return std::string(LoadJob(path, {override}, FileSystem::Posix(), meets)
+                           .status()
+                           .message());
+  };
+  EXPECT_THAT(load("optimizer.beta1=2", check),
+              AllOf(HasSubstr("beta1: is 2"), HasSubstr("is too wide")));
+  EXPECT_THAT(load("attention.sinks=-1", check),
+              AllOf(HasSubstr("sinks: is -1"),
+                    ::testing::Not(HasSubstr("is too wide"))));
+  EXPECT_THAT(load("optimizer.beta1=2",
+                   [](const proto::Job&, std::vector<Problem>*) {
+                     return absl::DataLossError("no model");
+                   }),
+              AllOf(HasSubstr("beta1: is 2"), HasSubstr("no model")));
+}
+
 // What a preset's stages take from a shorthand is told where it was written.
 TEST_F(JobFileTest, LocatesShorthands) {
   const std::string ssd = Write(

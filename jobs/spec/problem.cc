@@ -1,5 +1,8 @@
 #include "jobs/spec/problem.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -7,13 +10,16 @@
 namespace caracal {
 namespace {
 
+// Whether `inner` is `field` itself, or in it.
+bool IsIn(absl::string_view inner, absl::string_view field) {
+  return absl::ConsumePrefix(&inner, field) &&
+         (inner.empty() || inner[0] == '.' || inner[0] == '[');
+}
+
 // Whether the field itself or something in it was written.
 bool IsWritten(const FieldLocations& locations, absl::string_view field) {
   const auto found = locations.lower_bound(std::string(field));
-  if (found == locations.end()) return false;
-  absl::string_view rest = found->first;
-  return absl::ConsumePrefix(&rest, field) &&
-         (rest.empty() || rest[0] == '.' || rest[0] == '[');
+  return found != locations.end() && IsIn(found->first, field);
 }
 
 }  // namespace
@@ -61,6 +67,22 @@ std::string FieldAsWritten(const FieldLocations& locations,
     return absl::StrCat(shorthand, field.substr(end));
   }
   return std::string(field);
+}
+
+bool IsAboutSame(const std::vector<Problem>& problems,
+                 absl::string_view field) {
+  return std::any_of(
+      problems.begin(), problems.end(), [field](const Problem& problem) {
+        return IsIn(problem.field, field) || IsIn(field, problem.field);
+      });
+}
+
+void AddProblems(std::vector<Problem> found, std::vector<Problem>* problems) {
+  const std::vector<Problem> before = *problems;
+  for (Problem& problem : found) {
+    if (IsAboutSame(before, problem.field)) continue;
+    problems->push_back(std::move(problem));
+  }
 }
 
 absl::Status ProblemsToStatus(const std::vector<Problem>& problems,

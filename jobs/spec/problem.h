@@ -34,6 +34,14 @@ std::string LocationOf(const FieldLocations& locations,
 std::string FieldAsWritten(const FieldLocations& locations,
                            absl::string_view field);
 
+// Whether one of `problems` is about `field`, or about what it is in or what is
+// in it.
+bool IsAboutSame(const std::vector<Problem>& problems, absl::string_view field);
+
+// Appends those of `found` that say more: what else is wrong with a field, or
+// with what it is in or what is in it, follows from what is wrong already.
+void AddProblems(std::vector<Problem> found, std::vector<Problem>* problems);
+
 // OK when there are none; else kInvalidArgument with one line a problem.
 // `subject` (the job file) begins the message where there are several, or
 // where the only one has no location.

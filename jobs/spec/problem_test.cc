@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "core/base/status_matchers.h"
 
 namespace caracal {
@@ -18,6 +21,24 @@ TEST(ProblemTest, LocatesTheNearestFieldAround) {
   EXPECT_EQ(LocationOf(locations, "stages[0].transfer.lr"), "job:4");
   EXPECT_EQ(LocationOf(locations, "stages[0].transfer.steps"), "job:1");
   EXPECT_EQ(LocationOf(locations, "model.path"), "");
+}
+
+TEST(ProblemTest, WhatFollowsFromAProblemIsNotAdded) {
+  std::vector<Problem> problems = {{"stages[0].transfr", "no such field", ""},
+                                   {"lora", "expected a block", ""}};
+  AddProblems({{"stages[0]", "has no kind", ""},
+               {"stages[0].transfr.lr", "is 3", ""},
+               {"stages[0].transfrom", "is 4", ""},
+               {"lora.rank", "is 5", ""},
+               {"", "says more", ""},
+               {"seed", "is 6", ""},
+               {"seed", "is odd", ""}},
+              &problems);
+  std::vector<std::string> told;
+  for (const Problem& problem : problems) told.push_back(problem.message);
+  EXPECT_EQ(told,
+            (std::vector<std::string>{"no such field", "expected a block",
+                                      "is 4", "says more", "is 6", "is odd"}));
 }
 
 TEST(ProblemTest, OneProblemIsOneSentence) {

@@ -7,7 +7,9 @@
 namespace caracal {
 
 int64_t SlotsOf(const proto::Job& job, int64_t slots) {
-  const int64_t ranks = TransferLayout(job).ranks();
+  // Of a job that is refused they may be more than an int holds.
+  const MeshShape mesh = TransferLayout(job);
+  const int64_t ranks = int64_t{mesh.data} * mesh.tensor * mesh.layer;
   return job.threads() > 0 ? ranks * job.threads() : std::max(ranks, slots);
 }
 

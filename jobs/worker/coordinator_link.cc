@@ -14,7 +14,6 @@
 namespace caracal {
 namespace {
 
-constexpr size_t kMostKept = 100'000;
 constexpr size_t kMostSent = 512;  // in one request
 constexpr std::chrono::seconds kPatience{5};
 // At the end, for a coordinator that may be back in a moment.
@@ -50,7 +49,7 @@ void CoordinatorLink::SetProgress(const std::string& stage, int64_t global_step,
 void CoordinatorLink::AddMetrics(std::string line) {
   absl::MutexLock lock(&mutex_);
   lines_.push_back(std::move(line));
-  if (lines_.size() > kMostKept) {
+  if (lines_.size() > options_.most_kept) {
     lines_.pop_front();
     ++first_line_;
   }
@@ -73,8 +72,8 @@ void CoordinatorLink::Run() {
     }
     absl::MutexLock lock(&mutex_);
     // What came meanwhile goes out at once, a full request at a time.
-    const bool more = status.ok() && lines_.size() >= kMostSent;
-    if (ending_ && status.ok() && lines_.empty()) return;
+    const bool more = status.ok() && (lines_.size() >= kMostSent || IsBehind());
+    if (ending_ && status.ok() && lines_.empty() && !IsBehind()) return;
     if (ending_ && !status.ok()) {
       // It may just have been started again, elsewhere.
       if (Clock::Real()->Now() >= give_up_at_) return;
@@ -154,10 +153,12 @@ absl::Status CoordinatorLink::Beat() {
     {
       absl::MutexLock lock(&mutex_);
       *request.mutable_progress() = progress_;
-      request.set_first_line(static_cast<uint64_t>(first_line_));
-      const size_t count = std::min(lines_.size(), kMostSent);
-      for (size_t i = 0; i < count; ++i) request.add_metrics(lines_[i]);
     }
+    int64_t first = 0;
+    for (std::string& line : NextLines(&first)) {
+      request.add_metrics(std::move(line));
+    }
+    request.set_first_line(static_cast<uint64_t>(first));
     proto::HeartbeatResponse response;
     grpc::ClientContext context;
     SetDeadline(&context);
@@ -174,11 +175,43 @@ absl::Status CoordinatorLink::Beat() {
   return status;
 }
 
+std::vector<std::string> CoordinatorLink::NextLines(int64_t* first) {
+  int64_t last = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!IsBehind()) {
+      *first = first_line_;
+      const size_t count = std::min(lines_.size(), kMostSent);
+      return {lines_.begin(), lines_.begin() + static_cast<int64_t>(count)};
+    }
+    *first = stored_ + 1;
+    last = first_line_ - 1;
+  }
+  const size_t most =
+      static_cast<size_t>(std::min<int64_t>(kMostSent, last - *first + 1));
+  absl::StatusOr<std::vector<std::string>> lines =
+      options_.written != nullptr
+          ? options_.written(*first, most)
+          : absl::NotFoundError("they are not written anywhere");
+  if (lines.ok() && lines->empty()) {
+    lines = absl::NotFoundError("they are not where they were written");
+  }
+  if (lines.ok()) return *std::move(lines);
+  options_.tell(absl::StrCat("lines ", *first, " to ", last,
+                             " of the metrics are missing at the coordinator: ",
+                             lines.status().message()));
+  absl::MutexLock lock(&mutex_);
+  stored_ = given_up_ = last;
+  *first = last + 1;
+  return {};
+}
+
 template <typename Response>
 void CoordinatorLink::Heed(const Response& response) {
   tunings_ = response.tunings();
   {
     absl::MutexLock lock(&mutex_);
+    stored_ = std::max(static_cast<int64_t>(response.lines()), given_up_);
     while (!lines_.empty() &&
            first_line_ <= static_cast<int64_t>(response.lines())) {
       lines_.pop_front();

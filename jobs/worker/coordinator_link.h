@@ -33,6 +33,13 @@ struct CoordinatorLinkOptions {
   // To one in this process, which outlives the link; null: by the file.
   std::shared_ptr<grpc::Channel> channel = nullptr;
   absl::Duration interval = absl::Seconds(1);
+  // Of the gang's metrics, at most `most` lines from its `first`th, as they
+  // were written: those that are kept no longer. Called on the link's thread.
+  // Null: there are none.
+  std::function<absl::StatusOr<std::vector<std::string>>(int64_t first,
+                                                         size_t most)>
+      written = nullptr;
+  size_t most_kept = 100'000;  // lines of metrics
   // Called on the link's thread. The gang is to save and end; at most once.
   std::function<void()> stop;
   // The gang was given up, and another one may be training: this process is to
@@ -55,7 +62,8 @@ class CoordinatorLink {
   void SetProgress(const std::string& stage, int64_t global_step,
                    int64_t total_steps);
   // A line of metrics, a JSON object. While the coordinator is away the newest
-  // 100,000 are kept.
+  // are kept; those before them are read again, or, where they can't be, are
+  // missing, which is told.
   void AddMetrics(std::string line);
 
   // What the curriculum sets for coming steps, asked on the caller's thread.
@@ -71,6 +79,12 @@ class CoordinatorLink {
   absl::Status Beat();
   absl::StatusOr<std::unique_ptr<proto::Gangs::Stub>> Connect() const;
   absl::Status Register();
+  // The next lines to send, and the number of the first of them.
+  std::vector<std::string> NextLines(int64_t* first);
+  // Whether lines are to be sent that are not kept any more.
+  bool IsBehind() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stored_ + 1 < first_line_;
+  }
   // What an answer asks for.
   template <typename Response>
   void Heed(const Response& response);
@@ -89,6 +103,9 @@ class CoordinatorLink {
   proto::JobProgress progress_ ABSL_GUARDED_BY(mutex_);
   std::deque<std::string> lines_ ABSL_GUARDED_BY(mutex_);
   int64_t first_line_ ABSL_GUARDED_BY(mutex_) = 1;  // number of lines_[0]
+  // The coordinator has all up to this one, or will never get them.
+  int64_t stored_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t given_up_ ABSL_GUARDED_BY(mutex_) = 0;  // the last of the latter
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Duration give_up_at_ ABSL_GUARDED_BY(mutex_);  // once it is ending
   std::thread thread_;

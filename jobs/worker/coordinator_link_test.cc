@@ -4,6 +4,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,10 @@ class FakeGangs final : public proto::Gangs::Service {
                          proto::HeartbeatResponse* response) override {
     absl::MutexLock lock(&mutex_);
     progress_ = r->progress();
+    if (takes_gaps_ && r->metrics_size() > 0 &&
+        r->first_line() > lines_.size() + 1) {
+      lines_.resize(r->first_line() - 1);
+    }
     for (int i = 0; i < r->metrics_size(); ++i) {
       if (r->first_line() + i == lines_.size() + 1) {
         lines_.push_back(r->metrics(i));
@@ -62,6 +68,7 @@ class FakeGangs final : public proto::Gangs::Service {
   std::vector<std::string> lines_;
   grpc::Status answer_;
   bool stop_ = false;
+  bool takes_gaps_ = false;
 };
 
 class CoordinatorLinkTest : public ::testing::Test {
@@ -88,6 +95,8 @@ class CoordinatorLinkTest : public ::testing::Test {
     options.credential = "secret";
     options.endpoint_file = file_;
     options.interval = absl::Milliseconds(20);
+    options.most_kept = most_kept_;
+    options.written = written_;
     options.stop = [this] { Note("stop"); };
     options.fenced = [this](const std::string& why) { Note("fenced " + why); };
     options.tell = [this](const std::string& line) { Note(line); };
@@ -118,6 +127,9 @@ class CoordinatorLinkTest : public ::testing::Test {
   std::unique_ptr<grpc::Server> server_;
   absl::Mutex mutex_;
   std::vector<std::string> notes_ ABSL_GUARDED_BY(mutex_);
+  size_t most_kept_ = 100'000;
+  std::function<absl::StatusOr<std::vector<std::string>>(int64_t, size_t)>
+      written_;
   std::optional<CoordinatorLink> link_;
 };
 
@@ -156,6 +168,51 @@ TEST_F(CoordinatorLinkTest, ACoordinatorThatComesBackElsewhereIsFound) {
   EXPECT_EQ(NoteOf(3), "the coordinator is back");
   EXPECT_TRUE(gangs_.Eventually([&] { return gangs_.lines() == 2; }));
   EXPECT_EQ(gangs_.registered_, 2);
+}
+
+// More lines than are kept, while nobody hears of them.
+TEST_F(CoordinatorLinkTest, LinesThatAreKeptNoLongerAreReadAgain) {
+  most_kept_ = 10;
+  written_ = [](int64_t first, size_t most) {
+    std::vector<std::string> lines;
+    // Not all at once.
+    for (int64_t i = 0; i < std::min<int64_t>(most, 300); ++i) {
+      lines.push_back(absl::StrCat(first + i));
+    }
+    return lines;
+  };
+  Open();
+  for (int i = 1; i <= 2000; ++i) link_->AddMetrics(absl::StrCat(i));
+  StartServer();
+  EXPECT_TRUE(gangs_.Eventually([&] { return gangs_.lines() == 2000; }));
+  // Nor has one that was restored from before what others have told it.
+  {
+    absl::MutexLock lock(&gangs_.mutex_);
+    gangs_.lines_.resize(7);
+  }
+  link_->AddMetrics("2001");
+  link_.reset();
+  ASSERT_EQ(gangs_.lines(), 2001);
+  for (size_t i = 0; i < gangs_.lines(); ++i) {
+    ASSERT_EQ(gangs_.lines_[i], absl::StrCat(i + 1));
+  }
+}
+
+TEST_F(CoordinatorLinkTest, WhatIsLostIsTold) {
+  most_kept_ = 10;
+  gangs_.takes_gaps_ = true;
+  written_ = [](int64_t, size_t) { return absl::DataLossError("no disk"); };
+  Open();
+  EXPECT_THAT(NoteOf(0), ::testing::HasSubstr("can't be reached"));
+  for (int i = 1; i <= 15; ++i) link_->AddMetrics(absl::StrCat(i));
+  StartServer();
+  EXPECT_EQ(NoteOf(1),
+            "lines 1 to 5 of the metrics are missing at the coordinator: no "
+            "disk");
+  EXPECT_TRUE(gangs_.Eventually([&] { return gangs_.lines() == 15; }));
+  link_.reset();
+  EXPECT_EQ(gangs_.lines_[4], "");
+  EXPECT_EQ(gangs_.lines_[5], "6");
 }
 
 TEST_F(CoordinatorLinkTest, AGangThatWasGivenUpIsFenced) {

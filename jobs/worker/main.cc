@@ -124,6 +124,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   // Where it is reported is of less interest than where it was trained.
   if (!o.report) options.hosts = std::move(hosts);
   options.endpoint_file = o.coordinator;
+  options.written = WrittenMetrics(gang, o.out);
   options.stop = RequestStop;
   options.fenced = [&runtime, tied = o.tied](const std::string& why) {
     if (!tied) {
@@ -148,6 +149,7 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume || o.report;
   options.stop = stop;
+  options.by_command = o.coordinator.empty() || o.tied;
   Console console =
       SystemConsole([](const char* name) { return std::getenv(name); });
   ConversionProgress progress(options.job, &console);

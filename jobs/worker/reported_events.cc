@@ -3,6 +3,10 @@
 #include <cstdint>
 #include <string>
 
+#include "core/base/file_system.h"
+#include "core/base/status.h"
+#include "jobs/convert/run_folder.h"
+#include "jobs/coordinator/service/left_metrics.h"
 #include "jobs/train/metrics_writer.h"
 #include "jobs/train/student_config.h"
 
@@ -29,6 +33,18 @@ ConversionEvents Reported(ConversionEvents events, const proto::Job& job,
     link->SetProgress("report", total, total);
   };
   return events;
+}
+
+std::function<absl::StatusOr<std::vector<std::string>>(int64_t first,
+                                                       size_t most)>
+WrittenMetrics(const GangFolder& gang, const std::string& run_folder) {
+  return [=](int64_t first,
+             size_t most) -> absl::StatusOr<std::vector<std::string>> {
+    // A line a step.
+    ASSIGN_OR_RETURN(const int64_t first_step, gang.ReadFirstStep());
+    return MetricsAfter(FileSystem::Posix(), RunFolder{run_folder}.metrics(),
+                        first_step + first - 2, most);
+  };
 }
 
 }  // namespace caracal

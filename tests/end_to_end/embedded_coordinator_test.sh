@@ -114,6 +114,7 @@ is_tuned() {
 eventually "it is tuned" is_tuned
 at logs tuned 1 | grep -q "finetune step" || fail "$(at logs tuned 1)"
 must_fail "there is no job 2" at tune tuned 2 --drop 0.5
+must_fail "same command and --resume" at resume tuned 1
 must_fail "runs the job of its \`caracal run\` alone" \
   "$caracal" submit "$work/ssd.textproto" --server "$work/tuned"
 eventually "its checkpoints are told" \

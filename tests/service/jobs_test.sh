@@ -46,6 +46,23 @@ must_fail "optimizer.beta1: is 2" "$caracal" submit "$work/job.textproto" \
 must_fail "model.path" "$caracal" submit "$work/job.textproto" \
   --set model.path=/nowhere --set data.path=/nothing
 grep -q "data.path" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+# Whoever sees it, the client or the coordinator.
+must_fail "5 problems" "$caracal" submit "$work/job.textproto" \
+  --set optimizer.beta1=2 --set lora.rnak=1 --set model.path=/nowhere \
+  --priority 99999999 --after 77
+for problem in "--set optimizer.beta1=2: optimizer.beta1: is 2" \
+  "--set lora.rnak=1: lora.rnak: there is no such field" \
+  "--set model.path=/nowhere: model.path: /nowhere does not exist" \
+  "priority: is 99999999, must be" "after: there is no job 77"; do
+  grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+done
+echo "preset {" >"$work/broken.textproto"
+must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
+  --priority 99999999
+grep -q "broken.textproto:1" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+for command in status watch logs cancel resume rm; do
+  must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
+done
 must_fail "there is no job 9" "$caracal" status 9
 must_fail "there is no job 9" "$caracal" logs 9
 must_fail "expected one of queued" "$caracal" ls --state odd
@@ -65,6 +82,8 @@ eventually "job 3 trains" has_steps 3 20
 wait_for 3 cancelled
 wait_for 4 cancelled
 has_steps 3 400 && fail "it was not stopped"
+"$caracal" status 3 | grep -q "go on by *caracal resume 3" ||
+  fail "$("$caracal" status 3)"
 "$caracal" rm 4 || fail "rm"
 must_fail "there is no job 4" "$caracal" status 4
 is_gone() { ! ls -d "$data"/gangs/"$1"-* "$data/jobs/$1.textproto" >/dev/null 2>&1; }
@@ -89,6 +108,7 @@ head -c 100 "$work/train.h5" >"$work/bad.h5"
 "$caracal" cancel 5
 wait_for 6 failed
 "$caracal" status 6 | grep -q "bad.h5" || fail "$("$caracal" status 6)"
+! "$caracal" status 6 | grep -q -e --resume || fail "$("$caracal" status 6)"
 wait_for 7 failed
 
 # It ends when it is asked to, and leaves its jobs as they are.
@@ -133,7 +153,10 @@ must_fail "those of another database" "$caracald" --data "$data" \
 rm "$data"/coordinator.sqlite*
 cp "$work/backup"/coordinator.sqlite* "$data"
 mkdir "$work/shared/runs/41" "$work/shared/gangs/43-2"
-start_daemon
-[ "$("$caracal" submit "$work/job.textproto" --priority -1)" = 44 ] ||
-  fail "submit"
-"$caracal" cancel 44 || fail "cancel"
+start_daemon --max-queued-per-user 1
+[ "$("$caracal" submit "${long[@]}" --priority -1)" = 44 ] || fail "submit"
+# No user's queue is without an end.
+[ "$("$caracal" submit "$work/job.textproto")" = 45 ] || fail "submit"
+must_fail "local has 1 jobs that wait, and at most 1" "$caracal" submit \
+  "$work/job.textproto"
+"$caracal" cancel 45 44 || fail "cancel"

@@ -147,6 +147,9 @@ must_fail "data.path: is outside of" "$caracal" submit "$work/job.textproto" \
   --set "data.path=$work/link.h5" --set model.path=/etc
 grep -q "model.path: is outside of" "$work/err.txt" ||
   fail "$(cat "$work/err.txt")"
+must_fail "model.path: is outside of" "$caracal" submit "$work/job.textproto" \
+  --set model.path=/etc --set optimizer.beta1=2
+grep -q "optimizer.beta1: is 2" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 must_fail "data.validation: is outside of" "$caracal" submit \
   "$work/job.textproto" --set "data.validation=$work/../../../../etc/shadow"
 

@@ -1,6 +1,5 @@
 #include "jobs/client/service/evaluate.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +7,7 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/evaluator/patient_call.h"
 #include "proto/evaluation.grpc.pb.h"
 
 namespace caracal {
@@ -16,14 +16,8 @@ namespace {
 using Stub = proto::Evaluations::Stub;
 
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
-constexpr absl::Duration kFirstBackOff = absl::Milliseconds(200);
-constexpr absl::Duration kLongestBackOff = absl::Seconds(5);
 // Without a worker for so long, people are told.
 constexpr absl::Duration kNoWorker = absl::Seconds(10);
-
-bool MayPass(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status);
-}
 
 class Evaluation {
  public:
@@ -60,24 +54,19 @@ absl::StatusOr<Response> Evaluation::Call(
     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                  Response*),
     const Request& request) {
-  absl::Duration back_off = kFirstBackOff;
-  bool told = false;
-  while (true) {
-    absl::StatusOr<Response> response = server_.Call(method, request);
-    if (response.ok()) {
-      if (told) console_.err << "caracal: the coordinator is back\n";
-      return response;
-    }
-    if (!MayPass(response.status())) return response;
-    if (!told) {
-      console_.err << "caracal: " << response.status().message()
-                   << "; waiting for it\n";
-      told = true;
-    }
-    if (*stop_) return absl::CancelledError("stopped");
-    absl::SleepFor(back_off);
-    back_off = std::min(2 * back_off, kLongestBackOff);
-  }
+  absl::StatusOr<Response> response;
+  const absl::Status status = CallPatiently(
+      {.stop = stop_,
+       .tell =
+           [this](const std::string& line) {
+             console_.err << "caracal: " << line << "\n";
+           }},
+      [&] {
+        response = server_.Call(method, request);
+        return response.status();
+      });
+  if (!status.ok()) return status;
+  return response;
 }
 
 void Evaluation::Tell(const proto::EvaluationInfo& info) {

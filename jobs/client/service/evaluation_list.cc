@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/table.h"
@@ -131,7 +132,9 @@ CommandBody DeclareEvaluationCancel(CLI::App& app) {
     std::vector<uint64_t> ids;
   };
   auto o = std::make_shared<Options>();
-  app.add_option("ID", o->ids, "numbers of evaluations")->required();
+  app.add_option("ID", o->ids, "numbers of evaluations")
+      ->required()
+      ->check(CheckId);
   o->server.Declare(app);
   return [o](Console&) -> absl::Status {
     for (const uint64_t id : o->ids) {

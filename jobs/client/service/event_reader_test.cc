@@ -5,9 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -38,15 +40,17 @@ class FakeJobs : public proto::Jobs::Service {
                      Events* events) override {
     return watch(*context, *request, *events);
   }
-  grpc::Status Logs(grpc::ServerContext* context, const proto::LogsRequest*,
-                    Logged* parts) override {
-    return logs(*context, *parts);
+  grpc::Status Logs(grpc::ServerContext* context,
+                    const proto::LogsRequest* request, Logged* parts) override {
+    return logs(*context, *request, *parts);
   }
 
   std::function<grpc::Status(grpc::ServerContext&, const proto::WatchRequest&,
                              Events&)>
       watch;
-  std::function<grpc::Status(grpc::ServerContext&, Logged&)> logs;
+  std::function<grpc::Status(grpc::ServerContext&, const proto::LogsRequest&,
+                             Logged&)>
+      logs;
 };
 
 template <typename Writer>
@@ -192,36 +196,31 @@ TEST_F(StreamTest, AFirstRefusalIsTold) {
 }
 
 TEST_F(StreamTest, FollowedLogsGoOnAtTheirByte) {
-  int calls = 0;
-  jobs_.logs = [&](auto& context, auto& parts) {
+  const std::vector<std::string> texts = {"one two\n", "three four\n",
+                                          "five\n"};
+  std::vector<std::string> asked;
+  size_t sent = 0;
+  jobs_.logs = [&](auto& context, const auto& request, auto& parts) {
     LetIn(context, parts);
-    const auto print = [&](uint64_t gang, const char* text) {
-      proto::LogsResponse part;
-      part.set_gang(gang);
-      part.set_text(text);
-      parts.Write(part);
-    };
-    // Each time all from the first byte, cut elsewhere.
-    switch (++calls) {
-      case 1:
-        print(1, "one ");
-        print(1, "two\n");
-        print(2, "thr");
-        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "");
-      case 2:
-        return grpc::Status(grpc::StatusCode::CANCELLED, "");
-      case 3:
-        print(1, "one two\n");
-        print(2, "t");
-        return grpc::Status(grpc::StatusCode::UNAVAILABLE, "");
-      default:
-        print(1, "one");
-        print(1, " two\n");
-        print(2, "three ");
-        print(2, "four\n");
-        print(3, "five\n");
-        return grpc::Status::OK;
+    asked.push_back(absl::StrCat(request.begin_gang(), "+", request.offset()));
+    if (asked.size() == 2) return grpc::Status(grpc::StatusCode::CANCELLED, "");
+    // At most seven bytes a call but the last, three at a time.
+    int64_t left = asked.size() < 4 ? 7 : 100;
+    uint64_t offset = request.offset();
+    for (uint64_t gang = std::max<uint64_t>(1, request.begin_gang());
+         gang <= texts.size(); ++gang, offset = 0) {
+      for (; offset < texts[gang - 1].size(); offset += 3) {
+        if (left <= 0) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "");
+        proto::LogsResponse part;
+        part.set_gang(gang);
+        part.set_offset(offset);
+        part.set_text(texts[gang - 1].substr(offset, 3));
+        parts.Write(part);
+        sent += part.text().size();
+        left -= 3;
+      }
     }
+    return grpc::Status::OK;
   };
   Start();
   CLI::App app;
@@ -231,7 +230,8 @@ TEST_F(StreamTest, FollowedLogsGoOnAtTheirByte) {
   Console console{out, err};
   EXPECT_OK(body(console));
   EXPECT_EQ(out.str(), "one two\nthree four\nfive\n");
-  EXPECT_EQ(calls, 4);
+  EXPECT_EQ(sent, out.str().size());
+  EXPECT_THAT(asked, ::testing::ElementsAre("0+0", "1+8", "1+8", "2+9"));
 }
 
 }  // namespace

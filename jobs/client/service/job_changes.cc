@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 
 namespace caracal {
@@ -68,7 +69,7 @@ absl::Status ForEach(const ChangeOptions& o, Change change) {
 
 std::shared_ptr<ChangeOptions> Declare(CLI::App& app) {
   auto o = std::make_shared<ChangeOptions>();
-  app.add_option("ID", o->ids, "numbers of jobs")->required();
+  app.add_option("ID", o->ids, "numbers of jobs")->required()->check(CheckId);
   o->server.Declare(app);
   return o;
 }
@@ -112,7 +113,9 @@ CommandBody DeclareRm(CLI::App& app) {
 CommandBody DeclarePriority(CLI::App& app) {
   auto o = std::make_shared<ChangeOptions>();
   o->ids.resize(1);
-  app.add_option("ID", o->ids[0], "the job's number")->required();
+  app.add_option("ID", o->ids[0], "the job's number")
+      ->required()
+      ->check(CheckId);
   app.add_option("PRIORITY", o->priority, "higher goes first")->required();
   o->server.Declare(app);
   return [o](Console&) {
@@ -125,7 +128,7 @@ CommandBody DeclarePriority(CLI::App& app) {
 
 CommandBody DeclareTune(CLI::App& app) {
   auto o = std::make_shared<TuneOptions>();
-  app.add_option("ID", o->id, "the job's number")->required();
+  app.add_option("ID", o->id, "the job's number")->required()->check(CheckId);
   app.add_option("--drop", o->drop,
                  "the drop probability from the next steps on, whatever the "
                  "curriculum says")

@@ -11,6 +11,7 @@
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "jobs/client/fact_list.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/table.h"
@@ -166,6 +167,8 @@ absl::Status Status(const StatusOptions& o, Console& console) {
               absl::FormatTime("%Y-%m-%d %H:%M:%S", TimeOf(job.not_before()),
                                absl::LocalTimeZone()));
   }
+  facts.Add("go on by",
+            job.resumable() ? absl::StrCat("caracal resume ", job.id()) : "");
   facts.Add("after", absl::StrJoin(job.after(), ", "));
   facts.Add("submitted",
             absl::StrCat(AgoWords(job.submitted(), now), " by ", job.owner()));
@@ -212,7 +215,7 @@ CommandBody DeclareLs(CLI::App& app) {
 
 CommandBody DeclareStatus(CLI::App& app) {
   auto o = std::make_shared<StatusOptions>();
-  app.add_option("ID", o->id, "the job's number")->required();
+  app.add_option("ID", o->id, "the job's number")->required()->check(CheckId);
   app.add_flag("--job", o->job, "print the whole job, as it runs");
   o->server.Declare(app);
   app.add_flag("--json", o->json, "print one JSON object");

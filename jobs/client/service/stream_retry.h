@@ -1,12 +1,17 @@
-// When to open a stream of the coordinator's again.
+// Streams of the coordinator's, and when to open one again.
 #ifndef CARACAL_JOBS_CLIENT_SERVICE_STREAM_RETRY_H_
 #define CARACAL_JOBS_CLIENT_SERVICE_STREAM_RETRY_H_
 
 #include <grpcpp/grpcpp.h>
 
 #include <functional>
+#include <memory>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/base/status.h"
+#include "jobs/client/service/server_option.h"
+#include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
 
@@ -43,6 +48,50 @@ class StreamRetry {
   bool failing_ = false;  // since `since_`
   absl::Duration since_, pause_;
 };
+
+struct StreamOptions {
+  // As of StreamRetry.
+  absl::Duration patience = absl::Minutes(5);
+  std::function<void(bool away)> away = {};
+  bool again = true;  // false: one that ends with an error ends for good
+};
+
+// Reads a stream of the coordinator's to its end, or until `take` returns
+// false. `open` calls; and again, to go on after what was taken, whenever the
+// coordinator was away or has refused. Errors are explained for people.
+template <typename Response>
+absl::Status ReadStream(
+    const ServerOption& server, const StreamOptions& options,
+    const std::function<std::unique_ptr<grpc::ClientReader<Response>>(
+        proto::Jobs::Stub&, grpc::ClientContext*)>& open,
+    const std::function<bool(const Response&)>& take) {
+  StreamRetry retry(options.patience, options.away);
+  for (bool first = true;; first = false) {
+    // The address may be another one by now.
+    const auto stub = server.Connect();
+    if (!stub.ok() && first) return stub.status();
+    grpc::Status status(grpc::StatusCode::UNAVAILABLE, "");
+    grpc::ClientContext context;
+    if (stub.ok()) {
+      RETURN_IF_ERROR(server.AddToken(&context));
+      const auto reader = open(**stub, &context);
+      retry.Open(*reader, context);
+      Response next;
+      while (reader->Read(&next)) {
+        retry.Heard();
+        if (take(next)) continue;
+        context.TryCancel();
+        reader->Finish();
+        return absl::OkStatus();
+      }
+      status = reader->Finish();
+      if (status.ok()) return absl::OkStatus();
+    }
+    if (!options.again || !retry.Wait(status, stub.ok() ? &context : nullptr)) {
+      return server.Explain(status);
+    }
+  }
+}
 
 }  // namespace caracal
 

@@ -2,13 +2,17 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/client/job_option.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/spec/job_file.h"
+#include "jobs/spec/problem.h"
 
 namespace caracal {
 namespace {
@@ -23,26 +27,56 @@ struct SubmitOptions {
   bool json = false;
 };
 
-// Whole, with absolute paths. Whether model and data are there the coordinator
-// sees: it may be on another machine.
-absl::StatusOr<std::string> JobTextOf(const JobOption& option) {
+// What the coordinator finds wrong with a request beside `problems`, which were
+// found here, in the words of the job file. Where it can't be asked, that.
+void AddCoordinatorsProblems(const SubmitOptions& o,
+                             const proto::SubmitRequest& request,
+                             const FieldLocations& locations,
+                             std::vector<Problem>* problems) {
+  const absl::StatusOr<proto::ValidateResponse> response =
+      o.server.Call(&proto::Jobs::Stub::Validate, request);
+  std::vector<Problem> found;
+  if (!response.ok()) {
+    found.push_back(
+        {"",
+         absl::StrCat("what the coordinator would say is not known: ",
+                      response.status().message()),
+         ""});
+  } else {
+    for (const proto::JobProblem& problem : response->problems()) {
+      const std::string field = FieldAsWritten(locations, problem.field());
+      found.push_back({field, problem.message(), LocationOf(locations, field)});
+    }
+  }
+  AddProblems(std::move(found), problems);
+}
+
+// Puts the job into the request: whole, with absolute paths. Whether model and
+// data are there the coordinator sees: it may be on another machine.
+// kInvalidArgument with all that is wrong, whoever finds it.
+absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request) {
+  const std::string& path = o.job.path;
   ASSIGN_OR_RETURN(const std::string text,
-                   ReadJobFile(option.path, FileSystem::Posix()));
+                   ReadJobFile(path, FileSystem::Posix()));
   std::vector<Problem> problems;
+  FieldLocations locations;
   ASSIGN_OR_RETURN(const proto::Job job,
-                   LoadJobText(text, option.path, FolderOf(option.path),
-                               option.overrides, nullptr, nullptr, &problems));
-  RETURN_IF_ERROR(ProblemsToStatus(problems, option.path));
-  return JobText(job);
+                   LoadJobText(text, path, FolderOf(path), o.job.overrides,
+                               nullptr, nullptr, &problems, &locations));
+  if (job.has_name()) request->set_job(JobText(job));
+  if (!problems.empty()) {
+    AddCoordinatorsProblems(o, *request, locations, &problems);
+  }
+  return ProblemsToStatus(problems, path);
 }
 
 absl::Status Submit(const SubmitOptions& o, Console& console) {
   proto::SubmitRequest request;
-  ASSIGN_OR_RETURN(*request.mutable_job(), JobTextOf(o.job));
   request.set_priority(o.priority);
   request.set_max_retries(o.max_retries);
   request.mutable_after()->Add(o.after.begin(), o.after.end());
   request.set_idempotency_key(o.key.empty() ? NewIdempotencyKey() : o.key);
+  RETURN_IF_ERROR(ReadJob(o, &request));
   ASSIGN_OR_RETURN(const proto::SubmitResponse response,
                    o.server.Call(&proto::Jobs::Stub::Submit, request));
   if (o.json) {
@@ -63,6 +97,7 @@ CommandBody DeclareSubmit(CLI::App& app) {
   app.add_option("--after", o->after,
                  "start when this job has succeeded; repeatable")
       ->type_name("ID")
+      ->check(CheckId)
       ->allow_extra_args(false);
   app.add_option("--max-retries", o->max_retries,
                  "failures in a row, of the kind that may pass, without a "

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "jobs/client/service/event_reader.h"
+#include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/service/watch_view.h"
@@ -149,7 +150,7 @@ absl::Status Watch(const WatchOptions& o, Console& console) {
 
 CommandBody DeclareWatch(CLI::App& app) {
   auto o = std::make_shared<WatchOptions>();
-  app.add_option("ID", o->id, "the job's number")->required();
+  app.add_option("ID", o->id, "the job's number")->required()->check(CheckId);
   app.add_option("--after", o->after,
                  "only events after the one of this number")
       ->type_name("SEQUENCE");

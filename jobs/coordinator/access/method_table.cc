@@ -11,6 +11,7 @@ constexpr MethodRule kRules[] = {
     {"Jobs.Watch", Role::kViewer},
     {"Jobs.Logs", Role::kViewer},
     {"Jobs.Submit", Role::kSubmitter, true},
+    {"Jobs.Validate", Role::kSubmitter},
     {"Jobs.Cancel", Role::kSubmitter, true},
     {"Jobs.Resume", Role::kSubmitter, true},
     {"Jobs.Remove", Role::kSubmitter, true},

@@ -188,8 +188,8 @@ absl::StatusOr<JobId> EmbeddedCoordinator::Begin(const proto::Job& job) {
   request.max_retries = 0;
   for (const JobRecord& known : jobs) {
     if (known.state == JobState::kSucceeded) continue;
-    const absl::StatusOr<proto::Job> spec = ReadSpec(known.request.spec);
-    if (!spec.ok() || MakeSpec(*spec) != request.spec) continue;
+    const absl::StatusOr<proto::Job> spec = ReadSpec(known.request.spec.str());
+    if (!spec.ok() || MakeSpec(*spec) != request.spec.str()) continue;
     Reply<absl::Status> resumed;
     coordinator.Resume(known.id, "", resumed.Take());
     RETURN_IF_ERROR(AwaitStored(coordinator, data_folder_, kPatience,

@@ -199,6 +199,18 @@ TEST_F(EmbeddedCoordinatorTest, OtherSettingsAreAnotherJobAsTuned) {
                          Start(run_, JobOf("evaluation { rows: 0 }")));
     EXPECT_EQ(other->gang(), (GangId{2, 1}));
     EXPECT_EQ(Get(run_, 2).tuned_drop_probability(), 0.25);
+    // The first one is this process's no more, nor any other's.
+    grpc::ClientContext context;
+    proto::ResumeJobRequest request;
+    request.set_id(1);
+    proto::ResumeJobResponse response;
+    const grpc::Status resumed =
+        Jobs(run_)->Resume(&context, request, &response);
+    EXPECT_EQ(resumed.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(resumed.error_message(),
+                HasSubstr("same command and --resume"));
+    EXPECT_EQ(Get(run_, 1).state(), proto::FAILED);
+    EXPECT_FALSE(Get(run_, 1).resumable());
     other->End(absl::OkStatus());
   }
   // Its report once more.

@@ -1,14 +1,16 @@
 #include "jobs/coordinator/rpc/jobs_service.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/base/utf8.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/stream_mark.h"
-#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/unary.h"
+#include "jobs/coordinator/rpc/watch_stream.h"
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/coordinator/state/job_spec.h"
 
@@ -25,11 +27,6 @@ Coordinator::Reply FinishWith(grpc::ServerUnaryReactor* reactor,
 
 absl::Status NoSuchJob(JobId id) {
   return absl::NotFoundError(absl::StrCat("there is no job ", id));
-}
-
-grpc::Status TooMany(const char* call) {
-  return ToGrpc(absl::ResourceExhaustedError(absl::StrCat(
-      "too many streams of ", call, " are open: try again later")));
 }
 
 }  // namespace
@@ -64,6 +61,22 @@ grpc::ServerUnaryReactor* JobsService::Submit(
   return reactor;
 }
 
+grpc::ServerUnaryReactor* JobsService::Validate(
+    grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
+    proto::ValidateResponse* response) {
+  const absl::StatusOr<Visit> visit = door_->Enter(context, "Jobs.Validate");
+  if (!visit.ok()) return Answer(context, visit.status());
+  std::vector<Problem> problems;
+  const absl::Status status =
+      submitter_.Validate(*request, visit->caller().name, &problems);
+  for (const Problem& problem : problems) {
+    proto::JobProblem& told = *response->add_problems();
+    told.set_field(AsValidUtf8(problem.field));
+    told.set_message(AsValidUtf8(problem.message));
+  }
+  return Answer(context, status);
+}
+
 grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
                                            const proto::GetJobRequest* request,
                                            proto::JobInfo* response) {
@@ -78,8 +91,11 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
   response->set_run_folder(options_.run_folder.empty()
                                ? JoinPath(options_.runs, absl::StrCat(job->id))
                                : options_.run_folder);
-  response->set_job(SpecText(job->request.spec));
+  response->set_job(SpecText(job->request.spec.str()));
   for (const std::string& host : job->hosts) response->add_hosts(host);
+  response->set_resumable(
+      options_.run_folder.empty() &&
+      MayGo(job->state, JobState::kQueued, JobCause::kResumed));
   return Answer(context, absl::OkStatus());
 }
 
@@ -129,6 +145,11 @@ grpc::ServerUnaryReactor* JobsService::Resume(
   const absl::StatusOr<Visit> visit =
       EnterToChange(context, "Jobs.Resume", request->id());
   if (!visit.ok()) return Answer(context, visit.status());
+  if (!options_.run_folder.empty()) {
+    const absl::Status status = absl::FailedPreconditionError(kResumeByCommand);
+    visit->End(status, request->id());
+    return Answer(context, status);
+  }
   if (const absl::Status status = CheckKey(request->idempotency_key());
       !status.ok()) {
     return Answer(context, status);
@@ -187,32 +208,37 @@ grpc::ServerUnaryReactor* JobsService::Tune(
 
 grpc::ServerWriteReactor<proto::JobEvent>* JobsService::Watch(
     grpc::CallbackServerContext* context, const proto::WatchRequest* request) {
-  if (const auto visit = door_->Enter(context, "Jobs.Watch"); !visit.ok()) {
+  const auto visit = door_->Enter(context, "Jobs.Watch");
+  if (!visit.ok()) {
     return RefuseStream<proto::JobEvent>(ToGrpc(visit.status()));
   }
   if (request->job() != 0 && !coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::JobEvent>(ToGrpc(NoSuchJob(request->job())));
   }
-  if (!watches_.Enter()) {
-    return RefuseStream<proto::JobEvent>(TooMany("Watch"));
+  auto place = watches_.Enter(visit->caller().name);
+  if (!place.ok()) {
+    return RefuseStream<proto::JobEvent>(ToGrpc(place.status()));
   }
   context->AddInitialMetadata(kStreamMark, "1");
-  return NewWatchStream(hub_, request->job(), request->after(), &watches_);
+  return NewWatchStream(hub_, request->job(), request->after(),
+                        *std::move(place));
 }
 
 grpc::ServerWriteReactor<proto::LogsResponse>* JobsService::Logs(
     grpc::CallbackServerContext* context, const proto::LogsRequest* request) {
-  if (const auto visit = door_->Enter(context, "Jobs.Logs"); !visit.ok()) {
+  const auto visit = door_->Enter(context, "Jobs.Logs");
+  if (!visit.ok()) {
     return RefuseStream<proto::LogsResponse>(ToGrpc(visit.status()));
   }
   if (!coordinator_->Get(request->job()).has_value()) {
     return RefuseStream<proto::LogsResponse>(ToGrpc(NoSuchJob(request->job())));
   }
-  if (!logs_.Enter()) {
-    return RefuseStream<proto::LogsResponse>(TooMany("Logs"));
+  auto place = logs_.Enter(visit->caller().name);
+  if (!place.ok()) {
+    return RefuseStream<proto::LogsResponse>(ToGrpc(place.status()));
   }
   context->AddInitialMetadata(kStreamMark, "1");
-  return NewLogStream(*request, coordinator_, log_file_, &logs_);
+  return NewLogStream(*request, coordinator_, log_file_, *std::move(place));
 }
 
 grpc::ServerUnaryReactor* JobsService::Info(

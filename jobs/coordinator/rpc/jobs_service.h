@@ -11,8 +11,9 @@
 #include "jobs/coordinator/rpc/door.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
+#include "jobs/coordinator/rpc/stream_limit.h"
+#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/submitter.h"
-#include "jobs/coordinator/rpc/watch_stream.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
@@ -23,12 +24,8 @@ struct JobsServiceOptions {
   // is none for others, which are refused.
   std::string run_folder = "";
   int64_t slots = 1;                        // of a job that names no threads
-  int most_watches = 4096, most_logs = 64;  // at a time
+  int most_watches = 4096, most_logs = 64;  // at a time; half of one user's
 };
-
-inline constexpr char kOneJob[] =
-    "this coordinator runs the job of its `caracal run` alone; submit to a "
-    "caracald";
 
 // Thread-safe. No call but Logs waits on a thread: answers come when the
 // coordinator has them.
@@ -45,12 +42,15 @@ class JobsService final : public proto::Jobs::CallbackService {
         submitter_(options.slots, coordinator, files,
                    options.run_folder.empty() ? "" : kOneJob),
         door_(door),
-        watches_(options.most_watches),
-        logs_(options.most_logs) {}
+        watches_("events", options.most_watches),
+        logs_("logs", options.most_logs) {}
 
   grpc::ServerUnaryReactor* Submit(grpc::CallbackServerContext* context,
                                    const proto::SubmitRequest* request,
                                    proto::SubmitResponse* response) override;
+  grpc::ServerUnaryReactor* Validate(
+      grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
+      proto::ValidateResponse* response) override;
   grpc::ServerUnaryReactor* Get(grpc::CallbackServerContext* context,
                                 const proto::GetJobRequest* request,
                                 proto::JobInfo* response) override;

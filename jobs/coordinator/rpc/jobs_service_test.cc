@@ -159,9 +159,38 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   EXPECT_THAT(fields, ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1",
                                                "priority", "max_retries",
                                                "after", "after"}));
+  // As much is told of a job that is only to be looked at.
+  const auto validated = [&] {
+    proto::ValidateResponse response;
+    EXPECT_TRUE(Call(&proto::Jobs::Stub::Validate, request, &response).ok());
+    std::vector<std::string> out;
+    for (const auto& problem : response.problems()) {
+      out.push_back(problem.field());
+      EXPECT_NE(problem.message(), "");
+    }
+    return out;
+  };
+  EXPECT_EQ(validated(), fields);
+  request.clear_job();
+  EXPECT_THAT(validated(),
+              ElementsAre("max_retries", "priority", "after", "after"));
   request.clear_priority();
   request.clear_max_retries();
   request.clear_after();
+  // Slots that there are not, beside other problems.
+  request.set_job(Job("threads: 3 lora { rank: -1 }"));
+  EXPECT_THAT(validated(),
+              ::testing::UnorderedElementsAre("threads", "lora.rank"));
+  // Paths count from nowhere.
+  request.set_job(
+      "preset: \"lolcats\" model { path: \"m\" } data { path: \"../d.h5\" }");
+  EXPECT_THAT(validated(),
+              ::testing::UnorderedElementsAre("model.path", "data.path"));
+  EXPECT_THAT(Submit(request, &id).error_message(),
+              HasSubstr("data.path: is ../d.h5, which is relative"));
+  request.set_job(Job());
+  EXPECT_THAT(validated(), ElementsAre());
+  EXPECT_FALSE(coordinator_->Get(1).has_value());
   // What only the model tells.
   request.set_job(Job("parallel { tensor: 7 }"));
   EXPECT_THAT(Submit(request, &id).error_message(),
@@ -253,6 +282,34 @@ TEST_F(JobsServiceTest, ItTellsWhereItsPageIs) {
   ASSERT_TRUE(
       Call(&proto::Jobs::Stub::Info, proto::ServerInfoRequest(), &info).ok());
   EXPECT_EQ(info.web(), "127.0.0.1:7");
+}
+
+TEST_F(JobsServiceTest, LogsBeginWhereTheReaderIs) {
+  const JobId id = Submitted(Job());
+  coordinator_->GangEnded(id, 1, GangEnd::kStopped, "");
+  ASSERT_OK(FileSystem::Posix()->Append(
+      folder_.File(absl::StrCat("log-", id, "-1")), "one two\n"));
+  const auto logs = [&](uint64_t gang, uint64_t begin_gang, uint64_t offset) {
+    grpc::ClientContext context;
+    proto::LogsRequest request;
+    request.set_job(id);
+    request.set_gang(gang);
+    request.set_begin_gang(begin_gang);
+    request.set_offset(offset);
+    const auto reader = stub_->Logs(&context, request);
+    std::string out;
+    proto::LogsResponse part;
+    while (reader->Read(&part)) {
+      absl::StrAppend(&out, part.gang(), "+", part.offset(), ":", part.text());
+    }
+    EXPECT_TRUE(reader->Finish().ok());
+    return out;
+  };
+  EXPECT_EQ(logs(0, 0, 0), "1+0:one two\n");
+  EXPECT_EQ(logs(0, 1, 4), "1+4:two\n");
+  EXPECT_EQ(logs(1, 0, 4), "1+4:two\n");
+  EXPECT_EQ(logs(0, 1, 8), "");
+  EXPECT_EQ(logs(0, 2, 0), "");
 }
 
 const std::vector<std::string>& HostileStrings() {

@@ -29,11 +29,11 @@ std::string ReadChunk(const std::string& path, uint64_t offset) {
 class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
  public:
   LogStream(const proto::LogsRequest& request, const Coordinator* coordinator,
-            LogFile file, StreamLimit* limit)
+            LogFile file, StreamLimit::Place place)
       : request_(request),
         coordinator_(coordinator),
         file_(std::move(file)),
-        limit_(limit),
+        place_(std::move(place)),
         thread_([this] { Finish(Run()); }) {}
 
   void OnWriteDone(bool ok) override {
@@ -48,7 +48,6 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   void OnDone() override {
     // On a thread of gRPC's; ours has called Finish() and is about to end.
     thread_.join();
-    limit_->Leave();
     delete this;
   }
 
@@ -56,7 +55,10 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   grpc::Status Run() {
     // The reader learns that it is heard before anything is printed.
     StartSendInitialMetadata();
-    uint64_t gang = request_.gang() == 0 ? 1 : request_.gang(), offset = 0;
+    uint64_t gang =
+        std::max({uint64_t{1}, request_.gang(),
+                  request_.gang() == 0 ? request_.begin_gang() : 0});
+    uint64_t offset = request_.offset();
     while (true) {
       // Looked at before the file: what is printed before the end is read.
       const std::optional<JobRecord> job = coordinator_->Get(request_.job());
@@ -70,8 +72,9 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
       message_.set_text(
           gang <= job->epoch ? ReadChunk(file_(job->id, gang), offset) : "");
       if (!message_.text().empty()) {
-        offset += message_.text().size();
         message_.set_gang(gang);
+        message_.set_offset(offset);
+        offset += message_.text().size();
         if (!Write()) return grpc::Status::CANCELLED;
       } else if (over && gang < last) {
         ++gang;
@@ -106,7 +109,7 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   const proto::LogsRequest request_;
   const Coordinator* const coordinator_;
   const LogFile file_;
-  StreamLimit* const limit_;
+  const StreamLimit::Place place_;
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
@@ -118,8 +121,8 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
 
 grpc::ServerWriteReactor<proto::LogsResponse>* NewLogStream(
     const proto::LogsRequest& request, const Coordinator* coordinator,
-    LogFile file, StreamLimit* limit) {
-  return new LogStream(request, coordinator, std::move(file), limit);
+    LogFile file, StreamLimit::Place place) {
+  return new LogStream(request, coordinator, std::move(file), std::move(place));
 }
 
 }  // namespace caracal

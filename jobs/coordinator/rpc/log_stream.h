@@ -9,7 +9,7 @@
 #include <string>
 
 #include "jobs/coordinator/engine/coordinator.h"
-#include "jobs/coordinator/rpc/watch_stream.h"
+#include "jobs/coordinator/rpc/stream_limit.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
@@ -19,10 +19,10 @@ using LogFile = std::function<std::string(JobId job, uint64_t epoch)>;
 
 // Sends what the job's gangs have printed, and with `follow` goes on until the
 // job has ended. Has a thread of its own, since files are read; belongs to
-// gRPC. `limit` was entered for it.
+// gRPC, and keeps `place` until it is done.
 grpc::ServerWriteReactor<proto::LogsResponse>* NewLogStream(
     const proto::LogsRequest& request, const Coordinator* coordinator,
-    LogFile file, StreamLimit* limit);
+    LogFile file, StreamLimit::Place place);
 
 }  // namespace caracal
 

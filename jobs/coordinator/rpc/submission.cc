@@ -44,17 +44,21 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
     return absl::OkStatus();
   }
   const absl::StatusOr<proto::Job> job = LoadJobText(
-      request.job(), kSubmittedJob, "/", {}, files,
+      request.job(), kSubmittedJob, "", {}, files,
       [&](const proto::Job& valid, std::vector<Problem>* found) {
         return surroundings->Check(valid, found);
       },
       problems);
   RETURN_IF_ERROR(job.status());
   CheckJobPaths(*job, files->roots(), problems);
+  // Whether there are as many is told with all the rest.
+  if (!IsAboutSame(*problems, "parallel") &&
+      !IsAboutSame(*problems, "threads")) {
+    out->slots = SlotsOf(*job, slots);
+  }
   if (!problems->empty()) return absl::OkStatus();
   out->name = job->name();
   out->spec = MakeSpec(*job);
-  out->slots = SlotsOf(*job, slots);
   return absl::OkStatus();
 }
 

@@ -16,6 +16,14 @@
 
 namespace caracal {
 
+// Of a coordinator of one run: what it takes in, and what goes on with it.
+inline constexpr char kOneJob[] =
+    "this coordinator runs the job of its `caracal run` alone; submit to a "
+    "caracald";
+inline constexpr char kResumeByCommand[] =
+    "this coordinator is that of a `caracal run`, and ends with it: go on with "
+    "the run by the same command and --resume";
+
 // What problems of a submitted job call it.
 inline constexpr char kSubmittedJob[] = "job";
 

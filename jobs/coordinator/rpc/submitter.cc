@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/clock.h"
+#include "core/base/status.h"
 #include "jobs/coordinator/rpc/submission.h"
 
 namespace caracal {
@@ -10,14 +11,9 @@ namespace caracal {
 void Submitter::Submit(const proto::SubmitRequest& request,
                        const std::string& owner, Reply reply) {
   const absl::Duration begun = Clock::Real()->Now();
-  if (!closed_.empty()) {
+  if (const absl::Status open = CheckOpen(); !open.ok()) {
     Count(false, {});
-    return reply(absl::FailedPreconditionError(closed_), {});
-  }
-  // Memory is ahead of a disk that fails; nothing more is taken in.
-  if (const absl::Status health = coordinator_->Health(); !health.ok()) {
-    Count(false, {});
-    return reply(absl::UnavailableError(health.message()), {});
+    return reply(open, {});
   }
   JobRequest job;
   std::vector<Problem> problems;
@@ -38,6 +34,28 @@ void Submitter::Submit(const proto::SubmitRequest& request,
     Count(id.ok(), Clock::Real()->Now() - begun);
     reply(id, {});
   });
+}
+
+absl::Status Submitter::CheckOpen() const {
+  if (!closed_.empty()) return absl::FailedPreconditionError(closed_);
+  // Memory is ahead of a disk that fails; nothing more is taken in.
+  const absl::Status health = coordinator_->Health();
+  return health.ok() ? health : absl::UnavailableError(health.message());
+}
+
+absl::Status Submitter::Validate(const proto::SubmitRequest& request,
+                                 const std::string& owner,
+                                 std::vector<Problem>* problems) {
+  RETURN_IF_ERROR(CheckOpen());
+  JobRequest job;
+  const absl::Status read =
+      ReadSubmission(request, slots_, files_, &surroundings_, &job, problems);
+  if (request.job().empty()) problems->clear();
+  if (!read.ok()) problems->push_back({"", std::string(read.message()), ""});
+  job.owner = owner;
+  // Its error says no more than they do.
+  (void)coordinator_->CheckRequest(job, problems);
+  return absl::OkStatus();
 }
 
 void Submitter::Count(bool accepted, absl::Duration took) {

@@ -56,9 +56,18 @@ class Submitter {
   void Submit(const proto::SubmitRequest& request, const std::string& owner,
               Reply reply);
 
+  // What Submit would refuse it for; nothing is stored or counted. Without a
+  // job only the rest of the request is looked at. kFailedPrecondition and
+  // kUnavailable as of Submit.
+  absl::Status Validate(const proto::SubmitRequest& request,
+                        const std::string& owner,
+                        std::vector<Problem>* problems);
+
   SubmissionCounts Counts() const;
 
  private:
+  // Whether anything is taken in.
+  absl::Status CheckOpen() const;
   void Count(bool accepted, absl::Duration took);
 
   const int64_t slots_;

@@ -1,6 +1,7 @@
 #include "jobs/coordinator/rpc/watch_stream.h"
 
 #include <memory>
+#include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "jobs/coordinator/rpc/wire.h"
@@ -10,8 +11,9 @@ namespace {
 
 class WatchStream : public grpc::ServerWriteReactor<proto::JobEvent> {
  public:
-  WatchStream(EventHub* hub, JobId job, uint64_t after, StreamLimit* limit)
-      : limit_(limit),
+  WatchStream(EventHub* hub, JobId job, uint64_t after,
+              StreamLimit::Place place)
+      : place_(std::move(place)),
         subscription_(hub->Subscribe(job, after, [this] { Go(); })) {
     // The reader learns that it is heard before there is anything to tell.
     StartSendInitialMetadata();
@@ -35,7 +37,6 @@ class WatchStream : public grpc::ServerWriteReactor<proto::JobEvent> {
   }
   void OnDone() override {
     subscription_->Close();
-    limit_->Leave();
     delete this;
   }
 
@@ -72,7 +73,7 @@ class WatchStream : public grpc::ServerWriteReactor<proto::JobEvent> {
     }
   }
 
-  StreamLimit* const limit_;
+  const StreamLimit::Place place_;
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
@@ -83,11 +84,9 @@ class WatchStream : public grpc::ServerWriteReactor<proto::JobEvent> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<proto::JobEvent>* NewWatchStream(EventHub* hub,
-                                                          JobId job,
-                                                          uint64_t after,
-                                                          StreamLimit* limit) {
-  return new WatchStream(hub, job, after, limit);
+grpc::ServerWriteReactor<proto::JobEvent>* NewWatchStream(
+    EventHub* hub, JobId job, uint64_t after, StreamLimit::Place place) {
+  return new WatchStream(hub, job, after, std::move(place));
 }
 
 }  // namespace caracal

@@ -4,36 +4,18 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
 #include <cstdint>
 
 #include "jobs/coordinator/rpc/event_hub.h"
+#include "jobs/coordinator/rpc/stream_limit.h"
 #include "proto/coordinator.grpc.pb.h"
 
 namespace caracal {
 
-// The most streams at a time. A guard is one of them while it lives.
-class StreamLimit {
- public:
-  explicit StreamLimit(int most) : most_(most) {}
-  bool Enter() {
-    if (++open_ <= most_) return true;
-    --open_;
-    return false;
-  }
-  void Leave() { --open_; }
-
- private:
-  const int most_;
-  std::atomic<int> open_{0};
-};
-
-// Writes events as fast as the reader takes them. Belongs to gRPC. `limit` was
-// entered for it.
-grpc::ServerWriteReactor<proto::JobEvent>* NewWatchStream(EventHub* hub,
-                                                          JobId job,
-                                                          uint64_t after,
-                                                          StreamLimit* limit);
+// Writes events as fast as the reader takes them. Belongs to gRPC; keeps
+// `place` until it is done.
+grpc::ServerWriteReactor<proto::JobEvent>* NewWatchStream(
+    EventHub* hub, JobId job, uint64_t after, StreamLimit::Place place);
 
 // A stream that ends with this error at once.
 template <typename Response>

@@ -28,7 +28,7 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
                                       const PathRoots& roots) {
   FileSystem* const files = FileSystem::Posix();
   const std::string file = folder.job(job.id);
-  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job.request.spec));
+  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job.request.spec.str()));
   // Links may lead elsewhere than when it was submitted.
   if (const absl::Status status = roots.Check(spec); !status.ok()) {
     return absl::InvalidArgumentError(status.message());
@@ -152,24 +152,23 @@ void GangOrders::TellLeftMetrics(const GangId& id) {
   const absl::StatusOr<int64_t> first =
       GangFolder(JoinPath(folder_->gangs(), ToString(id))).ReadFirstStep();
   if (!first.ok()) return;
-  // A line a step: the gang's n-th is of step first + n - 1.
+  // A line a step: the gang's n-th is of step first + n - 1. Numbers say which
+  // are known, whatever has come in meanwhile, and should this coordinator not
+  // live to hear of the end.
   const RunFolder run{folder_->run(id.job)};
-  const absl::StatusOr<std::vector<std::string>> left =
-      MetricsAfter(FileSystem::Posix(), run.metrics(), *first + job->lines - 1);
-  if (!left.ok()) {
-    std::clog << "caracald: " << left.status().message() << std::endl;
-    return;
-  }
-  // Numbers say which are known, whatever has come in meanwhile, and should
-  // this coordinator not live to hear of the end.
-  for (size_t begin = 0; begin < left->size(); begin += kLinesAtATime) {
-    const size_t end = std::min(begin + kLinesAtATime, left->size());
-    GangReport report;
-    report.first = job->lines + 1 + static_cast<int64_t>(begin);
-    report.lines = {left->begin() + static_cast<int64_t>(begin),
-                    left->begin() + static_cast<int64_t>(end)};
-    report.progress = ProgressOf(report.lines.back());
-    coordinator_->ReportLeft(id.job, id.epoch, report);
+  for (int64_t told = job->lines;;) {
+    const absl::StatusOr<std::vector<std::string>> left = MetricsAfter(
+        FileSystem::Posix(), run.metrics(), *first + told - 1, kLinesAtATime);
+    if (!left.ok()) {
+      std::clog << "caracald: " << left.status().message() << std::endl;
+      return;
+    }
+    if (left->empty()) return;
+    coordinator_->ReportLeft(id.job, id.epoch,
+                             {.progress = ProgressOf(left->back()),
+                              .first = told + 1,
+                              .lines = *left});
+    told += static_cast<int64_t>(left->size());
   }
 }
 

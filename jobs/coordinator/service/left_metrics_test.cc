@@ -20,8 +20,8 @@ std::string Line(int64_t step, int padding = 0) {
 
 class LeftMetricsTest : public ::testing::Test {
  protected:
-  std::vector<std::string> After(int64_t step) {
-    const auto lines = MetricsAfter(FileSystem::Posix(), path_, step);
+  std::vector<std::string> After(int64_t step, size_t most = 1 << 20) {
+    const auto lines = MetricsAfter(FileSystem::Posix(), path_, step, most);
     EXPECT_OK(lines.status());
     return lines.value_or(std::vector<std::string>());
   }
@@ -34,7 +34,7 @@ class LeftMetricsTest : public ::testing::Test {
 };
 
 TEST_F(LeftMetricsTest, GivesWhatFollowsAndNoHalfLine) {
-  EXPECT_THAT(MetricsAfter(FileSystem::Posix(), path_, 0).status(),
+  EXPECT_THAT(MetricsAfter(FileSystem::Posix(), path_, 0, 9).status(),
               StatusIs(absl::StatusCode::kNotFound, ::testing::_));
   Add("");
   EXPECT_THAT(After(0), IsEmpty());
@@ -42,6 +42,7 @@ TEST_F(LeftMetricsTest, GivesWhatFollowsAndNoHalfLine) {
   Add("{\"global_step\":5,");
   EXPECT_THAT(After(2), ElementsAre(Line(3), Line(4)));
   EXPECT_THAT(After(0), ElementsAre(Line(1), Line(2), Line(3), Line(4)));
+  EXPECT_THAT(After(1, 2), ElementsAre(Line(2), Line(3)));
   EXPECT_THAT(After(4), IsEmpty());
   EXPECT_THAT(After(9), IsEmpty());
 }
@@ -59,7 +60,7 @@ TEST_F(LeftMetricsTest, StopsAtWhatIsNoLineOrDoesNotFollow) {
   EXPECT_THAT(After(1), IsEmpty());
 }
 
-TEST_F(LeftMetricsTest, ALongFileIsReadFromItsEnd) {
+TEST_F(LeftMetricsTest, FindsItsPlaceInALongFile) {
   std::string text;
   for (int i = 1; i <= 5000; ++i) absl::StrAppend(&text, Line(i, 100), "\n");
   Add(text);
@@ -68,6 +69,7 @@ TEST_F(LeftMetricsTest, ALongFileIsReadFromItsEnd) {
     ASSERT_EQ(lines.size(), 5000 - step);
     if (lines.empty()) continue;
     EXPECT_EQ(lines.front(), Line(step + 1, 100));
+    EXPECT_THAT(After(step, 1), ElementsAre(Line(step + 1, 100)));
   }
 }
 

@@ -23,6 +23,7 @@ namespace caracal {
 namespace {
 
 constexpr int64_t kMostSlots = 1 << 20;
+constexpr int64_t kMostJobs = int64_t{1} << 40;
 
 void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
                 const std::string& help) {
@@ -114,6 +115,18 @@ int Main(int argc, char** argv) {
                  "threads of all ranks of a job that names none; by default "
                  "all, and under Slurm one a rank")
       ->check(CLI::Range(int64_t{1}, kMostSlots));
+  limits.most_waiting_of_user = 10'000;
+  limits.most_unfinished = 100'000;
+  app.add_option("--max-queued-per-user", limits.most_waiting_of_user,
+                 "jobs of one user that may wait; 0: any number")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, kMostJobs))
+      ->capture_default_str();
+  app.add_option("--max-unfinished", limits.most_unfinished,
+                 "jobs of all users that may not have ended; 0: any number")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, kMostJobs))
+      ->capture_default_str();
   AddSeconds(app, "--heartbeat-timeout", &limits.heartbeat_timeout,
              "seconds without a sign of life after which a gang is given up");
   AddSeconds(app, "--start-timeout", &limits.start_timeout,

@@ -1,13 +1,13 @@
 #include "jobs/coordinator/service/security.h"
 
 #include <grpcpp/security/server_credentials.h>
-#include <unistd.h>
 
 #include <iostream>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/host_name.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/store/token_table.h"
@@ -138,10 +138,7 @@ Endpoint Security::EndpointOn(const std::string& address) const {
   const std::string host = address.substr(0, colon);
   if (host == "0.0.0.0" || host == "[::]") {
     // All addresses of this machine: clients need one of them.
-    char name[256] = "";
-    if (gethostname(name, sizeof(name) - 1) == 0) {
-      endpoint.address = name + address.substr(colon);
-    }
+    endpoint.address = HostName() + address.substr(colon);
   }
   if (identity_.has_value()) {
     endpoint.ca = identity_->trusted;

@@ -141,6 +141,7 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
   }
   std::vector<Problem> problems;
   RETURN_IF_ERROR(CheckRequest(request, &problems));
+  RETURN_IF_ERROR(CheckRoom(request.owner));
   const JobId id = next_id_++;
   JobRecord& job = jobs_[id];
   job.id = id;
@@ -213,6 +214,7 @@ absl::Status CoordinatorState::Resume(JobId id,
     }
     if (record->state != JobState::kSucceeded) waits_for.push_back(other);
   }
+  RETURN_IF_ERROR(CheckRoom(job->request.owner));
   job->waits_for = std::move(waits_for);
   job->resume_key = idempotency_key;
   job->retries = 0;
@@ -272,7 +274,7 @@ absl::Status CoordinatorState::Tune(JobId id, const Tuning& tuning,
     return absl::FailedPreconditionError(absl::StrCat(
         "job ", id, " is ", NameOf(job->state), "; there is nothing to tune"));
   }
-  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request.spec));
+  ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request.spec.str()));
   RETURN_IF_ERROR(CheckTuning(spec, tuning));
   job->tune_key = idempotency_key;
   job->tuning = tuning;
@@ -372,7 +374,7 @@ absl::StatusOr<CurriculumWindow> CoordinatorState::Direct(
   ASSIGN_OR_RETURN(const JobRecord* const job, FindGang(id, epoch));
   auto directed = directed_.find(id);
   if (directed == directed_.end()) {
-    ASSIGN_OR_RETURN(proto::Job spec, ReadSpec(job->request.spec));
+    ASSIGN_OR_RETURN(proto::Job spec, ReadSpec(job->request.spec.str()));
     directed = directed_.emplace(id, Directed{std::move(spec)}).first;
   }
   Directed& last = directed->second;
@@ -671,8 +673,35 @@ void CoordinatorState::Forget(JobId id, Effects* effects) {
   effects->removed.push_back(id);
 }
 
+absl::Status CoordinatorState::CheckRoom(const std::string& owner) const {
+  const auto of_user = waiting_.find(owner);
+  const int64_t waiting = of_user == waiting_.end() ? 0 : of_user->second;
+  if (limits_.most_waiting_of_user > 0 &&
+      waiting >= limits_.most_waiting_of_user) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        owner, " has ", waiting, " jobs that wait, and at most ",
+        limits_.most_waiting_of_user,
+        " of one user are accepted here: cancel some, or try again when some "
+        "have started"));
+  }
+  int64_t unfinished = 0;
+  for (int i = 0; i < kJobStates; ++i) {
+    if (!IsFinal(static_cast<JobState>(i))) unfinished += counts_[i];
+  }
+  if (limits_.most_unfinished > 0 && unfinished >= limits_.most_unfinished) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "all users together have ", unfinished,
+        " jobs that have not ended, and at most ", limits_.most_unfinished,
+        " are accepted here: try again when some have ended"));
+  }
+  return absl::OkStatus();
+}
+
 void CoordinatorState::Count(const JobRecord& job, int64_t by) {
   counts_[static_cast<int>(job.state)] += by;
+  if (Waits(job.state) && (waiting_[job.request.owner] += by) == 0) {
+    waiting_.erase(job.request.owner);
+  }
   if (!HoldsSlots(job.state)) return;
   used_slots_ += by * job.request.slots;
   if (by > 0) {
@@ -686,10 +715,12 @@ void CoordinatorState::CheckInvariants() const {
   int64_t used = 0;
   std::array<int64_t, kJobStates> counts = {};
   std::set<JobId> holders;
+  std::map<std::string, int64_t> of_users;
   std::map<JobId, std::set<JobId>> waiting;
   for (const auto& [id, job] : jobs_) {
     CARACAL_CHECK(id == job.id && id < next_id_) << "job " << id;
     ++counts[static_cast<int>(job.state)];
+    if (Waits(job.state)) ++of_users[job.request.owner];
     if (HoldsSlots(job.state)) {
       used += job.request.slots;
       holders.insert(id);
@@ -724,6 +755,7 @@ void CoordinatorState::CheckInvariants() const {
   CARACAL_CHECK(used == used_slots_) << used << " slots, not " << used_slots_;
   CARACAL_CHECK(counts == counts_) << "jobs by state";
   CARACAL_CHECK(holders == holders_) << "who holds slots";
+  CARACAL_CHECK(of_users == waiting_) << "jobs that wait, by user";
   CARACAL_CHECK(waiting == dependents_) << "who waits for whom";
   CARACAL_CHECK(due_.size() == deadlines_.size()) << "deadlines";
 }

@@ -34,6 +34,10 @@ struct CoordinatorLimits {
   absl::Duration start_timeout = absl::Minutes(10);
   // How long a gang that was asked to stop may take to save.
   absl::Duration stop_grace = absl::Minutes(2);
+  // Jobs that wait, of one user, and that have not ended, of all; 0: any
+  // number.
+  int64_t most_waiting_of_user = 0;
+  int64_t most_unfinished = 0;
   // Jobs that have ended are forgotten after so long.
   absl::Duration retention = absl::InfiniteDuration();
 };
@@ -64,9 +68,10 @@ class CoordinatorState {
   // From people. All of these may be sent again, and then change nothing.
   //
   // kInvalidArgument: a job that needs more slots than there are, or negative
-  // numbers; kNotFound: an unknown job in `after`; kFailedPrecondition: one of
-  // them has failed already; kAlreadyExists: the owner's idempotency key was
-  // used for another request.
+  // numbers; kResourceExhausted: there are as many jobs as may be; kNotFound:
+  // an unknown job in `after`; kFailedPrecondition: one of them has failed
+  // already; kAlreadyExists: the owner's idempotency key was used for another
+  // request.
   absl::StatusOr<JobId> Submit(const JobRequest& request, absl::Time now,
                                Effects* effects);
   // kNotFound. A job that has ended stays as it is.
@@ -74,6 +79,7 @@ class CoordinatorState {
                       Effects* effects);
   // A job that failed or was cancelled goes on from its newest checkpoint.
   // kFailedPrecondition when it has succeeded, is not over, or is still to end;
+  // kResourceExhausted as of Submit;
   // with the key of the job's last resume it is that one again, and OK.
   absl::Status Resume(JobId id, const std::string& idempotency_key,
                       absl::Time now, Effects* effects);
@@ -166,6 +172,8 @@ class CoordinatorState {
   absl::StatusOr<int64_t> AddLines(JobRecord& job, int64_t first,
                                    const std::vector<std::string>& lines,
                                    Effects* effects);
+  // kResourceExhausted when one more job of this user would be one too many.
+  absl::Status CheckRoom(const std::string& owner) const;
   // What is counted of jobs, as one enters a state (1) or leaves it (-1).
   void Count(const JobRecord& job, int64_t by);
   void Go(JobRecord& job, JobState to, JobCause cause,
@@ -193,6 +201,7 @@ class CoordinatorState {
   int64_t used_slots_ = 0;
   std::array<int64_t, kJobStates> counts_ = {};
   std::set<JobId> holders_;
+  std::map<std::string, int64_t> waiting_;  // jobs, by owner; none is 0
   std::set<Key> ready_;
   std::map<JobId, std::set<JobId>> dependents_;  // waiting, by what they await
   std::map<std::pair<std::string, std::string>, JobId> keys_;  // owner, key

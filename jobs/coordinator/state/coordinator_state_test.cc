@@ -86,6 +86,41 @@ TEST_F(CoordinatorStateTest, AJobGoesThroughItsStates) {
               StatusIs(StatusCode::kAborted, _));
 }
 
+// One user's queue takes no other's room, and all of them have an end.
+TEST_F(CoordinatorStateTest, TakesInAsManyJobsAsItMay) {
+  Restart({.slots = 1, .most_waiting_of_user = 2, .most_unfinished = 5});
+  const JobId first = Running({.idempotency_key = "k"});
+  const JobId second = Submit();
+  const JobId third = Submit();
+  const auto submit = [&](const char* owner, const char* key = "") {
+    return state_
+        ->Submit({.owner = owner, .idempotency_key = key}, now_, Fresh())
+        .status();
+  };
+  EXPECT_THAT(submit("ann"),
+              StatusIs(StatusCode::kResourceExhausted,
+                       HasSubstr("ann has 2 jobs that wait, and at most 2")));
+  EXPECT_TRUE(effects_.empty());
+  // One that is known is not one more.
+  EXPECT_OK(submit("ann", "k"));
+  EXPECT_OK(submit("bob"));
+  EXPECT_OK(submit("bob"));
+  EXPECT_THAT(submit("eve"),
+              StatusIs(StatusCode::kResourceExhausted,
+                       HasSubstr("together have 5 jobs that have not ended, "
+                                 "and at most 5")));
+  // What has ended and is resumed waits as well.
+  ASSERT_OK(state_->Cancel(second, "ann", now_, Fresh()));
+  EXPECT_OK(submit("ann"));
+  EXPECT_THAT(state_->Resume(second, "", now_, Fresh()),
+              StatusIs(StatusCode::kResourceExhausted, HasSubstr("ann has 2")));
+  EXPECT_EQ(StateOf(second), JobState::kCancelled);
+  End(first, GangEnd::kDone);
+  EXPECT_EQ(StateOf(third), JobState::kLaunching);
+  EXPECT_OK(state_->Resume(second, "", now_, Fresh()));
+  state_->CheckInvariants();
+}
+
 TEST_F(CoordinatorStateTest, HostsAreToldOnceAGang) {
   const JobId id = Running();
   ASSERT_OK(state_->SetHosts(id, 1, {"a", "b"}, Fresh()));

@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "jobs/coordinator/state/job_state.h"
+#include "jobs/coordinator/state/shared_text.h"
 #include "jobs/curriculum/director.h"
 
 namespace caracal {
@@ -18,7 +19,7 @@ using JobId = uint64_t;  // from 1, in the order of submission
 struct JobRequest {
   std::string name = "";
   std::string owner = "";            // who submitted it
-  std::string spec = "";             // the job: job_spec.h
+  SharedText spec = {};              // the job: job_spec.h
   int64_t priority = 0;              // higher goes first
   int64_t slots = 1;                 // that its gang takes: ranks
   std::vector<JobId> after = {};     // starts when all of these have succeeded

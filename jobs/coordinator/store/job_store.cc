@@ -258,7 +258,7 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
   return save_->Bind(1, static_cast<int64_t>(job.id))
       .Bind(2, request.owner)
       .Bind(3, request.name)
-      .BindBytes(4, request.spec)
+      .BindBytes(4, request.spec.str())
       .Bind(5, request.slots)
       .Bind(6, ToJson(request.after))
       .Bind(7, request.max_retries)

@@ -154,7 +154,7 @@ WebAnswer WebApi::Get(const WebRequest& request) {
   if (path->what.empty()) {
     Json json = ToJson(*job, Metrics(*job));
     json["run_folder"] = RunFolder(job->id);
-    json["job"] = AsValidUtf8(SpecText(job->request.spec));
+    json["job"] = AsValidUtf8(SpecText(job->request.spec.str()));
     json["hosts"] = job->hosts;
     const CoordinatorStats stats = sources_.coordinator->Stats();
     json["service"] = {{"slots", stats.slots},
@@ -202,7 +202,10 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
     return reply->Await();
   }
   std::string key;
-  const absl::Status status = [&] {
+  const absl::Status status = [&]() -> absl::Status {
+    if (!sources_.run_folder.empty()) {
+      return absl::FailedPreconditionError(kResumeByCommand);
+    }
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
     RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
     return CheckKey(key);

@@ -16,9 +16,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kLongestBody = 4 << 10;
-// All come from this machine: one bucket for them.
+// All come from this machine: those whom nobody knows are one.
 constexpr double kAttemptsPerSecond = 2;
-constexpr char kEveryone[] = "page";
+constexpr char kStrangers[] = "strangers";
 
 WebAnswer Told(bool required, const Caller* caller) {
   Json json = {{"required", required}, {"user", nullptr}};
@@ -71,12 +71,16 @@ WebAnswer SignIn::Who(const WebRequest& request) const {
 
 WebAnswer SignIn::Begin(const WebRequest& request) {
   const absl::StatusOr<SignedIn> signed_in = [&]() -> absl::StatusOr<SignedIn> {
-    if (attempts_.Take(kEveryone) > absl::ZeroDuration()) {
+    const absl::StatusOr<std::string> token = TokenIn(request);
+    const absl::StatusOr<Caller> who =
+        token.ok() ? access_->Authenticate({.token = *token}) : token.status();
+    // Whoever shows what is none keeps nobody else out.
+    if (attempts_.Take(who.ok() ? absl::StrCat("user ", who->name)
+                                : kStrangers) > absl::ZeroDuration()) {
       return absl::ResourceExhaustedError(
           "too many attempts to sign in: try again in a moment");
     }
     // What can't be read may be a token, and is not told.
-    const absl::StatusOr<std::string> token = TokenIn(request);
     if (!token.ok()) {
       return absl::InvalidArgumentError("expected {\"token\": \"...\"}");
     }

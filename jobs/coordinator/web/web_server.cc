@@ -19,7 +19,7 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/access/loopback.h"
-#include "jobs/coordinator/rpc/watch_stream.h"
+#include "jobs/coordinator/rpc/stream_limit.h"
 #include "jobs/coordinator/web/bounded_pool.h"
 #include "jobs/coordinator/web/connection.h"
 #include "jobs/coordinator/web/embedded_file.h"
@@ -153,7 +153,7 @@ struct WebServer::Parts {
       : options(given),
         sources(from),
         api(from),
-        limit(given.most_streams),
+        limit("events", given.most_streams),
         server({.request = given.request_patience}) {}
 
   HandlerResponse Route(const Request& request, Response& response);
@@ -201,11 +201,9 @@ bool WebServer::Parts::RouteFile(const WebRequest& request,
 
 void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
                                    Response* response) {
-  if (const absl::Status status =
-          Authorize(request, *sources.access, Role::kViewer).status();
-      !status.ok()) {
-    return ToLibrary(Refusal(status), response);
-  }
+  const absl::StatusOr<Caller> who =
+      Authorize(request, *sources.access, Role::kViewer);
+  if (!who.ok()) return ToLibrary(Refusal(who.status()), response);
   if (!sources.coordinator->Get(job).has_value()) {
     return ToLibrary(
         Refusal(absl::NotFoundError(absl::StrCat("there is no job ", job))),
@@ -223,11 +221,8 @@ void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
   if (request.method == "HEAD") {
     return ToLibrary({.type = "text/event-stream"}, response);
   }
-  if (!limit.Enter()) {
-    return ToLibrary(Refusal(absl::ResourceExhaustedError(
-                         "too many streams of events are open")),
-                     response);
-  }
+  const absl::StatusOr<StreamLimit::Place> place = limit.Enter(who->name);
+  if (!place.ok()) return ToLibrary(Refusal(place.status()), response);
   ++counts.streams;
   const auto stream = std::make_shared<EventStream>(sources.hub, job, after);
   {
@@ -260,13 +255,13 @@ void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
         if (piece.last) sink.done();
         return true;
       },
-      [this, stream](bool) {
+      [this, stream, place = *place](bool) mutable {
         {
           absl::MutexLock lock(&mutex);
           streams.erase(stream);
         }
         --counts.streams;
-        limit.Leave();
+        place = nullptr;
       });
 }
 

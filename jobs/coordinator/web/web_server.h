@@ -18,8 +18,9 @@ inline constexpr char kDefaultWebAddress[] = "127.0.0.1:7273";
 
 struct WebServerOptions {
   std::string listen = kDefaultWebAddress;  // HOST:PORT; port 0: a free one
-  int most_streams = 48;  // of events, at a time; each has a thread
-  int threads = 16;       // for everything else
+  // Of events, at a time, half of them of one user; each has a thread.
+  int most_streams = 48;
+  int threads = 16;  // for everything else
   absl::Duration request_patience = absl::Seconds(15);
   absl::Duration stream_patience = absl::Seconds(15);  // between signs of life
   Clock* clock = Clock::Real();                        // of attempts to sign in
