@@ -113,13 +113,8 @@ constexpr char kShortSubmissions[] = "-- for older programs to keep away\n";
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs,
-          kReports,
-          kTokens,
-          kRetention,
-          kEvaluations,
-          kIdentity,
-          kShortSubmissions};
+  return {kJobs,        kReports,  kTokens,          kRetention,
+          kEvaluations, kIdentity, kShortSubmissions};
 }
 
 }  // namespace caracal
