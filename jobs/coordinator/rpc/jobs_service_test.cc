@@ -183,7 +183,8 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
               ::testing::UnorderedElementsAre("threads", "lora.rank"));
   // Paths count from nowhere.
   request.set_job(
-      "preset: \"lolcats\" model { path: \"m\" } data { path: \"../d.h5\" }");
+      "preset: \"lolcats\" model { path: \"m\" } data { path: \"../d.h5\" } "
+      "budget { transfer_steps: 2 finetune_steps: 1 batch: 2 }");
   EXPECT_THAT(validated(),
               ::testing::UnorderedElementsAre("model.path", "data.path"));
   EXPECT_THAT(Submit(request, &id).error_message(),

@@ -12,6 +12,7 @@
 #include "jobs/coordinator/access/rate_limit.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/engine/evaluations.h"
+#include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/log_stream.h"
 #include "jobs/coordinator/rpc/submitter.h"
 #include "jobs/coordinator/web/request.h"
