@@ -26,7 +26,7 @@ struct Trace {
   double high = std::numeric_limits<double>::quiet_NaN();
   // A ring around this point: what was chosen.
   std::pair<double, double> ring = {NAN, NAN};
-  std::string ring_label;  // its tooltip
+  std::string ring_label = "";  // its tooltip
 };
 
 // An <svg> element; points that are not finite are left out, and lines without

@@ -18,7 +18,7 @@ struct TokenRecord {
   std::string name = "";  // of the user
   Role role = Role::kViewer;
   std::string hash = "";  // HashOfToken
-  absl::Time created;
+  absl::Time created = {};
   std::string created_by = "";
   std::optional<absl::Time> expires = {};  // none: never
   std::optional<absl::Time> revoked = {};
