@@ -25,7 +25,7 @@ class LauncherEvents {
     (void)id, (void)reason;
   }
   // The cluster does not answer, for this reason: nothing is told of any gang
-  // until it does, which is told as "".
+  // until it does, which is told as "" before that.
   virtual void ClusterSilent(const std::string& reason) { (void)reason; }
   // No process of it is left, or it never had one; and it never will. May come
   // twice, when it was asked for again.

@@ -281,6 +281,12 @@ void Coordinator::GangEnded(JobId id, uint64_t epoch, GangEnd end,
       nullptr);
 }
 
+void Coordinator::SetClusterSilent(bool silent) {
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects*) { state.SetClusterSilent(silent, now); },
+     nullptr, Answering::kAtOnce);
+}
+
 absl::Time Coordinator::Tick() {
   absl::Time next;
   Do(

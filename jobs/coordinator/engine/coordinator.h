@@ -116,6 +116,7 @@ class Coordinator {
   void GangWaits(JobId id, uint64_t epoch, const std::string& reason);
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason);
+  void SetClusterSilent(bool silent);
 
   // Does what is due. Then tells when to call it again; earlier when something
   // happens, so that TickUntil is how it is called for good.

@@ -136,6 +136,7 @@ void GangOrders::ClusterSilent(const std::string& reason) {
                     : absl::StrCat("caracald: the cluster does not answer: ",
                                    reason))
             << std::endl;
+  coordinator_->SetClusterSilent(!reason.empty());
 }
 
 void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {

@@ -418,6 +418,17 @@ void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
   SetReason(**job, absl::StrCat("waits for the cluster: ", reason), effects);
 }
 
+void CoordinatorState::SetClusterSilent(bool silent, absl::Time now) {
+  cluster_silent_ = silent;
+  // Whoever waited for the cluster is heard of by the cluster alone.
+  for (const JobId id : holders_) {
+    const JobRecord& job = jobs_.at(id);
+    if (job.state == JobState::kLaunching && !job.given_up.has_value()) {
+      SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+    }
+  }
+}
+
 void CoordinatorState::SetReason(JobRecord& job, const std::string& reason,
                                  Effects* effects) {
   if (job.reason == reason) return;
@@ -496,6 +507,10 @@ void CoordinatorState::Due(JobId id, Deadline what, absl::Time now,
       Index(job, now);
       break;
     case Deadline::kHeard:
+      if (job.state == JobState::kLaunching && cluster_silent_) {
+        SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+        break;
+      }
       GiveUp(
           job, GangEnd::kLost,
           absl::StrCat("its gang was not heard of for ",

@@ -135,6 +135,9 @@ class CoordinatorState {
   // A cluster has it waiting, for this reason: its time to start begins anew.
   void GangWaits(JobId id, uint64_t epoch, const std::string& reason,
                  absl::Time now, Effects* effects);
+  // A cluster answers no more, or does again: while it does not, no gang that
+  // is to start is given up, and afterwards its time to start begins anew.
+  void SetClusterSilent(bool silent, absl::Time now);
   // It has ended, or was never started and never will be.
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason, absl::Time now, Effects* effects);
@@ -217,6 +220,7 @@ class CoordinatorState {
   // One a job at most.
   std::map<JobId, std::pair<absl::Time, Deadline>> deadlines_;
   std::set<std::pair<absl::Time, JobId>> due_;
+  bool cluster_silent_ = false;
 };
 
 }  // namespace caracal

@@ -462,6 +462,35 @@ TEST_F(CoordinatorStateTest, AGangThatWaitsForItsClusterIsNotGivenUp) {
   EXPECT_THAT(Job(id).reason, HasSubstr("not heard of"));
 }
 
+TEST_F(CoordinatorStateTest, NoGangIsGivenUpWhileItsClusterIsSilent) {
+  const JobId waiting = Submit(), starting = Submit();
+  const JobId running = Running();
+  state_->GangWaits(waiting, 1, "Resources", now_, Fresh());
+  const absl::Duration start = state_->limits().start_timeout;
+  Pass(start - absl::Seconds(1));
+  state_->SetClusterSilent(true, now_);
+  // One that trains is heard of without the cluster.
+  EXPECT_TRUE(Job(running).given_up.has_value());
+  for (int i = 0; i < 5; ++i) {
+    Pass(start + absl::Seconds(1));
+    EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(running));
+  }
+  // Submitted meanwhile.
+  const JobId late = Submit();
+  Pass(start + absl::Seconds(1));
+  state_->SetClusterSilent(false, now_);
+  Pass(start - absl::Seconds(1));
+  for (const JobId id : {waiting, starting, late}) {
+    EXPECT_FALSE(Job(id).given_up.has_value()) << id;
+    EXPECT_EQ(Job(id).epoch, 1) << id;
+  }
+  EXPECT_EQ(Job(waiting).reason, "waits for the cluster: Resources");
+  Pass(absl::Seconds(1));
+  for (const JobId id : {waiting, starting, late}) {
+    EXPECT_TRUE(Job(id).given_up.has_value()) << id;
+  }
+}
+
 TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {
   const JobId id = Submit(
       {.name = "one",

@@ -77,6 +77,7 @@ class World {
 
   // With nobody interfering, every job ends.
   void Settle() {
+    state_->SetClusterSilent(false, now_);
     for (int round = 0; round < 1000; ++round) {
       bool all_ended = true;
       for (const auto& [id, job] : state_->jobs()) {
@@ -208,7 +209,8 @@ class World {
     JobRequest request;
     request.owner = Below(2) == 0 ? "ann" : "bob";
     request.spec =
-        "#\nstages { finetune { steps: 9 curriculum { drop { constant: 0.25 } } "
+        "#\nstages { finetune { steps: 9 curriculum { drop { constant: 0.25 } "
+        "} "
         "} }";
     request.slots = 1 + Below(4);
     request.priority = Below(3);
@@ -246,9 +248,10 @@ class World {
     }
   }
 
-  // A cluster says that a gang still waits.
+  // A cluster says that a gang still waits, and at times says nothing.
   void Wait() {
     if (gangs_.empty()) return;
+    if (Below(20) == 0) state_->SetClusterSilent(Below(2) == 0, now_);
     const GangId id = AnyGang()->first;
     Do([&](Effects* e) {
       state_->GangWaits(id.first, id.second, "Priority", now_, e);

@@ -144,8 +144,13 @@ void SlurmLauncher::Run() {
       if (quit_) return;
       orders.swap(orders_);
     }
-    for (const Order& order : orders) order(gangs_);
-    gangs_.Round();
+    // Round() looks when it is time to: orders that take long, because Slurm is
+    // silent, don't keep it from being seen to be.
+    for (const Order& order : orders) {
+      order(gangs_);
+      gangs_.Round();
+    }
+    if (orders.empty()) gangs_.Round();
   }
 }
 
