@@ -86,9 +86,18 @@ has_come_back() {
 }
 for times in 1 2; do
   kill_daemon
-  start_daemon
+  start_daemon --heartbeat-timeout 4
   eventually "they hear that it is back, $times" has_come_back "$times"
 done
+# Stopped for longer than a gang may be silent, it takes none for lost.
+is 5 running || fail "job 5 is $(state_of 5)"
+kill -STOP "$daemon"
+sleep 5
+kill -CONT "$daemon"
+steps=$(wc -l <"$data/runs/5/metrics.jsonl")
+eventually "job 5 goes on" has_steps 5 $((steps + 20))
+"$caracal" status 5 --json | grep -q '"gangs":1' || fail "$("$caracal" status 5)"
+is 5 running || fail "job 5: $("$caracal" status 5)"
 "$caracal" cancel 6
 wait "$watch" || fail "watch: $(cat "$work/watch_err.txt")"
 grep -q cancelled "$work/watch.txt" || fail "watch: $(cat "$work/watch.txt")"

@@ -287,11 +287,11 @@ void Coordinator::SetClusterSilent(bool silent) {
      nullptr, Answering::kAtOnce);
 }
 
-absl::Time Coordinator::Tick() {
+absl::Time Coordinator::Tick(absl::Time planned) {
   absl::Time next;
   Do(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        state.Tick(now, effects);
+        state.Tick(now, effects, planned);
         next = state.NextTick();
       },
       nullptr, Answering::kAtOnce);
@@ -299,16 +299,17 @@ absl::Time Coordinator::Tick() {
 }
 
 void Coordinator::TickUntil(const std::atomic<bool>& stop) {
+  absl::Time planned = absl::InfiniteFuture();
   while (!stop) {
-    Tick();
+    Tick(planned);
     std::unique_lock lock(mutex_);
     AwaitRecovery(lock);
     if (stop) return;  // WakeTicks() may have been called before the lock
     const absl::Time next = ticks_at_ = state_.NextTick();
     // Now and then for `stop`.
-    changed_.wait_for(lock,
-                      absl::ToChronoMicroseconds(std::clamp(
-                          next - Now(), absl::ZeroDuration(), kLongestSleep)));
+    const absl::Time now = Now();
+    planned = std::clamp(next, now, now + kLongestSleep);
+    changed_.wait_for(lock, absl::ToChronoMicroseconds(planned - now));
   }
 }
 

@@ -118,9 +118,10 @@ class Coordinator {
                  const std::string& reason);
   void SetClusterSilent(bool silent);
 
-  // Does what is due. Then tells when to call it again; earlier when something
-  // happens, so that TickUntil is how it is called for good.
-  absl::Time Tick();
+  // CoordinatorState::Tick: does what is due. Then tells when to call it again;
+  // earlier when something happens, so that TickUntil is how it is called for
+  // good.
+  absl::Time Tick(absl::Time planned = absl::InfiniteFuture());
   // Ticks when it is time to, by the machine's clock, until `stop` is set:
   // within a second, or at once after WakeTicks().
   void TickUntil(const std::atomic<bool>& stop);

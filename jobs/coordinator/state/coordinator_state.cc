@@ -15,6 +15,9 @@ namespace {
 // Orders to end a gang are given again until it is known to have ended.
 constexpr absl::Duration kKillAgain = absl::Seconds(30);
 constexpr absl::Duration kForgetLater = absl::Hours(1);
+// A tick that is late by this part of the heartbeat time-out comes of a process
+// that was stopped; a busy machine delays it less.
+constexpr int64_t kLatePart = 4;
 // So that neither slots nor priorities overflow when they are added up.
 constexpr int64_t kMost = 1 << 20;
 constexpr int64_t kMostLines = int64_t{1} << 40;
@@ -67,10 +70,8 @@ void CoordinatorState::Recover(std::vector<JobRecord> jobs, JobId next_id,
                                      : GangOrderKind::kStop,
                                  id, job.epoch});
       set(Deadline::kKill, limits_.stop_grace);
-    } else if (job.state == JobState::kLaunching) {
-      set(Deadline::kHeard, limits_.start_timeout);
-    } else if (job.state == JobState::kRunning) {
-      set(Deadline::kHeard, limits_.heartbeat_timeout);
+    } else if (HoldsSlots(job.state)) {
+      set(Deadline::kHeard, PatienceWith(job));
     } else if (IsFinal(job.state) &&
                limits_.retention < absl::InfiniteDuration()) {
       SetDeadline(id, Deadline::kForget, job.changed + limits_.retention);
@@ -401,12 +402,9 @@ void CoordinatorState::GangFound(JobId id, uint64_t epoch, absl::Time now,
     effects->orders.push_back({GangOrderKind::kKill, id, epoch});
     return;
   }
-  if ((*job)->state == JobState::kRunning) {
-    SetDeadline(id, Deadline::kHeard, now + limits_.heartbeat_timeout);
-  } else if ((*job)->state == JobState::kLaunching) {
-    SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
-    SetReason(**job, "", effects);
-  }
+  if ((*job)->state == JobState::kCancelling) return;
+  SetDeadline(id, Deadline::kHeard, now + PatienceWith(**job));
+  if ((*job)->state == JobState::kLaunching) SetReason(**job, "", effects);
 }
 
 void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
@@ -420,11 +418,10 @@ void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
 
 void CoordinatorState::SetClusterSilent(bool silent, absl::Time now) {
   cluster_silent_ = silent;
-  // Whoever waited for the cluster is heard of by the cluster alone.
   for (const JobId id : holders_) {
     const JobRecord& job = jobs_.at(id);
     if (job.state == JobState::kLaunching && !job.given_up.has_value()) {
-      SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+      SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
     }
   }
 }
@@ -489,7 +486,17 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
   Go(job, JobState::kRetrying, JobCause::kLost, reason, now, effects);
 }
 
-void CoordinatorState::Tick(absl::Time now, Effects* effects) {
+void CoordinatorState::HearAnew(absl::Time now) {
+  for (const JobId id : holders_) {
+    if (deadlines_.at(id).second == Deadline::kHeard) {
+      SetDeadline(id, Deadline::kHeard, now + PatienceWith(jobs_.at(id)));
+    }
+  }
+}
+
+void CoordinatorState::Tick(absl::Time now, Effects* effects,
+                            absl::Time planned) {
+  if (now - planned >= limits_.heartbeat_timeout / kLatePart) HearAnew(now);
   while (!due_.empty() && due_.begin()->first <= now) {
     const JobId id = due_.begin()->second;
     const Deadline what = deadlines_.at(id).second;
@@ -508,16 +515,13 @@ void CoordinatorState::Due(JobId id, Deadline what, absl::Time now,
       break;
     case Deadline::kHeard:
       if (job.state == JobState::kLaunching && cluster_silent_) {
-        SetDeadline(id, Deadline::kHeard, now + limits_.start_timeout);
+        SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
         break;
       }
-      GiveUp(
-          job, GangEnd::kLost,
-          absl::StrCat("its gang was not heard of for ",
-                       absl::FormatDuration(job.state == JobState::kLaunching
-                                                ? limits_.start_timeout
-                                                : limits_.heartbeat_timeout)),
-          now, effects);
+      GiveUp(job, GangEnd::kLost,
+             absl::StrCat("its gang was not heard of for ",
+                          absl::FormatDuration(PatienceWith(job))),
+             now, effects);
       break;
     case Deadline::kKill:
       effects->orders.push_back({GangOrderKind::kKill, id, job.epoch});

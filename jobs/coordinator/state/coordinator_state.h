@@ -142,8 +142,11 @@ class CoordinatorState {
   void GangEnded(JobId id, uint64_t epoch, GangEnd end,
                  const std::string& reason, absl::Time now, Effects* effects);
 
-  // Whatever is due: back-offs, timeouts, retention.
-  void Tick(absl::Time now, Effects* effects);
+  // Whatever is due: back-offs, timeouts, retention. `planned`: when this was
+  // to be called at the latest. Much later than that, this process was stopped,
+  // and has heard of nobody meanwhile: no gang is given up for it.
+  void Tick(absl::Time now, Effects* effects,
+            absl::Time planned = absl::InfiniteFuture());
   // When Tick is next needed; InfiniteFuture when nothing is to come.
   absl::Time NextTick() const;
 
@@ -193,6 +196,13 @@ class CoordinatorState {
   // end of a back-off, and who waits for whom.
   void Index(const JobRecord& job, absl::Time now);
   void StartReady(absl::Time now, Effects* effects);
+  // How long a gang of the job may be silent.
+  absl::Duration PatienceWith(const JobRecord& job) const {
+    return job.state == JobState::kLaunching ? limits_.start_timeout
+                                             : limits_.heartbeat_timeout;
+  }
+  // Whoever is to be heard of has its time for it anew.
+  void HearAnew(absl::Time now);
   void SetDeadline(JobId id, Deadline what, absl::Time when);
   void ClearDeadline(JobId id);
   void Due(JobId id, Deadline what, absl::Time now, Effects* effects);

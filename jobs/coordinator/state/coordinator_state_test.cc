@@ -491,6 +491,29 @@ TEST_F(CoordinatorStateTest, NoGangIsGivenUpWhileItsClusterIsSilent) {
   }
 }
 
+// Whoever was heard of while it was stopped is heard of once it goes on.
+TEST_F(CoordinatorStateTest, NoGangIsGivenUpForATickThatComesLate) {
+  const JobId running = Running(), launching = Submit();
+  const auto pass = [this](absl::Duration time, absl::Duration late) {
+    now_ += time;
+    state_->Tick(now_, Fresh(), now_ - late);
+  };
+  pass(absl::Minutes(20), absl::Minutes(19));
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  pass(absl::Seconds(29), absl::ZeroDuration());
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  ASSERT_OK(state_->Heartbeat(running, 1, {}, now_, Fresh()));
+  // A little late is no excuse.
+  pass(absl::Seconds(30), absl::Seconds(2));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(running));
+  EXPECT_FALSE(Job(launching).given_up.has_value());
+  // Nor is one that was given up waited for again.
+  pass(absl::Minutes(1), absl::Minutes(1));
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(running));
+  pass(absl::Minutes(10), absl::ZeroDuration());
+  EXPECT_TRUE(Job(launching).given_up.has_value());
+}
+
 TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {
   const JobId id = Submit(
       {.name = "one",

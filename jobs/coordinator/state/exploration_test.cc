@@ -65,7 +65,10 @@ class World {
         return Tell();
       case 11:
       case 12:
-        return Do([&](Effects* e) { state_->Tick(now_, e); });
+        return Do([&](Effects* e) {
+          // At times it was stopped before.
+          state_->Tick(now_, e, now_ - absl::Seconds(Below(9)));
+        });
       case 13:
         return Wait();
       case 14:
