@@ -438,6 +438,7 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
                                  Effects* effects) {
   JobRecord* job = FindMutable(id);
   if (job == nullptr || job->epoch != epoch || !HoldsSlots(job->state)) return;
+  const GangEnd told = end;
   std::string why = reason;
   if (job->given_up.has_value()) {
     if (end != GangEnd::kDone) {
@@ -451,8 +452,11 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
   if (end == GangEnd::kDone) {
     Go(*job, JobState::kSucceeded, JobCause::kFinished, "", now, effects);
   } else if (cancelling) {
-    Go(*job, JobState::kCancelled, JobCause::kNothingToEnd, job->reason, now,
-       effects);
+    Go(*job, JobState::kCancelled, JobCause::kNothingToEnd,
+       told == GangEnd::kStopped
+           ? job->reason
+           : absl::StrCat(job->reason, "; its gang did not save: ", reason),
+       now, effects);
   } else if (end == GangEnd::kFailed) {
     Go(*job, JobState::kFailed, JobCause::kGaveUp, why, now, effects);
   } else if (end == GangEnd::kStopped) {

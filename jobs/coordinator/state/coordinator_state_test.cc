@@ -361,12 +361,30 @@ TEST_F(CoordinatorStateTest, CancellingWaitsForTheGang) {
   EXPECT_THAT(effects_.orders, IsEmpty());
   Pass(absl::Minutes(3));
   EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
-  End(id, GangEnd::kLost);
+  End(id, GangEnd::kStopped);
   EXPECT_EQ(StateOf(id), JobState::kCancelled);
   EXPECT_EQ(Job(id).reason, "cancelled by ann");
   const JobId waiting = Submit({.after = {Running()}});
   ASSERT_OK(state_->Cancel(waiting, "ann", now_, Fresh()));
   EXPECT_EQ(StateOf(waiting), JobState::kCancelled);
+}
+
+TEST_F(CoordinatorStateTest, OneThatWasCancelledTellsThatItCouldNotSave) {
+  for (const GangEnd end : {GangEnd::kLost, GangEnd::kFailed}) {
+    const JobId id = Running();
+    ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+    End(id, end, "the disk is full");
+    EXPECT_EQ(StateOf(id), JobState::kCancelled);
+    EXPECT_EQ(Job(id).reason,
+              "cancelled by ann; its gang did not save: the disk is full");
+    EXPECT_EQ(effects_.transitions.at(0).reason, Job(id).reason);
+  }
+  // It was given up before, and ended well all the same.
+  const JobId id = Running();
+  Pass(absl::Minutes(1));
+  ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+  End(id, GangEnd::kStopped);
+  EXPECT_EQ(Job(id).reason, "cancelled by ann");
 }
 
 TEST_F(CoordinatorStateTest, AGangThatOthersStopGoesOn) {
