@@ -45,7 +45,8 @@ void Coordinator::Recover() {
   {
     const std::lock_guard lock(mutex_);
     recovered_ = true;
-    last_sequence_ = loaded_.last_sequence;
+    last_sequence_ = shown_sequence_ = loaded_.last_sequence;
+    durable_.Save(loaded_.jobs);
     // With the lock: nobody sees it empty.
     Effects effects;
     state_.Recover(std::exchange(loaded_.jobs, {}), loaded_.next_id, Now(),
@@ -65,6 +66,9 @@ void Coordinator::Do(Event event, std::function<void()> then,
     const absl::Time now = Now();
     Effects effects;
     event(state_, now, &effects);
+    for (const JobId id : effects.progressed) {
+      durable_.SetProgress(id, state_.Find(id)->progress);
+    }
     committed = answering != Answering::kAtOnce || !effects.empty();
     if (committed) {
       Commit(effects, now, std::move(then), answering == Answering::kHere);
@@ -92,9 +96,14 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
     orders.emplace_back(order, job != nullptr ? *job : JobRecord());
   }
   std::vector<StoredEvent> events = batch.events;
+  std::vector<JobState> entered;
+  for (const JobTransition& t : effects.transitions) entered.push_back(t.to);
   std::function<void()> done =
-      [this, orders = std::move(orders), events = std::move(events),
-       removed = effects.removed, then = std::move(then)] {
+      [this, saved = batch.saved, orders = std::move(orders),
+       events = std::move(events), removed = effects.removed,
+       entered = std::move(entered), last_sequence = last_sequence_,
+       then = std::move(then)]() mutable {
+        Show(std::move(saved), removed, entered, last_sequence);
         for (const auto& [order, job] : orders) output_->Order(order, job);
         if (!events.empty()) output_->Happened(events);
         for (const JobId id : removed) output_->Removed(id);
@@ -109,6 +118,19 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
   if (state_.NextTick() < ticks_at_) changed_.notify_all();
 }
 
+void Coordinator::Show(std::vector<JobRecord> saved,
+                       const std::vector<JobId>& removed,
+                       const std::vector<JobState>& entered,
+                       uint64_t last_sequence) {
+  if (!saved.empty()) durable_.Save(std::move(saved));
+  if (!removed.empty()) durable_.Remove(removed);
+  const std::lock_guard lock(mutex_);
+  for (const JobState state : entered) {
+    ++transitions_[static_cast<int>(state)];
+  }
+  shown_sequence_ = last_sequence;
+}
+
 StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   StoreBatch batch;
   const std::set<JobId> saved(effects.saved.begin(), effects.saved.end());
@@ -118,7 +140,6 @@ StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
   batch.removed = effects.removed;
   for (const JobId id : effects.removed) news_.erase(id);
   for (const JobTransition& t : effects.transitions) {
-    ++transitions_[static_cast<int>(t.to)];
     batch.events.push_back({++last_sequence_, t.job, now, "state", ToJson(t)});
   }
   for (const JobGang& g : effects.gangs) {
@@ -320,51 +341,37 @@ void Coordinator::WakeTicks() {
 }
 
 std::optional<JobRecord> Coordinator::Get(JobId id) const {
-  std::unique_lock lock(mutex_);
-  AwaitRecovery(lock);
-  const JobRecord* job = state_.Find(id);
-  return job == nullptr ? std::nullopt : std::make_optional(*job);
+  AwaitRecovery();
+  return durable_.Get(id);
 }
 
 JobPage Coordinator::List(const JobFilter& filter, JobId from,
                           int64_t limit) const {
-  JobPage page;
-  std::unique_lock lock(mutex_);
-  AwaitRecovery(lock);
-  const auto& jobs = state_.jobs();
-  auto end = from == 0 ? jobs.end() : jobs.upper_bound(from);
-  while (end != jobs.begin()) {
-    const JobRecord& job = std::prev(end)->second;
-    const bool wanted =
-        (filter.owner.empty() || job.request.owner == filter.owner) &&
-        (!filter.state.has_value() || job.state == *filter.state);
-    if (wanted) {
-      if (static_cast<int64_t>(page.jobs.size()) == limit) {
-        page.next = job.id;
-        break;
-      }
-      page.jobs.push_back(job);
-    }
-    --end;
-  }
-  return page;
+  AwaitRecovery();
+  return durable_.List(filter, from, limit);
+}
+
+std::vector<JobId> Coordinator::EndedBefore(absl::Time when, JobId after,
+                                            int64_t limit) const {
+  AwaitRecovery();
+  return durable_.EndedBefore(when, after, limit);
 }
 
 CoordinatorStats Coordinator::Stats() const {
   CoordinatorStats out;
-  std::unique_lock lock(mutex_);
-  AwaitRecovery(lock);
+  AwaitRecovery();
+  const JobFigures figures = durable_.Figures();
+  const std::lock_guard lock(mutex_);
   const absl::Time now = Now();
   out.transitions = transitions_;
   out.slots = state_.limits().slots;
-  out.used_slots = state_.used_slots();
-  out.events = last_sequence_;
-  out.jobs = state_.counts();
-  for (const JobId id : state_.holders()) {
-    const JobRecord& job = *state_.Find(id);
+  out.used_slots = figures.used_slots;
+  out.events = shown_sequence_;
+  out.jobs = figures.jobs;
+  for (const JobFigures::Holder& job : figures.holders) {
     GangStats gang = {
-        .job = id, .name = job.request.name, .progress = job.progress};
-    const auto news = news_.find(id);
+        .job = job.id, .name = job.name, .progress = job.progress};
+    const auto news = news_.find(job.id);
     // One that is new has been silent since its job last changed.
     absl::Time heard = std::max(job.changed, start_);
     if (news != news_.end()) {
@@ -377,24 +384,19 @@ CoordinatorStats Coordinator::Stats() const {
   return out;
 }
 
-std::vector<JobId> Coordinator::EndedBefore(absl::Time when, JobId after,
-                                            int64_t limit) const {
-  std::vector<JobId> out;
-  std::unique_lock lock(mutex_);
-  AwaitRecovery(lock);
-  const auto& jobs = state_.jobs();
-  for (auto it = jobs.upper_bound(after);
-       it != jobs.end() && static_cast<int64_t>(out.size()) < limit; ++it) {
-    const JobRecord& job = it->second;
-    if (IsFinal(job.state) && job.changed < when) out.push_back(job.id);
-  }
-  return out;
-}
-
 bool Coordinator::IsForgotten(JobId id) const {
   std::unique_lock lock(mutex_);
   AwaitRecovery(lock);
-  return id != 0 && id < state_.next_id() && state_.Find(id) == nullptr;
+  return id != 0 && id < state_.next_id() && state_.Find(id) == nullptr &&
+         !durable_.Get(id).has_value();
+}
+
+std::optional<std::string> Coordinator::OwnerOf(JobId id) const {
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  const JobRecord* job = state_.Find(id);
+  if (job == nullptr) return std::nullopt;
+  return job->request.owner;
 }
 
 std::string Coordinator::LastMetrics(JobId id) const {

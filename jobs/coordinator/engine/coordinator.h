@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
 #include "jobs/coordinator/engine/coordinator_stats.h"
+#include "jobs/coordinator/engine/durable_jobs.h"
 #include "jobs/coordinator/state/coordinator_state.h"
 #include "jobs/coordinator/store/commit_queue.h"
 
@@ -33,17 +34,6 @@ class CoordinatorOutput {
   virtual void Happened(const std::vector<StoredEvent>& events) = 0;
   // The job is forgotten.
   virtual void Removed(JobId) {}
-};
-
-struct JobFilter {
-  std::string owner;                   // "": all
-  std::optional<JobState> state = {};  // none: all
-};
-
-// A page of jobs, the newest first.
-struct JobPage {
-  std::vector<JobRecord> jobs;
-  JobId next = 0;  // where the next page begins; 0: there is none
 };
 
 // What a gang tells.
@@ -127,18 +117,19 @@ class Coordinator {
   void TickUntil(const std::atomic<bool>& stop);
   void WakeTicks();
 
-  // Of what is in memory: it may be a moment ahead of the disk.
+  // Of what is durable, but for progress: no restart takes back what was seen.
+  // As DurableJobs has them.
   std::optional<JobRecord> Get(JobId id) const;
-  // At most `limit` from job `from` downwards; 0: from the newest.
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
-
-  // In time linear in the jobs that hold slots.
-  CoordinatorStats Stats() const;
-  // At most `limit` jobs after `after`, by id, that have ended before `when`.
   std::vector<JobId> EndedBefore(absl::Time when, JobId after,
                                  int64_t limit) const;
+  // In time linear in the jobs that hold slots.
+  CoordinatorStats Stats() const;
   // A job of this id was submitted once, and is forgotten.
   bool IsForgotten(JobId id) const;
+  // Whose job it is, durable or not: for whoever is about to change it. None:
+  // there is no such job.
+  std::optional<std::string> OwnerOf(JobId id) const;
   // The last line of metrics that a gang of the job has told this process of;
   // "": none.
   std::string LastMetrics(JobId id) const;
@@ -192,7 +183,15 @@ class Coordinator {
   void AwaitRecovery(std::unique_lock<std::mutex>& lock) const {
     changed_.wait(lock, [this] { return recovered_; });
   }
+  // Until the jobs are there.
+  void AwaitRecovery() const {
+    std::unique_lock lock(mutex_);
+    AwaitRecovery(lock);
+  }
   StoreBatch BatchOf(const Effects& effects, absl::Time now);
+  // What is durable now is seen.
+  void Show(std::vector<JobRecord> saved, const std::vector<JobId>& removed,
+            const std::vector<JobState>& entered, uint64_t last_sequence);
 
   JobStore* const store_;
   Clock* const clock_;
@@ -209,7 +208,10 @@ class Coordinator {
   absl::Time ticks_at_ = absl::InfinitePast();
   uint64_t last_sequence_ = 0;
   std::map<JobId, News> news_;
+  // Of what is durable.
   std::array<uint64_t, kJobStates> transitions_ = {};
+  uint64_t shown_sequence_ = 0;
+  DurableJobs durable_;  // with a lock of its own, taken last
   // Last: its thread uses all of the above until it ends.
   CommitQueue queue_;
 };

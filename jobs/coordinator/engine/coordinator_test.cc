@@ -10,9 +10,11 @@
 #include <thread>
 
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/store/schema.h"
 
 namespace caracal {
 namespace {
@@ -96,6 +98,31 @@ class CoordinatorTest : public ::testing::Test {
         Report(id, epoch, {.progress = {"transfer", step, 10}});
     if (!answer.ok()) return answer.status();
     return answer->go_on;
+  }
+
+  // Until MendStore() nothing can be written, but what was written is read.
+  void FailStore() {
+    auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                                CoordinatorMigrations());
+    CARACAL_CHECK_OK(other.status());
+    CARACAL_CHECK_OK((*other)->Execute(
+        "CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT "
+        "RAISE(ABORT, 'the disk is full'); END"));
+    CARACAL_CHECK_OK((*other)->Execute(
+        "CREATE TRIGGER fuller BEFORE DELETE ON jobs BEGIN SELECT "
+        "RAISE(ABORT, 'the disk is full'); END"));
+  }
+  void MendStore() {
+    auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                                CoordinatorMigrations());
+    CARACAL_CHECK_OK(other.status());
+    CARACAL_CHECK_OK((*other)->Execute("DROP TRIGGER full"));
+    CARACAL_CHECK_OK((*other)->Execute("DROP TRIGGER fuller"));
+  }
+  void AwaitHealth(bool good) {
+    while (coordinator_->Health().ok() != good) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
   }
 
   TemporaryFolder folder_;
@@ -200,6 +227,63 @@ TEST_F(CoordinatorTest, NumbersOfRemovedJobsAreNotGivenAgain) {
   // Nor is that of one that is there.
   Restart();
   EXPECT_EQ(*Submit({.name = "four"}), second + 2);
+}
+
+// So no restart takes back what somebody has seen.
+TEST_F(CoordinatorTest, WhatIsNotDurableIsNotSeen) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  EXPECT_TRUE(*Heartbeat(id, 1, 1));
+  const auto count = [this](JobState state) {
+    return coordinator_->Stats().jobs[static_cast<int>(state)];
+  };
+  const uint64_t events = coordinator_->Stats().events;
+  FailStore();
+  std::promise<absl::Status> cancelled;
+  std::promise<absl::StatusOr<JobId>> submitted;
+  coordinator_->Cancel(
+      id, "ann", [&](absl::Status status) { cancelled.set_value(status); });
+  coordinator_->GangEnded(id, 1, GangEnd::kStopped, "");
+  AwaitHealth(false);
+  EXPECT_EQ(coordinator_->Get(id)->state, JobState::kRunning);
+  EXPECT_EQ(coordinator_->List({}, 0, 10).jobs.at(0).state, JobState::kRunning);
+  EXPECT_EQ(coordinator_->Stats().used_slots, 1);
+  EXPECT_EQ(coordinator_->Stats().events, events);
+  EXPECT_EQ(count(JobState::kCancelled), 0);
+  EXPECT_THAT(coordinator_->Stats().gangs, SizeIs(1));
+  EXPECT_THAT(coordinator_->EndedBefore(absl::InfiniteFuture(), 0, 9),
+              IsEmpty());
+  MendStore();
+  Wait();
+  EXPECT_EQ(coordinator_->Get(id)->state, JobState::kCancelled);
+  EXPECT_EQ(coordinator_->Stats().used_slots, 0);
+  EXPECT_EQ(coordinator_->Stats().events, events + 2);
+  EXPECT_EQ(count(JobState::kCancelled), 1);
+  EXPECT_THAT(coordinator_->EndedBefore(absl::InfiniteFuture(), 0, 9),
+              ElementsAre(id));
+  // One that goes is seen until it is gone for good.
+  FailStore();
+  coordinator_->Remove(id, [](const absl::Status&) {});
+  AwaitHealth(false);
+  EXPECT_TRUE(coordinator_->Get(id).has_value());
+  EXPECT_FALSE(coordinator_->IsForgotten(id));
+  MendStore();
+  Wait();
+  EXPECT_FALSE(coordinator_->Get(id).has_value());
+  EXPECT_TRUE(coordinator_->IsForgotten(id));
+}
+
+TEST_F(CoordinatorTest, ProgressIsSeenAtOnceAndNeverGoesBack) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  EXPECT_TRUE(*Heartbeat(id, 1, 1));
+  FailStore();
+  coordinator_->SetPriority(id, 5, [](const absl::Status&) {});
+  EXPECT_TRUE(*Heartbeat(id, 1, 2));
+  EXPECT_EQ(coordinator_->Get(id)->progress.global_step, 2);
+  EXPECT_EQ(coordinator_->Get(id)->request.priority, 0);
+  MendStore();
+  Wait();
+  EXPECT_EQ(coordinator_->Get(id)->progress.global_step, 2);
+  EXPECT_EQ(coordinator_->Get(id)->request.priority, 5);
 }
 
 TEST_F(CoordinatorTest, TimePassesByTheMonotonicClock) {
