@@ -14,24 +14,30 @@ wait_for 1 succeeded
 # may.
 [ "$(stat -c %s "$data/coordinator.sqlite-wal")" -gt 40000 ] || fail "the log"
 prlimit --pid "$daemon" --fsize=40000:unlimited
-# The first one waits: whether it will be stored nobody knows yet.
-"$caracal" submit "$work/job.textproto" >"$work/waits.txt" 2>&1 &
-client=$!
+# The first one is told that it is not stored, before its patience ends.
+must_fail "this can't be stored now" \
+  timeout 20 "$caracal" submit "$work/job.textproto"
+grep -q "coordinator.sqlite" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 is_refused() {
   ! timeout 5 "$caracal" submit "$work/job.textproto" \
     >/dev/null 2>"$work/refused.txt" &&
     grep -q "coordinator.sqlite" "$work/refused.txt"
 }
 eventually "a submission is refused" is_refused
+# So is all else that would be changed.
+for change in "cancel 1" "resume 1" "rm 1" "priority 1 3"; do
+  must_fail "changes can't be stored now" timeout 5 "$caracal" $change
+  # It does answer.
+  ! grep "no coordinator" "$work/err.txt" || fail "$change"
+done
 "$caracal" status 1 | grep -q succeeded || fail "status"
 
 kill -TERM "$daemon"
 status=0
 wait "$daemon" || status=$?
 [ "$status" = 1 ] || fail "exit status $status"
-grep -q "ends without an answer to those who wait: .*coordinator.sqlite" \
+grep -q "ends with changes that are not stored: .*coordinator.sqlite" \
   "$work/daemon.txt" || fail "$(cat "$work/daemon.txt")"
-wait "$client" && fail "the first one was told $(cat "$work/waits.txt")"
 daemon=
 
 start_daemon

@@ -139,6 +139,7 @@ absl::Status ServerOption::Explain(const grpc::Status& status) const {
   const absl::Status plain = FromGrpc(status);
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
+      if (!IsAway(status)) return plain;
       if (IsFolder(server)) return ExplainFolder(status.error_message());
       return absl::UnavailableError(absl::StrCat(
           "no coordinator answers at ", server, " (", status.error_message(),

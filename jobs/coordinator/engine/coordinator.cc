@@ -5,8 +5,10 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/engine/event_json.h"
+#include "jobs/coordinator/engine/one_answer.h"
 
 namespace caracal {
 namespace {
@@ -58,7 +60,7 @@ void Coordinator::Recover() {
 
 template <typename Event>
 void Coordinator::Do(Event event, std::function<void()> then,
-                     Answering answering) {
+                     Answering answering, CommitQueue::Held held) {
   bool committed = true;
   {
     std::unique_lock lock(mutex_);
@@ -71,7 +73,8 @@ void Coordinator::Do(Event event, std::function<void()> then,
     }
     committed = answering != Answering::kAtOnce || !effects.empty();
     if (committed) {
-      Commit(effects, now, std::move(then), answering == Answering::kHere);
+      Commit(effects, now, std::move(then), answering == Answering::kHere,
+             std::move(held));
     }
   }
   if (answering == Answering::kHere) queue_.CommitHere();
@@ -87,8 +90,29 @@ void Coordinator::Ask(Event event, std::function<void(Result)> reply,
      [result, reply = std::move(reply)] { reply(*result); }, answering);
 }
 
+absl::Status Coordinator::CheckStore() const {
+  const absl::Status health = Health();
+  if (health.ok()) return health;
+  return absl::UnavailableError(
+      absl::StrCat("changes can't be stored now: ", health.message()));
+}
+
+template <typename Result, typename Event>
+void Coordinator::Change(Event event, std::function<void(Result)> reply,
+                         Answering answering) {
+  if (absl::Status status = CheckStore(); !status.ok()) {
+    return reply(std::move(status));
+  }
+  const auto answer = std::make_shared<OneAnswer<Result>>(std::move(reply));
+  Do([&](CoordinatorState& state, absl::Time now,
+         Effects* effects) { answer->result = event(state, now, effects); },
+     [answer] { answer->Stored(); }, answering,
+     [answer](const absl::Status& why) { answer->Held(why); });
+}
+
 void Coordinator::Commit(const Effects& effects, absl::Time now,
-                         std::function<void()> then, bool here) {
+                         std::function<void()> then, bool here,
+                         CommitQueue::Held held) {
   StoreBatch batch = BatchOf(effects, now);
   std::vector<std::pair<GangOrder, JobRecord>> orders;
   for (const GangOrder& order : effects.orders) {
@@ -110,9 +134,9 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
         if (then) then();
       };
   if (here) {
-    queue_.AddForHere(std::move(batch), std::move(done));
+    queue_.AddForHere(std::move(batch), std::move(done), std::move(held));
   } else {
-    queue_.Add(std::move(batch), std::move(done));
+    queue_.Add(std::move(batch), std::move(done), std::move(held));
   }
   // Else it looks at the time soon enough.
   if (state_.NextTick() < ticks_at_) changed_.notify_all();
@@ -169,7 +193,7 @@ absl::Status Coordinator::CheckRequest(const JobRequest& request,
 
 void Coordinator::Submit(const JobRequest& request,
                          std::function<void(absl::StatusOr<JobId>)> reply) {
-  Ask<absl::StatusOr<JobId>>(
+  Change<absl::StatusOr<JobId>>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         return state.Submit(request, now, effects);
       },
@@ -177,7 +201,7 @@ void Coordinator::Submit(const JobRequest& request,
 }
 
 void Coordinator::Cancel(JobId id, const std::string& who, Reply reply) {
-  Ask<absl::Status>(
+  Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         return state.Cancel(id, who, now, effects);
       },
@@ -186,7 +210,7 @@ void Coordinator::Cancel(JobId id, const std::string& who, Reply reply) {
 
 void Coordinator::Resume(JobId id, const std::string& idempotency_key,
                          Reply reply) {
-  Ask<absl::Status>(
+  Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         return state.Resume(id, idempotency_key, now, effects);
       },
@@ -194,13 +218,15 @@ void Coordinator::Resume(JobId id, const std::string& idempotency_key,
 }
 
 void Coordinator::Remove(JobId id, Reply reply) {
-  Ask<absl::Status>([&](CoordinatorState& state, absl::Time,
-                        Effects* effects) { return state.Remove(id, effects); },
-                    std::move(reply));
+  Change<absl::Status>(
+      [&](CoordinatorState& state, absl::Time, Effects* effects) {
+        return state.Remove(id, effects);
+      },
+      std::move(reply));
 }
 
 void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
-  Ask<absl::Status>(
+  Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
         return state.SetPriority(id, priority, now, effects);
       },
@@ -209,7 +235,7 @@ void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
 
 void Coordinator::Tune(JobId id, const Tuning& tuning,
                        const std::string& idempotency_key, Reply reply) {
-  Ask<absl::Status>(
+  Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time, Effects* effects) {
         return state.Tune(id, tuning, idempotency_key, effects);
       },

@@ -57,8 +57,12 @@ struct GangDirectives {
 
 // Every change is durable before it is answered or acted upon. Answers come on
 // the thread that commits, which may be the caller's; where nothing was to be
-// stored, on the caller's. With a store that fails they come late: Health()
-// tells meanwhile.
+// stored, on the caller's.
+//
+// With a store that fails, what people ask for is refused with kUnavailable
+// (CheckStore()), and so is answered what could not be stored: that may still
+// come about, and asked for again with its idempotency key it is the same. What
+// gangs and launchers tell is taken in, and answered late.
 //
 // Thread-safe.
 class Coordinator {
@@ -139,13 +143,18 @@ class Coordinator {
     queue_.Read(std::move(run));
   }
 
-  // Makes a batch durable that is no job's; `done` as of CommitQueue::Add.
-  void Store(StoreBatch batch, std::function<void()> done) {
-    queue_.Add(std::move(batch), std::move(done));
+  // Makes a batch durable that is no job's; `done` and `held` as of
+  // CommitQueue::Add.
+  void Store(StoreBatch batch, std::function<void()> done,
+             CommitQueue::Held held = nullptr) {
+    queue_.Add(std::move(batch), std::move(done), std::move(held));
   }
 
   // Of the store.
   absl::Status Health() const { return queue_.Health(); }
+  // kUnavailable while it fails: memory is ahead of it then, and no change is
+  // taken in that people ask for.
+  absl::Status CheckStore() const;
   // Events of a job (0: of all) after `sequence`, from the store.
   void Events(
       JobId job, uint64_t sequence, int64_t limit,
@@ -168,18 +177,25 @@ class Coordinator {
     kHere,    // when durable; the caller, who waits for it, commits
   };
   // Runs `event` on the state; makes its effects durable; then acts and calls
-  // `then`.
+  // `then`. `held` as of CommitQueue::Add.
   template <typename Event>
   void Do(Event event, std::function<void()> then,
-          Answering answering = Answering::kWhenDurable);
+          Answering answering = Answering::kWhenDurable,
+          CommitQueue::Held held = nullptr);
   // The same, for an event that has something to answer.
   template <typename Result, typename Event>
   void Ask(Event event, std::function<void(Result)> reply,
            Answering answering = Answering::kWhenDurable);
+  // The same for what people ask for, which is answered once, also with a store
+  // that fails.
+  template <typename Result, typename Event>
+  void Change(Event event, std::function<void(Result)> reply,
+              Answering answering = Answering::kWhenDurable);
   // With `effects` of the state as it is, under the mutex. Wakes TickUntil if
   // something is due sooner. `here`: the caller calls queue_.CommitHere().
   void Commit(const Effects& effects, absl::Time now,
-              std::function<void()> then, bool here = false);
+              std::function<void()> then, bool here = false,
+              CommitQueue::Held held = nullptr);
   void AwaitRecovery(std::unique_lock<std::mutex>& lock) const {
     changed_.wait(lock, [this] { return recovered_; });
   }

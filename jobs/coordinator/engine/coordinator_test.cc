@@ -21,7 +21,9 @@ namespace {
 
 using absl::StatusCode;
 using ::testing::_;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -239,7 +241,6 @@ TEST_F(CoordinatorTest, WhatIsNotDurableIsNotSeen) {
   const uint64_t events = coordinator_->Stats().events;
   FailStore();
   std::promise<absl::Status> cancelled;
-  std::promise<absl::StatusOr<JobId>> submitted;
   coordinator_->Cancel(
       id, "ann", [&](absl::Status status) { cancelled.set_value(status); });
   coordinator_->GangEnded(id, 1, GangEnd::kStopped, "");
@@ -252,6 +253,11 @@ TEST_F(CoordinatorTest, WhatIsNotDurableIsNotSeen) {
   EXPECT_THAT(coordinator_->Stats().gangs, SizeIs(1));
   EXPECT_THAT(coordinator_->EndedBefore(absl::InfiniteFuture(), 0, 9),
               IsEmpty());
+  // Nobody is left waiting.
+  EXPECT_THAT(
+      cancelled.get_future().get(),
+      StatusIs(StatusCode::kUnavailable, AllOf(HasSubstr("may come about"),
+                                               HasSubstr("the disk is full"))));
   MendStore();
   Wait();
   EXPECT_EQ(coordinator_->Get(id)->state, JobState::kCancelled);
@@ -270,6 +276,31 @@ TEST_F(CoordinatorTest, WhatIsNotDurableIsNotSeen) {
   Wait();
   EXPECT_FALSE(coordinator_->Get(id).has_value());
   EXPECT_TRUE(coordinator_->IsForgotten(id));
+}
+
+TEST_F(CoordinatorTest, ChangesAreRefusedWhileTheStoreFails) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  FailStore();
+  coordinator_->SetPriority(id, 1, [](const absl::Status&) {});
+  AwaitHealth(false);
+  const auto change = [&](auto ask) { return Ask<absl::Status>(ask); };
+  const auto refused = StatusIs(StatusCode::kUnavailable,
+                                HasSubstr("changes can't be stored now"));
+  EXPECT_THAT(Submit({.name = "two"}), refused);
+  EXPECT_THAT(Cancel(id), refused);
+  EXPECT_THAT(change([&](auto r) { coordinator_->Resume(id, "", r); }),
+              refused);
+  EXPECT_THAT(change([&](auto r) { coordinator_->Remove(id, r); }), refused);
+  EXPECT_THAT(change([&](auto r) { coordinator_->SetPriority(id, 2, r); }),
+              refused);
+  EXPECT_THAT(change([&](auto r) { coordinator_->Tune(id, {}, "", r); }),
+              refused);
+  MendStore();
+  AwaitHealth(true);
+  Wait();
+  EXPECT_EQ(coordinator_->Get(id)->request.priority, 1);
+  EXPECT_OK(Cancel(id));
+  EXPECT_EQ(coordinator_->List({}, 0, 10).jobs.size(), 1);
 }
 
 TEST_F(CoordinatorTest, ProgressIsSeenAtOnceAndNeverGoesBack) {

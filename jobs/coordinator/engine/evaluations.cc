@@ -7,6 +7,7 @@
 #include "eval/measure/merge.h"
 #include "eval/measure/plan.h"
 #include "eval/measure/plan_cut.h"
+#include "jobs/coordinator/engine/one_answer.h"
 
 namespace caracal {
 namespace {
@@ -90,19 +91,35 @@ absl::Status Evaluations::Load(Database& database) {
   return absl::OkStatus();
 }
 
+template <typename Result, typename Event>
+void Evaluations::Change(Event event, std::function<void(Result)> reply) {
+  if (absl::Status status = coordinator_->CheckStore(); !status.ok()) {
+    return reply(std::move(status));
+  }
+  const auto answer = std::make_shared<OneAnswer<Result>>(std::move(reply));
+  Do(
+      [&](absl::Time now,
+          EvaluationChanges* changes) -> std::optional<StoredPart> {
+        return event(&answer->result, now, changes);
+      },
+      [answer] { answer->Stored(); },
+      [answer](const absl::Status& why) { answer->Held(why); });
+}
+
 template <typename Event>
-void Evaluations::Do(Event event, std::function<void()> then) {
+void Evaluations::Do(Event event, std::function<void()> then,
+                     CommitQueue::Held held) {
   const std::lock_guard lock(mutex_);
   const absl::Time now = Now();
   EvaluationChanges changes;
   state_.Tick(now, &changes);
   const std::optional<StoredPart> result = event(now, &changes);
-  Commit(changes, result, std::move(then));
+  Commit(changes, result, std::move(then), std::move(held));
 }
 
 void Evaluations::Commit(const EvaluationChanges& changes,
                          const std::optional<StoredPart>& result,
-                         std::function<void()> then) {
+                         std::function<void()> then, CommitQueue::Held held) {
   if (changes.empty() && !then) return;
   StoreBatch batch;
   if (!changes.empty()) {
@@ -135,37 +152,34 @@ void Evaluations::Commit(const EvaluationChanges& changes,
       return WriteEvaluations(database, *write);
     };
   }
-  coordinator_->Store(std::move(batch), std::move(then));
+  coordinator_->Store(std::move(batch), std::move(then), std::move(held));
 }
 
 void Evaluations::Create(
     const EvaluationRequest& request,
     std::function<void(absl::StatusOr<EvaluationId>)> reply) {
-  // Memory is ahead of a disk that fails; nothing more is taken in.
-  if (const absl::Status health = coordinator_->Health(); !health.ok()) {
-    return reply(absl::UnavailableError(health.message()));
-  }
-  auto id = std::make_shared<absl::StatusOr<EvaluationId>>();
-  Do(
-      [&](absl::Time now, EvaluationChanges* changes) {
+  Change<absl::StatusOr<EvaluationId>>(
+      [&](auto* id, absl::Time now, EvaluationChanges* changes) {
         *id = state_.Create(request, now, changes);
         return std::nullopt;
       },
-      [id, reply = std::move(reply)] { reply(*id); });
+      std::move(reply));
 }
 
 void Evaluations::Cancel(EvaluationId id, const std::string& who, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
-      [&](absl::Time now, EvaluationChanges* changes) {
+  Change<absl::Status>(
+      [&](absl::Status* status, absl::Time now, EvaluationChanges* changes) {
         *status = state_.Cancel(id, who, now, changes);
         return std::nullopt;
       },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply));
 }
 
 void Evaluations::Lease(const WorkerInfo& worker,
                         std::function<void(absl::StatusOr<LeasedPart>)> reply) {
+  if (absl::Status status = coordinator_->CheckStore(); !status.ok()) {
+    return reply(std::move(status));
+  }
   auto leased = std::make_shared<LeasedPart>();
   Do(
       [&](absl::Time now, EvaluationChanges* changes) {
@@ -262,9 +276,8 @@ void Evaluations::Complete(const PartLease& lease,
 
 void Evaluations::CompleteChecked(const PartLease& lease, Plan plan,
                                   std::string result, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
-      [&](absl::Time now,
+  Change<absl::Status>(
+      [&](absl::Status* status, absl::Time now,
           EvaluationChanges* changes) -> std::optional<StoredPart> {
         const absl::StatusOr<bool> is_new =
             plan != nullptr ? state_.CompletePlan(lease, PartsOf(*plan),
@@ -277,18 +290,17 @@ void Evaluations::CompleteChecked(const PartLease& lease, Plan plan,
                           .part = lease.part,
                           .result = std::move(result)};
       },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply));
 }
 
 void Evaluations::Fail(const PartLease& lease, bool for_good, bool released,
                        const std::string& message, Reply reply) {
-  auto status = std::make_shared<absl::Status>();
-  Do(
-      [&](absl::Time now, EvaluationChanges* changes) {
+  Change<absl::Status>(
+      [&](absl::Status* status, absl::Time now, EvaluationChanges* changes) {
         *status = state_.Fail(lease, for_good, released, message, now, changes);
         return std::nullopt;
       },
-      [status, reply = std::move(reply)] { reply(*status); });
+      std::move(reply));
 }
 
 std::optional<EvaluationView> Evaluations::Get(EvaluationId id) {

@@ -74,7 +74,8 @@ class Evaluations {
   // First, once, while nobody else uses the database.
   absl::Status Load(Database& database);
 
-  // As EvaluationState has them; kUnavailable also with a store that fails.
+  // As EvaluationState has them; kUnavailable also with a store that fails
+  // (Coordinator::CheckStore).
   void Create(const EvaluationRequest& request,
               std::function<void(absl::StatusOr<EvaluationId>)> reply);
   void Cancel(EvaluationId id, const std::string& who, Reply reply);
@@ -107,8 +108,13 @@ class Evaluations {
   absl::Time Now() const { return start_ + clock_->Now(); }
   // With what is due done before: runs `event` on the state, under the mutex;
   // makes it durable, with the result that it gives, if any; then calls `then`.
+  // `held` as of CommitQueue::Add.
   template <typename Event>
-  void Do(Event event, std::function<void()> then);
+  void Do(Event event, std::function<void()> then,
+          CommitQueue::Held held = nullptr);
+  // The same for what is asked for and answered: with a store that fails, too.
+  template <typename Result, typename Event>
+  void Change(Event event, std::function<void(Result)> reply);
   // Calls `then` with the plan, here or on the thread that commits.
   void WithPlan(EvaluationId id,
                 std::function<void(const absl::StatusOr<Plan>&)> then);
@@ -116,7 +122,7 @@ class Evaluations {
                        Reply reply);
   void Commit(const EvaluationChanges& changes,
               const std::optional<StoredPart>& result,
-              std::function<void()> then);
+              std::function<void()> then, CommitQueue::Held held);
 
   Coordinator* const coordinator_;
   Clock* const clock_;

@@ -38,9 +38,7 @@ void Submitter::Submit(const proto::SubmitRequest& request,
 
 absl::Status Submitter::CheckOpen() const {
   if (!closed_.empty()) return absl::FailedPreconditionError(closed_);
-  // Memory is ahead of a disk that fails; nothing more is taken in.
-  const absl::Status health = coordinator_->Health();
-  return health.ok() ? health : absl::UnavailableError(health.message());
+  return coordinator_->CheckStore();
 }
 
 absl::Status Submitter::Validate(const proto::SubmitRequest& request,

@@ -68,6 +68,7 @@ grpc::ServerUnaryReactor* TokensService::Create(
     status = absl::InvalidArgumentError(
         absl::StrCat("role: expected one of ", kRoleNames));
   }
+  if (status.ok()) status = coordinator_->CheckStore();
   // The first one's role is looked at below, with what is stored.
   if (!status.ok() && !absl::IsFailedPrecondition(status)) {
     visit->End(status, 0);
@@ -108,6 +109,10 @@ grpc::ServerUnaryReactor* TokensService::Revoke(
     const proto::RevokeTokenRequest* request, proto::RevokeTokenResponse*) {
   const absl::StatusOr<Visit> visit = door_->Enter(context, "Tokens.Revoke");
   if (!visit.ok()) return Answer(context, visit.status());
+  if (const absl::Status status = coordinator_->CheckStore(); !status.ok()) {
+    visit->End(status, 0, request->name());
+    return Answer(context, status);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->OnStore(
       [this, reactor, visit = *visit, name = request->name()](JobStore& store) {

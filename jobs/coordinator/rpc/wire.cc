@@ -2,6 +2,7 @@
 
 #include "absl/time/time.h"
 #include "core/base/utf8.h"
+#include "proto/rpc_error.pb.h"
 
 namespace caracal {
 namespace {
@@ -22,13 +23,23 @@ void SetTime(absl::Time time, google::protobuf::Timestamp* out) {
 
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      AsValidUtf8(status.message()));
+  const std::string message = AsValidUtf8(status.message());
+  const auto code = static_cast<grpc::StatusCode>(status.code());
+  if (!absl::IsUnavailable(status)) return grpc::Status(code, message);
+  google::rpc::Status whole;
+  whole.set_code(code);
+  whole.set_message(message);
+  return grpc::Status(code, message, whole.SerializeAsString());
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
                       status.error_message());
+}
+
+bool IsAway(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+         status.error_details().empty();
 }
 
 proto::JobState ToProto(JobState state) {

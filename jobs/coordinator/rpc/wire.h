@@ -17,9 +17,12 @@
 
 namespace caracal {
 
-// The codes are the same. Text that is not UTF-8 is made so.
+// The codes are the same. Text that is not UTF-8 is made so. UNAVAILABLE has a
+// google.rpc.Status as details, which gRPC's own has not.
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);
+// Whether there was nobody to answer, rather than a service that can't.
+bool IsAway(const grpc::Status& status);
 
 // To the microsecond.
 void SetTime(absl::Time time, google::protobuf::Timestamp* out);

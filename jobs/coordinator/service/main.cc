@@ -49,9 +49,9 @@ int RunToken(const TokenCommand& token, const std::string& data_folder) {
   return 1;
 }
 
-// While the store fails nobody is answered, and callers who wait would hold up
-// the end for as long. They were promised nothing: this ends the process, as a
-// kill does.
+// While the store fails not all are answered, and callers who wait would hold
+// up the end for as long. They were promised nothing: this ends the process, as
+// a kill does.
 class Deadline {
  public:
   explicit Deadline(Service& service)
@@ -183,9 +183,15 @@ int Main(int argc, char** argv) {
   int signal = 0;
   sigwait(&ends, &signal);
   std::cout << "caracald: ending; gangs go on" << std::endl;
-  const Deadline deadline(**service);
-  *service = nullptr;
-  return 0;
+  const absl::Status health = (*service)->coordinator().Health();
+  {
+    const Deadline deadline(**service);
+    *service = nullptr;
+  }
+  if (health.ok()) return 0;
+  std::cerr << "caracald: ends with changes that are not stored: "
+            << health.message() << std::endl;
+  return 1;
 }
 
 }  // namespace

@@ -27,16 +27,19 @@ void CommitQueue::Push(StoreBatch batch, Answer answer, bool wake) {
   if (wake) changed_.notify_all();
 }
 
-void CommitQueue::Add(StoreBatch batch, std::function<void()> done) {
-  Push(std::move(batch), {std::move(done), nullptr}, /*wake=*/true);
+void CommitQueue::Add(StoreBatch batch, std::function<void()> done, Held held) {
+  Push(std::move(batch), {.done = std::move(done), .held = std::move(held)},
+       /*wake=*/true);
 }
 
-void CommitQueue::AddForHere(StoreBatch batch, std::function<void()> done) {
-  Push(std::move(batch), {std::move(done), nullptr}, /*wake=*/false);
+void CommitQueue::AddForHere(StoreBatch batch, std::function<void()> done,
+                             Held held) {
+  Push(std::move(batch), {.done = std::move(done), .held = std::move(held)},
+       /*wake=*/false);
 }
 
 void CommitQueue::Read(std::function<void(JobStore&)> read) {
-  Push({}, {nullptr, std::move(read)}, /*wake=*/true);
+  Push({}, {.read = std::move(read)}, /*wake=*/true);
 }
 
 absl::Status CommitQueue::Health() const {
@@ -82,9 +85,11 @@ void CommitQueue::Run() {
       return !committing_ && (!waiting_.empty() || ending_);
     });
     if (waiting_.empty()) return;
-    const Round round = Take();
+    Round round = Take();
     lock.unlock();
-    while (!Write(round).ok()) {
+    bool again = false;
+    for (absl::Status status; !(status = Write(round)).ok(); again = true) {
+      if (again) TellHeld(round, status);
       lock.lock();
       if (ending_) return;
       changed_.wait_for(lock, absl::ToChronoMilliseconds(retry_),
@@ -103,6 +108,21 @@ absl::Status CommitQueue::Write(const Round& round) {
   const std::lock_guard lock(mutex_);
   health_ = status;
   return status;
+}
+
+void CommitQueue::TellHeld(Round& round, const absl::Status& why) {
+  std::vector<Held> held;
+  const auto take = [&held](Round& from) {
+    for (Answer& answer : from.answers) {
+      if (answer.held) held.push_back(std::exchange(answer.held, nullptr));
+    }
+  };
+  take(round);
+  {
+    const std::lock_guard lock(mutex_);
+    take(waiting_);
+  }
+  for (const Held& tell : held) tell(why);
 }
 
 void CommitQueue::Tell(const Round& round) {

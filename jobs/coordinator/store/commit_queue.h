@@ -33,12 +33,16 @@ class CommitQueue {
   // waits for those before it.
   //
   // What the store refuses (a full disk) is tried again until it goes through,
-  // since memory is ahead of the disk by then; Health() tells.
-  void Add(StoreBatch batch, std::function<void()> done);
+  // since memory is ahead of the disk by then; Health() tells. `held`, if there
+  // is one, is called once, with why, when a second try has failed: on the
+  // queue's thread, and `done` later all the same.
+  using Held = std::function<void(const absl::Status&)>;
+  void Add(StoreBatch batch, std::function<void()> done, Held held = nullptr);
 
   // The same for a caller who then calls CommitHere(), and not before: the
   // queue's thread is not woken for it.
-  void AddForHere(StoreBatch batch, std::function<void()> done);
+  void AddForHere(StoreBatch batch, std::function<void()> done,
+                  Held held = nullptr);
   // Commits what waits on the calling thread, unless another one is at it: that
   // one goes on with what has come. Spares whoever would wait anyway two
   // switches of threads. To be called without locks that a `done` takes.
@@ -52,10 +56,11 @@ class CommitQueue {
   void Read(std::function<void(JobStore&)> read);
 
  private:
-  // One of the two.
   struct Answer {
-    std::function<void()> done;
-    std::function<void(JobStore&)> read;
+    // One of the two.
+    std::function<void()> done = nullptr;
+    std::function<void(JobStore&)> read = nullptr;
+    Held held = nullptr;
   };
   // What goes to the disk in one transaction, and who is told then.
   struct Round {
@@ -71,6 +76,8 @@ class CommitQueue {
   // One try.
   absl::Status Write(const Round& round);
   void Tell(const Round& round);
+  // Of this round and of what waits behind it, whoever has not been told.
+  void TellHeld(Round& round, const absl::Status& why);
 
   JobStore* const store_;
   const absl::Duration retry_;

@@ -136,6 +136,31 @@ TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
   EXPECT_EQ(store_->Load()->jobs.size(), 1u);
 }
 
+TEST_F(CommitQueueTest, WhoHasToWaitIsToldOnce) {
+  auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                              CoordinatorMigrations());
+  ASSERT_OK(other);
+  ASSERT_OK((*other)->Execute(
+      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
+  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  std::promise<absl::Status> held, held_behind;
+  std::atomic<bool> told = false;
+  // Set twice, a promise ends the test.
+  queue_->Add(
+      {.saved = {Record(1)}, .events = {event}, .next_id = 2},
+      [&] { told = true; },
+      [&](const absl::Status& why) { held.set_value(why); });
+  EXPECT_FALSE(held.get_future().get().ok());
+  queue_->Add({.saved = {Record(2)}}, nullptr,
+              [&](const absl::Status& why) { held_behind.set_value(why); });
+  EXPECT_FALSE(held_behind.get_future().get().ok());
+  EXPECT_FALSE(told);
+  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  queue_.reset();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(store_->Load()->jobs.size(), 2u);
+}
+
 TEST_F(CommitQueueTest, EndsThoughTheStoreFails) {
   auto other = Database::Open(folder_.File("coordinator.sqlite"),
                               CoordinatorMigrations());
