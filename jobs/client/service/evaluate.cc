@@ -18,6 +18,8 @@ using Stub = proto::Evaluations::Stub;
 constexpr absl::Duration kPoll = absl::Milliseconds(200);
 // Without a worker for so long, people are told.
 constexpr absl::Duration kNoWorker = absl::Seconds(10);
+// A coordinator that went away is waited for as those do who watch.
+constexpr absl::Duration kPatience = absl::Minutes(5);
 
 class Evaluation {
  public:
@@ -29,7 +31,7 @@ class Evaluation {
       const proto::EvaluationSpec& spec);
 
  private:
-  // Until `stop_` is set or there is an error that does not pass.
+  // Until `stop_` is set or there is an error that does not pass in time.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(
       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
@@ -55,16 +57,18 @@ absl::StatusOr<Response> Evaluation::Call(
                                  Response*),
     const Request& request) {
   absl::StatusOr<Response> response;
-  const absl::Status status = CallPatiently(
-      {.stop = stop_,
-       .tell =
-           [this](const std::string& line) {
-             console_.err << "caracal: " << line << "\n";
-           }},
-      [&] {
-        response = server_.Call(method, request);
-        return response.status();
-      });
+  const absl::Status status =
+      CallPatiently({.stop = stop_,
+                     .away = kPatience,
+                     .refused = kPatience,
+                     .tell =
+                         [this](const std::string& line) {
+                           console_.err << "caracal: " << line << "\n";
+                         }},
+                    [&] {
+                      response = server_.Call(method, request);
+                      return response.status();
+                    });
   if (!status.ok()) return status;
   return response;
 }

@@ -13,7 +13,8 @@
 namespace caracal {
 
 // Creates the evaluation, tells of its progress on console.err, and gives its
-// parts, the plan first. A coordinator that goes away is waited for. When
+// parts, the plan first. A coordinator that goes away is waited for, five
+// minutes at a time. When
 // `stop` is set it cancels the evaluation: kCancelled. kAborted when it failed
 // or somebody else cancelled it.
 absl::StatusOr<std::vector<proto::EvaluationPart>> Evaluate(

@@ -23,6 +23,7 @@
 #include "jobs/spec/job_file.h"
 #include "jobs/worker/coordinator_link.h"
 #include "proto/coordinator.grpc.pb.h"
+#include "proto/evaluation.grpc.pb.h"
 
 namespace caracal {
 namespace {
@@ -115,6 +116,17 @@ TEST_F(EmbeddedCoordinatorTest, ServesItsRunToThisUserAlone) {
         Jobs(run_)->Submit(&context, request, &response);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
     EXPECT_THAT(status.error_message(), HasSubstr("`caracal run` alone"));
+  }
+  {
+    // Nor for an evaluation, for which no worker would come.
+    grpc::ClientContext context;
+    proto::CreateEvaluationRequest request;
+    proto::CreateEvaluationResponse response;
+    const auto evaluations = proto::Evaluations::NewStub(MakeChannel(endpoint));
+    const grpc::Status status =
+        evaluations->Create(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+    EXPECT_THAT(status.error_message(), HasSubstr("no worker"));
   }
 
   // Its gang talks to it within this process, and people ask it to stop.

@@ -169,6 +169,7 @@ grpc::ServerUnaryReactor* EvaluationsService::Create(
       door_->Enter(context, "Evaluations.Create");
   if (!visit.ok()) return Answer(context, visit.status());
   absl::Status status = CheckKey(request->idempotency_key());
+  if (!closed_.empty()) status = absl::FailedPreconditionError(closed_);
   std::vector<Problem> problems;
   if (status.ok()) {
     status = CheckEvaluation(request->spec(), roots_, &problems);

@@ -17,9 +17,14 @@ namespace caracal {
 class EvaluationsService final : public proto::Evaluations::CallbackService {
  public:
   // `roots`: of paths in evaluations, with the coordinator's own runs in it.
-  // The others outlive it.
-  EvaluationsService(Evaluations* evaluations, PathRoots roots, Door* door)
-      : evaluations_(evaluations), roots_(std::move(roots)), door_(door) {}
+  // The others outlive it. `closed`: why none is created (FAILED_PRECONDITION);
+  // "": they are.
+  EvaluationsService(Evaluations* evaluations, PathRoots roots, Door* door,
+                     std::string closed = "")
+      : evaluations_(evaluations),
+        roots_(std::move(roots)),
+        door_(door),
+        closed_(std::move(closed)) {}
 
   grpc::ServerUnaryReactor* Create(
       grpc::CallbackServerContext* context,
@@ -62,6 +67,7 @@ class EvaluationsService final : public proto::Evaluations::CallbackService {
   Evaluations* const evaluations_;
   const PathRoots roots_;
   Door* const door_;
+  const std::string closed_;
 };
 
 // That its fields are such as `caracal attribute` takes, its paths absolute and

@@ -23,6 +23,9 @@ inline constexpr char kOneJob[] =
 inline constexpr char kResumeByCommand[] =
     "this coordinator is that of a `caracal run`, and ends with it: go on with "
     "the run by the same command and --resume";
+inline constexpr char kNoEvaluations[] =
+    "this coordinator runs the job of its `caracal run` alone, and no worker "
+    "measures for it: ask a caracald, or leave --server out";
 
 // What problems of a submitted job call it.
 inline constexpr char kSubmittedJob[] = "job";

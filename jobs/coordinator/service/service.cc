@@ -22,6 +22,7 @@
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/rpc/gangs_service.h"
 #include "jobs/coordinator/rpc/jobs_service.h"
+#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
@@ -188,8 +189,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   p.tokens.emplace(&*p.coordinator, &p.security->tokens(), Clock::Real(),
                    &p.security->door());
   ASSIGN_OR_RETURN(PathRoots roots, EvaluationRoots(options, p.folder.runs()));
-  p.evaluations_service.emplace(&*p.evaluations, std::move(roots),
-                                &p.security->door());
+  p.evaluations_service.emplace(
+      &*p.evaluations, std::move(roots), &p.security->door(),
+      options.run_folder.empty() ? "" : kNoEvaluations);
   p.checkpoints.emplace([&p](JobId id) { return p.folder.run(id); },
                         &*p.coordinator, FileSystem::Posix(),
                         &p.security->door());
