@@ -82,6 +82,7 @@ CommandBody DeclareCancel(CLI::App& app) {
     return ForEach(*o, [&](uint64_t id) {
       proto::CancelJobRequest request;
       request.set_id(id);
+      request.set_idempotency_key(NewIdempotencyKey());
       return o->server.Call(&proto::Jobs::Stub::Cancel, request).status();
     });
   };
@@ -122,6 +123,7 @@ CommandBody DeclarePriority(CLI::App& app) {
     proto::SetPriorityRequest request;
     request.set_id(o->ids[0]);
     request.set_priority(o->priority);
+    request.set_idempotency_key(NewIdempotencyKey());
     return o->server.Call(&proto::Jobs::Stub::SetPriority, request).status();
   };
 }

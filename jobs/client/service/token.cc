@@ -24,6 +24,7 @@ absl::Status Create(const TokenOptions& o, Console& console) {
   proto::CreateTokenRequest request;
   request.set_name(o.name);
   request.set_role(o.role);
+  request.set_idempotency_key(NewIdempotencyKey());
   if (!o.expires.empty()) {
     ASSIGN_OR_RETURN(const absl::Duration lifetime, ParseLifetime(o.expires));
     request.mutable_expires()->set_seconds(

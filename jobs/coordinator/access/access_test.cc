@@ -236,6 +236,43 @@ TEST_F(AccessTest, NewTokensAreChecked) {
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("future")));
 }
 
+TEST_F(AccessTest, ATokenThatNobodyHeardOfIsMadeAgain) {
+  const absl::Time now = clock_.WallTime();
+  Add("ann", Role::kAdmin);
+  TokenRecord record = {.id = 7,
+                        .name = "bob",
+                        .role = Role::kViewer,
+                        .hash = HashOfToken("lost"),
+                        .created_by = "ann",
+                        .key = "k"};
+  EXPECT_FALSE(book_.MadeBefore(record, now).has_value());
+  book_.Add(record);
+  EXPECT_OK(book_.CheckNew(record, now));
+  ASSERT_TRUE(book_.MadeBefore(record, now).has_value());
+  EXPECT_EQ(book_.MadeBefore(record, now)->id, 7);
+  book_.Replace(7, HashOfToken("found"));
+  EXPECT_FALSE(book_.Find("lost", now).ok());
+  // Another request, and another one's key.
+  TokenRecord other = record;
+  other.name = "eve";
+  EXPECT_THAT(book_.CheckNew(other, now),
+              StatusIs(StatusCode::kAlreadyExists, HasSubstr("another one")));
+  other.created_by = "tom";
+  EXPECT_OK(book_.CheckNew(other, now));
+  EXPECT_FALSE(book_.MadeBefore(other, now).has_value());
+  other = record;
+  other.key = "";
+  EXPECT_FALSE(book_.MadeBefore(other, now).has_value());
+  // Somebody has it.
+  ASSERT_OK(book_.Find("found", now).status());
+  EXPECT_FALSE(book_.MadeBefore(record, now).has_value());
+  EXPECT_THAT(book_.CheckNew(record, now),
+              StatusIs(StatusCode::kAlreadyExists, HasSubstr("revoke it")));
+  book_.Revoke(7, now);
+  EXPECT_THAT(book_.CheckNew(record, now),
+              StatusIs(StatusCode::kAlreadyExists, HasSubstr("not valid")));
+}
+
 TEST_F(AccessTest, CertificatesHaveRolesByName) {
   const auto roles = ParseCertificateRoles(
       "# people\nann admin\n\n  bob\tviewer  # looks on\r\n");

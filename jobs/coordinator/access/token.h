@@ -23,6 +23,7 @@ struct TokenRecord {
   std::optional<absl::Time> expires = {};  // none: never
   std::optional<absl::Time> revoked = {};
   std::optional<absl::Time> used = {};  // last, to a minute
+  std::string key = "";  // idempotency key of the call that made it; "": none
   bool operator==(const TokenRecord&) const = default;
 
   bool IsValid(absl::Time now) const {

@@ -63,6 +63,38 @@ bool TokenBook::empty() const {
   return records_.empty();
 }
 
+namespace {
+
+bool HasKeyOf(const TokenRecord& known, const TokenRecord& record) {
+  return !record.key.empty() && known.key == record.key &&
+         known.created_by == record.created_by;
+}
+
+bool IsSameRequest(const TokenRecord& a, const TokenRecord& b) {
+  return a.name == b.name && a.role == b.role && a.expires == b.expires;
+}
+
+}  // namespace
+
+std::optional<TokenRecord> TokenBook::MadeBefore(const TokenRecord& record,
+                                                 absl::Time now) const {
+  absl::MutexLock lock(&mutex_);
+  for (const TokenRecord& known : records_) {
+    if (HasKeyOf(known, record) && IsSameRequest(known, record) &&
+        known.IsValid(now) && !known.used.has_value()) {
+      return known;
+    }
+  }
+  return std::nullopt;
+}
+
+void TokenBook::Replace(int64_t id, const std::string& hash) {
+  absl::MutexLock lock(&mutex_);
+  for (TokenRecord& record : records_) {
+    if (record.id == id) record.hash = hash;
+  }
+}
+
 absl::Status TokenBook::CheckNew(const TokenRecord& record,
                                  absl::Time now) const {
   if (!IsUserName(record.name)) {
@@ -73,11 +105,19 @@ absl::Status TokenBook::CheckNew(const TokenRecord& record,
   if (record.expires.has_value() && *record.expires <= now) {
     return absl::InvalidArgumentError("expires: is not in the future");
   }
+  if (MadeBefore(record, now).has_value()) return absl::OkStatus();
   if (Of(record.name, now).has_value()) {
     return absl::AlreadyExistsError(
         absl::StrCat(record.name, " has a token: revoke it first"));
   }
   absl::MutexLock lock(&mutex_);
+  for (const TokenRecord& known : records_) {
+    if (!HasKeyOf(known, record)) continue;
+    return absl::AlreadyExistsError(absl::StrCat(
+        "the idempotency key was used for a token of ", known.name,
+        IsSameRequest(known, record) ? ", which is not valid any more"
+                                     : ", which is another one"));
+  }
   if (records_.empty() && record.role != Role::kAdmin) {
     return absl::FailedPreconditionError(
         "the first token has to be an admin's: from then on every call needs "

@@ -38,9 +38,17 @@ class TokenBook {
 
   // Why this one can't be made now: kInvalidArgument (name),
   // kFailedPrecondition (the first has to be an admin's), kAlreadyExists (the
-  // user has one), kResourceExhausted (too many). Not for two threads at once
-  // with what follows.
+  // user has one, or the key was used for another), kResourceExhausted (too
+  // many). Not for two threads at once with what follows. OK for one that was
+  // MadeBefore.
   absl::Status CheckNew(const TokenRecord& record, absl::Time now) const;
+  // The token that was made by the same call, known by its key and by whom it
+  // is from, if it is valid and nobody has used it: whoever asked has not heard
+  // of it.
+  std::optional<TokenRecord> MadeBefore(const TokenRecord& record,
+                                        absl::Time now) const;
+  // Another token in the place of the one with this id.
+  void Replace(int64_t id, const std::string& hash);
   void Add(const TokenRecord& record);
   // The valid token of a user.
   std::optional<TokenRecord> Of(absl::string_view name, absl::Time now) const;

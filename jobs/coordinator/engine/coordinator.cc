@@ -18,13 +18,14 @@ constexpr absl::Duration kLongestSleep = absl::Seconds(1);
 }  // namespace
 
 Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
-                         Clock* clock, CoordinatorOutput* output)
+                         Clock* clock, CoordinatorOutput* output,
+                         absl::Duration retry)
     : store_(store),
       clock_(clock),
       start_(clock->WallTime() - clock->Now()),
       output_(output),
       state_(limits),
-      queue_(store) {}
+      queue_(store, retry) {}
 
 absl::Status Coordinator::Load() {
   ASSIGN_OR_RETURN(StoreContents contents, store_->Load());
@@ -200,10 +201,11 @@ void Coordinator::Submit(const JobRequest& request,
       std::move(reply), Answering::kHere);
 }
 
-void Coordinator::Cancel(JobId id, const std::string& who, Reply reply) {
+void Coordinator::Cancel(JobId id, const std::string& who, Reply reply,
+                         const std::string& idempotency_key) {
   Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        return state.Cancel(id, who, now, effects);
+        return state.Cancel(id, who, now, effects, idempotency_key);
       },
       std::move(reply));
 }
@@ -225,10 +227,11 @@ void Coordinator::Remove(JobId id, Reply reply) {
       std::move(reply));
 }
 
-void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply) {
+void Coordinator::SetPriority(JobId id, int64_t priority, Reply reply,
+                              const std::string& idempotency_key) {
   Change<absl::Status>(
       [&](CoordinatorState& state, absl::Time now, Effects* effects) {
-        return state.SetPriority(id, priority, now, effects);
+        return state.SetPriority(id, priority, now, effects, idempotency_key);
       },
       std::move(reply));
 }

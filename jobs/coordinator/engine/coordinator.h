@@ -70,9 +70,10 @@ class Coordinator {
   using Reply = std::function<void(absl::Status)>;
   using GangReply = std::function<void(absl::StatusOr<GangAnswer>)>;
 
-  // Store, clock and output outlive it.
+  // Store, clock and output outlive it. `retry`: of a store that fails.
   Coordinator(const CoordinatorLimits& limits, JobStore* store, Clock* clock,
-              CoordinatorOutput* output);
+              CoordinatorOutput* output,
+              absl::Duration retry = absl::Seconds(1));
   // Waits until all is answered that can be.
   ~Coordinator() = default;
 
@@ -91,10 +92,12 @@ class Coordinator {
                             std::vector<Problem>* problems) const;
   void Submit(const JobRequest& request,
               std::function<void(absl::StatusOr<JobId>)> reply);
-  void Cancel(JobId id, const std::string& who, Reply reply);
+  void Cancel(JobId id, const std::string& who, Reply reply,
+              const std::string& idempotency_key = "");
   void Resume(JobId id, const std::string& idempotency_key, Reply reply);
   void Remove(JobId id, Reply reply);
-  void SetPriority(JobId id, int64_t priority, Reply reply);
+  void SetPriority(JobId id, int64_t priority, Reply reply,
+                   const std::string& idempotency_key = "");
   void Tune(JobId id, const Tuning& tuning, const std::string& idempotency_key,
             Reply reply);
   // `hosts` of its ranks, in their order; empty: not told.

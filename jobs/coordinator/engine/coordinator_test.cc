@@ -64,7 +64,8 @@ class CoordinatorTest : public ::testing::Test {
     auto store = JobStore::Open(folder_.path());
     CARACAL_CHECK_OK(store.status());
     store_ = *std::move(store);
-    coordinator_.emplace(limits_, store_.get(), &clock_, &output_);
+    coordinator_.emplace(limits_, store_.get(), &clock_, &output_,
+                         absl::Milliseconds(1));
     CARACAL_CHECK_OK(coordinator_->Load());
     coordinator_->Recover();
     Wait();

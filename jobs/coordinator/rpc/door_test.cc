@@ -210,6 +210,28 @@ TEST_F(DoorTest, TokensAreMadeUsedAndRevoked) {
   EXPECT_EQ(Create("ann", "viewer", ann).error_code(),
             StatusCode::ALREADY_EXISTS);
   EXPECT_TRUE(Create("bob", "viewer", ann).ok());
+  // Asked again for want of an answer it is one token, and the last one holds.
+  request.set_name("eve");
+  request.set_idempotency_key("k");
+  std::string first;
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    context.AddMetadata("authorization", "Bearer " + ann);
+    first = std::exchange(*response.mutable_token(), "");
+    ASSERT_TRUE(stub->Create(&context, request, &response).ok());
+  }
+  EXPECT_NE(response.token(), first);
+  EXPECT_EQ(Call("Tokens/List", proto::ListTokensRequest(), first).error_code(),
+            StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(Call("Tokens/List", proto::ListTokensRequest(), response.token())
+                .error_code(),
+            StatusCode::OK);
+  // Once it was used somebody has it.
+  EXPECT_EQ(Call("Tokens/Create", request, ann).error_code(),
+            StatusCode::ALREADY_EXISTS);
+  request.set_idempotency_key(std::string(129, 'k'));
+  EXPECT_EQ(Call("Tokens/Create", request, ann).error_code(),
+            StatusCode::INVALID_ARGUMENT);
   proto::RevokeTokenRequest revoke;
   revoke.set_name("bob");
   EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
@@ -221,7 +243,7 @@ TEST_F(DoorTest, TokensAreMadeUsedAndRevoked) {
     context.AddMetadata("authorization", "Bearer " + ann);
     ASSERT_TRUE(stub->List(&context, {}, &list).ok());
   }
-  ASSERT_EQ(list.tokens_size(), 2);
+  ASSERT_EQ(list.tokens_size(), 3);
   EXPECT_EQ(list.tokens(0).created_by(), "local");
   EXPECT_TRUE(list.tokens(0).has_last_used());
   EXPECT_EQ(list.tokens(1).created_by(), "ann");

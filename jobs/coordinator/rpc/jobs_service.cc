@@ -133,9 +133,14 @@ grpc::ServerUnaryReactor* JobsService::Cancel(
   const absl::StatusOr<Visit> visit =
       EnterToChange(context, "Jobs.Cancel", request->id());
   if (!visit.ok()) return Answer(context, visit.status());
+  if (const absl::Status status = CheckKey(request->idempotency_key());
+      !status.ok()) {
+    return Answer(context, status);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Cancel(request->id(), visit->caller().name,
-                       FinishWith(reactor, *visit, request->id()));
+                       FinishWith(reactor, *visit, request->id()),
+                       request->idempotency_key());
   return reactor;
 }
 
@@ -178,9 +183,14 @@ grpc::ServerUnaryReactor* JobsService::SetPriority(
   const absl::StatusOr<Visit> visit =
       EnterToChange(context, "Jobs.SetPriority", request->id());
   if (!visit.ok()) return Answer(context, visit.status());
+  if (const absl::Status status = CheckKey(request->idempotency_key());
+      !status.ok()) {
+    return Answer(context, status);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->SetPriority(request->id(), request->priority(),
-                            FinishWith(reactor, *visit, request->id()));
+                            FinishWith(reactor, *visit, request->id()),
+                            request->idempotency_key());
   return reactor;
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
 #include "jobs/coordinator/store/token_table.h"
@@ -35,6 +36,11 @@ absl::StatusOr<std::string> CreateToken(TokenRecord record, TokenBook* book,
   RETURN_IF_ERROR(book->CheckNew(record, record.created));
   std::string token = NewToken();
   record.hash = HashOfToken(token);
+  if (const auto before = book->MadeBefore(record, record.created)) {
+    RETURN_IF_ERROR(ReplaceToken(database, before->id, record.hash));
+    book->Replace(before->id, record.hash);
+    return token;
+  }
   RETURN_IF_ERROR(InsertToken(database, &record));
   book->Add(record);
   return token;
@@ -61,9 +67,12 @@ grpc::ServerUnaryReactor* TokensService::Create(
   const std::optional<Role> role = RoleFromName(request->role());
   TokenRecord record = {.name = request->name(),
                         .created = clock_->WallTime(),
-                        .created_by = visit->caller().name};
+                        .created_by = visit->caller().name,
+                        .key = request->idempotency_key()};
   if (request->has_expires()) record.expires = TimeOf(request->expires());
-  absl::Status status = book_->CheckNew(record, record.created);
+  if (role.has_value()) record.role = *role;
+  absl::Status status = CheckKey(record.key);
+  if (status.ok()) status = book_->CheckNew(record, record.created);
   if (!role.has_value()) {
     status = absl::InvalidArgumentError(
         absl::StrCat("role: expected one of ", kRoleNames));
@@ -74,7 +83,6 @@ grpc::ServerUnaryReactor* TokensService::Create(
     visit->End(status, 0);
     return Answer(context, status);
   }
-  record.role = *role;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->OnStore([=, this, visit = *visit](JobStore& store) {
     const absl::StatusOr<std::string> token =

@@ -36,8 +36,9 @@ class TokensService final : public proto::Tokens::CallbackService {
   Door* const door_;
 };
 
-// Makes a token of a record without hash and id, and stores it: of the thread
-// that uses the database. Errors of TokenBook::CheckNew and of the database.
+// Makes a token of a record without hash and id, and stores it, in the place of
+// one that was made before by the same call: of the thread that uses the
+// database. Errors of TokenBook::CheckNew and of the database.
 absl::StatusOr<std::string> CreateToken(TokenRecord record, TokenBook* book,
                                         Database& database);
 // kNotFound when the user has none that is valid.

@@ -29,6 +29,30 @@ absl::Status NoSuchJob(JobId id) {
 // Steps that are directed at a time.
 constexpr int64_t kWindow = 256;
 
+// That a job remembers.
+constexpr size_t kMostKeys = 16;
+
+std::string KeyOfChange(const char* change, const std::string& key) {
+  return absl::StrCat(change, " ", key);
+}
+
+// Whether this very change was made before.
+bool WasDone(const JobRecord& job, const char* change, const std::string& key) {
+  return !key.empty() &&
+         std::find(job.change_keys.begin(), job.change_keys.end(),
+                   KeyOfChange(change, key)) != job.change_keys.end();
+}
+
+void Remember(JobRecord& job, const char* change, const std::string& key,
+              Effects* effects) {
+  if (key.empty()) return;
+  if (job.change_keys.size() >= kMostKeys) {
+    job.change_keys.erase(job.change_keys.begin());
+  }
+  job.change_keys.push_back(KeyOfChange(change, key));
+  effects->saved.push_back(job.id);
+}
+
 Problem TooManySlots(int64_t slots, int64_t have) {
   return {"threads",
           absl::StrCat("the job takes ", slots,
@@ -164,9 +188,12 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
 }
 
 absl::Status CoordinatorState::Cancel(JobId id, const std::string& who,
-                                      absl::Time now, Effects* effects) {
+                                      absl::Time now, Effects* effects,
+                                      const std::string& idempotency_key) {
   JobRecord* job = FindMutable(id);
   if (job == nullptr) return NoSuchJob(id);
+  if (WasDone(*job, "cancel", idempotency_key)) return absl::OkStatus();
+  Remember(*job, "cancel", idempotency_key, effects);
   if (IsFinal(job->state) || job->state == JobState::kCancelling) {
     return absl::OkStatus();
   }
@@ -190,9 +217,7 @@ absl::Status CoordinatorState::Resume(JobId id,
                                       absl::Time now, Effects* effects) {
   JobRecord* job = FindMutable(id);
   if (job == nullptr) return NoSuchJob(id);
-  if (!idempotency_key.empty() && idempotency_key == job->resume_key) {
-    return absl::OkStatus();
-  }
+  if (WasDone(*job, "resume", idempotency_key)) return absl::OkStatus();
   if (job->state != JobState::kFailed && job->state != JobState::kCancelled) {
     return absl::FailedPreconditionError(
         absl::StrCat("job ", id, " is ", NameOf(job->state),
@@ -217,7 +242,7 @@ absl::Status CoordinatorState::Resume(JobId id,
   }
   RETURN_IF_ERROR(CheckRoom(job->request.owner));
   job->waits_for = std::move(waits_for);
-  job->resume_key = idempotency_key;
+  Remember(*job, "resume", idempotency_key, effects);
   job->retries = 0;
   ClearDeadline(id);
   Go(*job, JobState::kQueued, JobCause::kResumed, "", now, effects);
@@ -247,13 +272,16 @@ absl::Status CoordinatorState::Remove(JobId id, Effects* effects) {
 }
 
 absl::Status CoordinatorState::SetPriority(JobId id, int64_t priority,
-                                           absl::Time now, Effects* effects) {
+                                           absl::Time now, Effects* effects,
+                                           const std::string& idempotency_key) {
   JobRecord* job = FindMutable(id);
   if (job == nullptr) return NoSuchJob(id);
+  if (WasDone(*job, "priority", idempotency_key)) return absl::OkStatus();
   if (priority < -kMost || priority > kMost) {
     return absl::InvalidArgumentError(absl::StrCat(
         "priority is ", priority, ", expected ", -kMost, " to ", kMost));
   }
+  Remember(*job, "priority", idempotency_key, effects);
   if (job->request.priority == priority) return absl::OkStatus();
   ready_.erase(KeyOf(*job));
   job->request.priority = priority;
@@ -268,16 +296,14 @@ absl::Status CoordinatorState::Tune(JobId id, const Tuning& tuning,
                                     Effects* effects) {
   JobRecord* job = FindMutable(id);
   if (job == nullptr) return NoSuchJob(id);
-  if (!idempotency_key.empty() && idempotency_key == job->tune_key) {
-    return absl::OkStatus();
-  }
+  if (WasDone(*job, "tune", idempotency_key)) return absl::OkStatus();
   if (IsFinal(job->state)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "job ", id, " is ", NameOf(job->state), "; there is nothing to tune"));
   }
   ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request.spec.str()));
   RETURN_IF_ERROR(CheckTuning(spec, tuning));
-  job->tune_key = idempotency_key;
+  Remember(*job, "tune", idempotency_key, effects);
   job->tuning = tuning;
   ++job->tunings;
   effects->saved.push_back(id);

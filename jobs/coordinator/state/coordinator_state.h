@@ -65,7 +65,9 @@ class CoordinatorState {
   absl::Status CheckRequest(const JobRequest& request,
                             std::vector<Problem>* problems) const;
 
-  // From people. All of these may be sent again, and then change nothing.
+  // From people. All of these may be sent again, and then change nothing: with
+  // the idempotency key of one of a job's last 16 changes it is that one again,
+  // and OK, whatever has happened to the job since.
   //
   // kInvalidArgument: a job that needs more slots than there are, or negative
   // numbers; kResourceExhausted: there are as many jobs as may be; kNotFound:
@@ -76,22 +78,23 @@ class CoordinatorState {
                                Effects* effects);
   // kNotFound. A job that has ended stays as it is.
   absl::Status Cancel(JobId id, const std::string& who, absl::Time now,
-                      Effects* effects);
+                      Effects* effects,
+                      const std::string& idempotency_key = "");
   // A job that failed or was cancelled goes on from its newest checkpoint.
   // kFailedPrecondition when it has succeeded, is not over, or is still to end;
-  // kResourceExhausted as of Submit;
-  // with the key of the job's last resume it is that one again, and OK.
+  // kResourceExhausted as of Submit.
   absl::Status Resume(JobId id, const std::string& idempotency_key,
                       absl::Time now, Effects* effects);
   // Forgets a job that has ended. kFailedPrecondition when it has not, or when
   // others wait for it; kNotFound for a number that no job has had. One that is
-  // forgotten already is OK.
+  // forgotten already is OK, which needs no key: numbers are not given again.
   absl::Status Remove(JobId id, Effects* effects);
   absl::Status SetPriority(JobId id, int64_t priority, absl::Time now,
-                           Effects* effects);
+                           Effects* effects,
+                           const std::string& idempotency_key = "");
   // Sets values over the job's curricula, from the next steps on; what is empty
   // is taken back. Errors of CheckTuning; kFailedPrecondition when the job has
-  // ended. With the key of the last tuning it is that one again, and OK.
+  // ended.
   absl::Status Tune(JobId id, const Tuning& tuning,
                     const std::string& idempotency_key, Effects* effects);
 

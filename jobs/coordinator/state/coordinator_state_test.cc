@@ -387,6 +387,49 @@ TEST_F(CoordinatorStateTest, OneThatWasCancelledTellsThatItCouldNotSave) {
   EXPECT_EQ(Job(id).reason, "cancelled by ann");
 }
 
+// Of one whose answer was lost, long after.
+TEST_F(CoordinatorStateTest, AChangeThatComesAgainLateIsTheOneOfBefore) {
+  const JobId id = Running();
+  const auto cancel = [&](const char* key) {
+    return state_->Cancel(id, "ann", now_, Fresh(), key);
+  };
+  const auto prioritise = [&](int64_t priority, const char* key) {
+    return state_->SetPriority(id, priority, now_, Fresh(), key);
+  };
+  ASSERT_OK(cancel("a"));
+  End(id, GangEnd::kStopped);
+  ASSERT_OK(state_->Resume(id, "a", now_, Fresh()));
+  ASSERT_OK(cancel("a"));
+  EXPECT_TRUE(effects_.empty());
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+  ASSERT_OK(prioritise(5, "p"));
+  ASSERT_OK(prioritise(7, "q"));
+  ASSERT_OK(prioritise(5, "p"));
+  EXPECT_EQ(Job(id).request.priority, 7);
+  // Not only the last one is known.
+  ASSERT_OK(cancel("b"));
+  End(id, GangEnd::kStopped);
+  ASSERT_OK(state_->Resume(id, "a", now_, Fresh()));
+  EXPECT_EQ(StateOf(id), JobState::kCancelled);
+  // One that found nothing to do is remembered, too.
+  ASSERT_OK(cancel("c"));
+  EXPECT_THAT(effects_.saved, ElementsAre(id));
+  ASSERT_OK(state_->Resume(id, "b", now_, Fresh()));
+  ASSERT_OK(cancel("c"));
+  EXPECT_EQ(StateOf(id), JobState::kLaunching);
+  // There are only so many.
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(prioritise(i, std::to_string(i).c_str()));
+  }
+  EXPECT_EQ(Job(id).change_keys.size(), 16);
+  // Without a key it is another one each time.
+  ASSERT_OK(cancel(""));
+  End(id, GangEnd::kStopped);
+  ASSERT_OK(state_->Resume(id, "", now_, Fresh()));
+  ASSERT_OK(cancel(""));
+  EXPECT_EQ(StateOf(id), JobState::kCancelling);
+}
+
 TEST_F(CoordinatorStateTest, AGangThatOthersStopGoesOn) {
   const JobId id = Running({.max_retries = 0});
   End(id, GangEnd::kStopped);

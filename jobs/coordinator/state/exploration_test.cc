@@ -41,7 +41,8 @@ class World {
         return Submit();
       case 1:
         return Do([&](Effects* e) {
-          (void)state_->Cancel(AnyJob(), "ann", now_, e);
+          const char* const keys[] = {"", "", "a", "b"};
+          (void)state_->Cancel(AnyJob(), "ann", now_, e, keys[Below(4)]);
         });
       case 2:
         return Do([&](Effects* e) {

@@ -59,12 +59,13 @@ struct JobRecord {
   // given up.
   std::optional<GangEnd> given_up;
   JobProgress progress;
-  std::string resume_key;  // idempotency key of the last resume
-  int64_t lines = 0;       // of metrics, that its gang has sent so far
-  Tuning tuning;           // of its curricula, by people
-  uint64_t tunings = 0;    // how often it was set
-  std::string tune_key;    // idempotency key of the last tuning
+  int64_t lines = 0;     // of metrics, that its gang has sent so far
+  Tuning tuning;         // of its curricula, by people
+  uint64_t tunings = 0;  // how often it was set
   std::vector<std::string> hosts = {};  // of its last gang's ranks, in order
+  // Idempotency keys of the last changes that people asked for, the newest
+  // last: "cancel KEY", ...
+  std::vector<std::string> change_keys = {};
 };
 
 }  // namespace caracal

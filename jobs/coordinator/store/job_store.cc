@@ -14,14 +14,12 @@ namespace {
 
 constexpr char kSaveJob[] = R"(
 INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
-  ?28)
+  ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)
 ON CONFLICT (id) DO UPDATE SET
   priority = ?10, state = ?11, epoch = ?12, waits_for = ?13, retries = ?14,
   step_at_start = ?15, changed = ?16, not_before = ?17, reason = ?18,
   given_up = ?19, stage = ?20, global_step = ?21, total_steps = ?22,
-  resume_key = ?23, lines = ?24, tuning = ?25, tunings = ?26,
-  tune_key = ?27, hosts = ?28)";
+  lines = ?23, tuning = ?24, tunings = ?25, hosts = ?26, change_keys = ?27)";
 
 std::string ToJson(const std::vector<JobId>& ids) {
   return nlohmann::json(ids).dump();
@@ -71,20 +69,25 @@ absl::StatusOr<Tuning> TuningFromJson(const std::string& text) {
   return tuning;
 }
 
-absl::StatusOr<std::vector<std::string>> HostsFromJson(
+std::string ToJson(const std::vector<std::string>& texts) {
+  return nlohmann::json(texts).dump(-1, ' ', false,
+                                    nlohmann::json::error_handler_t::replace);
+}
+
+absl::StatusOr<std::vector<std::string>> TextsFromJson(
     const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  std::vector<std::string> hosts;
+  std::vector<std::string> texts;
   bool good = json.is_array();
   if (good) {
-    for (const auto& host : json) {
-      good = good && host.is_string();
-      if (good) hosts.push_back(host.get<std::string>());
+    for (const auto& one : json) {
+      good = good && one.is_string();
+      if (good) texts.push_back(one.get<std::string>());
     }
   }
   if (!good)
-    return absl::DataLossError(absl::StrCat("a list of hosts: ", text));
-  return hosts;
+    return absl::DataLossError(absl::StrCat("a list of texts: ", text));
+  return texts;
 }
 
 std::optional<JobState> StateFromName(const std::string& name) {
@@ -130,12 +133,11 @@ absl::StatusOr<JobRecord> JobOfRow(const Statement& row) {
     job.given_up = static_cast<GangEnd>(*given_up);
   }
   job.progress = {row.Text(19), row.Integer(20), row.Integer(21)};
-  job.resume_key = row.Text(22);
-  job.lines = row.Integer(23);
-  ASSIGN_OR_RETURN(job.tuning, TuningFromJson(row.Text(24)));
-  job.tunings = static_cast<uint64_t>(row.Integer(25));
-  job.tune_key = row.Text(26);
-  ASSIGN_OR_RETURN(job.hosts, HostsFromJson(row.Text(27)));
+  job.lines = row.Integer(22);
+  ASSIGN_OR_RETURN(job.tuning, TuningFromJson(row.Text(23)));
+  job.tunings = static_cast<uint64_t>(row.Integer(24));
+  ASSIGN_OR_RETURN(job.hosts, TextsFromJson(row.Text(25)));
+  ASSIGN_OR_RETURN(job.change_keys, TextsFromJson(row.Text(26)));
   return job;
 }
 
@@ -277,13 +279,11 @@ absl::Status JobStore::SaveJob(const JobRecord& job) {
       .Bind(20, job.progress.stage)
       .Bind(21, job.progress.global_step)
       .Bind(22, job.progress.total_steps)
-      .Bind(23, job.resume_key)
-      .Bind(24, job.lines)
-      .Bind(25, ToJson(job.tuning))
-      .Bind(26, static_cast<int64_t>(job.tunings))
-      .Bind(27, job.tune_key)
-      .Bind(28, nlohmann::json(job.hosts).dump(
-                    -1, ' ', false, nlohmann::json::error_handler_t::replace))
+      .Bind(23, job.lines)
+      .Bind(24, ToJson(job.tuning))
+      .Bind(25, static_cast<int64_t>(job.tunings))
+      .Bind(26, ToJson(job.hosts))
+      .Bind(27, ToJson(job.change_keys))
       .Run();
 }
 

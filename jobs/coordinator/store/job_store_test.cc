@@ -40,11 +40,10 @@ JobRecord Record(JobId id) {
   job.reason = "its gang was lost";
   job.given_up = GangEnd::kLost;
   job.progress = {"transfer", 32, 64};
-  job.resume_key = "again";
   job.lines = 17;
   job.tuning = {.drop_probability = 0.25, .window = 48, .by = "ann"};
   job.tunings = 3;
-  job.tune_key = "t";
+  job.change_keys = {"resume again", "tune \n\"t"};
   job.hosts = {"node1", "node\"2"};
   return job;
 }
@@ -63,11 +62,10 @@ void ExpectEqual(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.reason, b.reason);
   EXPECT_EQ(a.given_up, b.given_up);
   EXPECT_EQ(a.progress, b.progress);
-  EXPECT_EQ(a.resume_key, b.resume_key);
   EXPECT_EQ(a.lines, b.lines);
   EXPECT_EQ(a.tuning, b.tuning);
   EXPECT_EQ(a.tunings, b.tunings);
-  EXPECT_EQ(a.tune_key, b.tune_key);
+  EXPECT_EQ(a.change_keys, b.change_keys);
   EXPECT_EQ(a.hosts, b.hosts);
 }
 
@@ -117,13 +115,36 @@ TEST_F(JobStoreTest, EveryFieldRoundTrips) {
   changed.reason = "";
   changed.given_up.reset();
   changed.progress = {"finetune", 65, 96};
-  changed.resume_key = "";
+  changed.change_keys = {};
   changed.hosts = {};
   ASSERT_OK(store_->Write({{.saved = {changed}}}));
   Reopen();
   ASSERT_OK_AND_ASSIGN(contents, store_->Load());
   ExpectEqual(contents.jobs[1], changed);
   EXPECT_EQ(contents.next_id, 12u);
+}
+
+// Of a database that an older program made.
+TEST_F(JobStoreTest, KeysOfChangesAreKeptByAnUpgrade) {
+  const TemporaryFolder folder;
+  std::vector<std::string> older = CoordinatorMigrations();
+  older.resize(7);
+  {
+    const auto database =
+        Database::Open(folder.File("coordinator.sqlite"), older);
+    ASSERT_OK(database.status());
+    ASSERT_OK((*database)->Execute(
+        "INSERT INTO jobs VALUES (1, '', '', '', 1, '[]', 0, '', 0, 0, "
+        "'QUEUED', 0, '[]', 0, 0, 0, NULL, '', NULL, '', 0, 0, 'r', 5, "
+        "'{}', 0, 't', '[\"node1\"]')"));
+  }
+  const auto store = JobStore::Open(folder.path());
+  ASSERT_OK(store.status());
+  ASSERT_OK_AND_ASSIGN(const StoreContents contents, (*store)->Load());
+  ASSERT_EQ(contents.jobs.size(), 1u);
+  EXPECT_THAT(contents.jobs[0].change_keys, ElementsAre("resume r", "tune t"));
+  EXPECT_EQ(contents.jobs[0].lines, 5);
+  EXPECT_THAT(contents.jobs[0].hosts, ElementsAre("node1"));
 }
 
 TEST_F(JobStoreTest, NumbersAreNeverGivenAgain) {

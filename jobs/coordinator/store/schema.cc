@@ -110,11 +110,26 @@ INSERT INTO numbers VALUES ('database', random() & 9223372036854775807)
 // it was the text of a job file.
 constexpr char kShortSubmissions[] = "-- for older programs to keep away\n";
 
+// `change_keys`: a list of texts.
+constexpr char kChangeKeys[] = R"(
+ALTER TABLE jobs ADD COLUMN change_keys TEXT NOT NULL DEFAULT '[]';
+UPDATE jobs SET change_keys =
+  json_array('resume ' || resume_key, 'tune ' || tune_key)
+  WHERE resume_key <> '' OR tune_key <> '';
+ALTER TABLE jobs DROP COLUMN resume_key;
+ALTER TABLE jobs DROP COLUMN tune_key
+)";
+
+// Of the call that made the token.
+constexpr char kTokenKeys[] = R"(
+ALTER TABLE tokens ADD COLUMN idempotency_key TEXT NOT NULL DEFAULT ''
+)";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
-  return {kJobs,        kReports,  kTokens,          kRetention,
-          kEvaluations, kIdentity, kShortSubmissions};
+  return {kJobs,     kReports,          kTokens,     kRetention, kEvaluations,
+          kIdentity, kShortSubmissions, kChangeKeys, kTokenKeys};
 }
 
 }  // namespace caracal

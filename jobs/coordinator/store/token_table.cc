@@ -30,7 +30,8 @@ absl::StatusOr<std::vector<TokenRecord>> LoadTokens(Database& database) {
   ASSIGN_OR_RETURN(
       Statement rows,
       database.Prepare("SELECT id, name, role, hash, created, created_by, "
-                       "expires, revoked, used FROM tokens ORDER BY id"));
+                       "expires, revoked, used, idempotency_key FROM tokens "
+                       "ORDER BY id"));
   std::vector<TokenRecord> out;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, rows.Step());
@@ -49,7 +50,8 @@ absl::StatusOr<std::vector<TokenRecord>> LoadTokens(Database& database) {
                    .created_by = rows.Text(5),
                    .expires = TimeOf(rows.OptionalInteger(6)),
                    .revoked = TimeOf(rows.OptionalInteger(7)),
-                   .used = TimeOf(rows.OptionalInteger(8))});
+                   .used = TimeOf(rows.OptionalInteger(8)),
+                   .key = rows.Text(9)});
   }
 }
 
@@ -57,19 +59,28 @@ absl::Status InsertToken(Database& database, TokenRecord* record) {
   ASSIGN_OR_RETURN(
       Statement insert,
       database.Prepare(
-          "INSERT INTO tokens (name, role, hash, created, created_by, expires) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id"));
+          "INSERT INTO tokens (name, role, hash, created, created_by, expires, "
+          "idempotency_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id"));
   insert.Bind(1, record->name)
       .Bind(2, NameOf(record->role))
       .Bind(3, record->hash)
       .Bind(4, absl::ToUnixMicros(record->created))
       .Bind(5, record->created_by)
-      .Bind(6, Micros(record->expires));
+      .Bind(6, Micros(record->expires))
+      .Bind(7, record->key);
   ASSIGN_OR_RETURN(const bool row, insert.Step());
   if (!row) return absl::InternalError("tokens: no id came back");
   record->id = insert.Integer(0);
   // The transaction ends with the statement.
   return insert.Step().status();
+}
+
+absl::Status ReplaceToken(Database& database, int64_t id,
+                          const std::string& hash) {
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("UPDATE tokens SET hash = ?1 WHERE id = ?2"));
+  return statement.Bind(1, hash).Bind(2, id).Run();
 }
 
 absl::Status RevokeToken(Database& database, int64_t id, absl::Time when) {

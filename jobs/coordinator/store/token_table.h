@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_STORE_TOKEN_TABLE_H_
 #define CARACAL_JOBS_COORDINATOR_STORE_TOKEN_TABLE_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +18,9 @@ absl::StatusOr<std::vector<TokenRecord>> LoadTokens(Database& database);
 
 // Each is durable when it returns. Gives the record its id.
 absl::Status InsertToken(Database& database, TokenRecord* record);
+// Another token in the place of the one with this id.
+absl::Status ReplaceToken(Database& database, int64_t id,
+                          const std::string& hash);
 absl::Status RevokeToken(Database& database, int64_t id, absl::Time when);
 absl::Status TokenWasUsed(Database& database, int64_t id, absl::Time when);
 

@@ -19,7 +19,8 @@ TEST(TokenTable, KeepsAllOfARecordOverReopening) {
                      .role = Role::kAdmin,
                      .hash = HashOfToken("a"),
                      .created = now,
-                     .created_by = "local"};
+                     .created_by = "local",
+                     .key = "k"};
   TokenRecord bob = ann;
   bob.name = "bob";
   bob.role = Role::kViewer;
@@ -38,6 +39,8 @@ TEST(TokenTable, KeepsAllOfARecordOverReopening) {
     ann.used = now + absl::Seconds(2);
     ASSERT_OK(RevokeToken(database, bob.id, *bob.revoked));
     ASSERT_OK(TokenWasUsed(database, ann.id, *ann.used));
+    ann.hash = HashOfToken("c");
+    ASSERT_OK(ReplaceToken(database, ann.id, ann.hash));
   }
   const auto store = JobStore::Open(folder.path());
   ASSERT_OK(store.status());

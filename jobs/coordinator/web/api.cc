@@ -197,13 +197,10 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
         Log(audit, request, caller, id, status);
         tell(status);
       };
-  if (path->what == "cancel") {
-    sources_.coordinator->Cancel(path->id, caller.name, answer);
-    return reply->Await();
-  }
+  const bool cancels = path->what == "cancel";
   std::string key;
   const absl::Status status = [&]() -> absl::Status {
-    if (!sources_.run_folder.empty()) {
+    if (!cancels && !sources_.run_folder.empty()) {
       return absl::FailedPreconditionError(kResumeByCommand);
     }
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
@@ -211,7 +208,11 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
     return CheckKey(key);
   }();
   if (!status.ok()) return Refusal(status);
-  sources_.coordinator->Resume(path->id, key, answer);
+  if (cancels) {
+    sources_.coordinator->Cancel(path->id, caller.name, answer, key);
+  } else {
+    sources_.coordinator->Resume(path->id, key, answer);
+  }
   return reply->Await();
 }
 

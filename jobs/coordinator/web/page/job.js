@@ -259,7 +259,7 @@ class JobView {
       running ? "Its gang saves a checkpoint and ends. It can be resumed later."
         : "It does not start. It can be resumed later.",
       "Cancel the job", "Keep it")) return;
-    this.change(`/api/jobs/${this.id}/cancel`);
+    this.change(`/api/jobs/${this.id}/cancel`, {idempotency_key: newKey()});
   }
 
   async askResume() {
