@@ -247,21 +247,34 @@ TEST_F(JobsServiceTest, JobsAreChanged) {
   EXPECT_TRUE(
       Call(&proto::Jobs::Stub::SetPriority, priority, &no_priority).ok());
   EXPECT_EQ(Get(waiting).priority(), 3);
-  const auto cancel = [&](JobId job) {
+  const auto cancel = [&](JobId job, const std::string& key = "") {
     proto::CancelJobRequest request;
     request.set_id(job);
+    request.set_idempotency_key(key);
     proto::CancelJobResponse response;
     return Call(&proto::Jobs::Stub::Cancel, request, &response);
   };
   EXPECT_TRUE(cancel(id).ok());
   EXPECT_EQ(Get(id).state(), proto::CANCELLING);
-  EXPECT_TRUE(cancel(waiting).ok());
+  EXPECT_TRUE(cancel(waiting, "c").ok());
   EXPECT_EQ(Get(waiting).state(), proto::CANCELLED);
   EXPECT_EQ(cancel(99).error_code(), StatusCode::NOT_FOUND);
+  EXPECT_EQ(cancel(waiting, std::string(129, 'k')).error_code(),
+            StatusCode::INVALID_ARGUMENT);
   proto::ResumeJobRequest resume;
   resume.set_id(waiting);
   proto::ResumeJobResponse no_resume;
   EXPECT_TRUE(Call(&proto::Jobs::Stub::Resume, resume, &no_resume).ok());
+  EXPECT_EQ(Get(waiting).state(), proto::QUEUED);
+  // What comes again, late, changes nothing.
+  priority.set_idempotency_key("p");
+  for (const int64_t value : {5, 6}) {
+    priority.set_priority(value);
+    EXPECT_TRUE(
+        Call(&proto::Jobs::Stub::SetPriority, priority, &no_priority).ok());
+  }
+  EXPECT_EQ(Get(waiting).priority(), 5);
+  EXPECT_TRUE(cancel(waiting, "c").ok());
   EXPECT_EQ(Get(waiting).state(), proto::QUEUED);
   proto::RemoveJobRequest remove;
   remove.set_id(waiting);

@@ -263,12 +263,18 @@ TEST_F(WebServerTest, AJobIsTakenInShownCancelledAndResumed) {
   Tell(id, {R"({"global_step":1,"loss":2.5})"});
   EXPECT_EQ(Get(absl::StrCat("/api/jobs/", id))["metrics"]["loss"], 2.5);
   const std::string path = absl::StrCat("/api/jobs/", id);
-  EXPECT_EQ(Post(path + "/cancel")->status, 200);
+  EXPECT_EQ(Post(path + "/cancel", R"({"idempotency_key":"c"})")->status, 200);
   EXPECT_EQ(Get(path)["state"], "CANCELLING");
   EXPECT_EQ(Post(path + "/resume")->status, 409);
   coordinator_->GangEnded(id, 1, GangEnd::kStopped, "");
+  absl::Notification stored;
+  coordinator_->OnStore([&](JobStore&) { stored.Notify(); });
+  stored.WaitForNotification();
   EXPECT_EQ(Get(path)["state"], "CANCELLED");
   EXPECT_EQ(Post(path + "/resume", R"({"idempotency_key":"k"})")->status, 200);
+  EXPECT_EQ(Get(path)["state"], "LAUNCHING");
+  // The same cancel, whose answer was lost.
+  EXPECT_EQ(Post(path + "/cancel", R"({"idempotency_key":"c"})")->status, 200);
   EXPECT_EQ(Get(path)["state"], "LAUNCHING");
   EXPECT_EQ(Post("/api/jobs/99/cancel")->status, 404);
   EXPECT_EQ(Post("/api/jobs/99/other")->status, 404);
