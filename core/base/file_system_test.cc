@@ -128,6 +128,14 @@ TEST_F(FileSystemTest, Folders) {
   EXPECT_FALSE(files_->RemoveFolder(folder_.File("file")).ok());
 }
 
+TEST_F(FileSystemTest, ADeviceWithoutEndIsGivenUp) {
+  EXPECT_THAT(files_->ReadFile("/dev/zero"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("/dev/zero: is no file")));
+  ASSERT_OK_AND_ASSIGN(const std::string text, files_->ReadFile("/dev/null"));
+  EXPECT_EQ(text, "");
+}
+
 TEST_F(FileSystemTest, ErrorsNameThePath) {
   const std::string path = folder_.File("missing");
   const auto missing =

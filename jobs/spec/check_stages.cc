@@ -47,13 +47,15 @@ class StageChecker {
     }
     const proto::LearningRateSchedule& schedule = stage.schedule();
     const std::string schedule_path = JoinField(path, "schedule");
-    if (stage.has_steps() && schedule.warmup_steps() > stage.steps()) {
+    // Of what is out of its own range nothing follows.
+    if (stage.has_steps() && stage.steps() >= 0 &&
+        schedule.warmup_steps() > stage.steps()) {
       Refuse(JoinField(schedule_path, "warmup_steps"),
              absl::StrCat("is ", schedule.warmup_steps(),
                           ", more than the stage's ", stage.steps(), " steps"));
     }
     const auto check_end = [&](const char* shape, double to) {
-      if (to > stage.lr()) {
+      if (stage.lr() >= 0 && to > stage.lr()) {
         Refuse(absl::StrCat(schedule_path, ".", shape, ".to"),
                absl::StrCat("is ", to, ", above the stage's lr ", stage.lr()));
       }

@@ -56,4 +56,15 @@ std::string SuggestName(absl::string_view typed,
   return absl::StrCat("expected one of ", absl::StrJoin(names, ", "));
 }
 
+std::string SuggestChoice(absl::string_view typed,
+                          const std::vector<std::string>& choices) {
+  std::string text =
+      absl::StrCat("expected one of ", absl::StrJoin(choices, ", "));
+  const std::string closest = ClosestName(typed, choices);
+  if (!closest.empty()) {
+    absl::StrAppend(&text, "; did you mean '", closest, "'?");
+  }
+  return text;
+}
+
 }  // namespace caracal

@@ -22,6 +22,10 @@ TEST(ClosestNameTest, SaysNothingWhereNothingIsNear) {
 
 TEST(ClosestNameTest, SuggestsOrLists) {
   EXPECT_EQ(SuggestName("sink", kNames), "did you mean 'sinks'?");
+  EXPECT_EQ(SuggestChoice("tpu", {"auto", "cpu", "cuda"}),
+            "expected one of auto, cpu, cuda; did you mean 'cpu'?");
+  EXPECT_EQ(SuggestChoice("quantum", {"auto", "cpu"}),
+            "expected one of auto, cpu");
   EXPECT_EQ(SuggestName("q", kNames),
             "expected one of window, sinks, feature_map");
 }

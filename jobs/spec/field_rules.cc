@@ -179,7 +179,7 @@ void CheckValue(const Message& message, const FieldRule& rule,
   }
   if (rule.choices != nullptr && !IsChoice(rule.choices, text())) {
     refuse(absl::StrCat("there is no '", text(), "' here; ",
-                        SuggestName(text(), SplitWords(rule.choices))));
+                        SuggestChoice(text(), SplitWords(rule.choices))));
   }
 }
 

@@ -120,17 +120,19 @@ TEST(FieldRulesTest, ReportsRangesAndNames) {
   for (const Problem& problem : problems) lines.push_back(problem.ToString());
   EXPECT_THAT(
       lines,
-      ElementsAre("stages[0].transfer.lr: is 0, must be above 0 and at most 10",
-                  "stages[0].transfer.student_mode: there is no 'teacher' "
-                  "here; expected one of hybrid, la_only, la_past",
-                  "attention.window: is 0, must be 1 to 1048576",
-                  "attention.feature_map: there is no 'hedghog' here; did you "
-                  "mean 'hedgehog'?",
-                  "attention.gamma_init: is 1, must be above 0 and below 1",
-                  "lora.projections[1]: there is no 'z' here; did you mean "
-                  "'q'?",
-                  "optimizer.beta1: is 1, must be at least 0 and below 1",
-                  "optimizer.grad_clip: is -1, must be at least 0"));
+      ElementsAre(
+          "stages[0].transfer.lr: is 0, must be above 0 and at most 10",
+          "stages[0].transfer.student_mode: there is no 'teacher' "
+          "here; expected one of hybrid, la_only, la_past",
+          "attention.window: is 0, must be 1 to 1048576",
+          "attention.feature_map: there is no 'hedghog' here; expected "
+          "one of hedgehog, exp, t2r, elu1, identity, hedgehog_fla; did you "
+          "mean 'hedgehog'?",
+          "attention.gamma_init: is 1, must be above 0 and below 1",
+          "lora.projections[1]: there is no 'z' here; expected one "
+          "of q, k, v, o, gate, up, down; did you mean 'q'?",
+          "optimizer.beta1: is 1, must be at least 0 and below 1",
+          "optimizer.grad_clip: is -1, must be at least 0"));
 }
 
 }  // namespace

@@ -138,15 +138,21 @@ absl::StatusOr<std::string> ReadJobFile(const std::string& path,
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": is a folder, expected a job file"));
   }
+  const auto check = [&](uint64_t bytes) {
+    return bytes <= kMaxJobBytes
+               ? absl::OkStatus()
+               : absl::InvalidArgumentError(absl::StrCat(
+                     path, ": has ", bytes, " bytes; a job file has at most ",
+                     kMaxJobBytes));
+  };
   if (files->Exists(path)) {
     ASSIGN_OR_RETURN(const uint64_t bytes, files->FileSize(path));
-    if (bytes > kMaxJobBytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, ": has ", bytes, " bytes; a job file has at most ",
-                       kMaxJobBytes));
-    }
+    RETURN_IF_ERROR(check(bytes));
   }
-  return files->ReadFile(path);
+  ASSIGN_OR_RETURN(std::string text, files->ReadFile(path));
+  // Pipes tell no size before they are read.
+  RETURN_IF_ERROR(check(text.size()));
+  return text;
 }
 
 absl::StatusOr<proto::Job> LoadJob(const std::string& path,

@@ -239,6 +239,9 @@ TEST_F(JobFileTest, ReportsMissingFiles) {
   EXPECT_THAT(LoadJob(folder_.path(), {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("is a folder, expected a job file")));
+  EXPECT_THAT(
+      LoadJob("/dev/zero", {}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("/dev/zero")));
 }
 
 TEST_F(JobFileTest, ANameThatLeavesItsFolderIsRefusedWhereItWasWritten) {

@@ -82,7 +82,7 @@ absl::StatusOr<const EnumValueDescriptor*> WantEnum(
   }
   return absl::InvalidArgumentError(
       absl::StrCat("there is no ", Shown(value), " here; ",
-                   SuggestName(value.text, EnumNames(descriptor))));
+                   SuggestChoice(value.text, EnumNames(descriptor))));
 }
 
 // Calls Set, Add or SetRepeated of reflection.

@@ -47,8 +47,9 @@ TEST(ValidateTest, AsksForWhatIsMissing) {
 
 TEST(ValidateTest, KnowsThePresets) {
   EXPECT_THAT(Lines("preset: 'lolcat' model { path: 'm' } data { path: 'd' }"),
-              ElementsAre("preset: there is no 'lolcat' here; did you mean "
-                          "'lolcats'?"));
+              ElementsAre("preset: there is no 'lolcat' here; expected one of "
+                          "lolcats, hedgehog, inference_hybrid, hedgecats, "
+                          "ssd, swa_control; did you mean 'lolcats'?"));
 }
 
 // Each line is added to the good job and gives exactly this problem.
@@ -158,6 +159,9 @@ TEST(ValidateTest, ReportsStagesThatCannotWork) {
       {"finetune { steps: 1 schedule { warmup_steps: 2 } }",
        "stages[0].finetune.schedule.warmup_steps: is 2, more than the stage's "
        "1 steps"},
+      // Nothing follows from what is out of its range itself.
+      {"finetune { steps: -2 schedule { warmup_steps: 0 } }",
+       "stages[0].finetune.steps: is -2, must be "},
       {"finetune { steps: 1 schedule { cosine { to: 1 } } }",
        "stages[0].finetune.schedule.cosine.to: is 1, above the stage's lr"},
       {"finetune { steps: 1 train_lora: false }",

@@ -16,15 +16,25 @@ namespace {
 using Matrix = MatrixView<float>;
 using ConstMatrix = MatrixView<const float>;
 
-// Borders between threads are multiples of the library's register blocks;
-// 576 and 960 columns still split into equal halves.
-constexpr int64_t kRowGrain = 16;
+// What the library adds up for an element of C, and in which order, depends on
+// where in the call the element lies: AVX2 kernels take twelve rows at a time,
+// and another path for the rows that are left, and columns by their distance
+// from both ends of a block. So that the number of threads changes no bit, they
+// share out whole dozens of rows; columns are cut by the shape alone.
+constexpr int64_t kRowGrain = 12;
 constexpr int64_t kColumnGrain = 32;
+// Rows up to which it is the columns that are shared out, and how many of them
+// a piece has at least.
+constexpr int64_t kStripRows = 96;
+constexpr int64_t kStripColumns = 128;
+// Rows of one call at most: more, and the library cuts them at its own borders.
+constexpr int64_t kMostRows = 4096 * kRowGrain;
 // Rows on the left up to which our own loops beat the library.
 constexpr int64_t kFewRows = 4;
 // Multiply-adds below which waking other threads costs more than it brings.
 constexpr int64_t kSerialWork = 1 << 16;
-// Multiply-adds up to which OpenBLAS takes its path for small products.
+// Multiply-adds up to which OpenBLAS takes its path for small products, which
+// adds up in another order.
 constexpr int64_t kSmallWork = 1000000;
 
 // One product, transposition resolved.
@@ -36,43 +46,42 @@ struct Product {
   Matrix c;
 };
 
-// How many pieces the rows and the columns of C fall into.
-struct Grid {
-  int64_t rows = 1;
-  int64_t columns = 1;
-};
-
-// The threads as a grid over C with the least to pack for each: a thread packs
-// its rows of A and its columns of B. Depends on shape and threads only.
-Grid GridOf(int64_t m, int64_t n, int64_t threads) {
-  Grid best;
-  double best_cost = -1;
-  for (int64_t rows = threads; rows >= 1; --rows) {
-    if (threads % rows != 0) continue;
-    const int64_t columns = threads / rows;
-    // The longest side a thread gets, in whole grains.
-    const auto piece = [](int64_t size, int64_t parts, int64_t grain) {
-      const int64_t units = (size + grain - 1) / grain;
-      return static_cast<double>((units + parts - 1) / parts * grain);
-    };
-    const double height = piece(m, rows, kRowGrain);
-    const double width = piece(n, columns, kColumnGrain);
-    // Work first (idle threads), then packing, which costs about as much as
-    // some 32 multiply-adds an element.
-    const double cost = height * width + 32 * (height + width);
-    if (best_cost < 0 || cost < best_cost) {
-      best = {rows, columns};
-      best_cost = cost;
+// Into how many pieces C falls, and where they begin; all columns or all rows
+// belong to each. The borders of rows depend on the number of threads.
+class Pieces {
+ public:
+  Pieces(int64_t m, int64_t n, int64_t k, int64_t threads)
+      : by_columns_(m <= kStripRows), size_(by_columns_ ? n : m) {
+    const int64_t work = m * n * k;
+    if (work < kSerialWork) return;
+    if (by_columns_) {
+      grain_ = kColumnGrain;
+      while (n / (2 * count_) >= kStripColumns) count_ *= 2;
+      units_ = (n + grain_ - 1) / grain_;
+    } else if (work <= kSmallWork) {
+      grain_ = kStripRows;
+      units_ = count_ = m / grain_;
+    } else {
+      // None so small that the library takes its other path.
+      grain_ = (kSmallWork / (n * k) / kRowGrain + 1) * kRowGrain;
+      units_ = std::max<int64_t>(1, m / grain_);
+      count_ =
+          std::min(units_, std::max(threads, (m + kMostRows - 1) / kMostRows));
     }
   }
-  return best;
-}
 
-// Begin of piece i of `parts` of `size`.
-int64_t Border(int64_t size, int64_t parts, int64_t grain, int64_t i) {
-  const int64_t units = (size + grain - 1) / grain;
-  return std::min(size, units * i / parts * grain);
-}
+  bool by_columns() const { return by_columns_; }
+  int64_t count() const { return count_; }
+  // Where piece i begins, and i - 1 ends. What is left of a grain goes with
+  // the last.
+  int64_t begin(int64_t i) const {
+    return i == count_ ? size_ : units_ * i / count_ * grain_;
+  }
+
+ private:
+  bool by_columns_;
+  int64_t size_, grain_ = 1, units_ = 1, count_ = 1;
+};
 
 const MatMulLoops& Loops() {
   return ForCurrentIsa(kMatMulReference, avx2::kMatMulLoops,
@@ -115,15 +124,14 @@ void LimitLibraryThreads() {
 
 void TiledProduct(const Context& ctx, const Product& p) {
   LimitLibraryThreads();
-  const int64_t threads =
-      p.m * p.n * p.k < kSerialWork ? 1 : ctx.pool->threads();
-  const Grid grid = GridOf(p.m, p.n, threads);
-  ctx.pool->ParallelFor(grid.rows * grid.columns, [&](int64_t i, int) {
-    const int64_t r = i % grid.rows, c = i / grid.rows;
-    const int64_t row = Border(p.m, grid.rows, kRowGrain, r);
-    const int64_t column = Border(p.n, grid.columns, kColumnGrain, c);
-    Tile(p, row, Border(p.m, grid.rows, kRowGrain, r + 1) - row, column,
-         Border(p.n, grid.columns, kColumnGrain, c + 1) - column);
+  const Pieces pieces(p.m, p.n, p.k, ctx.pool->threads());
+  ctx.pool->ParallelFor(pieces.count(), [&](int64_t i, int) {
+    const int64_t begin = pieces.begin(i), size = pieces.begin(i + 1) - begin;
+    if (pieces.by_columns()) {
+      Tile(p, 0, p.m, begin, size);
+    } else {
+      Tile(p, begin, size, 0, p.n);
+    }
   });
 }
 

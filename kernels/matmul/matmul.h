@@ -17,8 +17,8 @@ enum class Transpose : uint8_t { kNo, kYes };
 // columns, adjacent columns. `a` is stored [M, K] or, with ta = kYes, [K, M];
 // `b` is stored [K, N] or, with tb = kYes, [N, K]. c overlaps neither. beta = 0
 // overwrites c, whatever it held (NaN too). K = 0 leaves beta C.
-// No heap allocation once OpenBLAS has its buffers (first call a thread); the
-// same shapes and threads give the same bits.
+// No heap allocation once OpenBLAS has its buffers (first call a thread). The
+// number of threads changes no bit.
 void MatMul(const Context& ctx, Transpose ta, Transpose tb, float alpha,
             ConstTensorView a, ConstTensorView b, float beta, TensorView c);
 

@@ -3,7 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <tuple>
+#include <memory>
+#include <vector>
 
 #include "kernels/common/kernel_testing.h"
 #include "kernels/matmul/matmul_ref.h"
@@ -139,6 +140,55 @@ TEST(MatMul, SameBitsEveryTime) {
       };
       const TestMatrix first = run();
       for (int i = 0; i < 10; ++i) ASSERT_TRUE(first.SameBits(run()));
+    }
+  }
+}
+
+// Whatever path each of these takes, here and in the library; the dimensions
+// are around the borders of pieces, of blocks and of registers.
+TEST(MatMul, SameBitsForAnyNumberOfThreads) {
+  const Case cases[] = {
+      {8, 576, 200},
+      {8, 130, 2100, 1, 0.5, 1},
+      {64, 600, 100},
+      {96, 1000, 64},
+      {97, 40, 300},
+      {97, 576, 320},
+      {130, 96, 81},
+      {200, 72, 72, 1},
+      {300, 8, 576, 0, 2},
+      {301, 8, 100},
+      {512, 16, 72},
+      {512, 96, 40},
+      {517, 200, 385, 3, 1, 0.5},
+      {640, 288, 64},
+      {1000, 8, 769},
+      {1024, 72, 192},
+      {1030, 336, 50},
+  };
+  PoolContext one(1);
+  std::vector<std::unique_ptr<PoolContext>> pools;
+  for (int threads : {2, 3, 5, 8, 16}) {
+    pools.push_back(std::make_unique<PoolContext>(threads));
+  }
+  for (const Case& t : cases) {
+    for (Transpose ta : kBoth) {
+      for (Transpose tb : kBoth) {
+        TestMatrix a = Operand(ta, t.m, t.k, t.padding, Uniform(1));
+        TestMatrix b = Operand(tb, t.k, t.n, t.padding, Uniform(2));
+        const auto run = [&](const Context& ctx) {
+          TestMatrix c(t.m, t.n, t.padding, Uniform(3));
+          MatMul(ctx, ta, tb, t.alpha, a.view(), b.view(), t.beta, c.view());
+          return c;
+        };
+        const TestMatrix alone = run(one.ctx);
+        for (const auto& pool : pools) {
+          ASSERT_TRUE(alone.SameBits(run(pool->ctx)))
+              << "m " << t.m << " n " << t.n << " k " << t.k << " ta "
+              << (ta == Transpose::kYes) << " tb " << (tb == Transpose::kYes)
+              << " threads " << pool->ctx.pool->threads();
+        }
+      }
     }
   }
 }

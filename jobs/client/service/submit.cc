@@ -54,18 +54,18 @@ void AddCoordinatorsProblems(const SubmitOptions& o,
 // Puts the job into the request: whole, with absolute paths. Whether model and
 // data are there the coordinator sees: it may be on another machine.
 // kInvalidArgument with all that is wrong, whoever finds it.
-absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request) {
+absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request,
+                     FieldLocations* locations) {
   const std::string& path = o.job.path;
   ASSIGN_OR_RETURN(const std::string text,
                    ReadJobFile(path, FileSystem::Posix()));
   std::vector<Problem> problems;
-  FieldLocations locations;
   ASSIGN_OR_RETURN(const proto::Job job,
                    LoadJobText(text, path, FolderOf(path), o.job.overrides,
-                               nullptr, nullptr, &problems, &locations));
+                               nullptr, nullptr, &problems, locations));
   if (job.has_name()) request->set_job(JobText(job));
   if (!problems.empty()) {
-    AddCoordinatorsProblems(o, *request, locations, &problems);
+    AddCoordinatorsProblems(o, *request, *locations, &problems);
   }
   return ProblemsToStatus(problems, path);
 }
@@ -76,13 +76,22 @@ absl::Status Submit(const SubmitOptions& o, Console& console) {
   request.set_max_retries(o.max_retries);
   request.mutable_after()->Add(o.after.begin(), o.after.end());
   request.set_idempotency_key(o.key.empty() ? NewIdempotencyKey() : o.key);
-  RETURN_IF_ERROR(ReadJob(o, &request));
-  ASSIGN_OR_RETURN(const proto::SubmitResponse response,
-                   o.server.Call(&proto::Jobs::Stub::Submit, request));
+  FieldLocations locations;
+  RETURN_IF_ERROR(ReadJob(o, &request, &locations));
+  const absl::StatusOr<proto::SubmitResponse> response =
+      o.server.Call(&proto::Jobs::Stub::Submit, request);
+  if (absl::IsInvalidArgument(response.status())) {
+    // Told of the whole job, whose lines nobody has seen.
+    std::vector<Problem> problems;
+    AddCoordinatorsProblems(o, request, locations, &problems);
+    RETURN_IF_ERROR(ProblemsToStatus(problems, o.job.path));
+  }
+  RETURN_IF_ERROR(response.status());
   if (o.json) {
-    console.out << nlohmann::ordered_json{{"id", response.id()}}.dump() << "\n";
+    console.out << nlohmann::ordered_json{{"id", response->id()}}.dump()
+                << "\n";
   } else {
-    console.out << response.id() << "\n";
+    console.out << response->id() << "\n";
   }
   return absl::OkStatus();
 }
