@@ -26,8 +26,8 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded) {
                       " is not run on the device cuda; choose the device cpu"),
          ""});
   };
-  if (TransferLayout(expanded).ranks() > 1) {
-    refuse("parallel", "training by several ranks");
+  if (TransferLayout(expanded).layer > 1) {
+    refuse("parallel.layer", "a layer chain");
   }
   const proto::Attention& a = expanded.attention();
   if (a.feature_map() != "hedgehog" && a.feature_map() != "identity") {
