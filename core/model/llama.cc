@@ -122,7 +122,8 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& given,
   const TokenBatch batch = Begin(exec, given, /*lora=*/false);
   ModelOps& ops = OpsOf(exec);
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
-  const int lag = ops.BeginTransfer(exec, Layer(0, /*lora=*/false), batch);
+  const int lag =
+      ops.BeginTransfer(exec, Layer(0, /*lora=*/false), batch, objective);
   const int count = static_cast<int>(layers());
   const auto done = [&exec](int layer) {
     if (layer >= 0 && exec.layer_done != nullptr) (*exec.layer_done)(layer);

@@ -135,7 +135,12 @@ absl::Status Conversion::CheckGpu() {
   RETURN_IF_ERROR(FindCuda());
   ASSIGN_OR_RETURN(const StudentConfig student,
                    StudentConfigOf(job_, source_->config()));
-  return CheckCudaModel(source_->config(), student);
+  RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+  // Once more, now that the number of features is known.
+  const std::vector<Problem> problems = CudaProblems(job_);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(problems[0].field, ": ", problems[0].message));
 }
 
 // Left to us, GPUs where each rank has one that can run the job. All ranks

@@ -42,14 +42,16 @@ TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
   job.set_device("cuda");
   job.mutable_parallel()->set_layer(2);
   job.mutable_attention()->set_feature_map("elu1");
+  job.mutable_attention()->set_features(160);
   EXPECT_THAT(
       Lines(job),
       ElementsAre("parallel.layer: a layer chain is not run on the device "
                   "cuda; choose the device cpu",
                   "attention.feature_map: elu1 is not run on the device cuda; "
                   "choose the device cpu",
-                  "stages[0].transfer.loss: a loss on attention weights is "
-                  "not run on the device cuda; choose the device cpu"));
+                  "stages[0].transfer.loss: a loss on attention weights of "
+                  "more than 256 features is not run on the device cuda; "
+                  "choose the device cpu"));
 }
 
 TEST(SupportTest, LeftToUsNothingIsRefused) {

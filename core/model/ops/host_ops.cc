@@ -28,8 +28,8 @@ class HostModelOps final : public ModelOps {
                              const TokenBatch& batch, Variable* qkv) override {
     return caracal::TeacherAttention(exec, layer, batch, qkv);
   }
-  int BeginTransfer(Execution&, const LayerContext&,
-                    const TokenBatch&) override {
+  int BeginTransfer(Execution&, const LayerContext&, const TokenBatch&,
+                    const TransferObjective&) override {
     return 0;
   }
   void EndTransfer(Execution&) override {}

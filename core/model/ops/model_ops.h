@@ -49,7 +49,8 @@ class ModelOps {
   // follow its own; how many layers later its gradients are complete at the
   // latest, once ProjectQkv was called for that layer. 0: at once.
   virtual int BeginTransfer(Execution& exec, const LayerContext& layer,
-                            const TokenBatch& batch) = 0;
+                            const TokenBatch& batch,
+                            const TransferObjective& objective) = 0;
   // Until all are complete.
   virtual void EndTransfer(Execution& exec) = 0;
   virtual void TransferAttention(Execution& exec, const LayerContext& layer,

@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstring>
 
 #include "core/model/ops/attention_parts.h"
 #include "core/model/ops/cuda/cuda_ops.h"
 #include "kernels/causal_attention/causal_attention_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda.h"
+#include "kernels/hybrid_attention/weight_loss_cuda.h"
 
 namespace caracal {
 namespace {
@@ -236,7 +238,8 @@ constexpr int kTeacherIsThere = 0, kStudentIsDone = 1;
 }  // namespace
 
 int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
-                           const TokenBatch& batch) {
+                           const TokenBatch& batch,
+                           const TransferObjective& objective) {
   const int64_t rows = batch.rows(), width = layer.heads() * layer.head_dim();
   for (Student& student : students_) {
     student.qkv =
@@ -249,11 +252,18 @@ int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
   std::memset(terms, kernels::kHybridTerms, entries);
   kernels::HybridAttentionCotangent cotangent;
   cotangent.target = AsHeads(layer, students_[0].y);
-  student_workspace_ = device_->arena().AllocateWorkspace(
-      kernels::HybridAttentionBackwardCudaWorkspaceBytes(
-          layer.attention(),
-          HybridInputs(layer, batch, students_[0].qkv, terms), cotangent,
-          FeatureMapGradients(layer)));
+  const HybridAttentionInputs in =
+      HybridInputs(layer, batch, students_[0].qkv, terms);
+  size_t bytes = 0;
+  if (objective.output_scale != 0) {
+    bytes = kernels::HybridAttentionBackwardCudaWorkspaceBytes(
+        layer.attention(), in, cotangent, FeatureMapGradients(layer));
+  }
+  if (objective.weight_scale != 0) {
+    bytes = std::max(bytes, kernels::AttentionWeightLossCudaWorkspaceBytes(
+                                layer.attention(), in));
+  }
+  student_workspace_ = device_->arena().AllocateWorkspace(bytes);
   // Before any student adds to them.
   device_->SetZero(sums_.view().data, sums_.bytes());
   transferring_ = true;
@@ -288,28 +298,35 @@ void CudaOps::TransferAttention(Execution& exec, const LayerContext& layer,
                                 const TransferObjective& objective,
                                 const Variable& qkv, const Variable& y,
                                 TransferSums* sums) {
-  CARACAL_CHECK(objective.weight_scale == 0)
-      << "losses on attention weights have no CUDA kernel";
   CARACAL_CHECK(transferring_);
-  if (objective.output_scale == 0) return;
   ArenaScope scratch(exec.arena);
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, objective.terms, entries);
-  kernels::HybridAttentionCotangent cotangent;
-  cotangent.target = AsHeads(layer, y.value);
-  cotangent.scale = objective.output_scale;
-  cotangent.squared_error = SumFor(&sums->squared_error);
+  const HybridAttentionInputs in = HybridInputs(layer, batch, qkv.value, terms);
+  const kernels::HybridAttentionGradients grads = FeatureMapGradients(layer);
   if (!device_->ok()) return;
   Context beside = exec.ctx;
   beside.stream = device_->second_stream();
   if (!teacher_marked_) MarkTeacher();
   teacher_marked_ = false;
   device_->Await(kTeacherIsThere, beside.stream);
-  kernels::HybridAttentionBackwardCuda(
-      beside, layer.attention(), HybridInputs(layer, batch, qkv.value, terms),
-      cotangent, FeatureMapGradients(layer), student_workspace_,
-      kernels::CudaVersion::kBest, /*saved=*/nullptr);
+  if (objective.output_scale != 0) {
+    kernels::HybridAttentionCotangent cotangent;
+    cotangent.target = AsHeads(layer, y.value);
+    cotangent.scale = objective.output_scale;
+    cotangent.squared_error = SumFor(&sums->squared_error);
+    kernels::HybridAttentionBackwardCuda(
+        beside, layer.attention(), in, cotangent, grads, student_workspace_,
+        kernels::CudaVersion::kBest, /*saved=*/nullptr);
+  }
+  if (objective.weight_scale != 0) {
+    double* const cross = SumFor(&sums->weights.cross_entropy);
+    double* const entropy = SumFor(&sums->weights.teacher_entropy);
+    kernels::AttentionWeightLossBackwardCuda(
+        beside, layer.attention(), in, objective.weight_scale, grads, cross,
+        entropy, student_workspace_);
+  }
   device_->Mark(kStudentIsDone + layer.layer % kStudents, beside.stream);
   StudentOf(layer).running = true;
 }

@@ -57,7 +57,8 @@ void CudaOps::UseAdapters(Execution& exec, const LlamaWeights& weights,
 double* CudaOps::SumFor(double* host) {
   const auto i = static_cast<int64_t>(sum_targets_.size());
   CARACAL_CHECK(i < kMostSums) << "too many sums in a pass";
-  if (i == 0 && !transferring_) device_->SetZero(sums_.view().data, sums_.bytes());
+  if (i == 0 && !transferring_)
+    device_->SetZero(sums_.view().data, sums_.bytes());
   sum_targets_.push_back(host);
   return static_cast<double*>(sums_.view().data) + i;
 }

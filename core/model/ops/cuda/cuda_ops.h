@@ -20,7 +20,7 @@ class CudaOps final : public ModelOps {
   // `scratch` as CudaProducts takes it; `sums` fp64 [kMostSums], on the device.
   CudaOps(Device* device, Tensor scratch, Tensor sums);
 
-  // Sums for the host that may be under way at once: one a layer.
+  // Sums for the host that may be under way at once: up to three a layer.
   static constexpr int64_t kMostSums = 4096;
 
   TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
@@ -36,7 +36,8 @@ class CudaOps final : public ModelOps {
   Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
                              const TokenBatch& batch, Variable* qkv) override;
   int BeginTransfer(Execution& exec, const LayerContext& layer,
-                    const TokenBatch& batch) override;
+                    const TokenBatch& batch,
+                    const TransferObjective& objective) override;
   void EndTransfer(Execution& exec) override;
   void TransferAttention(Execution& exec, const LayerContext& layer,
                          const TokenBatch& batch,
