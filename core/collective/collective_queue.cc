@@ -4,10 +4,11 @@
 
 namespace caracal {
 
-CollectiveQueue::CollectiveQueue(std::unique_ptr<Collective> collective)
+ThreadCollectiveQueue::ThreadCollectiveQueue(
+    std::unique_ptr<Collective> collective)
     : collective_(std::move(collective)), thread_([this] { Run(); }) {}
 
-CollectiveQueue::~CollectiveQueue() {
+ThreadCollectiveQueue::~ThreadCollectiveQueue() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
@@ -16,7 +17,7 @@ CollectiveQueue::~CollectiveQueue() {
   thread_.join();
 }
 
-void CollectiveQueue::Start(Operation operation) {
+void ThreadCollectiveQueue::Start(Operation operation) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     queued_.push_back(std::move(operation));
@@ -25,13 +26,13 @@ void CollectiveQueue::Start(Operation operation) {
   changed_.notify_all();
 }
 
-absl::Status CollectiveQueue::Wait() {
+absl::Status ThreadCollectiveQueue::Wait() {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [this] { return idle_; });
   return result_;
 }
 
-void CollectiveQueue::Run() {
+void ThreadCollectiveQueue::Run() {
   std::vector<Operation> running;
   absl::Status result;
   while (true) {

@@ -15,31 +15,44 @@
 
 namespace caracal {
 
-// One thread that runs operations one after another on a group of its own
-// (over the same ranks as the caller's group, say, but another one). Every
-// rank's queue must be given the same operations in the same order.
-//
-// For one calling thread. The destructor runs what is queued and drops its
-// error: call Wait before.
+// Every rank's queue must be given the same operations in the same order, which
+// run one after another on a group of their own (over the same ranks as the
+// caller's group, say, but another one). For one calling thread.
 class CollectiveQueue {
  public:
   using Operation = std::function<absl::Status(Collective&)>;
 
-  explicit CollectiveQueue(std::unique_ptr<Collective> collective);
-  CollectiveQueue(const CollectiveQueue&) = delete;
-  CollectiveQueue& operator=(const CollectiveQueue&) = delete;
-  ~CollectiveQueue();
+  virtual ~CollectiveQueue() = default;
 
   // Queues an operation and returns. What it uses must stay, and what it
   // writes must be left alone, until Wait has returned.
-  void Start(Operation operation);
+  virtual void Start(Operation operation) = 0;
 
   // Until all that was started has run; the first error. After an error the
-  // group is unusable: nothing more is run, and Wait keeps returning it.
-  absl::Status Wait();
+  // group is unusable: nothing more is run, and Wait keeps returning it. A
+  // queue of a device makes the device wait instead: what is put on its stream
+  // from now on sees the results.
+  virtual absl::Status Wait() = 0;
 
   // The group, for the caller while nothing is queued (after Wait).
-  const Collective& collective() const { return *collective_; }
+  virtual const Collective& collective() const = 0;
+
+  // Of a device's queue: its own stream, on which operations put their work.
+  virtual void* stream() const { return nullptr; }
+};
+
+// By a thread. The destructor runs what is queued and drops its error: call
+// Wait before.
+class ThreadCollectiveQueue final : public CollectiveQueue {
+ public:
+  explicit ThreadCollectiveQueue(std::unique_ptr<Collective> collective);
+  ThreadCollectiveQueue(const ThreadCollectiveQueue&) = delete;
+  ThreadCollectiveQueue& operator=(const ThreadCollectiveQueue&) = delete;
+  ~ThreadCollectiveQueue() override;
+
+  void Start(Operation operation) override;
+  absl::Status Wait() override;
+  const Collective& collective() const override { return *collective_; }
 
  private:
   void Run();

@@ -19,7 +19,7 @@ void RunWithQueues(
     int size, const std::function<void(Collective&, CollectiveQueue&)>& work) {
   ThreadGroup behind(size);
   RunAsRanks(size, [&](Collective& group) {
-    CollectiveQueue queue(behind.Join(group.rank()));
+    ThreadCollectiveQueue queue(behind.Join(group.rank()));
     work(group, queue);
   });
 }
@@ -53,7 +53,7 @@ TEST(CollectiveQueue, RunsBesideTheCallersOwnGroup) {
 
 TEST(CollectiveQueue, RunsInTheOrderOfStart) {
   std::vector<int> order;
-  CollectiveQueue queue(std::make_unique<SingleProcessCollective>());
+  ThreadCollectiveQueue queue(std::make_unique<SingleProcessCollective>());
   EXPECT_OK(queue.Wait());  // Nothing to wait for.
   for (int i = 0; i < 100; ++i) {
     queue.Start([&order, i](Collective&) {
@@ -67,7 +67,7 @@ TEST(CollectiveQueue, RunsInTheOrderOfStart) {
 }
 
 TEST(CollectiveQueue, RunsNothingAfterAnErrorAndKeepsIt) {
-  CollectiveQueue queue(std::make_unique<SingleProcessCollective>());
+  ThreadCollectiveQueue queue(std::make_unique<SingleProcessCollective>());
   bool ran = false;
   queue.Start([](Collective&) { return absl::UnavailableError("rank 3"); });
   queue.Start([&](Collective&) {
@@ -89,7 +89,7 @@ TEST(CollectiveQueue, RunsNothingAfterAnErrorAndKeepsIt) {
 TEST(CollectiveQueue, FinishesWhatIsQueuedBeforeItEnds) {
   int ran = 0;
   {
-    CollectiveQueue queue(std::make_unique<SingleProcessCollective>());
+    ThreadCollectiveQueue queue(std::make_unique<SingleProcessCollective>());
     for (int i = 0; i < 20; ++i) {
       queue.Start([&](Collective&) {
         ++ran;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/time/clock.h"
 #include "core/base/status.h"
 #include "core/device/open_cuda.h"
 
@@ -16,7 +17,7 @@ std::string Describe(cudaError_t error) {
   return absl::StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error));
 }
 
-absl::Status FindDevice(cudaDeviceProp* properties) {
+absl::Status FindDevice(int index, cudaDeviceProp* properties) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaErrorInsufficientDriver) {
@@ -36,8 +37,13 @@ absl::Status FindDevice(cudaDeviceProp* properties) {
         "device cuda: the driver shows no GPU (see nvidia-smi and "
         "CUDA_VISIBLE_DEVICES); choose the device cpu");
   }
+  if (error == cudaSuccess && index >= count) {
+    return absl::NotFoundError(absl::StrCat(
+        "device cuda: GPU ", index, " is wanted, but the driver shows ", count,
+        count == 1 ? " GPU" : " GPUs", " only (see CUDA_VISIBLE_DEVICES)"));
+  }
   if (error == cudaSuccess &&
-      cudaGetDeviceProperties(properties, 0) == cudaSuccess) {
+      cudaGetDeviceProperties(properties, index) == cudaSuccess) {
     if (properties->major >= kLeastMajor) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
         "device cuda: ", properties->name, " has compute capability ",
@@ -52,35 +58,54 @@ absl::Status FindDevice(cudaDeviceProp* properties) {
 
 absl::Status FindCuda() {
   cudaDeviceProp properties;
-  return FindDevice(&properties);
+  return FindDevice(0, &properties);
 }
 
-absl::StatusOr<std::unique_ptr<Device>> OpenCuda() {
-  ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Open());
+std::vector<std::string> CudaBusIds() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+  std::vector<std::string> ids(count);
+  for (int i = 0; i < count; ++i) {
+    char id[32] = "";
+    if (cudaDeviceGetPCIBusId(id, sizeof(id), i) == cudaSuccess) ids[i] = id;
+  }
+  return ids;
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda(int index) {
+  ASSIGN_OR_RETURN(std::unique_ptr<CudaDevice> device, CudaDevice::Open(index));
   return std::unique_ptr<Device>(std::move(device));
 }
 
-absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Open() {
+absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Open(int index) {
   cudaDeviceProp properties;
-  RETURN_IF_ERROR(FindDevice(&properties));
+  RETURN_IF_ERROR(FindDevice(index, &properties));
   std::unique_ptr<CudaDevice> device(new CudaDevice);
   device->name_ = properties.name;
   device->total_bytes_ = properties.totalGlobalMem;
-  const absl::Status prepared = device->Prepare();
+  const absl::Status prepared = device->Prepare(index);
   if (!prepared.ok()) return Annotate(prepared, device->name_);
   return device;
 }
 
-absl::Status CudaDevice::Prepare() {
+absl::Status CudaDevice::Prepare(int index) {
   const auto check = [](cudaError_t error) {
     if (error == cudaSuccess) return absl::OkStatus();
     return error == cudaErrorMemoryAllocation
                ? absl::ResourceExhaustedError(Describe(error))
                : absl::UnavailableError(Describe(error));
   };
-  RETURN_IF_ERROR(check(cudaSetDevice(0)));
+  RETURN_IF_ERROR(check(cudaSetDevice(index)));
   RETURN_IF_ERROR(
       check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)));
+  int least = 0, greatest = 0;
+  RETURN_IF_ERROR(check(cudaDeviceGetStreamPriorityRange(&least, &greatest)));
+  RETURN_IF_ERROR(check(cudaStreamCreateWithPriority(
+      &second_stream_, cudaStreamNonBlocking, greatest)));
+  for (cudaEvent_t& point : points_) {
+    RETURN_IF_ERROR(
+        check(cudaEventCreateWithFlags(&point, cudaEventDisableTiming)));
+  }
   for (Staging* staging : {&up_, &down_}) {
     void* data = nullptr;
     RETURN_IF_ERROR(check(cudaMallocHost(&data, kStagingBytes)));
@@ -93,9 +118,13 @@ absl::Status CudaDevice::Prepare() {
 }
 
 CudaDevice::~CudaDevice() {
-  if (stream_ != nullptr) {
-    cudaStreamSynchronize(stream_);
-    cudaStreamDestroy(stream_);
+  for (const cudaStream_t stream : {second_stream_, stream_}) {
+    if (stream == nullptr) continue;
+    cudaStreamSynchronize(stream);
+    cudaStreamDestroy(stream);
+  }
+  for (const cudaEvent_t point : points_) {
+    if (point != nullptr) cudaEventDestroy(point);
   }
   arena_ = nullptr;
   cudaFreeHost(up_.data);
@@ -173,9 +202,42 @@ void CudaDevice::Copy(const void* from, size_t bytes, void* to) {
        "a copy on the device");
 }
 
+void CudaDevice::CopyRows(const void* from, size_t from_stride, size_t bytes,
+                          int64_t rows, void* to, size_t to_stride) {
+  if (!ok() || rows == 0) return;
+  Note(cudaMemcpy2DAsync(to, to_stride, from, from_stride, bytes, rows,
+                         cudaMemcpyDeviceToDevice, stream_),
+       "a copy on the device");
+}
+
 void CudaDevice::SetZero(void* device, size_t bytes) {
   if (!ok()) return;
   Note(cudaMemsetAsync(device, 0, bytes, stream_), "zeroing memory");
+}
+
+void CudaDevice::Mark(int point, void* stream) {
+  Note(cudaEventRecord(points_.at(point), static_cast<cudaStream_t>(stream)),
+       "cudaEventRecord");
+}
+
+void CudaDevice::Await(int point, void* stream) {
+  Note(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), points_.at(point),
+                           0),
+       "cudaStreamWaitEvent");
+}
+
+void CudaDevice::CopyOn(void* stream, const void* from, size_t bytes,
+                        void* to) {
+  if (!ok()) return;
+  Note(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
+                       static_cast<cudaStream_t>(stream)),
+       "a copy on the device");
+}
+
+void CudaDevice::SetZeroOn(void* stream, void* device, size_t bytes) {
+  if (!ok()) return;
+  Note(cudaMemsetAsync(device, 0, bytes, static_cast<cudaStream_t>(stream)),
+       "zeroing memory");
 }
 
 void CudaDevice::Download(const void* device, size_t bytes, void* host) {
@@ -190,8 +252,30 @@ void CudaDevice::Download(const void* device, size_t bytes, void* host) {
   }
 }
 
+void CudaDevice::AwaitStream() {
+  if (stall_ == absl::InfiniteDuration()) {
+    Note(cudaStreamSynchronize(stream_), "the work of a step");
+    return;
+  }
+  constexpr absl::Duration kNap = absl::Microseconds(20);
+  const absl::Time limit = absl::Now() + stall_;
+  cudaError_t state = cudaStreamQuery(stream_);
+  while (state == cudaErrorNotReady && absl::Now() < limit) {
+    absl::SleepFor(kNap);
+    state = cudaStreamQuery(stream_);
+  }
+  if (state != cudaErrorNotReady) {
+    Note(state, "the work of a step");
+  } else if (status_.ok()) {
+    status_ = absl::DeadlineExceededError(absl::StrCat(
+        name_, ": the work of a step is not done after ",
+        absl::FormatDuration(stall_),
+        "; another rank does not send its part, or its GPU hangs"));
+  }
+}
+
 void CudaDevice::Settle() {
-  Note(cudaStreamSynchronize(stream_), "the work of a step");
+  AwaitStream();
   for (const Pending& p : pending_) std::memcpy(p.host, p.staged, p.bytes);
   pending_.clear();
   up_.used = down_.used = 0;

@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,13 +16,14 @@ namespace caracal {
 
 class CudaDevice final : public Device {
  public:
-  // Device 0, made the calling thread's current one.
-  static absl::StatusOr<std::unique_ptr<CudaDevice>> Open();
+  // Made the calling thread's current one.
+  static absl::StatusOr<std::unique_ptr<CudaDevice>> Open(int index);
   ~CudaDevice() override;
 
   DeviceType type() const override { return DeviceType::kCuda; }
   const std::string& name() const override { return name_; }
   void* stream() const override { return stream_; }
+  void* second_stream() const override { return second_stream_; }
   absl::StatusOr<Tensor> Allocate(
       DType dtype, std::initializer_list<int64_t> shape) override;
   Arena& arena() override { return *arena_; }
@@ -30,9 +32,16 @@ class CudaDevice final : public Device {
   void UploadRows(const void* host, size_t bytes, int64_t rows, void* device,
                   size_t stride) override;
   void Copy(const void* from, size_t bytes, void* to) override;
+  void CopyRows(const void* from, size_t from_stride, size_t bytes,
+                int64_t rows, void* to, size_t to_stride) override;
   void SetZero(void* device, size_t bytes) override;
+  void Mark(int point, void* stream) override;
+  void Await(int point, void* stream) override;
+  void CopyOn(void* stream, const void* from, size_t bytes, void* to) override;
+  void SetZeroOn(void* stream, void* device, size_t bytes) override;
   void Download(const void* device, size_t bytes, void* host) override;
   absl::Status Wait() override;
+  void set_stall(absl::Duration limit) override { stall_ = limit; }
   uint64_t peak_bytes() const override;
   uint64_t total_bytes() const override { return total_bytes_; }
 
@@ -51,16 +60,20 @@ class CudaDevice final : public Device {
   };
 
   CudaDevice() = default;
-  absl::Status Prepare();
+  absl::Status Prepare(int index);
   // Remembers the first error.
   void Note(cudaError_t error, const char* what);
   // `bytes` of the staging area, at most kStagingBytes, free to be written.
   std::byte* Stage(Staging* staging, size_t bytes);
+  // Until the stream is done, or the limit of set_stall() is over.
+  void AwaitStream();
   // Waits, and hands over what was downloaded.
   void Settle();
 
   std::string name_;
-  cudaStream_t stream_ = nullptr;
+  absl::Duration stall_ = absl::InfiniteDuration();
+  cudaStream_t stream_ = nullptr, second_stream_ = nullptr;
+  std::array<cudaEvent_t, kPoints> points_ = {};
   std::unique_ptr<CudaStepMemory> step_memory_;
   std::unique_ptr<Arena> arena_;
   Staging up_, down_;

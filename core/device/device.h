@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/tensor/arena.h"
 #include "core/tensor/tensor.h"
 #include "kernels/common/context.h"
@@ -16,8 +17,8 @@
 namespace caracal {
 
 // One stream, on which everything is enqueued in order: kernels, and the copies
-// here. Only Wait() waits for it. Must outlive every tensor it gave. Belongs to
-// one thread.
+// here, but for what is said to go elsewhere. Only Wait() waits for it. Must
+// outlive every tensor it gave. Belongs to one thread.
 //
 // What fails on the way does not stop the calls that follow, whose results are
 // then of no use: Wait() tells. When step memory runs out, ok() is false from
@@ -31,6 +32,9 @@ class Device {
   // For people: "NVIDIA H200".
   virtual const std::string& name() const = 0;
   virtual void* stream() const = 0;
+  // One more, for work beside the first one's, of higher priority; who uses it
+  // orders the two.
+  virtual void* second_stream() const = 0;
 
   // Memory that is kept until the last copy of the tensor goes; not cleared,
   // 256-byte aligned. kResourceExhausted, with the bytes wanted and free.
@@ -47,13 +51,29 @@ class Device {
   virtual void UploadRows(const void* host, size_t bytes, int64_t rows,
                           void* device, size_t stride) = 0;
   virtual void Copy(const void* from, size_t bytes, void* to) = 0;
+  // Rows of `bytes`, `from_stride` and `to_stride` bytes apart.
+  virtual void CopyRows(const void* from, size_t from_stride, size_t bytes,
+                        int64_t rows, void* to, size_t to_stride) = 0;
   virtual void SetZero(void* device, size_t bytes) = 0;
+  // Points in streams, [0, kPoints): what `stream` gets after Await()
+  // runs behind what the stream that Mark() named last had by then.
+  static constexpr int kPoints = 4;
+  virtual void Mark(int point, void* stream) = 0;
+  virtual void Await(int point, void* stream) = 0;
+
+  // On another stream of the device, whose work the caller orders.
+  virtual void CopyOn(void* stream, const void* from, size_t bytes,
+                      void* to) = 0;
+  virtual void SetZeroOn(void* stream, void* device, size_t bytes) = 0;
   // `host` is written by the next Wait().
   virtual void Download(const void* device, size_t bytes, void* host) = 0;
 
   // Until all that was enqueued is done. The first error since the device was
-  // opened: kResourceExhausted, or kUnavailable of a device that is lost.
+  // opened: kResourceExhausted, or kUnavailable of a device that is lost, or
+  // kDeadlineExceeded after the limit of set_stall(): work that waits for
+  // another rank's device may never end.
   virtual absl::Status Wait() = 0;
+  virtual void set_stall(absl::Duration limit) = 0;
 
   // Bytes taken of the device's memory, at most so far, and all there are.
   virtual uint64_t peak_bytes() const = 0;

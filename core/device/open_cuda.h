@@ -3,6 +3,8 @@
 #define CARACAL_CORE_DEVICE_OPEN_CUDA_H_
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,10 +16,15 @@ namespace caracal {
 // missing, in one line. kUnimplemented in builds without CUDA.
 absl::Status FindCuda();
 
-// The first device that the driver shows. kUnimplemented in builds without
-// CUDA; kNotFound without driver or device; kFailedPrecondition where driver or
-// chip don't suit. Messages say what to do.
-absl::StatusOr<std::unique_ptr<Device>> OpenCuda();
+// The devices that the driver shows, by where they sit in this machine
+// ("0000:0F:00.0"), whatever their numbers in this process. Without a driver
+// none.
+std::vector<std::string> CudaBusIds();
+
+// Of the devices that the driver shows the one with that index. kUnimplemented
+// in builds without CUDA; kNotFound without driver or device;
+// kFailedPrecondition where driver or chip don't suit. Messages say what to do.
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda(int index = 0);
 
 }  // namespace caracal
 

@@ -8,6 +8,8 @@ absl::Status FindCuda() {
       "choose the device cpu");
 }
 
-absl::StatusOr<std::unique_ptr<Device>> OpenCuda() { return FindCuda(); }
+absl::StatusOr<std::unique_ptr<Device>> OpenCuda(int) { return FindCuda(); }
+
+std::vector<std::string> CudaBusIds() { return {}; }
 
 }  // namespace caracal

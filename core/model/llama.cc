@@ -1,5 +1,7 @@
 #include "core/model/llama.h"
 
+#include <algorithm>
+
 #include "core/model/ops/layer.h"
 #include "core/model/ops/lm_loss.h"
 #include "core/model/ops/model_ops.h"
@@ -36,8 +38,12 @@ const std::vector<bool>* Llama::SoftmaxLayers() const {
   return kept.empty() ? nullptr : &kept;
 }
 
-TokenBatch Llama::Begin(Execution& exec, const TokenBatch& batch) const {
+TokenBatch Llama::Begin(Execution& exec, const TokenBatch& batch,
+                        bool lora) const {
   adapters_->parameters().UseOnDevice();
+  if (lora && adapters_->lora_active) {
+    OpsOf(exec).UseAdapters(exec, *weights_, *adapters_);
+  }
   return OpsOf(exec).Place(exec, batch);
 }
 
@@ -46,7 +52,7 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
                          AttentionStatistics* statistics) const {
   CARACAL_CHECK(exec.tape == nullptr) << "an evaluation records no gradient";
   ModelOps& ops = OpsOf(exec);
-  const TokenBatch batch = Begin(exec, given);
+  const TokenBatch batch = Begin(exec, given, plan.adapters_on());
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     ArenaScope scratch(exec.arena);
@@ -107,21 +113,31 @@ void Llama::StudentLayer(Execution& exec, const TokenBatch& batch,
     OpsOf(exec).TransferAttention(exec, Layer(layer, /*lora=*/false), batch,
                                   objective, *kept.qkv, *kept.y, sums);
   }
-  if (exec.layer_done != nullptr) (*exec.layer_done)(layer);
 }
 
 void Llama::TransferStep(Execution& exec, const TokenBatch& given,
                          const TransferObjective& objective,
                          TransferSums* sums) const {
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
-  const TokenBatch batch = Begin(exec, given);
-  Variable* x = OpsOf(exec).Embed(exec, *weights_, batch.tokens);
-  for (int i = 0; i < layers(); ++i) {
+  const TokenBatch batch = Begin(exec, given, /*lora=*/false);
+  ModelOps& ops = OpsOf(exec);
+  Variable* x = ops.Embed(exec, *weights_, batch.tokens);
+  const int lag =
+      ops.BeginTransfer(exec, Layer(0, /*lora=*/false), batch, objective);
+  const int count = static_cast<int>(layers());
+  const auto done = [&exec](int layer) {
+    if (layer >= 0 && exec.layer_done != nullptr) (*exec.layer_done)(layer);
+  };
+  for (int i = 0; i < count; ++i) {
     ArenaScope scratch(exec.arena);
     const TransferKept kept = TeacherLayer(exec, batch, i, x);
+    if (lag > 0) done(i - lag);
     StudentLayer(exec, batch, objective, i, kept, &sums[i]);
+    if (lag == 0) done(i);
   }
-  OpsOf(exec).Finish(exec);
+  ops.EndTransfer(exec);
+  for (int i = std::max(0, count - lag); i < count; ++i) done(i);
+  ops.Finish(exec);
 }
 
 void Llama::TransferTeacher(Execution& exec, const TokenBatch& batch,
@@ -136,6 +152,7 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
   for (int i = 0; i < layers(); ++i) {
     StudentLayer(exec, batch, objective, i, kept[i], &sums[i]);
+    if (exec.layer_done != nullptr) (*exec.layer_done)(i);
   }
 }
 
@@ -144,7 +161,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
                          TensorView nll, const LogitKl* logit_kl) const {
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   ModelOps& ops = OpsOf(exec);
-  const TokenBatch batch = Begin(exec, given);
+  const TokenBatch batch = Begin(exec, given, plan.adapters_on());
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   for (int i = 0; i < layers(); ++i) {
     exec.tape->ReleaseBackwardScratchHere();

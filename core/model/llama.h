@@ -87,7 +87,8 @@ class Llama {
                     TensorView nll, const LogitKl* logit_kl = nullptr) const;
 
  private:
-  TokenBatch Begin(Execution& exec, const TokenBatch& batch) const;
+  // `lora`: adapters take part.
+  TokenBatch Begin(Execution& exec, const TokenBatch& batch, bool lora) const;
   const std::vector<bool>* SoftmaxLayers() const;
   bool KeptAsSoftmax(int layer) const;  // counted from this rank's first
   TransferKept TeacherLayer(Execution& exec, const TokenBatch& batch, int layer,

@@ -84,9 +84,12 @@ absl::Status ParameterStore::PlaceOn(Device* device) {
   int64_t total = 0;
   for (const Parameter& p : parameters_) total += TwinSize(p);
   ASSIGN_OR_RETURN(step_values_, device->Allocate(DType::kF32, {total}));
+  device->SetZero(step_values_.f32(), step_values_.bytes());
   float* at = step_values_.f32();
-  for (Parameter& p : parameters_) {
-    p.step_value = Twin(p.value, TwinSize(p), &at);
+  for (const ParameterGroup group : kGroups) {
+    for (Parameter& p : parameters_) {
+      if (p.group == group) p.step_value = Twin(p.value, TwinSize(p), &at);
+    }
   }
   device_ = device;
   return absl::OkStatus();
@@ -147,9 +150,12 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
       size += p.value.size();
     }
     if (size > 0) {
-      runs_.push_back({group, TensorView(values_.f32() + begin, {size}),
+      runs_.push_back({group,
+                       TensorView(values_.f32() + begin, {size}),
                        TensorView(grads_.f32() + used, {size}),
-                       std::move(parameters)});
+                       std::move(parameters),
+                       {},
+                       {}});
       used += size;
     }
   }
@@ -166,11 +172,20 @@ void ParameterStore::SetTrained(const std::vector<ParameterGroup>& groups) {
     step_grads_ = *std::move(grads);
     at = step_grads_.f32();
   }
-  for (Parameter& p : parameters_) {
-    p.step_grad = p.grad;
-    if (at != nullptr && p.grad.defined()) {
-      p.step_grad = Twin(p.grad, TwinSize(p), &at);
+  for (Parameter& p : parameters_) p.step_grad = p.grad;
+  for (const ParameterGroup group : kGroups) {
+    for (Parameter& p : parameters_) {
+      if (at != nullptr && p.group == group && p.grad.defined()) {
+        p.step_grad = Twin(p.grad, TwinSize(p), &at);
+      }
     }
+  }
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    Run& run = runs_[i];
+    const int64_t size = StepOffset(static_cast<int>(i), run.value.size());
+    const Parameter& first = *run.parameters[0];
+    run.step_value = TensorView(first.step_value.f32(), {size});
+    run.step_grad = TensorView(first.step_grad.f32(), {size});
   }
   if (at != nullptr) ZeroGradients();
 }
@@ -190,6 +205,20 @@ const Parameter* ParameterStore::Find(absl::string_view name) const {
     if (p.name == name) return &p;
   }
   return nullptr;
+}
+
+int64_t ParameterStore::StepOffset(int run, int64_t element) const {
+  const Run& r = runs_[run];
+  const Parameter& first = *r.parameters[0];
+  for (const Parameter* p : r.parameters) {
+    const int64_t begin = p->grad.f32() - r.grad.f32();
+    if (element < begin + p->grad.size()) {
+      return p->step_value.f32() - first.step_value.f32() + element - begin;
+    }
+  }
+  const Parameter& last = *r.parameters.back();
+  const int64_t size = device_ == nullptr ? last.value.size() : TwinSize(last);
+  return last.step_value.f32() - first.step_value.f32() + size;
 }
 
 std::vector<const Parameter*> ParameterStore::trained() const {

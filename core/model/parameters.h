@@ -98,7 +98,13 @@ class ParameterStore {
     TensorView value;  // [n]
     TensorView grad;   // [n]
     std::vector<const Parameter*> parameters;
+    // What passes and the optimizer work on: value and grad themselves, or the
+    // parameters' twins on a device, in the same order, with gaps of zeros
+    // between them.
+    TensorView step_value, step_grad;
   };
+  // Where an element of a run, or its end, lies in step_value and step_grad.
+  int64_t StepOffset(int run, int64_t element) const;
   const std::vector<Run>& trained_runs() const { return runs_; }
   std::vector<const Parameter*> trained() const;
   int64_t trained_size() const;  // elements

@@ -23,31 +23,57 @@ int64_t BeginOf(const Parameter& p) {
 
 }  // namespace
 
-SharedGradients::SharedGradients(std::vector<const Parameter*> parameters) {
+SharedGradients::SharedGradients(std::vector<const Parameter*> parameters,
+                                 Device* device)
+    : device_(device) {
   int64_t total = 0;
   for (const Parameter* p : parameters) {
     if (!p->slice.shared) continue;
     shared_.push_back(p);
     total += WholeSize(*p);
   }
-  if (total > 0) buffer_ = Tensor::Zeros(DType::kF32, {total});
+  if (total == 0) return;
+  if (device == nullptr) {
+    buffer_ = Tensor::Zeros(DType::kF32, {total});
+    return;
+  }
+  absl::StatusOr<Tensor> buffer = device->Allocate(DType::kF32, {total});
+  status_ = buffer.status();
+  if (buffer.ok()) buffer_ = *std::move(buffer);
 }
 
-absl::Status SharedGradients::Sum(Collective& group) {
+void SharedGradients::SetZero(void* stream) {
+  if (device_ == nullptr) {
+    std::memset(buffer_.f32(), 0, buffer_.bytes());
+  } else {
+    device_->SetZeroOn(stream, buffer_.f32(), buffer_.bytes());
+  }
+}
+
+void SharedGradients::Copy(const TensorView& from, float* to, void* stream) {
+  const size_t bytes = from.size() * sizeof(float);
+  if (device_ == nullptr) {
+    std::memcpy(to, from.data, bytes);
+  } else {
+    device_->CopyOn(stream, from.data, bytes, to);
+  }
+}
+
+absl::Status SharedGradients::Sum(Collective& group, void* stream) {
   if (shared_.empty() || group.size() == 1) return absl::OkStatus();
-  std::memset(buffer_.f32(), 0, buffer_.bytes());
+  if (!status_.ok()) return status_;
+  SetZero(stream);
   float* place = buffer_.f32();
   for (const Parameter* p : shared_) {
-    std::memcpy(place + BeginOf(*p), p->grad.data,
-                p->grad.size() * sizeof(float));
+    Copy(p->step_grad, place + BeginOf(*p), stream);
     place += WholeSize(*p);
   }
   const absl::Status status = group.AllReduceSum(buffer_);
   if (!status.ok()) return status;
   place = buffer_.f32();
   for (const Parameter* p : shared_) {
-    std::memcpy(p->grad.data, place + BeginOf(*p),
-                p->grad.size() * sizeof(float));
+    Copy(TensorView(place + BeginOf(*p), {p->step_grad.size()}),
+         p->step_grad.f32(), stream);
     place += WholeSize(*p);
   }
   return absl::OkStatus();

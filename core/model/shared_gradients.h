@@ -18,16 +18,24 @@ namespace caracal {
 // nothing, so that it does not matter who shares what with whom.
 class SharedGradients {
  public:
-  // The same parameters in the same order on all ranks. Borrows them.
-  explicit SharedGradients(std::vector<const Parameter*> parameters);
+  // The same parameters in the same order on all ranks. Borrows them, and the
+  // device that their twins are on; null: the host.
+  explicit SharedGradients(std::vector<const Parameter*> parameters,
+                           Device* device = nullptr);
 
-  absl::Status Sum(Collective& group);
+  // On a device: on that stream of it, which is the group's.
+  absl::Status Sum(Collective& group, void* stream = nullptr);
 
   int64_t elements() const { return buffer_.defined() ? buffer_.size() : 0; }
 
  private:
+  void SetZero(void* stream);
+  void Copy(const TensorView& from, float* to, void* stream);
+
   std::vector<const Parameter*> shared_;
-  Tensor buffer_;  // flat
+  Device* device_;
+  absl::Status status_;  // of the buffer: kResourceExhausted
+  Tensor buffer_;        // flat
 };
 
 }  // namespace caracal

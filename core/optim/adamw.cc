@@ -48,9 +48,12 @@ void AdamW::PlaceOnDevice() {
   std::vector<DeviceAdamW::Tensor> tensors;
   for (const Moments& m : moments_) {
     const Parameter& p = *m.of.parameter;
-    CARACAL_CHECK(m.of.size == p.value.size() && p.slice.owned)
-        << p.name << ": ranks share its update";
-    tensors.push_back({p.step_value, p.step_grad, m.first, m.second});
+    const int64_t begin = m.of.first_row * (p.value.size() / p.value.shape[0]);
+    const auto rows = [&](const TensorView& all) {
+      return TensorView(all.f32() + begin, {m.of.size});
+    };
+    tensors.push_back({rows(p.step_value), rows(p.step_grad), m.first, m.second,
+                       p.slice.owned});
   }
   absl::StatusOr<std::unique_ptr<DeviceAdamW>> made =
       MakeDeviceAdamW(store_->device(), tensors);

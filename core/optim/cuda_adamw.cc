@@ -24,6 +24,8 @@ class CudaAdamW final : public DeviceAdamW {
     int64_t total = 0;
     for (const Tensor& t : tensors_) total += RoomOf(t.value);
     const auto count = static_cast<int64_t>(tensors_.size());
+    int64_t counted = 0;
+    for (const Tensor& t : tensors_) counted += t.counts;
     const auto bytes = [](size_t n) { return static_cast<int64_t>(n); };
     ASSIGN_OR_RETURN(moments_, device_->Allocate(DType::kF32, {2 * total}));
     ASSIGN_OR_RETURN(
@@ -31,11 +33,15 @@ class CudaAdamW final : public DeviceAdamW {
         device_->Allocate(DType::kU8,
                           {bytes(kernels::AdamWCudaTableBytes(count))}));
     ASSIGN_OR_RETURN(
+        counted_memory_,
+        device_->Allocate(DType::kU8,
+                          {bytes(kernels::AdamWCudaTableBytes(counted))}));
+    ASSIGN_OR_RETURN(
         workspace_,
         device_->Allocate(DType::kU8,
                           {bytes(kernels::SumOfSquaresCudaWorkspaceBytes())}));
     ASSIGN_OR_RETURN(sum_, device_->Allocate(DType::kI64, {1}));
-    std::vector<kernels::AdamWCudaTensor> list;
+    std::vector<kernels::AdamWCudaTensor> list, counting;
     float* at = moments_.f32();
     for (const Tensor& t : tensors_) {
       const auto flat = [&t](void* data) {
@@ -45,6 +51,7 @@ class CudaAdamW final : public DeviceAdamW {
       second_.push_back(at + total);
       list.push_back({flat(t.value.data), flat(t.grad.data), flat(at),
                       flat(at + total), TensorView()});
+      if (t.counts) counting.push_back(list.back());
       at += RoomOf(t.value);
     }
     Context ctx;
@@ -52,6 +59,8 @@ class CudaAdamW final : public DeviceAdamW {
     ctx.stream = device_->stream();
     table_ = kernels::MakeAdamWCudaTable(ctx, list.data(), count,
                                          table_memory_.view().data);
+    counted_ = kernels::MakeAdamWCudaTable(ctx, counting.data(), counted,
+                                           counted_memory_.view().data);
     return absl::OkStatus();
   }
 
@@ -72,7 +81,7 @@ class CudaAdamW final : public DeviceAdamW {
   }
   double SumOfSquares(const Context& ctx) override {
     auto* sum = static_cast<double*>(sum_.view().data);
-    kernels::SumOfSquaresCuda(ctx, table_, kernels::AdamWCudaPart::kGrad, sum,
+    kernels::SumOfSquaresCuda(ctx, counted_, kernels::AdamWCudaPart::kGrad, sum,
                               {workspace_.view().data, workspace_.bytes()});
     double host = 0;
     device_->Download(sum, sizeof(host), &host);
@@ -90,8 +99,8 @@ class CudaAdamW final : public DeviceAdamW {
   Device* device_;
   std::vector<Tensor> tensors_;
   std::vector<float*> first_, second_;
-  caracal::Tensor moments_, table_memory_, workspace_, sum_;
-  kernels::AdamWCudaTable table_;
+  caracal::Tensor moments_, table_memory_, counted_memory_, workspace_, sum_;
+  kernels::AdamWCudaTable table_, counted_;
 };
 
 }  // namespace

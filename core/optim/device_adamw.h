@@ -18,17 +18,18 @@ namespace caracal {
 // on.
 class DeviceAdamW {
  public:
-  // fp32, flat or not, of one size: value and gradient on the device, starting
-  // at multiples of 16 bytes; moments in host memory.
+  // fp32, flat or not, of one size: value and gradient on the device (quicker
+  // where they start at multiples of 16 bytes); moments in host memory.
   struct Tensor {
     TensorView value, grad;
     TensorView first, second;
+    bool counts = true;  // its gradient in the norm
   };
 
   virtual ~DeviceAdamW() = default;
   virtual void MomentsToDevice() = 0;
   virtual absl::Status MomentsToHost() = 0;  // waits
-  // Of all gradients; waits. Not finite when an element is not.
+  // Of the gradients that count; waits. Not finite when an element is not.
   virtual double SumOfSquares(const Context& ctx) = 0;
   // A config each tensor. Does not wait.
   virtual void Step(const Context& ctx,

@@ -38,11 +38,16 @@ Gang::Gang(MeshGroups groups, std::string host)
 }
 
 void Gang::StartQueues() {
-  behind_ = std::make_unique<CollectiveQueue>(std::move(groups_.data_behind));
+  behind_ = std::move(groups_.behind);
+  if (behind_ == nullptr) {
+    behind_ =
+        std::make_unique<ThreadCollectiveQueue>(std::move(groups_.data_behind));
+  }
   if (shape().layer == 1) return;
-  even_links_ = std::make_unique<CollectiveQueue>(std::move(groups_.layer));
+  even_links_ =
+      std::make_unique<ThreadCollectiveQueue>(std::move(groups_.layer));
   odd_links_ =
-      std::make_unique<CollectiveQueue>(std::move(groups_.layer_behind));
+      std::make_unique<ThreadCollectiveQueue>(std::move(groups_.layer_behind));
 }
 
 CollectiveQueue& Gang::from_before() {
@@ -58,6 +63,22 @@ CollectiveQueue& Gang::to_after() {
 absl::Status Gang::LayOut(const MeshShape& shape) {
   RETURN_IF_ERROR(CheckRanks(shape, size()));
   if (shape == groups_.shape) return absl::OkStatus();
+  return Remake(shape);
+}
+
+absl::Status Gang::Wrap(AxisWrapper wrap) {
+  if (alone()) return absl::OkStatus();
+  groups_.lay_out = [plain = std::move(groups_.lay_out),
+                     wrap = std::move(wrap)](
+                        const MeshShape& shape) -> absl::StatusOr<AxisGroups> {
+    ASSIGN_OR_RETURN(AxisGroups groups, plain(shape));
+    return wrap(std::move(groups));
+  };
+  return Remake(groups_.shape);
+}
+
+// All ranks lay themselves out.
+absl::Status Gang::Remake(MeshShape shape) {
   // In the same order on all ranks: groups end together.
   behind_ = nullptr;
   even_links_ = nullptr;
@@ -84,10 +105,9 @@ GangTraffic Gang::traffic() const {
   return {
       .tensor = groups_.tensor->traffic() + groups_.tensor_behind->traffic(),
       .data = groups_.data->traffic() + behind_->collective().traffic(),
-      .layer = even_links_ == nullptr
-                   ? 0
-                   : even_links_->collective().traffic() +
-                         odd_links_->collective().traffic(),
+      .layer = even_links_ == nullptr ? 0
+                                      : even_links_->collective().traffic() +
+                                            odd_links_->collective().traffic(),
       .world = groups_.world->traffic()};
 }
 

@@ -3,6 +3,7 @@
 #define CARACAL_DIST_GANG_GANG_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -61,6 +62,14 @@ class Gang {
   // stay. kInvalidArgument when the shape is of another number of ranks.
   absl::Status LayOut(const MeshShape& shape);
 
+  // From now on the groups along the axes are what `wrap` makes of them (those
+  // of a device, say), in this mesh and in later ones. All ranks call, with
+  // nothing queued. One process alone stays as it is.
+  using AxisWrapper = std::function<absl::StatusOr<AxisGroups>(AxisGroups)>;
+  absl::Status Wrap(AxisWrapper wrap);
+  // How long to wait for a rank that sends nothing.
+  absl::Duration stall() const { return groups_.stall; }
+
   // Sums over all ranks, in rank order: bit for bit the same everywhere.
   absl::Status Sum(absl::Span<double> values);
   // What this rank counts of what a whole tensor group knows: of the loss of a
@@ -81,6 +90,7 @@ class Gang {
   Collective& world_behind() { return *groups_.world_behind; }
 
  private:
+  absl::Status Remake(MeshShape shape);
   void StartQueues();
 
   MeshGroups groups_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -91,6 +92,55 @@ TEST(GangTest, IsLaidOutAnew) {
   });
   EXPECT_EQ(seen, (std::vector<float>{0, 1, 2, 10, 11, 12}));
   EXPECT_EQ(again, seen);
+}
+
+// A queue that runs what it is given at once, as a device's does.
+class PromptQueue final : public CollectiveQueue {
+ public:
+  explicit PromptQueue(std::unique_ptr<Collective> group)
+      : group_(std::move(group)) {}
+  void Start(Operation operation) override { result_ = operation(*group_); }
+  absl::Status Wait() override { return result_; }
+  const Collective& collective() const override { return *group_; }
+
+ private:
+  std::unique_ptr<Collective> group_;
+  absl::Status result_;
+};
+
+TEST(GangTest, GroupsAreWrappedInEveryLayout) {
+  const MeshShape first = {.data = 2, .tensor = 2}, second = {.data = 4};
+  std::vector<std::vector<MeshShape>> wrapped(first.ranks());
+  RunAsMesh(first, [&](MeshGroups& groups) {
+    Gang gang(std::move(groups));
+    CARACAL_CHECK_OK(
+        gang.Wrap([&](AxisGroups plain) -> absl::StatusOr<AxisGroups> {
+          wrapped[gang.rank()].push_back(plain.shape);
+          plain.behind =
+              std::make_unique<PromptQueue>(std::move(plain.data_behind));
+          return plain;
+        }));
+    for (const MeshShape& shape : {first, second}) {
+      CARACAL_CHECK_OK(gang.LayOut(shape));
+      float value = 1;
+      gang.behind().Start([&](Collective& data) {
+        return data.AllReduceSum(TensorView(&value, {1}));
+      });
+      // Nothing was waited for: it is the wrapper's queue.
+      EXPECT_EQ(value, shape.data);
+      CARACAL_CHECK_OK(gang.behind().Wait());
+    }
+  });
+  for (const std::vector<MeshShape>& shapes : wrapped) {
+    EXPECT_EQ(shapes, (std::vector<MeshShape>{first, second}));
+  }
+}
+
+TEST(GangTest, OneProcessHasNothingToWrap) {
+  Gang gang;
+  EXPECT_OK(gang.Wrap([](AxisGroups) -> absl::StatusOr<AxisGroups> {
+    return absl::InternalError("not called");
+  }));
 }
 
 TEST(GangTest, CountsWhatItSendsByGroup) {

@@ -17,10 +17,26 @@ GradientSync::GradientSync(ParameterStore* store, Gang* gang,
       MakeGradientBuckets(*store, gang->data().size(), bucket_elements);
   if (gang->data().size() > 1) parts_ = PartsOf(plans, gang->data().rank());
   for (GradientBucket& plan : plans) {
-    SharedGradients shared(plan.parameters);
+    SharedGradients shared(plan.parameters, store->device());
     const int layers = plan.last_layer - plan.first_layer + 1;
+    for (GradientBucket::Range& range : plan.ranges) InStepMemory(&range);
     buckets_.push_back({std::move(plan), std::move(shared), layers});
   }
+}
+
+// The same elements as they lie in the memory that passes work on.
+void GradientSync::InStepMemory(GradientBucket::Range* range) const {
+  const int run = range->range.run;
+  int64_t element = range->range.begin;
+  int64_t at = store_->StepOffset(run, element);
+  range->range.begin = at;
+  for (int64_t& count : range->counts) {
+    element += count;
+    const int64_t next = store_->StepOffset(run, element);
+    count = next - at;
+    at = next;
+  }
+  range->range.end = at;
 }
 
 void GradientSync::LayerDone(int layer) {
@@ -36,11 +52,12 @@ void GradientSync::Start(Bucket* bucket) {
   bucket->started = true;
   Collective* tensor = &gang_->tensor_behind();
   ParameterStore* store = store_;
+  void* const stream = gang_->behind().stream();
   gang_->behind().Start([=](Collective& data) -> absl::Status {
-    RETURN_IF_ERROR(bucket->shared.Sum(*tensor));
+    RETURN_IF_ERROR(bucket->shared.Sum(*tensor, stream));
     if (data.size() == 1) return absl::OkStatus();
     for (const GradientBucket::Range& range : bucket->plan.ranges) {
-      const TensorView grad = store->trained_runs()[range.range.run].grad;
+      const TensorView grad = store->trained_runs()[range.range.run].step_grad;
       RETURN_IF_ERROR(data.ReduceScatterSum(range.range.Of(grad), range.counts,
                                             range.Of(data.rank()).Of(grad)));
     }
@@ -63,7 +80,8 @@ absl::Status GradientSync::GatherValues() {
   if (data.size() == 1) return absl::OkStatus();
   for (const Bucket& bucket : buckets_) {
     for (const GradientBucket::Range& range : bucket.plan.ranges) {
-      const TensorView value = store_->trained_runs()[range.range.run].value;
+      const TensorView value =
+          store_->trained_runs()[range.range.run].step_value;
       RETURN_IF_ERROR(data.AllGather(range.Of(data.rank()).Of(value),
                                      range.counts, range.range.Of(value)));
     }

@@ -43,12 +43,13 @@ class GradientSync {
 
  private:
   struct Bucket {
-    GradientBucket plan;
+    GradientBucket plan;  // its ranges in step memory
     SharedGradients shared;
     int layers_left = 0;
     bool started = false;
   };
 
+  void InStepMemory(GradientBucket::Range* range) const;
   void Start(Bucket* bucket);
 
   ParameterStore* store_;

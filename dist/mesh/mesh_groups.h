@@ -6,13 +6,15 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/collective/collective.h"
+#include "core/collective/collective_queue.h"
 #include "dist/mesh/mesh.h"
 
 namespace caracal {
 
-// Those along the axes of a mesh. None is null; groups of one rank are there
-// too. A rank's number in a group is its place on the axis.
+// Those along the axes of a mesh. None is null but as said; groups of one rank
+// are there too. A rank's number in a group is its place on the axis.
 struct AxisGroups {
   MeshShape shape;
   MeshPlace place;  // of this rank
@@ -23,6 +25,9 @@ struct AxisGroups {
   std::unique_ptr<Collective> data_behind;
   std::unique_ptr<Collective> tensor_behind;
   std::unique_ptr<Collective> layer_behind;
+  // On a device, in place of data_behind: its queue, on whose stream
+  // tensor_behind is too. Null: a thread is to be made for data_behind.
+  std::unique_ptr<CollectiveQueue> behind;
 };
 
 struct MeshGroups : AxisGroups {
@@ -32,6 +37,8 @@ struct MeshGroups : AxisGroups {
   // Lays the ranks out as another mesh of as many: every rank calls with the
   // same shape.
   std::function<absl::StatusOr<AxisGroups>(const MeshShape&)> lay_out;
+  // How long a rank waits for another one that sends nothing.
+  absl::Duration stall = absl::InfiniteDuration();
 };
 
 }  // namespace caracal

@@ -99,7 +99,7 @@ TEST(MpiCollective, GroupsAreSplitByColourAndOrderedByKey) {
 TEST(MpiCollective, AQueueWorksBesideTheCallersGroup) {
   constexpr int kBuckets = 16, kElements = 20011;
   const auto group = World();
-  CollectiveQueue queue(World());
+  ThreadCollectiveQueue queue(World());
   const int ranks = group->size();
   std::vector<float> gradients(kBuckets * kElements);
   std::vector<float> activations(4001);

@@ -55,6 +55,7 @@ absl::StatusOr<MeshGroups> MakeMpiMesh(MpiRuntime& runtime,
   ASSIGN_OR_RETURN(groups.world, runtime.World("group of all ranks", options));
   ASSIGN_OR_RETURN(groups.world_behind,
                    runtime.World("second group of all ranks", options));
+  groups.stall = options.timeout;
   groups.lay_out = [&runtime, options](const MeshShape& another) {
     return MakeAxes(runtime, another, options);
   };

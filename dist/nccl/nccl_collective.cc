@@ -68,6 +68,16 @@ absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
   return group;
 }
 
+absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
+    std::unique_ptr<Collective> control, std::shared_ptr<void> stream,
+    const std::string& name, absl::Duration timeout) {
+  ASSIGN_OR_RETURN(std::unique_ptr<NcclCollective> group,
+                   Create(control.get(), stream.get(), name, timeout));
+  group->kept_stream_ = std::move(stream);
+  group->kept_control_ = std::move(control);
+  return group;
+}
+
 std::string NcclCollective::Where(const char* operation) const {
   return absl::StrCat("in ", operation, " on rank ", rank_, " of ", size_,
                       " of the ", name_);

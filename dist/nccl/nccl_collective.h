@@ -40,6 +40,11 @@ class NcclCollective : public Collective {
   static absl::StatusOr<std::unique_ptr<NcclCollective>> Create(
       Collective* control, void* stream, const std::string& name,
       absl::Duration timeout = absl::InfiniteDuration());
+  // The same, of a group that keeps its control group and its stream.
+  static absl::StatusOr<std::unique_ptr<NcclCollective>> Create(
+      std::unique_ptr<Collective> control, std::shared_ptr<void> stream,
+      const std::string& name,
+      absl::Duration timeout = absl::InfiniteDuration());
   NcclCollective(const NcclCollective&) = delete;
   NcclCollective& operator=(const NcclCollective&) = delete;
   ~NcclCollective() override;
@@ -75,6 +80,8 @@ class NcclCollective : public Collective {
   // Remembers an error for good; aborts the communicator.
   absl::Status Finish(const absl::Status& status);
 
+  std::shared_ptr<void> kept_stream_;
+  std::unique_ptr<Collective> kept_control_;
   std::unique_ptr<Communicator> comm_;
   Collective* control_ = nullptr;
   std::string name_;

@@ -3,7 +3,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <memory>
+#include <numeric>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/base/clock.h"
@@ -12,10 +18,13 @@
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
 #include "core/tensor/tensor.h"
+#include "dist/gradients/gradient_sync.h"
+#include "dist/nccl/device_groups.h"
 #include "jobs/bench/device_matrix_rate.h"
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/model/compute.h"
+#include "jobs/model/rank_gpu.h"
 #include "jobs/train/component_dropout.h"
 #include "kernels/causal_attention/causal_attention.h"
 #include "kernels/matmul/matmul.h"
@@ -90,15 +99,27 @@ class Bench {
 
  private:
   absl::Status Load();
+  absl::Status UseGpu();
   // Seconds of one step of a training stage.
-  absl::StatusOr<double> TransferStep(Rows& rows, AdamW& optimizer);
-  absl::StatusOr<double> FinetuneStep(Rows& rows, AdamW& optimizer);
+  absl::StatusOr<double> TransferStep(Rows& rows);
+  absl::StatusOr<double> FinetuneStep(Rows& rows);
+  // What follows on the gradients.
+  absl::Status Update();
   // Seconds of the teacher's attention in a transfer step, all layers.
   double TeacherAttentionSeconds();
   absl::Status RunTraining(BenchResult* result);
   absl::Status RunDecode(BenchResult* result);
 
+  Gang& gang() { return o_.gang == nullptr ? alone_ : *o_.gang; }
+  Execution execution() {
+    Execution exec = compute_.execution();
+    exec.collective = &gang().tensor();
+    return exec;
+  }
+  int64_t ranks() { return gang().size(); }
+
   const BenchOptions& o_;
+  Gang alone_;
   Compute compute_;
   std::unique_ptr<WeightSource> source_;
   LlamaWeights weights_;
@@ -106,8 +127,21 @@ class Bench {
   std::unique_ptr<Llama> llama_;
   ModePlan plan_;
   ComponentMode mode_ = ComponentMode::kHybrid;  // of the student in training
+  std::optional<GradientSync> sync_;
+  std::optional<AdamW> optimizer_;
+  std::function<void(int)> layer_done_;
+  std::vector<double> squares_;
   int64_t step_ = 0;
 };
+
+absl::Status Bench::UseGpu() {
+  ASSIGN_OR_RETURN(const int index, GpuOfRank(gang(), CudaBusIds()));
+  RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(index)));
+  if (gang().alone()) return absl::OkStatus();
+  return gang().Wrap([this](AxisGroups groups) {
+    return OnDevice(std::move(groups), compute_.device(), gang().stall());
+  });
+}
 
 absl::Status Bench::Load() {
   if (o_.model.empty()) {
@@ -141,12 +175,13 @@ absl::Status Bench::Load() {
   student.features = o_.features > 0 ? o_.features : source_->config().head_dim;
   if (o_.device == "cuda") {
     RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
-    RETURN_IF_ERROR(compute_.UseCuda());
+    RETURN_IF_ERROR(UseGpu());
   }
   ASSIGN_OR_RETURN(
-      weights_,
-      LlamaWeights::Load(compute_.context(), *source_, Shard(), form, {},
-                         {.device = compute_.device(), .lora = &student.lora}));
+      weights_, LlamaWeights::Load(
+                    compute_.context(), *source_,
+                    Shard{gang().place().tensor, gang().shape().tensor}, form,
+                    {}, {.device = compute_.device(), .lora = &student.lora}));
   adapters_ = std::make_unique<Adapters>(weights_.adapter_shape(), student);
   adapters_->Initialize(0);
   if (compute_.device() != nullptr) {
@@ -156,12 +191,25 @@ absl::Status Bench::Load() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<double> Bench::TransferStep(Rows& rows, AdamW& optimizer) {
+absl::Status Bench::Update() {
+  RETURN_IF_ERROR(sync_->Finish());
+  const Context ctx = compute_.execution().ctx;
+  std::fill(squares_.begin(), squares_.end(), 0.0);
+  optimizer_->AddSquares(ctx, absl::MakeSpan(squares_));
+  RETURN_IF_ERROR(gang().Sum(absl::MakeSpan(squares_)));
+  optimizer_->Update(
+      ctx, 1e-4f,
+      std::sqrt(std::accumulate(squares_.begin(), squares_.end(), 0.0)));
+  return sync_->GatherValues();
+}
+
+absl::StatusOr<double> Bench::TransferStep(Rows& rows) {
   const double start = Now();
   adapters_->parameters().ZeroGradients();
   std::vector<TransferSums> sums(llama_->layers());
   compute_.arena().Reset();
-  Execution exec = compute_.execution();
+  Execution exec = execution();
+  exec.layer_done = &layer_done_;
   const bool xent = o_.loss == "xent";
   llama_->TransferStep(exec, rows.Batch(),
                        {.terms = TermsOf(mode_),
@@ -169,11 +217,11 @@ absl::StatusOr<double> Bench::TransferStep(Rows& rows, AdamW& optimizer) {
                         .weight_scale = xent ? 1e-6f : 0.0f},
                        sums.data());
   RETURN_IF_ERROR(exec.status);
-  optimizer.Step(exec.ctx, 1e-4f);
+  RETURN_IF_ERROR(Update());
   return Now() - start;
 }
 
-absl::StatusOr<double> Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
+absl::StatusOr<double> Bench::FinetuneStep(Rows& rows) {
   const double start = Now();
   adapters_->parameters().ZeroGradients();
   const int64_t micro = o_.micro_batch > 0 ? o_.micro_batch : o_.batch;
@@ -194,13 +242,14 @@ absl::StatusOr<double> Bench::FinetuneStep(Rows& rows, AdamW& optimizer) {
               1.0f / static_cast<float>(o_.batch * o_.seq_len));
     const TensorView nll = compute_.arena().AllocateF32({n});
     Tape tape(&compute_.arena());
-    Execution exec = compute_.execution();
+    Execution exec = execution();
     exec.tape = &tape;
+    if (begin + micro >= o_.batch) exec.layer_done = &layer_done_;
     llama_->FinetuneStep(exec, batch, plan_, weight, nll);
     RETURN_IF_ERROR(exec.status);
   }
   ++step_;
-  optimizer.Step(compute_.execution().ctx, 1e-4f);
+  RETURN_IF_ERROR(Update());
   return Now() - start;
 }
 
@@ -253,16 +302,39 @@ absl::Status Bench::RunTraining(BenchResult* result) {
                                              ParameterGroup::kFeatureBias,
                                              ParameterGroup::kWindowFactor}
                : std::vector<ParameterGroup>{ParameterGroup::kLora});
-  AdamW optimizer(&adapters_->parameters(), AdamWSettings());
-  RETURN_IF_ERROR(optimizer.status());
+  sync_.emplace(&adapters_->parameters(), &gang());
+  layer_done_ = [this](int layer) { sync_->LayerDone(layer); };
+  optimizer_.emplace(&adapters_->parameters(), AdamWSettings(), sync_->parts());
+  RETURN_IF_ERROR(gang().Agree(optimizer_->status()));
+  squares_.resize(weights_.config.layers);
   Rows rows(o_.batch, o_.seq_len, weights_.config.vocab_size);
   std::vector<double> rates;
+  const auto run = [&] {
+    return transfer ? TransferStep(rows) : FinetuneStep(rows);
+  };
   for (int step = 0; step <= o_.steps; ++step) {
-    ASSIGN_OR_RETURN(const double seconds, transfer
-                                               ? TransferStep(rows, optimizer)
-                                               : FinetuneStep(rows, optimizer));
+    ASSIGN_OR_RETURN(const double seconds, run());
     if (step == 0) continue;  // Memory is planned in the first step.
-    rates.push_back(static_cast<double>(o_.batch * o_.seq_len) / seconds);
+    const int64_t tokens = o_.batch * o_.seq_len * gang().shape().data;
+    rates.push_back(static_cast<double>(tokens) / seconds);
+  }
+  if (compute_.device() != nullptr) {
+    absl::Status stepped;
+    bool ran = false;
+    absl::StatusOr<std::vector<KernelTime>> kernels = MeasureKernels([&] {
+      ran = true;
+      stepped = run().status();
+      if (stepped.ok()) stepped = compute_.device()->Wait();
+      return stepped;
+    });
+    // All ranks step, whoever of them can measure.
+    if (!ran) stepped = run().status();
+    RETURN_IF_ERROR(stepped);
+    if (kernels.ok()) {
+      result->kernels = *std::move(kernels);
+    } else {
+      result->no_kernels = std::string(kernels.status().message());
+    }
   }
   std::sort(rates.begin(), rates.end());
   result->tokens_per_s = rates[rates.size() / 2];
@@ -332,7 +404,9 @@ absl::StatusOr<BenchResult> Bench::Run() {
   }
   ASSIGN_OR_RETURN(result.matrix_rate, MatrixRate(compute_, weights_.config,
                                                   o_.batch * o_.seq_len));
-  result.mfu = result.tokens_per_s * result.flops.total() / result.matrix_rate;
+  result.ranks = static_cast<int>(ranks());
+  result.mfu = result.tokens_per_s * result.flops.total() /
+               (result.matrix_rate * result.ranks);
   return result;
 }
 
@@ -349,10 +423,15 @@ absl::StatusOr<BenchResult> RunBench(const BenchOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--device: there is no '", options.device, "'; use cpu or cuda"));
   }
-  if (options.device == "cuda" &&
-      (options.stage == "decode" || options.loss != "mse")) {
+  if (options.gang != nullptr &&
+      (options.stage == "decode" || options.gang->shape().layer > 1)) {
     return absl::UnimplementedError(
-        "--device cuda: measures the stages transfer (loss mse) and finetune");
+        "several ranks: measured are the stages transfer and finetune, by data "
+        "and tensor ranks");
+  }
+  if (options.device == "cuda" && options.stage == "decode") {
+    return absl::UnimplementedError(
+        "--device cuda: measures the stages transfer and finetune");
   }
   return Bench(options).Run();
 }

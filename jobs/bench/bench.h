@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "dist/gang/gang.h"
 #include "jobs/bench/flops.h"
+#include "jobs/bench/kernel_times.h"
 
 namespace caracal {
 
@@ -29,10 +31,14 @@ struct BenchOptions {
   int steps = 3;             // measured, after one warm-up
   int threads = 0;
   std::string device = "cpu";  // or "cuda": training stages only
+  // The ranks of a training stage, laid out by data and tensor; `batch` and
+  // `micro_batch` are each data rank's. Borrowed; null: this process alone. All
+  // ranks call.
+  Gang* gang = nullptr;
 };
 
 struct BenchResult {
-  double tokens_per_s = 0;          // median over steps
+  double tokens_per_s = 0;          // of all ranks; median over steps
   double low = 0, high = 0;         // slowest and fastest step
   double prefill_tokens_per_s = 0;  // decode only
   // transfer only: the speed if the teacher's own attention, whose work grows
@@ -41,11 +47,15 @@ struct BenchResult {
   FlopCount flops;  // per token
   // FLOP/s: the library's fp32 (on a GPU bf16) products of the model's shapes.
   double matrix_rate = 0;
-  double mfu = 0;  // tokens_per_s * flops / matrix_rate
+  double mfu = 0;  // tokens_per_s * flops / (ranks * matrix_rate)
   // Resident memory of the process, or the GPU's memory in use, at most.
   uint64_t peak_bytes = 0;
+  // One step of a GPU, measured after the others; and why there is none.
+  std::vector<KernelTime> kernels;
+  std::string no_kernels;
   double load_seconds = 0;  // file to ready model
   int threads = 0;
+  int ranks = 1;
   std::string device;  // "CPU", or the GPU's name
 };
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "core/base/status.h"
@@ -14,6 +15,7 @@ namespace {
 
 struct Options {
   BenchOptions bench;
+  MeshShape shape;
   bool json = false;
 };
 
@@ -26,6 +28,9 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["window"] = o.window;
   json["sinks"] = o.sinks;
   json["device"] = r.device;
+  json["ranks"] = r.ranks;
+  json["layout"] =
+      FormatMesh(o.gang == nullptr ? MeshShape() : o.gang->shape());
   json["threads"] = r.threads;
   json["tokens_per_s"] = r.tokens_per_s;
   json["tokens_per_s_range"] = {r.low, r.high};
@@ -45,6 +50,15 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["matrix_rate"] = r.matrix_rate;
   json["mfu"] = r.mfu;
   json["peak_bytes"] = r.peak_bytes;
+  if (!r.kernels.empty()) {
+    nlohmann::ordered_json kernels;
+    for (const KernelTime& kernel : r.kernels) {
+      kernels.push_back({{"name", kernel.name},
+                         {"launches", kernel.launches},
+                         {"seconds", kernel.seconds}});
+    }
+    json["kernels_of_a_step"] = std::move(kernels);
+  }
   json["load_seconds"] = r.load_seconds;
   return json.dump(1);
 }
@@ -67,24 +81,39 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
                              : absl::StrFormat("%.0f TFLOP/s, bf16 on %s",
                                                r.matrix_rate / 1e12, r.device));
   list.Add("MFU",
-           absl::StrCat(Percent(r.mfu), " = speed x work / matrix rate"));
-  list.Add("memory",
-           Bytes(r.peak_bytes) + (o.device == "cpu" ? " resident at most"
-                                                    : " of the GPU's at most"));
+           absl::StrCat(Percent(r.mfu), " = speed x work / ",
+                        r.ranks > 1 ? "(ranks x matrix rate)" : "matrix rate"));
+  list.Add("memory", absl::StrCat(Bytes(r.peak_bytes),
+                                  o.device == "cpu" ? " resident at most"
+                                                    : " of the GPU's at most",
+                                  r.ranks > 1 ? ", rank 0" : ""));
+  for (size_t i = 0; i < r.kernels.size(); ++i) {
+    const KernelTime& kernel = r.kernels[i];
+    list.Add(i == 0 ? "a step's time" : "",
+             absl::StrFormat("%8.3f ms  %s, %d launches", kernel.seconds * 1e3,
+                             kernel.name, kernel.launches));
+  }
+  if (!r.no_kernels.empty()) {
+    list.Add("a step's time", "not by kernel: " + r.no_kernels);
+  }
   list.Add("loading", Duration(r.load_seconds));
   return list.ToString(console, 0, 13);
 }
 
-absl::Status Bench(const Options& o, Console& console) {
+absl::Status Bench(Options o, const MakeGang& make_gang, Console& console) {
+  std::unique_ptr<Gang> gang;
+  if (make_gang) {
+    ASSIGN_OR_RETURN(gang, make_gang(o.shape));
+    o.bench.gang = gang.get();
+  }
   ASSIGN_OR_RETURN(const BenchResult result, RunBench(o.bench));
+  if (gang != nullptr && !gang->leads()) return absl::OkStatus();
   console.out << (o.json ? BenchJson(o.bench, result) + "\n"
                          : BenchText(o.bench, result, console));
   return absl::OkStatus();
 }
 
-}  // namespace
-
-CommandBody DeclareBench(CLI::App& app) {
+CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   auto o = std::make_shared<Options>();
   BenchOptions& b = o->bench;
   auto* model = app.add_option("--model", b.model, "model file or folder");
@@ -110,10 +139,26 @@ CommandBody DeclareBench(CLI::App& app) {
   app.add_option("--steps", b.steps, "measured, after one to warm up")
       ->check(CLI::Range(1, 1000));
   app.add_option("--device", b.device, "cpu, or cuda: transfer and finetune");
+  if (make_gang) {
+    app.add_option("--data", o->shape.data, "data ranks; --batch is each one's")
+        ->check(CLI::Range(1, 4096));
+    app.add_option("--tensor", o->shape.tensor, "tensor ranks")
+        ->check(CLI::Range(1, 4096));
+  }
   app.add_option("--threads", b.threads, "CPU threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app.add_flag("--json", o->json, "print one JSON object");
-  return [o](Console& console) { return Bench(*o, console); };
+  return [o, make_gang = std::move(make_gang)](Console& console) {
+    return Bench(*o, make_gang, console);
+  };
+}
+
+}  // namespace
+
+CommandBody DeclareBench(CLI::App& app) { return Declare(app, nullptr); }
+
+CommandBody DeclareBenchOfRanks(CLI::App& app, MakeGang make_gang) {
+  return Declare(app, std::move(make_gang));
 }
 
 }  // namespace caracal

@@ -15,6 +15,7 @@
 #include "dist/checkpoint/manifest.h"
 #include "dist/gang/once_per_host.h"
 #include "dist/handshake/handshake.h"
+#include "dist/nccl/device_groups.h"
 #include "jobs/convert/gamma_sweep.h"
 #include "jobs/convert/phases.h"
 #include "jobs/convert/run_folder.h"
@@ -26,6 +27,7 @@
 #include "jobs/model/job_surroundings.h"
 #include "jobs/model/loaded_model.h"
 #include "jobs/model/model_rows.h"
+#include "jobs/model/rank_gpu.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/support.h"
@@ -62,6 +64,7 @@ class Conversion {
   absl::StatusOr<ReportInput> Run();
 
  private:
+  absl::Status CheckGpu();
   absl::Status ChooseDevice();
   absl::Status PrepareFolder();
   // What can be refused before the model's weights are read.
@@ -127,20 +130,46 @@ class Conversion {
   ReportInput report_;
 };
 
-// Left to us, the GPU where there is one that can run the job.
+// Whether a GPU of this rank's host can run the job.
+absl::Status Conversion::CheckGpu() {
+  RETURN_IF_ERROR(FindCuda());
+  ASSIGN_OR_RETURN(const StudentConfig student,
+                   StudentConfigOf(job_, source_->config()));
+  RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+  // Once more, now that the number of features is known.
+  const std::vector<Problem> problems = CudaProblems(job_);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(problems[0].field, ": ", problems[0].message));
+}
+
+// Left to us, GPUs where each rank has one that can run the job. All ranks
+// call.
 absl::Status Conversion::ChooseDevice() {
   if (job_.device() == "cpu") return absl::OkStatus();
   const bool asked = job_.device() == "cuda";
-  if (!asked &&
-      (!gang().alone() || !CudaProblems(job_).empty() || !FindCuda().ok())) {
+  if (!asked && !CudaProblems(job_).empty()) return absl::OkStatus();
+  const auto choose = [&]() -> absl::StatusOr<int> {
+    RETURN_IF_ERROR(gang().Agree(CheckGpu()));
+    if (options_.on_shared_gpu) return 0;
+    return GpuOfRank(gang(), CudaBusIds());
+  };
+  const absl::StatusOr<int> index = choose();
+  if (!index.ok()) return asked ? index.status() : absl::OkStatus();
+  RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(*index)));
+  Device* const device = compute_.device();
+  if (gang().alone()) {
+    Note(absl::StrCat("on ", device->name()));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const StudentConfig student,
-                   StudentConfigOf(job_, source_->config()));
-  const absl::Status runs = CheckCudaModel(source_->config(), student);
-  if (!runs.ok()) return asked ? runs : absl::OkStatus();
-  RETURN_IF_ERROR(compute_.UseCuda());
-  Note(absl::StrCat("on ", compute_.device()->name()));
+  device->set_stall(gang().stall());
+  RETURN_IF_ERROR(
+      gang().Wrap([device, stall = gang().stall(),
+                   shared = options_.on_shared_gpu](AxisGroups groups) {
+        return shared ? shared(std::move(groups), device)
+                      : OnDevice(std::move(groups), device, stall);
+      }));
+  Note(absl::StrCat("on ", gang().size(), " GPUs, rank 0 on ", device->name()));
   return absl::OkStatus();
 }
 
@@ -250,7 +279,6 @@ absl::Status Conversion::WarnAboutJob() {
 
 absl::Status Conversion::Prepare() {
   RETURN_IF_ERROR(OpenBaseModel());
-  RETURN_IF_ERROR(ChooseDevice());
   RETURN_IF_ERROR(ReadPrompt());
   RETURN_IF_ERROR(OpenData());
   RETURN_IF_ERROR(WarnAboutJob());
@@ -453,6 +481,7 @@ absl::StatusOr<ReportInput> Conversion::Run() {
       gang().Agree(gang().leads() ? PrepareFolder() : absl::OkStatus()));
   const auto load = [&]() -> absl::StatusOr<std::vector<Phase>> {
     RETURN_IF_ERROR(gang().Agree(Prepare()));
+    RETURN_IF_ERROR(ChooseDevice());
     RETURN_IF_ERROR(TakeFingerprints());
     RETURN_IF_ERROR(CompareRanks());
     RETURN_IF_ERROR(FindState());

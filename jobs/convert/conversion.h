@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/device/device.h"
 #include "dist/gang/gang.h"
 #include "eval/report/report_input.h"
 #include "jobs/curriculum/source.h"
@@ -51,6 +52,9 @@ struct ConversionOptions {
   // Whom the leading rank asks what curricula set. Null: the job alone.
   CurriculumSource* curriculum = nullptr;
   ConversionEvents events;
+  // For tests: ranks that share one GPU, and who makes their groups on it; NCCL
+  // wants one for each rank.
+  std::function<absl::StatusOr<AxisGroups>(AxisGroups, Device*)> on_shared_gpu;
 };
 
 // What the report shows, and the folder holds. kCancelled when stopped, be it

@@ -22,10 +22,11 @@ class Compute {
   explicit Compute(int threads)
       : pool_(threads > 0 ? threads : AvailableCores()) {}
 
-  // Passes run on the GPU from now on. Call before the first execution().
+  // Passes run on a GPU from now on, which becomes the calling thread's. Call
+  // before the first execution().
   // Errors, in one line: those of OpenCuda(); kResourceExhausted.
-  absl::Status UseCuda() {
-    ASSIGN_OR_RETURN(device_, OpenCuda());
+  absl::Status UseCuda(int index = 0) {
+    ASSIGN_OR_RETURN(device_, OpenCuda(index));
     ASSIGN_OR_RETURN(ops_, MakeCudaOps(device_.get()));
     arena_.set_companion(&device_->arena());
     return absl::OkStatus();

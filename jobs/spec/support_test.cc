@@ -40,16 +40,18 @@ TEST(SupportTest, RunsAttentionTransferOnAGpu) {
 TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
   proto::Job job = WithPreset("hedgehog");
   job.set_device("cuda");
-  job.mutable_parallel()->set_data(2);
+  job.mutable_parallel()->set_layer(2);
   job.mutable_attention()->set_feature_map("elu1");
+  job.mutable_attention()->set_features(160);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("parallel: training by several ranks is not run on the "
-                  "device cuda; choose the device cpu",
+      ElementsAre("parallel.layer: a layer chain is not run on the device "
+                  "cuda; choose the device cpu",
                   "attention.feature_map: elu1 is not run on the device cuda; "
                   "choose the device cpu",
-                  "stages[0].transfer.loss: a loss on attention weights is "
-                  "not run on the device cuda; choose the device cpu"));
+                  "stages[0].transfer.loss: a loss on attention weights of "
+                  "more than 256 features is not run on the device cuda; "
+                  "choose the device cpu"));
 }
 
 TEST(SupportTest, LeftToUsNothingIsRefused) {

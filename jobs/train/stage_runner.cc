@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/base/status.h"
+#include "core/device/device.h"
 #include "kernels/adamw/adamw.h"
 
 namespace caracal {
@@ -27,6 +28,9 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   model_->adapters().parameters().ZeroGradients();
   sums_.Reset(model_->weights().config.layers);
   RETURN_IF_ERROR(Accumulate(batch, in, Pass::kStep, &sums_));
+  // Where step memory ran out, what other ranks wait for was left out: they are
+  // not to be met any more.
+  if (exec_.device != nullptr && !exec_.device->ok()) return exec_.status;
   RETURN_IF_ERROR(sync_.Finish());
   RETURN_IF_ERROR(sums_.SumOver(*gang_));
   StepResult result = ResultOf(sums_);

@@ -38,6 +38,7 @@
 #include "jobs/launch/local_gang.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/layout.h"
+#include "jobs/worker/bench_ranks.h"
 #include "jobs/worker/coordinator_link.h"
 #include "jobs/worker/directed_curriculum.h"
 #include "jobs/worker/reported_events.h"
@@ -354,4 +355,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace caracal
 
-int main(int argc, char** argv) { return caracal::Main(argc, argv); }
+int main(int argc, char** argv) {
+  if (argc > 1 && absl::string_view(argv[1]) == "bench") {
+    return caracal::BenchRank(argc - 1, argv + 1);
+  }
+  return caracal::Main(argc, argv);
+}

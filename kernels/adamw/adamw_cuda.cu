@@ -28,7 +28,7 @@ struct Tensor {
   bf16* copy;  // or null
   int64_t size;
   int64_t first_piece;
-  int64_t unused;  // to 64 bytes
+  int64_t aligned;  // whether all start at multiples of 16 bytes
 };
 
 struct Table {
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   const int64_t begin = (blockIdx.x - t.first_piece) * kPiece;
   const int64_t end = min(begin + kPiece, t.size);
-  const int64_t whole = end - (end - begin) % 4;
+  const int64_t whole = t.aligned ? end - (end - begin) % 4 : begin;
 #pragma unroll 2
   for (int64_t i = begin + 4 * threadIdx.x; i < whole; i += 4 * kThreads) {
     const float4 g = __ldcs(reinterpret_cast<const float4*>(t.grad + i));
@@ -98,8 +98,7 @@ __global__ void __launch_bounds__(kThreads)
       to[1] = __floats2bfloat162_rn(p.z, p.w);
     }
   }
-  const int64_t i = whole + threadIdx.x;
-  if (i < end) {
+  for (int64_t i = whole + threadIdx.x; i < end; i += kThreads) {
     Update(k, scale, t.grad[i], t.param[i], t.m[i], t.v[i]);
     if (t.copy != nullptr) t.copy[i] = __float2bfloat16_rn(t.param[i]);
   }
@@ -115,15 +114,16 @@ __global__ void __launch_bounds__(kSumThreads)
     const float* const x = part == AdamWCudaPart::kGrad ? t.grad : t.param;
     const int64_t begin = (piece - t.first_piece) * kPiece;
     const int64_t end = min(begin + kPiece, t.size);
-    const int64_t whole = end - (end - begin) % 4;
+    const int64_t whole = t.aligned ? end - (end - begin) % 4 : begin;
 #pragma unroll 4
     for (int64_t i = begin + 4 * threadIdx.x; i < whole; i += 4 * kSumThreads) {
       const float4 f = *reinterpret_cast<const float4*>(x + i);
       sum += double{f.x} * f.x + double{f.y} * f.y + double{f.z} * f.z +
              double{f.w} * f.w;
     }
-    const int64_t i = whole + threadIdx.x;
-    if (i < end) sum += double{x[i]} * x[i];
+    for (int64_t i = whole + threadIdx.x; i < end; i += kSumThreads) {
+      sum += double{x[i]} * x[i];
+    }
   }
   __shared__ double shared[kSumThreads / 32];
   sum = cuda::BlockTotal<kSumThreads>(sum, shared);
@@ -177,12 +177,8 @@ void LaunchAdd(const Context& ctx, const void* x, int64_t n, void* y) {
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
-template <typename View>
-auto* DataOf(const View& view, int64_t n) {
-  auto* const data = VectorOf<float>(view, n);
-  CARACAL_CHECK(reinterpret_cast<uintptr_t>(data) % 16 == 0)
-      << "address " << data << ", wanted a multiple of 16";
-  return data;
+bool IsAligned(const void* data) {
+  return reinterpret_cast<uintptr_t>(data) % 16 == 0;
 }
 
 size_t TensorBytes(int64_t tensors) { return tensors * sizeof(Tensor); }
@@ -216,16 +212,18 @@ AdamWCudaTable MakeAdamWCudaTable(const Context& ctx,
     const int64_t n = from.param.size();
     Tensor& to = list[i];
     to = {};
-    to.param = DataOf(from.param, n);
-    to.grad = DataOf(from.grad, n);
-    to.m = DataOf(from.m, n);
-    to.v = DataOf(from.v, n);
+    to.param = VectorOf<float>(from.param, n);
+    to.grad = VectorOf<float>(from.grad, n);
+    to.m = VectorOf<float>(from.m, n);
+    to.v = VectorOf<float>(from.v, n);
+    to.aligned = IsAligned(to.param) && IsAligned(to.grad) &&
+                 IsAligned(to.m) && IsAligned(to.v) &&
+                 (!from.copy.defined() || IsAligned(from.copy.data));
     if (from.copy.defined()) {
       CARACAL_CHECK(from.copy.dtype == DType::kBF16 && from.copy.contiguous() &&
                     from.copy.size() == n)
           << NameOf(from.copy.dtype) << " copy of " << from.copy.size()
           << " elements of " << n;
-      CARACAL_CHECK(reinterpret_cast<uintptr_t>(from.copy.data) % 16 == 0);
       to.copy = static_cast<bf16*>(from.copy.data);
     }
     to.size = n;

@@ -30,7 +30,10 @@ constexpr int64_t kBorder = 8;
 // One tensor's arrays on the device and, in step with them, on the host.
 struct Tensor {
   Tensor(int64_t n, uint64_t seed, bool with_copy)
-      : n(n), has_copy(with_copy), copy(n + kBorder) {
+      : n(n),
+        has_copy(with_copy),
+        shift(seed % 4 == 3 ? 1 + seed / 4 % 3 : 0),
+        copy(n + kBorder) {
     for (int i = 0; i < 4; ++i) {
       // Second moments are not negative.
       host[i] = RandomVector(n, Uniform(seed * 10 + i, i == 3 ? 0 : -1, 1));
@@ -41,10 +44,13 @@ struct Tensor {
     for (int i = 0; i < 4; ++i) {
       std::vector<float> padded = host[i];
       padded.resize(n + kBorder, 98765.0f);
+      padded.insert(padded.begin(), shift, 98765.0f);
       device[i] = DeviceArray<float>(padded);
     }
   }
-  TensorView View(int i) const { return TensorView(device[i].data(), {n}); }
+  TensorView View(int i) const {
+    return TensorView(device[i].data() + shift, {n});
+  }
   AdamWCudaTensor Entry() const {
     AdamWCudaTensor t{View(0), View(1), View(2), View(3), {}};
     if (has_copy) t.copy = TensorView(copy.data(), DType::kBF16, {n});
@@ -62,6 +68,7 @@ struct Tensor {
     for (int i = 0; i < 4; ++i) {
       std::vector<float> padded = host[i];
       padded.resize(n + kBorder, 98765.0f);
+      padded.insert(padded.begin(), shift, 98765.0f);
       EXPECT_EQ(device[i].Host(), padded) << "size " << n << " array " << i;
     }
     const std::vector<uint16_t> got = copy.Host();
@@ -73,6 +80,8 @@ struct Tensor {
   }
   int64_t n;
   bool has_copy;
+  // Elements before the first: some start at no multiple of 16 bytes.
+  int64_t shift;
   std::vector<float> host[4];  // param, grad, m, v
   DeviceArray<float> device[4];
   DeviceArray<uint16_t> copy;
@@ -169,6 +178,7 @@ TEST(AdamWCuda, NothingMovesWhenAGradientIsNotFinite) {
     for (const Tensor& t : model.tensors) {
       for (int i : {0, 2, 3}) {
         std::vector<float> got = t.device[i].Host();
+        got.erase(got.begin(), got.begin() + t.shift);
         got.resize(t.n);
         EXPECT_EQ(got, t.host[i]) << "size " << t.n << " array " << i;
       }

@@ -36,6 +36,8 @@ struct PlainScratch {
   int* argmax = nullptr;     // position of the key that gives c_n
   float* dfactor = nullptr;  // the row's share of dw_h
   float* error = nullptr;    // the row's squared error
+  // [chunks of rows, H, D + 1, F]: of dweight, and of dbias at D
+  float* weight_parts = nullptr;
 
   size_t bytes = 0;
 };
@@ -48,8 +50,19 @@ void PlainForward(const Args& a, const PlainScratch& scratch,
                   cudaStream_t stream);
 void PlainBackward(const Args& a, const PlainScratch& scratch,
                    cudaStream_t stream);
+// What dphi_q and dphi_k (which become dz) and dfactor add to the parameters'
+// gradients, in two steps.
+void PlainFeatureBackward(const Args& a, const PlainScratch& scratch,
+                          cudaStream_t stream);
+void PlainParameterGradients(const Args& a, const PlainScratch& scratch,
+                             cudaStream_t stream);
+// Elements of PlainScratch.weight_parts.
+int64_t PlainWeightParts(const Args& a);
 
-// Features of all rows and the stored states: the first step of both.
+// Features of all rows, where there are any.
+void PlainFeatures(const Args& a, const PlainScratch& scratch,
+                   cudaStream_t stream);
+// And the stored states: the first step of both.
 void PlainPrepare(const Args& a, const PlainScratch& scratch,
                   cudaStream_t stream);
 

@@ -291,21 +291,87 @@ __global__ void InputGradient(Args a, bool keys, const float* part,
   }
 }
 
-// dW [H, D, F] += x^T dz; the block of d = 0 adds the bias's gradient too.
-__global__ void WeightGradient(Args a, HeadRows<const bf16> x, bool keys,
-                               const float* dz, float* dweight, float* dbias) {
-  const int d = blockIdx.x, head = blockIdx.y;
-  const int x_head = keys ? KvHead(a, head) : head;
-  for (int f = threadIdx.x; f < a.F; f += blockDim.x) {
-    float sum = 0, total = 0;
-    for (int64_t row = 0; row < a.rows; ++row) {
-      const float g = dz[(head * a.rows + row) * a.Fout + f];
-      sum += g * __bfloat162float(At(x, row, x_head)[d]);
-      total += g;
+// dW = x^T dz of one chunk of rows, a tile of it; row D, where x counts as 1,
+// is the bias's.
+constexpr int kChunkRows = 2048, kWeightTile = 64, kStep = 16;
+constexpr int kWeightThreads = 256;
+
+__global__ void __launch_bounds__(kWeightThreads)
+    WeightParts(Args a, HeadRows<const bf16> x, bool keys, const float* dz,
+                float* parts) {
+  __shared__ float xs[kStep][kWeightTile], zs[kStep][kWeightTile];
+  const int tiles = (a.F + kWeightTile - 1) / kWeightTile;
+  const int d0 = blockIdx.x / tiles * kWeightTile;
+  const int f0 = blockIdx.x % tiles * kWeightTile;
+  const int head = blockIdx.y, x_head = keys ? KvHead(a, head) : head;
+  const int64_t begin = int64_t{blockIdx.z} * kChunkRows;
+  const int64_t end = min(begin + kChunkRows, a.rows);
+  const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+  float sum[4][4] = {};
+  for (int64_t row = begin; row < end; row += kStep) {
+    for (int i = threadIdx.x; i < kStep * kWeightTile; i += kWeightThreads) {
+      const int64_t r = row + i / kWeightTile;
+      const int d = d0 + i % kWeightTile, f = f0 + i % kWeightTile;
+      const bool in = r < end;
+      xs[i / kWeightTile][i % kWeightTile] =
+          in && d < a.D ? __bfloat162float(At(x, r, x_head)[d])
+                        : (d == a.D ? 1.0f : 0.0f);
+      zs[i / kWeightTile][i % kWeightTile] =
+          in && f < a.F ? dz[(head * a.rows + r) * a.Fout + f] : 0.0f;
     }
-    if (dweight != nullptr) dweight[(head * a.D + d) * a.F + f] += sum;
-    if (dbias != nullptr && d == 0) dbias[head * a.F + f] += total;
+    __syncthreads();
+#pragma unroll
+    for (int r = 0; r < kStep; ++r) {
+      float z[4];
+#pragma unroll
+      for (int j = 0; j < 4; ++j) z[j] = zs[r][tx + 16 * j];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float v = xs[r][ty + 16 * i];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) sum[i][j] += v * z[j];
+      }
+    }
+    __syncthreads();
   }
+  float* out = parts + (int64_t{blockIdx.z} * a.H + head) * (a.D + 1) * a.F;
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j < 4; ++j) {
+      const int d = d0 + ty + 16 * i, f = f0 + tx + 16 * j;
+      if (d <= a.D && f < a.F) out[d * a.F + f] = sum[i][j];
+    }
+  }
+}
+
+__global__ void AddWeightParts(Args a, int chunks, const float* parts,
+                               float* dweight, float* dbias) {
+  const int d = blockIdx.x, head = blockIdx.y;
+  float* to = d == a.D ? dbias : dweight;
+  if (to == nullptr) return;
+  to += d == a.D ? head * a.F : (head * a.D + d) * a.F;
+  for (int f = threadIdx.x; f < a.F; f += blockDim.x) {
+    float sum = 0;
+    for (int chunk = 0; chunk < chunks; ++chunk) {
+      sum += parts[((int64_t{chunk} * a.H + head) * (a.D + 1) + d) * a.F + f];
+    }
+    to[f] += sum;
+  }
+}
+
+int64_t Chunks(const Args& a) { return (a.rows + kChunkRows - 1) / kChunkRows; }
+
+void WeightGradient(const Args& a, HeadRows<const bf16> x, bool keys,
+                    const float* dz, float* parts, float* dweight, float* dbias,
+                    cudaStream_t stream) {
+  if (a.F == 0 || (dweight == nullptr && dbias == nullptr)) return;
+  const auto tiles = [](int n) { return (n + kWeightTile - 1) / kWeightTile; };
+  const int rows = a.D + (dbias != nullptr ? 1 : 0);
+  WeightParts<<<dim3(tiles(rows) * tiles(a.F), a.H, Chunks(a)), kWeightThreads,
+                0, stream>>>(a, x, keys, dz, parts);
+  CARACAL_CUDA_CHECK_LAUNCH();
+  AddWeightParts<<<dim3(rows, a.H), kPlainThreads, 0, stream>>>(
+      a, Chunks(a), parts, dweight, dbias);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 __global__ void FactorGradient(Args a, const float* rows) {
@@ -354,7 +420,33 @@ PlainScratch PlainBackwardScratch(const Args& a, void* memory) {
     take(*p, all);
   }
   take(s.argmax, all);
+  take(s.weight_parts, PlainWeightParts(a));
   return s;
+}
+
+int64_t PlainWeightParts(const Args& a) {
+  return Chunks(a) * a.H * (a.D + 1) * a.F;
+}
+
+void PlainFeatureBackward(const Args& a, const PlainScratch& s,
+                          cudaStream_t stream) {
+  if (a.F == 0) return;
+  const dim3 warps((a.rows * 32 + kPlainThreads - 1) / kPlainThreads, a.H);
+  FeatureBackward<<<warps, kPlainThreads, 0, stream>>>(a, s.phi_q, s.dphi_q);
+  CARACAL_CUDA_CHECK_LAUNCH();
+  FeatureBackward<<<warps, kPlainThreads, 0, stream>>>(a, s.phi_k, s.dphi_k);
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+void PlainParameterGradients(const Args& a, const PlainScratch& s,
+                             cudaStream_t stream) {
+  WeightGradient(a, a.q, false, s.dphi_q, s.weight_parts, a.dweight_q,
+                 a.dbias_q, stream);
+  WeightGradient(a, a.k, true, s.dphi_k, s.weight_parts, a.dweight_k, a.dbias_k,
+                 stream);
+  if (a.dwindow_factor == nullptr) return;
+  FactorGradient<<<a.H, kPlainThreads, 0, stream>>>(a, s.dfactor);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 void PlainBackward(const Args& a, const PlainScratch& s, cudaStream_t stream) {
@@ -373,13 +465,7 @@ void PlainBackward(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   const size_t key_bytes = (2 * a.D + a.Fout + 3 * kBatch) * sizeof(float);
   BackwardKeys<<<dim3(a.rows, a.Hkv), kPlainThreads, key_bytes, stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();
-  if (a.F > 0) {
-    const dim3 warps((a.rows * 32 + kPlainThreads - 1) / kPlainThreads, a.H);
-    FeatureBackward<<<warps, kPlainThreads, 0, stream>>>(a, s.phi_q, s.dphi_q);
-    CARACAL_CUDA_CHECK_LAUNCH();
-    FeatureBackward<<<warps, kPlainThreads, 0, stream>>>(a, s.phi_k, s.dphi_k);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
+  PlainFeatureBackward(a, s, stream);
   if (a.dq.data != nullptr) {
     InputGradient<<<rows_heads, kPlainThreads, 0, stream>>>(a, false, s.dx_q,
                                                             s.dphi_q, a.dq);
@@ -390,21 +476,7 @@ void PlainBackward(const Args& a, const PlainScratch& s, cudaStream_t stream) {
         a, true, s.dx_k, s.dphi_k, a.dk);
     CARACAL_CUDA_CHECK_LAUNCH();
   }
-  const dim3 weights(a.D, a.H);
-  if (a.F > 0 && (a.dweight_q != nullptr || a.dbias_q != nullptr)) {
-    WeightGradient<<<weights, kPlainThreads, 0, stream>>>(
-        a, a.q, false, s.dphi_q, a.dweight_q, a.dbias_q);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
-  if (a.F > 0 && (a.dweight_k != nullptr || a.dbias_k != nullptr)) {
-    WeightGradient<<<weights, kPlainThreads, 0, stream>>>(
-        a, a.k, true, s.dphi_k, a.dweight_k, a.dbias_k);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
-  if (a.dwindow_factor != nullptr) {
-    FactorGradient<<<a.H, kPlainThreads, 0, stream>>>(a, s.dfactor);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
+  PlainParameterGradients(a, s, stream);
   if (a.target.data != nullptr && a.squared_error != nullptr) {
     SquaredError<<<1, kPlainThreads, 0, stream>>>(a, s.error);
     CARACAL_CUDA_CHECK_LAUNCH();

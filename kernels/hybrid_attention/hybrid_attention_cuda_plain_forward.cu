@@ -146,7 +146,7 @@ size_t PlainRowBytes(const Args& a) {
   return 3 * sizeof(float) * (a.sinks + std::min(span, a.rows));
 }
 
-void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {
+void PlainFeatures(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
   const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
   const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
@@ -154,6 +154,11 @@ void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   CARACAL_CUDA_CHECK_LAUNCH();
   Features<<<grid, kPlainThreads, bytes, stream>>>(a, a.k, true, s.phi_k);
   CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {
+  if (a.F == 0) return;
+  PlainFeatures(a, s, stream);
   States<<<dim3(a.Fout, a.H, a.sequences), kPlainThreads, 0, stream>>>(
       a, s.phi_k, s.state, s.norm);
   CARACAL_CUDA_CHECK_LAUNCH();

@@ -9,6 +9,7 @@
 #include "kernels/hybrid_attention/test_problem.h"
 #include "kernels/hybrid_attention/test_shapes.h"
 #include "kernels/hybrid_attention/weight_loss_ref.h"
+#include "kernels/hybrid_attention/weight_loss_test_reference.h"
 
 namespace caracal::kernels::testing {
 namespace {
@@ -29,48 +30,6 @@ WeightLossSums<T> SumsOf(const HybridAttentionArgs<T>& args) {
   return sums;
 }
 
-// The reference's sums and gradients of a whole call, in fp64.
-struct Reference {
-  Reference(const HybridAttentionArgs<double>& args, double scale)
-      : dweight_q(args.maps * args.D * args.F),
-        dweight_k(dweight_q.size()),
-        dbias_q(args.maps * args.F),
-        dbias_k(dbias_q.size()),
-        dfactor(args.heads) {
-    for (int64_t i = 0; i < args.sequences * args.heads; ++i) {
-      const int64_t head = i % args.heads, map = args.map_of(head);
-      std::vector<double> weight_q(args.D * args.F), weight_k(weight_q.size());
-      std::vector<double> bias_q(args.F), bias_k(args.F);
-      double factor = 0;
-      HybridAttentionBackwardTask<double> task;
-      task.sequence = i / args.heads;
-      task.head = head;
-      task.scale = scale;
-      task.dweight_q = weight_q.data();
-      task.dweight_k = weight_k.data();
-      task.dbias_q = bias_q.data();
-      task.dbias_k = bias_k.data();
-      task.dwindow_factor = &factor;
-      const auto one = WeightLossBackwardReference(args, task);
-      sums.cross_entropy += one.cross_entropy;
-      sums.teacher_entropy += one.teacher_entropy;
-      const auto add = [&](const std::vector<double>& part,
-                           std::vector<double>& total) {
-        for (size_t j = 0; j < part.size(); ++j) {
-          total[map * part.size() + j] += part[j];
-        }
-      };
-      add(weight_q, dweight_q);
-      add(weight_k, dweight_k);
-      add(bias_q, dbias_q);
-      add(bias_k, dbias_k);
-      dfactor[head] += factor;
-    }
-  }
-  WeightLossSums<double> sums;
-  std::vector<double> dweight_q, dweight_k, dbias_q, dbias_k, dfactor;
-};
-
 TEST(WeightLoss, ReferenceGradientsMatchComplexStep) {
   constexpr double kStep = 1e-30;
   for (uint8_t terms : TermSets()) {
@@ -87,7 +46,7 @@ TEST(WeightLoss, ReferenceGradientsMatchComplexStep) {
     SCOPED_TRACE(Describe(s));
     Problem p(s);
     const ReferenceProblem<double> real(p);
-    const Reference want(real.args, 1.0);
+    const WeightLossSolution want(real.args, 1.0);
     ReferenceProblem<Complex> complex(p);
     const auto check = [&](const char* name, std::vector<Complex>& x,
                            const std::vector<double>& gradient) {
@@ -146,7 +105,7 @@ TEST(WeightLoss, EveryVersionMatchesTheReference) {
     Problem p(shape);
     const ReferenceProblem<double> reference(p);
     constexpr float kScale = 0.5f;
-    const Reference want(reference.args, kScale);
+    const WeightLossSolution want(reference.args, kScale);
     const double relative = p.ErrorBound() + 64 * kUnitRoundoff;
     const double rows = static_cast<double>(p.rows * shape.heads);
     const double x = std::fmax(Problem::RowNorm(p.q, shape.D),

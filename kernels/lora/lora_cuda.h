@@ -52,6 +52,45 @@ void LoraGradientsCuda(const Context& ctx, MatMulCudaPlans& plans,
 void LoraFoldCuda(const Context& ctx, ConstTensorView a, ConstTensorView b,
                   float scale, TensorView a_block, TensorView b_block);
 
+// The blocks of all adapters of a model, in one launch.
+struct LoraFoldBlock {
+  const float* from = nullptr;  // [rows, columns]
+  int64_t from_stride = 0;
+  uint16_t* to = nullptr;  // bf16, likewise
+  int64_t to_stride = 0;
+  int64_t rows = 0, columns = 0;
+  float scale = 1;
+  bool operator==(const LoraFoldBlock&) const = default;
+};
+LoraFoldBlock LoraFoldBlockOf(ConstTensorView from, float scale, TensorView to);
+// A list of blocks in device memory. Owns nothing; cheap to copy.
+struct LoraFoldTable {
+  const void* data = nullptr;
+  int64_t blocks = 0;
+  int64_t pieces = 0;
+};
+size_t LoraFoldTableBytes(int64_t blocks);
+// Writes the list to `memory` (device, LoraFoldTableBytes, 16-byte aligned).
+LoraFoldTable MakeLoraFoldTable(const Context& ctx, const LoraFoldBlock* blocks,
+                                int64_t count, void* memory);
+void LoraFoldCuda(const Context& ctx, const LoraFoldTable& table);
+
+// LoraGradientsCuda of adapters side by side on one projection: x and dy are
+// read once for all of them.
+//   dy [rows, out], x [rows, in], xa and dxa [rows, n r]; adapter i is on the
+//   columns [out_begin, ...) of dy and has the i-th r columns of xa and dxa.
+struct LoraPart {
+  int64_t out_begin = 0;
+  TensorView da, db;  // [r, in], [its out, r], contiguous
+};
+inline constexpr int kLoraMostParts = 3;
+size_t LoraGradientsCudaScratchBytes(int64_t in, int64_t out, int64_t ranks);
+void LoraGradientsCuda(const Context& ctx, MatMulCudaPlans& plans,
+                       ConstTensorView dy, ConstTensorView x,
+                       ConstTensorView xa, ConstTensorView dxa, float scale,
+                       const LoraPart* parts, int count, Workspace scratch,
+                       Workspace workspace);
+
 // Fills xa; y [rows, out] = x W^T + scale xa B^T.
 void LoraFoldedForwardCuda(const Context& ctx, MatMulCudaPlans& plans,
                            TensorView x, ConstTensorView weight, int64_t rank,

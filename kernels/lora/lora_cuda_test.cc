@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "kernels/common/cuda_testing.h"
 #include "kernels/lora/lora_ref.h"
@@ -260,6 +263,87 @@ TEST(LoraCuda, FoldedMatchesDouble) {
                height, kBf16Rounding, "dx");
     EXPECT_TRUE(x.GapsIntact() && y.GapsIntact() && dy.GapsIntact() &&
                 dx.GapsIntact() && weight.GapsIntact());
+  }
+}
+
+// One launch writes what one call an adapter does.
+TEST(LoraCuda, FoldsManyAtOnce) {
+  std::vector<LoraFoldBlock> blocks;
+  std::vector<Matrix> once, each;
+  std::vector<DeviceMatrix<float>> sources;
+  sources.reserve(2 * std::size(kShapes));
+  once.reserve(std::size(kShapes));
+  each.reserve(std::size(kShapes));
+  for (const Shape& s : kShapes) {
+    const int64_t width = s.in + s.rank, height = s.out + s.rank;
+    once.emplace_back(height, width, Uniform(1));
+    each.emplace_back(height, width, Uniform(1));
+    const auto& a = sources.emplace_back(s.rank, s.in, Uniform(2));
+    const auto& b = sources.emplace_back(s.out, s.rank, Uniform(3));
+    const auto places = [&](const Matrix& weight) {
+      return std::pair(Block(weight.View(), s.out, s.rank, 0, s.in),
+                       Block(weight.View(), 0, s.out, s.in, s.rank));
+    };
+    LoraFoldCuda({}, a.View(), b.View(), kScale, places(each.back()).first,
+                 places(each.back()).second);
+    const auto [a_place, b_place] = places(once.back());
+    blocks.push_back(LoraFoldBlockOf(a.View(), 1, a_place));
+    blocks.push_back(LoraFoldBlockOf(b.View(), kScale, b_place));
+  }
+  const auto count = static_cast<int64_t>(blocks.size());
+  const DeviceArray<char> memory(LoraFoldTableBytes(count));
+  LoraFoldCuda({}, MakeLoraFoldTable({}, blocks.data(), count, memory.data()));
+  for (size_t i = 0; i < once.size(); ++i) {
+    EXPECT_EQ(once[i].Host(), each[i].Host()) << "shape " << i;
+    EXPECT_TRUE(once[i].GapsIntact());
+  }
+}
+
+Values Doubles(const std::vector<float>& x) { return {x.begin(), x.end()}; }
+
+// Adapters side by side, against each by itself in fp64.
+TEST(LoraCuda, GradientsSideBySideMatchDouble) {
+  Library library;
+  constexpr int64_t kOuts[] = {40, 16, 24}, kOut = 80;
+  for (const Shape& s : {Shape{1, 24, kOut, 8}, Shape{33, 576, kOut, 8},
+                         Shape{600, 128, kOut, 5}}) {
+    const int64_t ranks = 3 * s.rank;
+    const Matrix x(s.rows, s.in, Uniform(1)), dy(s.rows, kOut, Uniform(2));
+    const Matrix xa(s.rows, ranks, Uniform(3)), dxa(s.rows, ranks, Uniform(4));
+    std::vector<DeviceArray<float>> da, db;
+    std::vector<Values> da_before, db_before;
+    LoraPart parts[3];
+    int64_t begin = 0;
+    for (int i = 0; i < 3; ++i) {
+      da.emplace_back(testing::RandomVector(s.rank * s.in, Uniform(5 + i)));
+      db.emplace_back(testing::RandomVector(kOuts[i] * s.rank, Uniform(8 + i)));
+      da_before.push_back(Doubles(da[i].Host()));
+      db_before.push_back(Doubles(db[i].Host()));
+      parts[i] = {begin, TensorView(da[i].data(), {s.rank, s.in}),
+                  TensorView(db[i].data(), {kOuts[i], s.rank})};
+      begin += kOuts[i];
+    }
+    const DeviceArray<char> scratch(
+        LoraGradientsCudaScratchBytes(s.in, kOut, ranks));
+    LoraGradientsCuda({}, library.plans, dy.View(), x.View(), xa.View(),
+                      dxa.View(), kScale, parts, 3,
+                      {scratch.data(), scratch.size()}, library.workspace);
+    for (int i = 0; i < 3; ++i) {
+      const Values d = Columns(dy.Host(), kOut, parts[i].out_begin, kOuts[i]);
+      Values up = Columns(xa.Host(), ranks, i * s.rank, s.rank);
+      for (double& v : up) v *= kScale;
+      const Values before = Turn(db_before[i], kOuts[i], s.rank);
+      ExpectNear(Turn(Doubles(db[i].Host()), kOuts[i], s.rank),
+                 Outer(up, d, s.rows, s.rank, kOuts[i], before),
+                 Outer(Abs(up), Abs(d), s.rows, s.rank, kOuts[i], Abs(before)),
+                 s.rows, 2 * kUnitRoundoff, "db");
+      const Values down = Columns(dxa.Host(), ranks, i * s.rank, s.rank);
+      ExpectNear(Doubles(da[i].Host()),
+                 Outer(down, x.Host(), s.rows, s.rank, s.in, da_before[i]),
+                 Outer(Abs(down), Abs(x.Host()), s.rows, s.rank, s.in,
+                       Abs(da_before[i])),
+                 s.rows, 2 * kUnitRoundoff, "da");
+    }
   }
 }
 

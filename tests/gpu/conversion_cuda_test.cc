@@ -104,6 +104,14 @@ TEST_F(ConversionCudaTest, CurvesAndReportsAgreeWithTheHosts) {
   }
 }
 
+// Transfer by attention weights, of linear attention alone.
+TEST_F(ConversionCudaTest, TheHedgehogPresetAgrees) {
+  job_.set_preset("hedgehog");
+  ASSERT_OK(Run("cpu", "cpu", 0, false));
+  ASSERT_OK(Run("gpu", "cuda", 0, false));
+  ExpectNear("gpu", "cpu", kCurveNoise);
+}
+
 TEST_F(ConversionCudaTest, AResumedRunGivesTheSameBits) {
   ASSERT_OK(Run("whole", "cuda", 0, false));
   ASSERT_OK(Run("parts", "cuda", 2, false));

@@ -101,13 +101,14 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
   }
 
   // Sums and gradients of a micro-batch of transfer.
-  std::vector<TransferSums> Transfer(ModelSide& side) {
+  std::vector<TransferSums> Transfer(ModelSide& side,
+                                     const TransferObjective& objective = {
+                                         .output_scale = 1e-3f,
+                                         .weight_scale = 0}) {
     Execution exec = side.compute.execution();
     exec.arena->Reset();
     std::vector<TransferSums> sums(side.llama->layers());
-    side.llama->TransferStep(exec, batch_.batch(),
-                             {.output_scale = 1e-3f, .weight_scale = 0},
-                             sums.data());
+    side.llama->TransferStep(exec, batch_.batch(), objective, sums.data());
     EXPECT_OK(exec.status);
     return sums;
   }
@@ -201,6 +202,29 @@ TEST_P(ModelCudaTest, TransferAgrees) {
   Transfer(pair_->host);
   Transfer(pair_->gpu);
   CompareGradients(ParameterGroup::kFeatureMap, 4 * Noise());
+}
+
+// By itself, of linear attention alone, and beside the outputs' loss.
+TEST_P(ModelCudaTest, TransferOfWeightsAgrees) {
+  for (const TransferObjective& objective :
+       {TransferObjective{.terms = kernels::kLaOnlyTerms,
+       .weight_scale = 1e-3f},
+        TransferObjective{.output_scale = 1e-3f, .weight_scale = 2e-3f}}) {
+    pair_->SetTrained(
+        {ParameterGroup::kFeatureMap, ParameterGroup::kWindowFactor});
+    const std::vector<TransferSums> host = Transfer(pair_->host, objective);
+    const std::vector<TransferSums> gpu = Transfer(pair_->gpu, objective);
+    for (size_t i = 0; i < host.size(); ++i) {
+      const kernels::AttentionWeightLoss &a = gpu[i].weights,
+                                         &b = host[i].weights;
+      EXPECT_NEAR(a.cross_entropy / b.cross_entropy, 1, Noise()) << i;
+      EXPECT_NEAR(a.teacher_entropy / b.teacher_entropy, 1, Noise()) << i;
+    }
+    CompareGradients(ParameterGroup::kFeatureMap, 4 * Noise());
+    if (objective.output_scale != 0) {
+      CompareGradients(ParameterGroup::kWindowFactor, 4 * Noise());
+    }
+  }
 }
 
 TEST_P(ModelCudaTest, FinetuneAgrees) {

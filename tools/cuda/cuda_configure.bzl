@@ -7,6 +7,7 @@ def _cuda_configure_impl(ctx):
     nccl = found and ctx.path(root + "/include/nccl.h").exists
     ctx.file("defs.bzl", "\n".join([
         "HAVE_CUDA = %s" % found,
+        "HAVE_NCCL = %s" % nccl,
         "NVCC = %r" % nvcc,
         # Tags of CUDA targets: out of //... where they could not build.
         "CUDA_TAGS = %s" % (["gpu"] if found else ["gpu", "manual"]),

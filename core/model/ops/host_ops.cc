@@ -10,6 +10,7 @@ class HostModelOps final : public ModelOps {
   TokenBatch Place(Execution&, const TokenBatch& batch) override {
     return batch;
   }
+  void UseAdapters(Execution&, const LlamaWeights&, const Adapters&) override {}
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
                   ConstTensorView tokens) override {
     return caracal::Embed(exec, weights, tokens);
@@ -27,6 +28,11 @@ class HostModelOps final : public ModelOps {
                              const TokenBatch& batch, Variable* qkv) override {
     return caracal::TeacherAttention(exec, layer, batch, qkv);
   }
+  int BeginTransfer(Execution&, const LayerContext&, const TokenBatch&,
+                    const TransferObjective&) override {
+    return 0;
+  }
+  void EndTransfer(Execution&) override {}
   void TransferAttention(Execution& exec, const LayerContext& layer,
                          const TokenBatch& batch,
                          const TransferObjective& objective,

@@ -29,6 +29,10 @@ class ModelOps {
   // exec.arena is reset, or released past this.
   virtual TokenBatch Place(Execution& exec, const TokenBatch& batch) = 0;
 
+  // Before a pass that adapters take part in.
+  virtual void UseAdapters(Execution& exec, const LlamaWeights& weights,
+                           const Adapters& adapters) = 0;
+
   virtual Variable* Embed(Execution& exec, const LlamaWeights& weights,
                           ConstTensorView tokens) = 0;
   virtual Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
@@ -39,6 +43,16 @@ class ModelOps {
   virtual Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
                                      const TokenBatch& batch,
                                      Variable* qkv) = 0;
+
+  // Around the layers of a transfer step, whose layers all look like `layer`.
+  // Between the two a student may run beside the passes of the layers that
+  // follow its own; how many layers later its gradients are complete at the
+  // latest, once ProjectQkv was called for that layer. 0: at once.
+  virtual int BeginTransfer(Execution& exec, const LayerContext& layer,
+                            const TokenBatch& batch,
+                            const TransferObjective& objective) = 0;
+  // Until all are complete.
+  virtual void EndTransfer(Execution& exec) = 0;
   virtual void TransferAttention(Execution& exec, const LayerContext& layer,
                                  const TokenBatch& batch,
                                  const TransferObjective& objective,

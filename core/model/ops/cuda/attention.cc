@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstring>
 
 #include "core/model/ops/attention_parts.h"
 #include "core/model/ops/cuda/cuda_ops.h"
 #include "kernels/causal_attention/causal_attention_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda.h"
+#include "kernels/hybrid_attention/weight_loss_cuda.h"
 
 namespace caracal {
 namespace {
@@ -219,10 +221,76 @@ Variable* CudaOps::Attend(Execution& exec, const LayerContext& layer,
 Variable* CudaOps::TeacherAttention(Execution& exec, const LayerContext& layer,
                                     const TokenBatch& batch, Variable* qkv) {
   Variable* y = exec.arena->New<Variable>();
-  y->value = AllocateRows(exec, batch.rows(), layer.heads() * layer.head_dim());
+  y->value = transferring_ ? StudentOf(layer).y
+                           : AllocateRows(exec, batch.rows(),
+                                          layer.heads() * layer.head_dim());
   RunCausal(exec, layer, batch, qkv->value, y->value, TensorView());
   CheckFinite(exec, layer.layer, "teacher attention", y->value);
   return y;
+}
+
+namespace {
+
+// Points of the device's streams: where a student may start, and where the
+// students of layers of either parity have ended.
+constexpr int kTeacherIsThere = 0, kStudentIsDone = 1;
+
+}  // namespace
+
+int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
+                           const TokenBatch& batch,
+                           const TransferObjective& objective) {
+  const int64_t rows = batch.rows(), width = layer.heads() * layer.head_dim();
+  for (Student& student : students_) {
+    student.qkv =
+        AllocateRows(exec, rows, layer.layer_weights().qkv.out_features());
+    student.y = AllocateRows(exec, rows, width);
+    student.running = false;
+  }
+  const int64_t entries = batch.sequences * layer.heads();
+  auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
+  std::memset(terms, kernels::kHybridTerms, entries);
+  kernels::HybridAttentionCotangent cotangent;
+  cotangent.target = AsHeads(layer, students_[0].y);
+  const HybridAttentionInputs in =
+      HybridInputs(layer, batch, students_[0].qkv, terms);
+  size_t bytes = 0;
+  if (objective.output_scale != 0) {
+    bytes = kernels::HybridAttentionBackwardCudaWorkspaceBytes(
+        layer.attention(), in, cotangent, FeatureMapGradients(layer));
+  }
+  if (objective.weight_scale != 0) {
+    bytes = std::max(bytes, kernels::AttentionWeightLossCudaWorkspaceBytes(
+                                layer.attention(), in));
+  }
+  student_workspace_ = device_->arena().AllocateWorkspace(bytes);
+  // Before any student adds to them.
+  device_->SetZero(sums_.view().data, sums_.bytes());
+  transferring_ = true;
+  teacher_marked_ = false;
+  return kStudents;
+}
+
+void CudaOps::MarkTeacher() {
+  device_->Mark(kTeacherIsThere, device_->stream());
+  teacher_marked_ = true;
+}
+
+void CudaOps::AwaitStudent(const LayerContext& layer) {
+  Student& student = StudentOf(layer);
+  if (!student.running) return;
+  device_->Await(kStudentIsDone + layer.layer % kStudents, device_->stream());
+  student.running = false;
+}
+
+void CudaOps::EndTransfer(Execution&) {
+  for (int i = 0; i < kStudents; ++i) {
+    if (students_[i].running) {
+      device_->Await(kStudentIsDone + i, device_->stream());
+    }
+    students_[i] = {};
+  }
+  transferring_ = false;
 }
 
 void CudaOps::TransferAttention(Execution& exec, const LayerContext& layer,
@@ -230,19 +298,37 @@ void CudaOps::TransferAttention(Execution& exec, const LayerContext& layer,
                                 const TransferObjective& objective,
                                 const Variable& qkv, const Variable& y,
                                 TransferSums* sums) {
-  CARACAL_CHECK(objective.weight_scale == 0)
-      << "losses on attention weights have no CUDA kernel";
-  if (objective.output_scale == 0) return;
+  CARACAL_CHECK(transferring_);
   ArenaScope scratch(exec.arena);
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, objective.terms, entries);
-  kernels::HybridAttentionCotangent cotangent;
-  cotangent.target = AsHeads(layer, y.value);
-  cotangent.scale = objective.output_scale;
-  cotangent.squared_error = SumFor(&sums->squared_error);
-  RunHybridBackward(exec, layer, HybridInputs(layer, batch, qkv.value, terms),
-                    cotangent, FeatureMapGradients(layer), nullptr);
+  const HybridAttentionInputs in = HybridInputs(layer, batch, qkv.value, terms);
+  const kernels::HybridAttentionGradients grads = FeatureMapGradients(layer);
+  if (!device_->ok()) return;
+  Context beside = exec.ctx;
+  beside.stream = device_->second_stream();
+  if (!teacher_marked_) MarkTeacher();
+  teacher_marked_ = false;
+  device_->Await(kTeacherIsThere, beside.stream);
+  if (objective.output_scale != 0) {
+    kernels::HybridAttentionCotangent cotangent;
+    cotangent.target = AsHeads(layer, y.value);
+    cotangent.scale = objective.output_scale;
+    cotangent.squared_error = SumFor(&sums->squared_error);
+    kernels::HybridAttentionBackwardCuda(
+        beside, layer.attention(), in, cotangent, grads, student_workspace_,
+        kernels::CudaVersion::kBest, /*saved=*/nullptr);
+  }
+  if (objective.weight_scale != 0) {
+    double* const cross = SumFor(&sums->weights.cross_entropy);
+    double* const entropy = SumFor(&sums->weights.teacher_entropy);
+    kernels::AttentionWeightLossBackwardCuda(
+        beside, layer.attention(), in, objective.weight_scale, grads, cross,
+        entropy, student_workspace_);
+  }
+  device_->Mark(kStudentIsDone + layer.layer % kStudents, beside.stream);
+  StudentOf(layer).running = true;
 }
 
 }  // namespace caracal

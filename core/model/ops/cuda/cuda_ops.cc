@@ -30,8 +30,7 @@ CudaOps::CudaOps(Device* device, Tensor scratch, Tensor sums)
   scatters_.reserve(16);
 }
 
-TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
-  CARACAL_CHECK(exec.collective->size() == 1) << "ranks share a model";
+TokenBatch CudaOps::Place(Execution&, const TokenBatch& batch) {
   TokenBatch placed = batch;
   for (ConstTensorView* view : {&placed.tokens, &placed.positions}) {
     const TensorView there = device_->arena().AllocateI32({view->shape[0]});
@@ -41,10 +40,25 @@ TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
   return placed;
 }
 
+void CudaOps::UseAdapters(Execution& exec, const LlamaWeights& weights,
+                          const Adapters& adapters) {
+  adapted_.clear();
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    const LayerContext layer{&weights, &adapters, static_cast<int>(i), true};
+    for (const Projection& projection :
+         {QkvProjection(layer), OutputProjection(layer),
+          GateUpProjection(layer), DownProjection(layer)}) {
+      adapted_.push_back(projection);
+    }
+  }
+  products_.Fold(exec, adapted_);
+}
+
 double* CudaOps::SumFor(double* host) {
   const auto i = static_cast<int64_t>(sum_targets_.size());
   CARACAL_CHECK(i < kMostSums) << "too many sums in a pass";
-  if (i == 0) device_->SetZero(sums_.view().data, sums_.bytes());
+  if (i == 0 && !transferring_)
+    device_->SetZero(sums_.view().data, sums_.bytes());
   sum_targets_.push_back(host);
   return static_cast<double*>(sums_.view().data) + i;
 }

@@ -13,16 +13,19 @@
 
 namespace caracal {
 
-// Of one process: there is no tensor-parallel group.
+// Of a tensor-parallel group, exec.collective is NCCL's, on the device's
+// stream.
 class CudaOps final : public ModelOps {
  public:
   // `scratch` as CudaProducts takes it; `sums` fp64 [kMostSums], on the device.
   CudaOps(Device* device, Tensor scratch, Tensor sums);
 
-  // Sums for the host that may be under way at once: one a layer.
+  // Sums for the host that may be under way at once: up to three a layer.
   static constexpr int64_t kMostSums = 4096;
 
   TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
+  void UseAdapters(Execution& exec, const LlamaWeights& weights,
+                   const Adapters& adapters) override;
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
                   ConstTensorView tokens) override;
   Variable* ProjectQkv(Execution& exec, const LayerContext& layer,
@@ -32,6 +35,10 @@ class CudaOps final : public ModelOps {
                    AttentionStatistics* statistics) override;
   Variable* TeacherAttention(Execution& exec, const LayerContext& layer,
                              const TokenBatch& batch, Variable* qkv) override;
+  int BeginTransfer(Execution& exec, const LayerContext& layer,
+                    const TokenBatch& batch,
+                    const TransferObjective& objective) override;
+  void EndTransfer(Execution& exec) override;
   void TransferAttention(Execution& exec, const LayerContext& layer,
                          const TokenBatch& batch,
                          const TransferObjective& objective,
@@ -52,9 +59,17 @@ class CudaOps final : public ModelOps {
   CudaProducts& products() { return products_; }
 
   struct Normed {
-    TensorView y;        // [rows, C], and room behind
-    TensorView inv_rms;  // [rows]
+    TensorView y;        // [rows, C] of all ranks, and room behind
+    TensorView inv_rms;  // [stream rows]
   };
+  // out = y W^T (+ LoRA), summed over the tensor-parallel group, + x.
+  //   y [rows, in], x and out [stream rows, C]; out may be x
+  void AddProjection(Execution& exec, const Projection& projection,
+                     TensorView y, TensorView x, TensorView out);
+  // A projection's output gradient, whose rows the ranks share out, whole, with
+  // room for adapters behind: in the arena; with one rank itself.
+  TensorView GatherGradient(Execution& exec, const Projection& projection,
+                            TensorView mine, int64_t rows);
   // Gradients of a projection of a norm's output, x's gradient added to.
   void NormProjectBackward(Execution& exec, const Projection& projection,
                            const Tensor& norm_weight, const Normed& normed,
@@ -67,9 +82,12 @@ class CudaOps final : public ModelOps {
   // As Execution::CheckFinite, of bf16 or fp32 on the device; waits for it.
   void CheckFinite(Execution& exec, int layer, absl::string_view tensor,
                    ConstTensorView value);
-  // The norm of x, with room for the projection's adapters.
+  // The norm of x [stream rows, C], of all `rows`, with room for the
+  // projection's adapters.
   Normed Norm(Execution& exec, const Projection& projection,
-              const Tensor& weight, float epsilon, ConstTensorView x);
+              const Tensor& weight, float epsilon, ConstTensorView x,
+              int64_t rows);
+  // To memory that is there.
   void NormInto(Execution& exec, const Tensor& weight, float epsilon,
                 ConstTensorView x, const Normed& out);
   // Where a kernel adds to what *host is increased by in Finish().
@@ -79,8 +97,30 @@ class CudaOps final : public ModelOps {
                      const kernels::HybridAttentionInputs& hybrid,
                      TensorView qkv, AttentionStatistics* statistics);
 
+  // A transfer step's students run on the device's second stream, beside the
+  // teacher's passes through the layers that follow; this is what they read,
+  // used in turn by layer, and work in.
+  static constexpr int kStudents = 2;
+  struct Student {
+    TensorView qkv, y;
+    bool running = false;
+  };
+  Student& StudentOf(const LayerContext& layer) {
+    return students_[layer.layer % kStudents];
+  }
+  // What the device's first stream has by now, a student may run beside; the
+  // last time of a layer counts.
+  void MarkTeacher();
+  // Until it is done, as far as the device's first stream goes.
+  void AwaitStudent(const LayerContext& layer);
+
+  bool transferring_ = false, teacher_marked_ = false;
+  Student students_[kStudents];
+  Workspace student_workspace_;
+
   Device* device_;
   CudaProducts products_;
+  std::vector<Projection> adapted_;  // scratch of UseAdapters()
   Tensor sums_;
   std::vector<double*> sum_targets_;
   std::vector<double> sum_values_;
@@ -97,6 +137,8 @@ class CudaOps final : public ModelOps {
 // What the operations of a layer agree on.
 Projection QkvProjection(const LayerContext& layer);
 Projection OutputProjection(const LayerContext& layer);
+Projection GateUpProjection(const LayerContext& layer);
+Projection DownProjection(const LayerContext& layer);
 // q, k, v of a [rows, (H + 2 Hkv) D] bf16 buffer whose rows may lie apart.
 QkvViews SplitQkvRows(const LayerContext& layer, TensorView qkv);
 // Elements behind the rows of the residual stream's gradient.

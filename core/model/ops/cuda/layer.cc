@@ -1,6 +1,9 @@
 #include <algorithm>
 
 #include "core/model/ops/cuda/cuda_ops.h"
+#include "core/model/ops/cuda/rows.h"
+#include "core/model/ops/stream.h"
+#include "kernels/adamw/adamw_cuda.h"
 #include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/rope/rope_cuda.h"
 #include "kernels/swiglu/swiglu_cuda.h"
@@ -55,9 +58,14 @@ class ProjectOutputGradient final : public Tape::Operation {
 
   void Backward(Execution& exec) override {
     x_->grad = out_->grad;
-    y_->grad = AllocateRows(exec, y_->value.shape[0], y_->value.shape[1]);
-    ops_->products().Backward(exec, OutputProjection(layer_), out_->grad,
-                              y_->value, y_->grad);
+    const int64_t rows = y_->value.shape[0];
+    const Projection projection = OutputProjection(layer_);
+    y_->grad = AllocateRows(exec, rows, y_->value.shape[1]);
+    ArenaScope scratch(exec.arena);
+    ops_->products().Backward(
+        exec, projection,
+        ops_->GatherGradient(exec, projection, out_->grad, rows), y_->value,
+        y_->grad);
   }
 
  private:
@@ -77,14 +85,6 @@ GateUp SplitGateUp(TensorView gate_up) {
           BlockOf(gate_up, 0, gate_up.shape[0], half, half)};
 }
 
-Projection GateUpProjection(const LayerContext& layer) {
-  return layer.WithLora(layer.layer_weights().gate_up,
-                        {ProjectionName::kGate, ProjectionName::kUp});
-}
-Projection DownProjection(const LayerContext& layer) {
-  return layer.WithLora(layer.layer_weights().down, {ProjectionName::kDown});
-}
-
 class MlpGradient final : public Tape::Operation {
  public:
   MlpGradient(CudaOps* ops, const LayerContext& layer, const Normed& normed,
@@ -102,9 +102,12 @@ class MlpGradient final : public Tape::Operation {
     const auto [gate, up] = SplitGateUp(gate_up_);
     {
       ArenaScope scratch(exec.arena);
-      const TensorView dh = AllocateRows(exec, gate.shape[0], gate.shape[1]);
-      ops_->products().Backward(exec, DownProjection(layer_), out_->grad, h_,
-                                dh);
+      const int64_t rows = gate.shape[0];
+      const Projection projection = DownProjection(layer_);
+      const TensorView dh = AllocateRows(exec, rows, gate.shape[1]);
+      ops_->products().Backward(
+          exec, projection,
+          ops_->GatherGradient(exec, projection, out_->grad, rows), h_, dh);
       if (exec.device->ok()) {
         kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
       }
@@ -136,6 +139,15 @@ Projection OutputProjection(const LayerContext& layer) {
   return layer.WithLora(layer.layer_weights().o, {ProjectionName::kO});
 }
 
+Projection GateUpProjection(const LayerContext& layer) {
+  return layer.WithLora(layer.layer_weights().gate_up,
+                        {ProjectionName::kGate, ProjectionName::kUp});
+}
+
+Projection DownProjection(const LayerContext& layer) {
+  return layer.WithLora(layer.layer_weights().down, {ProjectionName::kDown});
+}
+
 QkvViews SplitQkvRows(const LayerContext& layer, TensorView qkv) {
   const int64_t d = layer.head_dim(), h = layer.heads(), k = layer.kv_heads();
   const auto part = [&](int64_t begin, int64_t heads) {
@@ -149,11 +161,11 @@ QkvViews SplitQkvRows(const LayerContext& layer, TensorView qkv) {
 
 CudaOps::Normed CudaOps::Norm(Execution& exec, const Projection& projection,
                               const Tensor& weight, float epsilon,
-                              ConstTensorView x) {
+                              ConstTensorView x, int64_t rows) {
   Normed out;
   out.inv_rms = device_->arena().AllocateF32({x.shape[0]});
-  out.y = AllocateRows(exec, x.shape[0], x.shape[1],
-                       CudaProducts::RoomOf(projection));
+  out.y =
+      AllocateRows(exec, rows, x.shape[1], CudaProducts::RoomOf(projection));
   NormInto(exec, weight, epsilon, x, out);
   return out;
 }
@@ -161,7 +173,41 @@ CudaOps::Normed CudaOps::Norm(Execution& exec, const Projection& projection,
 void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
                        ConstTensorView x, const Normed& out) {
   if (!device_->ok()) return;
-  kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon, out.y, out.inv_rms);
+  kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon,
+                              MyDeviceRows(exec, out.y), out.inv_rms);
+  GatherDeviceRows(exec, out.y);
+}
+
+void CudaOps::AddProjection(Execution& exec, const Projection& projection,
+                            TensorView y, TensorView x, TensorView out) {
+  if (exec.collective->size() == 1) {
+    products_.Forward(exec, projection, y, x, out);
+    return;
+  }
+  ArenaScope scratch(exec.arena);
+  const TensorView partial = AllocateRows(exec, y.shape[0], x.shape[1]);
+  products_.Forward(exec, projection, y, ConstTensorView(), partial);
+  // A student runs under the exchange of rows that ends its layer.
+  if (transferring_) MarkTeacher();
+  const bool in_place = out.data == x.data;
+  const TensorView mine = in_place ? MyDeviceRows(exec, partial) : out;
+  SumDeviceRows(exec, partial, mine);
+  if (!device_->ok()) return;
+  kernels::AccumulateCuda(exec.ctx, in_place ? mine : x, out);
+}
+
+TensorView CudaOps::GatherGradient(Execution& exec,
+                                   const Projection& projection,
+                                   TensorView mine, int64_t rows) {
+  if (exec.collective->size() == 1) return mine;
+  const TensorView all =
+      AllocateRows(exec, rows, mine.shape[1], CudaProducts::RoomOf(projection));
+  const TensorView place = MyDeviceRows(exec, all);
+  device_->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
+                    mine.shape[1] * sizeof(uint16_t), mine.shape[0], place.data,
+                    place.stride[0] * sizeof(uint16_t));
+  GatherDeviceRows(exec, all);
+  return all;
 }
 
 void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
@@ -175,8 +221,10 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
   ArenaScope scratch(exec.arena);
   const TensorView dn = AllocateRows(exec, dy.shape[0], x->value.shape[1]);
   products_.Backward(exec, projection, dy, normed.y, dn);
+  const TensorView mine = MyDeviceRows(exec, dn);
+  SumDeviceRows(exec, dn, mine);
   if (!device_->ok()) return;
-  kernels::RmsNormBackwardCuda(exec.ctx, dn, x->value, norm_weight,
+  kernels::RmsNormBackwardCuda(exec.ctx, mine, x->value, norm_weight,
                                normed.inv_rms, /*accumulate_dx=*/true, x->grad,
                                TensorView(), Workspace());
 }
@@ -197,10 +245,16 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
   const float epsilon = layer.weights->config.rms_norm_eps;
   const Projection projection = QkvProjection(layer);
   Variable* qkv = exec.arena->New<Variable>();
-  qkv->value = AllocateRows(exec, batch.rows(), w.qkv.out_features());
+  if (transferring_) {
+    AwaitStudent(layer);
+    teacher_marked_ = false;
+    qkv->value = StudentOf(layer).qkv;
+  } else {
+    qkv->value = AllocateRows(exec, batch.rows(), w.qkv.out_features());
+  }
   const Arena::Mark kept = exec.arena->mark();
   const Normed normed =
-      Norm(exec, projection, w.attention_norm, epsilon, x->value);
+      Norm(exec, projection, w.attention_norm, epsilon, x->value, batch.rows());
   products_.Forward(exec, projection, normed.y, ConstTensorView(), qkv->value);
   RotateQk(exec, layer, batch, qkv->value, /*inverse=*/false);
   CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
@@ -215,8 +269,7 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
 Variable* CudaOps::ProjectOutput(Execution& exec, const LayerContext& layer,
                                  Variable* y, Variable* x) {
   Variable* out = ResidualOutput(exec, x);
-  products_.Forward(exec, OutputProjection(layer), y->value, x->value,
-                    out->value);
+  AddProjection(exec, OutputProjection(layer), y->value, x->value, out->value);
   CheckFinite(exec, layer.layer, "attention output", out->value);
   if (exec.tape != nullptr) {
     exec.tape->Record<ProjectOutputGradient>(this, layer, y, x, out);
@@ -240,9 +293,9 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
   Normed normed;
   if (up_room > 0) {
-    normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value);
+    normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value, rows);
   } else {
-    normed.inv_rms = device_->arena().AllocateF32({rows});
+    normed.inv_rms = device_->arena().AllocateF32({x->value.shape[0]});
   }
   {
     ArenaScope scratch(exec.arena);
@@ -259,7 +312,7 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
     if (device_->ok()) {
       kernels::SwigluForwardCuda(exec.ctx, gate, up, product);
     }
-    products_.Forward(exec, down_projection, product, x->value, out->value);
+    AddProjection(exec, down_projection, product, x->value, out->value);
     if (up_room == 0) normed.y = TensorView();
   }
   CheckFinite(exec, layer.layer, "MLP output", out->value);

@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "core/model/ops/cuda/cuda_ops.h"
+#include "core/model/ops/cuda/rows.h"
+#include "core/model/ops/stream.h"
 #include "kernels/adamw/adamw_cuda.h"
 #include "kernels/cross_entropy/cross_entropy_cuda.h"
 #include "kernels/cross_entropy/kl_divergence_cuda.h"
@@ -21,6 +23,33 @@ TensorView Part(TensorView flat, int64_t begin, int64_t n) {
   flat.data = static_cast<char*>(flat.data) + begin * SizeOf(flat.dtype);
   flat.shape[0] = n;
   return flat;
+}
+
+// Of the whole vocabulary, from what each shard has of it.
+void CombineShards(Execution& exec, TensorView row_max, TensorView sum_exp,
+                   TensorView target_logit) {
+  if (exec.collective->size() == 1) return;
+  ArenaScope scratch(exec.arena);
+  const TensorView own_max =
+      exec.device->arena().AllocateF32({row_max.shape[0]});
+  exec.device->Copy(row_max.data, row_max.size() * sizeof(float), own_max.data);
+  if (!exec.device->ok()) return;
+  exec.Fail(exec.collective->AllReduceMax(row_max));
+  kernels::CrossEntropyRescaleCuda(exec.ctx, own_max, row_max, sum_exp);
+  exec.Fail(exec.collective->AllReduceSum(sum_exp));
+  exec.Fail(exec.collective->AllReduceSum(target_logit));
+}
+
+// All rows of the residual stream, each rank having its own.
+TensorView GatherStream(Execution& exec, TensorView mine, int64_t rows) {
+  if (exec.collective->size() == 1) return mine;
+  const TensorView all = AllocateRows(exec, rows, mine.shape[1]);
+  const TensorView place = MyDeviceRows(exec, all);
+  exec.device->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
+                        mine.shape[1] * sizeof(uint16_t), mine.shape[0],
+                        place.data, place.stride[0] * sizeof(uint16_t));
+  GatherDeviceRows(exec, all);
+  return all;
 }
 
 // What counts of a batch, in order: on the host, then on the device.
@@ -71,16 +100,23 @@ Variable* CudaOps::Embed(Execution& exec, const LlamaWeights& weights,
                          ConstTensorView tokens) {
   Variable* x = exec.arena->New<Variable>();
   x->needs_grad = false;  // The embedding is frozen.
-  x->value = AllocateRows(exec, tokens.shape[0], weights.config.hidden_size);
+  const int64_t rows = tokens.shape[0], width = weights.config.hidden_size;
+  x->value = AllocateRows(exec, StreamRows(exec, rows).size(), width);
+  ArenaScope scratch(exec.arena);
+  const TensorView all =
+      exec.collective->size() == 1 ? x->value : AllocateRows(exec, rows, width);
   if (!device_->ok()) return x;
   kernels::EmbeddingForwardCuda(exec.ctx, tokens, weights.embedding.dense(),
-                                weights.vocabulary.begin, x->value);
+                                weights.vocabulary.begin, all);
+  SumDeviceRows(exec, all, x->value);
   CheckFinite(exec, -1, "embedding", x->value);
   return x;
 }
 
 TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
                            ConstTensorView x, absl::Span<const int64_t> rows) {
+  CARACAL_CHECK(exec.collective->size() == 1)
+      << "logits of some rows are one rank's work";
   const auto count = static_cast<int64_t>(rows.size());
   const int64_t width = x.shape[1], vocabulary = weights.lm_head.out_features();
   const TensorView out = exec.arena->AllocateF32({count, vocabulary});
@@ -117,8 +153,11 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   CARACAL_CHECK(kl == nullptr || gradient) << "distillation is for training";
   std::memset(request.nll.data, 0, rows * sizeof(float));
   if (kl != nullptr) std::memset(kl->kl.data, 0, rows * sizeof(float));
+  // Of all rows, of which this rank's are x's.
+  TensorView grad;
   if (gradient) {
-    x->grad = AllocateRows(exec, rows, width, StreamRoom(weights));
+    grad = AllocateRows(exec, rows, width, StreamRoom(weights));
+    x->grad = MyDeviceRows(exec, grad);
   }
   // Read by Finish(): not in the scope.
   const TensorView host_nll = exec.arena->AllocateF32({rows});
@@ -126,7 +165,7 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
       exec.arena->AllocateF32({kl != nullptr ? rows : 0});
   const ActiveRows active = Gather(exec, request);
   if (gradient && !active.all) {
-    device_->SetZero(x->grad.data, rows * x->grad.stride[0] * sizeof(uint16_t));
+    device_->SetZero(grad.data, rows * grad.stride[0] * sizeof(uint16_t));
   }
   if (active.count == 0) return;
 
@@ -142,6 +181,14 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   const TensorView logits = AllocateRows(exec, chunk, vocabulary);
   TensorView teacher_logits;
   if (kl != nullptr) teacher_logits = AllocateRows(exec, chunk, vocabulary);
+  const TensorView stream = GatherStream(exec, x->value, rows);
+  TensorView teacher_stream;
+  if (kl != nullptr) {
+    TensorView mine(const_cast<void*>(kl->teacher_x.data), DType::kBF16,
+                    {kl->teacher_x.shape[0], width});
+    mine.stride[0] = kl->teacher_x.stride[0];
+    teacher_stream = GatherStream(exec, mine, rows);
+  }
   const auto vector = [&] { return arena.AllocateF32({chunk}); };
   const TensorView inv_rms = vector(), row_max = vector(), sum_exp = vector();
   const TensorView target_logit = vector(), lse = vector();
@@ -171,18 +218,16 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
       kernels::CrossEntropyStatisticsCuda(
           exec.ctx, ls, targets, weights.vocabulary.begin, first(row_max),
           first(sum_exp), first(target_logit), argmax_out);
+      CombineShards(exec, first(row_max), first(sum_exp), first(target_logit));
       kernels::CrossEntropyLossCuda(exec.ctx, first(row_max), first(sum_exp),
                                     first(target_logit), lse_out, nll_out);
     };
     const TensorView ls = first(logits), ts = first(teacher_logits);
     if (kl != nullptr) {
-      TensorView teacher_x(const_cast<void*>(kl->teacher_x.data), DType::kBF16,
-                           {kl->teacher_x.shape[0], width});
-      teacher_x.stride[0] = kl->teacher_x.stride[0];
-      loss_of(rows_of(teacher_x), ts, TensorView(), first(teacher_lse),
+      loss_of(rows_of(teacher_stream), ts, TensorView(), first(teacher_lse),
               first(teacher_nll), TensorView());
     }
-    const TensorView xs = rows_of(x->value);
+    const TensorView xs = rows_of(stream);
     loss_of(xs, ls, first(inv_rms), first(lse), Part(nll, begin, n),
             request.argmax.defined() ? Part(argmax, begin, n) : TensorView());
     if (!gradient) continue;
@@ -190,6 +235,7 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
       const TensorView each = Part(divergence, begin, n);
       kernels::KlDivergenceCuda(exec.ctx, kl->direction, ls, ts, first(lse),
                                 first(teacher_lse), each);
+      exec.Fail(exec.collective->AllReduceSum(each));
       kernels::KlGradientCuda(exec.ctx, kl->direction, ls, ts, first(lse),
                               first(teacher_lse), each,
                               Part(active.kl_weight, begin, n));
@@ -206,14 +252,17 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
     }
     products_.Multiply(exec, ls, Transpose::kNo, weights.lm_head.dense(),
                        first(dnormed));
+    if (exec.collective->size() > 1) {
+      exec.Fail(exec.collective->AllReduceSum(first(dnormed)));
+    }
     const TensorView dx =
-        active.all ? BlockOf(x->grad, begin, n, 0, width) : first(normed);
+        active.all ? BlockOf(grad, begin, n, 0, width) : first(normed);
     kernels::RmsNormBackwardCuda(
         exec.ctx, first(dnormed), xs, weights.final_norm, first(inv_rms),
         /*accumulate_dx=*/false, dx, TensorView(), Workspace());
     if (!active.all) {
       kernels::ScatterRowsCuda(exec.ctx, Part(active.device_ids, begin, n), dx,
-                               x->grad);
+                               grad);
     }
   }
   const auto hand_out = [&](TensorView from, TensorView through,
@@ -224,7 +273,8 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   hand_out(nll, host_nll, request.nll);
   if (kl != nullptr) hand_out(divergence, host_kl, kl->kl);
   if (request.argmax.defined()) {
-    CARACAL_CHECK(active.all) << "the likeliest tokens of some rows";
+    CARACAL_CHECK(active.all && exec.collective->size() == 1)
+        << "the likeliest tokens of some rows, or of a part of the vocabulary";
     device_->Download(argmax.data, rows * sizeof(int32_t), request.argmax.data);
   }
   CheckFinite(exec, -1, "loss", nll);

@@ -54,19 +54,43 @@ void CudaProducts::Multiply(Execution& exec, ConstTensorView a, Transpose tb,
                       add.defined() ? 1.0f : 0.0f, c, workspace(), add);
 }
 
-void CudaProducts::Fold(Execution& exec, const Projection& projection) {
-  if (!exec.device->ok()) return;
-  const LinearWeight& w = *projection.weight;
-  for (size_t i = 0; i < projection.lora.size(); ++i) {
-    const LoraSlot& slot = projection.lora[i];
-    if (!slot.active()) continue;
-    const int64_t r = slot.a.shape[0], at = static_cast<int64_t>(i) * r;
-    kernels::LoraFoldCuda(
-        exec.ctx, slot.a, slot.b, slot.scale,
-        BlockOf(w.folded(), w.out_features() + at, r, 0, w.in_features()),
-        BlockOf(w.folded(), slot.out_begin, slot.b.shape[0],
-                w.in_features() + at, r));
+void CudaProducts::Fold(Execution& exec,
+                        absl::Span<const Projection> projections) {
+  next_blocks_.clear();
+  for (const Projection& projection : projections) {
+    const LinearWeight& w = *projection.weight;
+    for (size_t i = 0; i < projection.lora.size(); ++i) {
+      const LoraSlot& slot = projection.lora[i];
+      if (!slot.active()) continue;
+      const int64_t r = slot.a.shape[0], at = static_cast<int64_t>(i) * r;
+      next_blocks_.push_back(kernels::LoraFoldBlockOf(
+          slot.a, 1,
+          BlockOf(w.folded(), w.out_features() + at, r, 0, w.in_features())));
+      next_blocks_.push_back(kernels::LoraFoldBlockOf(
+          slot.b, slot.scale,
+          BlockOf(w.folded(), slot.out_begin, slot.b.shape[0],
+                  w.in_features() + at, r)));
+    }
   }
+  if (!exec.device->ok()) return;
+  if (next_blocks_ != blocks_) {
+    blocks_ = next_blocks_;
+    const auto count = static_cast<int64_t>(blocks_.size());
+    const size_t bytes = kernels::LoraFoldTableBytes(count);
+    if (!table_memory_.defined() || table_memory_.bytes() < bytes) {
+      absl::StatusOr<Tensor> memory =
+          exec.device->Allocate(DType::kU8, {static_cast<int64_t>(bytes)});
+      exec.Fail(memory.status());
+      if (!memory.ok()) {
+        blocks_.clear();
+        return;
+      }
+      table_memory_ = *std::move(memory);
+    }
+    table_ = kernels::MakeLoraFoldTable(exec.ctx, blocks_.data(), count,
+                                        table_memory_.view().data);
+  }
+  kernels::LoraFoldCuda(exec.ctx, table_);
 }
 
 void CudaProducts::Forward(Execution& exec, const Projection& projection,
@@ -78,7 +102,6 @@ void CudaProducts::Forward(Execution& exec, const Projection& projection,
     return;
   }
   const int64_t out = w.out_features(), in = w.in_features();
-  Fold(exec, projection);
   Multiply(exec, x, Transpose::kYes, BlockOf(w.folded(), out, room, 0, in),
            Behind(x, 0, room));
   Multiply(exec, WithRoom(x, room), Transpose::kYes,
@@ -100,7 +123,38 @@ void CudaProducts::Backward(Execution& exec, const Projection& projection,
     Multiply(exec, WithRoom(dy, room), Transpose::kNo,
              BlockOf(w.folded(), 0, out + room, 0, in), dx);
   }
+  AdapterGradients(exec, projection, dy, x);
+}
+
+// After dy B is behind dy.
+void CudaProducts::AdapterGradients(Execution& exec,
+                                    const Projection& projection, TensorView dy,
+                                    TensorView x) {
   if (!exec.device->ok()) return;
+  // Side by side they read x and dy together.
+  kernels::LoraPart parts[kernels::kLoraMostParts];
+  int count = 0, first = 0;
+  bool adjacent = true;
+  for (size_t i = 0; i < projection.lora.size(); ++i) {
+    const LoraSlot& slot = projection.lora[i];
+    if (!slot.active() || !slot.da.defined()) continue;
+    if (count == 0) first = static_cast<int>(i);
+    adjacent = adjacent && static_cast<int>(i) == first + count;
+    parts[count++] = {slot.out_begin, slot.da, slot.db};
+  }
+  if (count > 1 && adjacent) {
+    const int64_t r = projection.lora[first].a.shape[0];
+    ArenaScope scratch(exec.arena);
+    const size_t bytes = kernels::LoraGradientsCudaScratchBytes(
+        x.shape[1], dy.shape[1], r * count);
+    const Workspace sums = exec.device->arena().AllocateWorkspace(bytes);
+    if (!exec.device->ok()) return;
+    kernels::LoraGradientsCuda(
+        exec.ctx, plans_, dy, x, Behind(x, first * r, r * count),
+        Behind(dy, first * r, r * count), projection.lora[first].scale, parts,
+        count, sums, workspace());
+    return;
+  }
   for (size_t i = 0; i < projection.lora.size(); ++i) {
     const LoraSlot& slot = projection.lora[i];
     if (!slot.active() || !slot.da.defined()) continue;

@@ -4,21 +4,29 @@
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
+#include "absl/types/span.h"
 #include "core/model/projection.h"
 #include "core/tape/execution.h"
 #include "core/tensor/tensor.h"
+#include "kernels/lora/lora_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 
 namespace caracal {
 
-// Adapters are folded into their projection's weight (lora_cuda.h): of a
-// projection with active ones, rows of x lie at least room apart from their
-// ends, and so do those of dy; products find x A^T and dy B there.
+// Adapters are folded into their projection's weight (lora_cuda.h) before a
+// pass that they take part in: of a projection with active ones, rows of x lie
+// at least room apart from their ends, and so do those of dy; products find x
+// A^T and dy B there.
 class CudaProducts {
  public:
   // `scratch`: kMatMulCudaWorkspaceBytes of device memory.
   explicit CudaProducts(Tensor scratch) : scratch_(std::move(scratch)) {}
+
+  // Before a pass: folds the active adapters of all its projections into their
+  // weights, in one launch.
+  void Fold(Execution& exec, absl::Span<const Projection> projections);
 
   // Columns behind x and dy that the projection needs: 0 without adapters.
   static int64_t RoomOf(const Projection& projection);
@@ -42,10 +50,15 @@ class CudaProducts {
   Workspace workspace() const {
     return {scratch_.view().data, scratch_.bytes()};
   }
-  void Fold(Execution& exec, const Projection& projection);
+  void AdapterGradients(Execution& exec, const Projection& projection,
+                        TensorView dy, TensorView x);
 
   kernels::MatMulCudaPlans plans_;
   Tensor scratch_;
+  // What was folded last; the list is on the device too.
+  std::vector<kernels::LoraFoldBlock> blocks_, next_blocks_;
+  Tensor table_memory_;
+  kernels::LoraFoldTable table_;
 };
 
 // Rows and columns of a bf16 matrix.

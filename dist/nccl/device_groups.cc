@@ -1,0 +1,52 @@
+#include "dist/nccl/device_groups.h"
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "dist/nccl/nccl_api.h"
+#include "dist/nccl/nccl_collective.h"
+#include "dist/nccl/nccl_queue.h"
+
+namespace caracal {
+namespace {
+
+absl::StatusOr<std::shared_ptr<void>> NewStream() {
+  cudaStream_t stream = nullptr;
+  const cudaError_t error =
+      cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  if (error != cudaSuccess) {
+    return CudaStatus(error, "cudaStreamCreateWithFlags",
+                      "for collectives behind the passes");
+  }
+  return std::shared_ptr<void>(
+      stream, [](void* s) { cudaStreamDestroy(static_cast<cudaStream_t>(s)); });
+}
+
+}  // namespace
+
+absl::StatusOr<AxisGroups> OnDevice(AxisGroups host, Device* device,
+                                    absl::Duration stall) {
+  const auto place = [&](const char* name, const std::shared_ptr<void>& stream,
+                         std::unique_ptr<Collective>* group) -> absl::Status {
+    if ((*group)->size() == 1) return absl::OkStatus();
+    ASSIGN_OR_RETURN(
+        *group, NcclCollective::Create(std::move(*group), stream, name, stall));
+    return absl::OkStatus();
+  };
+  const std::shared_ptr<void> callers(device->stream(), [](void*) {});
+  ASSIGN_OR_RETURN(const std::shared_ptr<void> own, NewStream());
+  RETURN_IF_ERROR(place("data group", callers, &host.data));
+  RETURN_IF_ERROR(place("tensor group", callers, &host.tensor));
+  RETURN_IF_ERROR(place("second data group", own, &host.data_behind));
+  RETURN_IF_ERROR(place("second tensor group", own, &host.tensor_behind));
+  ASSIGN_OR_RETURN(host.behind, NcclQueue::Create(std::move(host.data_behind),
+                                                  own, device->stream()));
+  return host;
+}
+
+}  // namespace caracal

@@ -1,0 +1,11 @@
+#include "dist/nccl/device_groups.h"
+
+namespace caracal {
+
+absl::StatusOr<AxisGroups> OnDevice(AxisGroups, Device*, absl::Duration) {
+  return absl::UnimplementedError(
+      "this program was built without NCCL, and trains on one GPU only: leave "
+      "out `parallel`, or choose the device cpu");
+}
+
+}  // namespace caracal

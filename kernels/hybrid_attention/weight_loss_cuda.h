@@ -1,0 +1,36 @@
+// Cross-entropy of attention weights on a CUDA device: the contract of
+// weight_loss.h, with these differences.
+//  - q, k are bf16, parameters and gradients fp32, all of them device memory;
+//    D is a multiple of 16, feature maps are hedgehog or identity with at most
+//    kWeightLossCudaMostFeatures outputs, windows sliding or terraced.
+//  - Features are rounded to bf16 where they are multiplied by each other, and
+//    so is the gradient of the weights where it meets the features; sums and
+//    statistics are fp32.
+//  - The sums of losses are added to fp64 in device memory.
+//  - No call waits for the device or allocates. Same inputs, same bits.
+//
+// No T x T: scores exist for a tile of 64 queries by 64 keys. Queries go over
+// their keys three times (statistics, losses, gradient), keys over their
+// queries once: 4 T^2 / 2 (D + Fout) + 2 T^2 / 2 Fout products a head.
+#ifndef CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_
+#define CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_
+
+#include "kernels/hybrid_attention/weight_loss.h"
+
+namespace caracal::kernels {
+
+inline constexpr int64_t kWeightLossCudaMostFeatures = 256;
+
+size_t AttentionWeightLossCudaWorkspaceBytes(
+    const HybridAttentionConfig& config, const HybridAttentionInputs& in);
+
+// Either sum may be null.
+void AttentionWeightLossBackwardCuda(
+    const Context& ctx, const HybridAttentionConfig& config,
+    const HybridAttentionInputs& in, float scale,
+    const HybridAttentionGradients& grads, double* cross_entropy,
+    double* teacher_entropy, Workspace workspace);
+
+}  // namespace caracal::kernels
+
+#endif  // CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_

@@ -1,0 +1,114 @@
+// The attention-weight loss on the GPU against the scalar reference in fp64, on
+// inputs that bf16 holds exactly.
+//
+// What is rounded to bf16, u = 2^-9 at most of itself: features, where they are
+// multiplied by each other and summed, and g, the gradient of a weight, where
+// it meets features. A loss is a mean of logarithms of sums of such products:
+// off by 2 u a row, of either sign. A gradient is sums of g phi with g = kept /
+// den - a / u_j, two terms that nearly cancel on the whole: each is off by 4 u
+// of itself at most, so that of the norm of either term's sum as much is left.
+#include "kernels/hybrid_attention/weight_loss_cuda.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "kernels/hybrid_attention/hybrid_attention_cuda_test_problem.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_test_shapes.h"
+#include "kernels/hybrid_attention/test_shapes.h"
+#include "kernels/hybrid_attention/weight_loss_test_reference.h"
+
+namespace caracal::kernels::testing {
+namespace {
+
+constexpr float kScale = 0.75f;
+
+// What the call takes, and the reference has the time for.
+std::vector<Shape> Shapes() {
+  std::vector<Shape> shapes;
+  for (Shape& s : CudaShapes()) {
+    if (s.D % 16 == 0 && s.F <= 128) shapes.push_back(s);
+  }
+  return shapes;
+}
+
+struct Solved {
+  explicit Solved(const Problem& p) : at(p) {
+    const int64_t H = p.shape.heads, D = p.shape.D, F = p.shape.F;
+    grads.dweight_q = TensorView(dweight_q.data(), {H, D, F});
+    grads.dweight_k = TensorView(dweight_k.data(), {H, D, F});
+    if (p.shape.bias) {
+      grads.dbias_q = TensorView(dbias_q.data(), {H, F});
+      grads.dbias_k = TensorView(dbias_k.data(), {H, F});
+    }
+    grads.dwindow_factor = TensorView(dfactor.data(), {H});
+    const size_t bytes =
+        AttentionWeightLossCudaWorkspaceBytes(p.shape.config, at.in);
+    const DeviceArray<char> memory(bytes);
+    AttentionWeightLossBackwardCuda(DeviceContext(), p.shape.config, at.in,
+                                    kScale, grads, sums.data(), sums.data() + 1,
+                                    {memory.data(), memory.size()});
+  }
+  DeviceProblem at;
+  // They are added to.
+  DeviceArray<float> dweight_q = Ones(at.weight_q.size());
+  DeviceArray<float> dweight_k = Ones(at.weight_k.size());
+  DeviceArray<float> dbias_q = Ones(at.bias_q.size());
+  DeviceArray<float> dbias_k = Ones(at.bias_k.size());
+  DeviceArray<float> dfactor = Ones(at.factor.size());
+  DeviceArray<double> sums{std::vector<double>{100, 200}};
+  HybridAttentionGradients grads;
+
+  static DeviceArray<float> Ones(size_t n) {
+    return DeviceArray<float>(std::vector<float>(n, 1.0f));
+  }
+};
+
+std::vector<float> LessOne(const DeviceArray<float>& a) {
+  std::vector<float> values = a.Host();
+  for (float& v : values) v -= 1;
+  return values;
+}
+
+TEST(WeightLossCuda, MatchesTheReference) {
+  for (const Shape& s : Shapes()) {
+    SCOPED_TRACE(Describe(s));
+    const Problem p = MakeProblem(s);
+    const ReferenceProblem<double> exact(p);
+    const WeightLossSolution want(exact.args, kScale);
+    const Solved got(p);
+    const std::vector<double> sums = got.sums.Host();
+    const double rows = static_cast<double>(p.rows * s.heads);
+    EXPECT_NEAR(sums[0] - 100, want.sums.cross_entropy,
+                2 * kBf16Roundoff * rows);
+    EXPECT_NEAR(sums[1] - 200, want.sums.teacher_entropy, 1e-5 * rows);
+    const auto near = [&](const char* name, const DeviceArray<float>& have,
+                          const std::vector<double>& exact_values,
+                          double floor) {
+      ExpectClose(name, LessOne(have), exact_values, 8, 1e-4, floor);
+    };
+    // Sums of as many numbers of either sign, each off by u of itself.
+    const double floor = kScale * kBf16Roundoff * std::sqrt(rows);
+    near("dweight_q", got.dweight_q, want.dweight_q, floor);
+    near("dweight_k", got.dweight_k, want.dweight_k, floor);
+    if (s.bias) {
+      near("dbias_q", got.dbias_q, want.dbias_q, floor);
+      near("dbias_k", got.dbias_k, want.dbias_k, floor);
+    }
+    near("dwindow_factor", got.dfactor, want.dfactor, floor);
+  }
+}
+
+TEST(WeightLossCuda, SameInputsSameBits) {
+  const Problem p = MakeProblem(Shapes()[6]);
+  const Solved one(p), other(p);
+  EXPECT_EQ(one.sums.Host(), other.sums.Host());
+  EXPECT_EQ(one.dweight_q.Host(), other.dweight_q.Host());
+  EXPECT_EQ(one.dweight_k.Host(), other.dweight_k.Host());
+  EXPECT_EQ(one.dfactor.Host(), other.dfactor.Host());
+}
+
+}  // namespace
+}  // namespace caracal::kernels::testing

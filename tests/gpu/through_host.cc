@@ -1,0 +1,128 @@
+#include "tests/gpu/through_host.h"
+
+#include <cuda_runtime_api.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/collective/checks.h"
+#include "dist/nccl/nccl_queue.h"
+#include "kernels/common/cuda_check.h"
+
+namespace caracal {
+namespace {
+
+// A view's elements in host memory.
+class HostCopy {
+ public:
+  explicit HostCopy(ConstTensorView device)
+      : bytes_(BytesOf(device)), memory_(bytes_ + 1) {
+    CARACAL_CUDA_CHECK(cudaMemcpy(memory_.data(), device.data, bytes_,
+                                  cudaMemcpyDeviceToHost));
+    view_ = TensorView(memory_.data(), device.dtype, {device.size()});
+  }
+  TensorView view() const { return view_; }
+  void To(TensorView device) const {
+    CARACAL_CUDA_CHECK(cudaMemcpy(device.data, memory_.data(), bytes_,
+                                  cudaMemcpyHostToDevice));
+  }
+
+ private:
+  uint64_t bytes_;
+  std::vector<char> memory_;
+  TensorView view_;
+};
+
+class ThroughHost final : public Collective {
+ public:
+  ThroughHost(std::unique_ptr<Collective> host, std::shared_ptr<void> stream)
+      : host_(std::move(host)), stream_(std::move(stream)) {}
+  int rank() const override { return host_->rank(); }
+  int size() const override { return host_->size(); }
+  uint64_t traffic() const override { return host_->traffic(); }
+
+  absl::Status AllReduceSum(TensorView data) override {
+    Wait();
+    const HostCopy copy(data);
+    return Back(host_->AllReduceSum(copy.view()), copy, data);
+  }
+  absl::Status AllReduceMax(TensorView data) override {
+    Wait();
+    const HostCopy copy(data);
+    return Back(host_->AllReduceMax(copy.view()), copy, data);
+  }
+  absl::Status ReduceScatterSum(ConstTensorView data,
+                                absl::Span<const int64_t> counts,
+                                TensorView out) override {
+    Wait();
+    const HostCopy copy(data), mine(out);
+    return Back(host_->ReduceScatterSum(copy.view(), counts, mine.view()), mine,
+                out);
+  }
+  absl::Status AllGather(ConstTensorView mine, absl::Span<const int64_t> counts,
+                         TensorView all) override {
+    Wait();
+    const HostCopy copy(all), own(mine);
+    return Back(host_->AllGather(own.view(), counts, copy.view()), copy, all);
+  }
+  absl::Status Broadcast(TensorView data, int root) override {
+    Wait();
+    const HostCopy copy(data);
+    return Back(host_->Broadcast(copy.view(), root), copy, data);
+  }
+  absl::Status Send(ConstTensorView data, int to) override {
+    Wait();
+    return host_->Send(HostCopy(data).view(), to);
+  }
+  absl::Status Receive(TensorView data, int from) override {
+    const HostCopy copy(data);
+    return Back(host_->Receive(copy.view(), from), copy, data);
+  }
+  absl::Status AllGatherBytes(const void* mine, size_t bytes,
+                              void* all) override {
+    return host_->AllGatherBytes(mine, bytes, all);
+  }
+  absl::Status Barrier() override {
+    Wait();
+    return host_->Barrier();
+  }
+
+ private:
+  void Wait() {
+    CARACAL_CUDA_CHECK(
+        cudaStreamSynchronize(static_cast<cudaStream_t>(stream_.get())));
+  }
+  static absl::Status Back(const absl::Status& status, const HostCopy& copy,
+                           TensorView device) {
+    if (status.ok()) copy.To(device);
+    return status;
+  }
+
+  const std::unique_ptr<Collective> host_;
+  const std::shared_ptr<void> stream_;
+};
+
+}  // namespace
+
+absl::StatusOr<AxisGroups> OnSharedDevice(AxisGroups host, Device* device) {
+  const auto place = [](const std::shared_ptr<void>& stream,
+                        std::unique_ptr<Collective>* group) {
+    *group = std::make_unique<ThroughHost>(std::move(*group), stream);
+  };
+  const std::shared_ptr<void> callers(device->stream(), [](void*) {});
+  cudaStream_t stream = nullptr;
+  CARACAL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  const std::shared_ptr<void> own(
+      stream, [](void* s) { cudaStreamDestroy(static_cast<cudaStream_t>(s)); });
+  place(callers, &host.data);
+  place(callers, &host.tensor);
+  place(own, &host.data_behind);
+  place(own, &host.tensor_behind);
+  ASSIGN_OR_RETURN(host.behind, NcclQueue::Create(std::move(host.data_behind),
+                                                  own, device->stream()));
+  return host;
+}
+
+}  // namespace caracal
