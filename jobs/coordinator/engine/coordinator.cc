@@ -61,7 +61,7 @@ void Coordinator::Recover() {
 
 template <typename Event>
 void Coordinator::Do(Event event, std::function<void()> then,
-                     Answering answering, CommitQueue::Held held) {
+                     Answering answering, JobId about, CommitQueue::Held held) {
   bool committed = true;
   {
     std::unique_lock lock(mutex_);
@@ -72,7 +72,8 @@ void Coordinator::Do(Event event, std::function<void()> then,
     for (const JobId id : effects.progressed) {
       durable_.SetProgress(id, state_.Find(id)->progress);
     }
-    committed = answering != Answering::kAtOnce || !effects.empty();
+    committed = answering != Answering::kAtOnce || !effects.empty() ||
+                unstored_.contains(about);
     if (committed) {
       Commit(effects, now, std::move(then), answering == Answering::kHere,
              std::move(held));
@@ -84,11 +85,11 @@ void Coordinator::Do(Event event, std::function<void()> then,
 
 template <typename Result, typename Event>
 void Coordinator::Ask(Event event, std::function<void(Result)> reply,
-                      Answering answering) {
+                      Answering answering, JobId about) {
   auto result = std::make_shared<Result>();
   Do([&](CoordinatorState& state, absl::Time now,
          Effects* effects) { *result = event(state, now, effects); },
-     [result, reply = std::move(reply)] { reply(*result); }, answering);
+     [result, reply = std::move(reply)] { reply(*result); }, answering, about);
 }
 
 absl::Status Coordinator::CheckStore() const {
@@ -107,7 +108,7 @@ void Coordinator::Change(Event event, std::function<void(Result)> reply,
   const auto answer = std::make_shared<OneAnswer<Result>>(std::move(reply));
   Do([&](CoordinatorState& state, absl::Time now,
          Effects* effects) { answer->result = event(state, now, effects); },
-     [answer] { answer->Stored(); }, answering,
+     [answer] { answer->Stored(); }, answering, 0,
      [answer](const absl::Status& why) { answer->Held(why); });
 }
 
@@ -121,14 +122,14 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
     orders.emplace_back(order, job != nullptr ? *job : JobRecord());
   }
   std::vector<StoredEvent> events = batch.events;
+  CountUnstored(batch.saved, events, 1);
   std::vector<JobState> entered;
   for (const JobTransition& t : effects.transitions) entered.push_back(t.to);
   std::function<void()> done =
       [this, saved = batch.saved, orders = std::move(orders),
        events = std::move(events), removed = effects.removed,
-       entered = std::move(entered), last_sequence = last_sequence_,
-       then = std::move(then)]() mutable {
-        Show(std::move(saved), removed, entered, last_sequence);
+       entered = std::move(entered), then = std::move(then)]() mutable {
+        Show(std::move(saved), removed, entered, events);
         for (const auto& [order, job] : orders) output_->Order(order, job);
         if (!events.empty()) output_->Happened(events);
         for (const JobId id : removed) output_->Removed(id);
@@ -146,14 +147,27 @@ void Coordinator::Commit(const Effects& effects, absl::Time now,
 void Coordinator::Show(std::vector<JobRecord> saved,
                        const std::vector<JobId>& removed,
                        const std::vector<JobState>& entered,
-                       uint64_t last_sequence) {
+                       const std::vector<StoredEvent>& events) {
+  {
+    const std::lock_guard lock(mutex_);
+    CountUnstored(saved, events, -1);
+    for (const JobState state : entered) {
+      ++transitions_[static_cast<int>(state)];
+    }
+    if (!events.empty()) shown_sequence_ = events.back().sequence;
+  }
   if (!saved.empty()) durable_.Save(std::move(saved));
   if (!removed.empty()) durable_.Remove(removed);
-  const std::lock_guard lock(mutex_);
-  for (const JobState state : entered) {
-    ++transitions_[static_cast<int>(state)];
-  }
-  shown_sequence_ = last_sequence;
+}
+
+void Coordinator::CountUnstored(const std::vector<JobRecord>& saved,
+                                const std::vector<StoredEvent>& events,
+                                int64_t by) {
+  const auto count = [&](JobId id) {
+    if ((unstored_[id] += by) == 0) unstored_.erase(id);
+  };
+  for (const JobRecord& job : saved) count(job.id);
+  for (const StoredEvent& event : events) count(event.job);
 }
 
 StoreBatch Coordinator::BatchOf(const Effects& effects, absl::Time now) {
@@ -259,7 +273,7 @@ void Coordinator::Register(JobId id, uint64_t epoch, GangReply reply,
         return GangAnswer{job.state != JobState::kCancelling, job.lines,
                           job.tunings};
       },
-      std::move(reply), Answering::kAtOnce);
+      std::move(reply), Answering::kAtOnce, id);
 }
 
 void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
@@ -277,7 +291,7 @@ void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
         if (!report.lines.empty()) news_[id].metrics = report.lines.back();
         return out;
       },
-      std::move(reply), Answering::kAtOnce);
+      std::move(reply), Answering::kAtOnce, id);
 }
 
 void Coordinator::Direct(
@@ -291,7 +305,7 @@ void Coordinator::Direct(
         out.tunings = state.Find(id)->tunings;
         return out;
       },
-      std::move(reply), Answering::kAtOnce);
+      std::move(reply), Answering::kAtOnce, id);
 }
 
 void Coordinator::ReportLeft(JobId id, uint64_t epoch,

@@ -176,19 +176,20 @@ class Coordinator {
   // When to answer, and on which thread what was changed is made durable.
   enum class Answering {
     kWhenDurable,
-    kAtOnce,  // where nothing was changed; else when durable
+    kAtOnce,  // where nothing was changed, or is still to be stored, of the job
+              // it is about; else when durable
     kHere,    // when durable; the caller, who waits for it, commits
   };
   // Runs `event` on the state; makes its effects durable; then acts and calls
   // `then`. `held` as of CommitQueue::Add.
   template <typename Event>
   void Do(Event event, std::function<void()> then,
-          Answering answering = Answering::kWhenDurable,
+          Answering answering = Answering::kWhenDurable, JobId about = 0,
           CommitQueue::Held held = nullptr);
   // The same, for an event that has something to answer.
   template <typename Result, typename Event>
-  void Ask(Event event, std::function<void(Result)> reply,
-           Answering answering = Answering::kWhenDurable);
+  void Ask(Event event, std::function<void(Result)> reply, Answering answering,
+           JobId about);
   // The same for what people ask for, which is answered once, also with a store
   // that fails.
   template <typename Result, typename Event>
@@ -210,7 +211,11 @@ class Coordinator {
   StoreBatch BatchOf(const Effects& effects, absl::Time now);
   // What is durable now is seen.
   void Show(std::vector<JobRecord> saved, const std::vector<JobId>& removed,
-            const std::vector<JobState>& entered, uint64_t last_sequence);
+            const std::vector<JobState>& entered,
+            const std::vector<StoredEvent>& events);
+  // Of what a batch changes: another one is to be stored (1), or was (-1).
+  void CountUnstored(const std::vector<JobRecord>& saved,
+                     const std::vector<StoredEvent>& events, int64_t by);
 
   JobStore* const store_;
   Clock* const clock_;
@@ -227,6 +232,8 @@ class Coordinator {
   absl::Time ticks_at_ = absl::InfinitePast();
   uint64_t last_sequence_ = 0;
   std::map<JobId, News> news_;
+  // Records and events that are to be stored, by job; none is 0.
+  std::map<JobId, int64_t> unstored_;
   // Of what is durable.
   std::array<uint64_t, kJobStates> transitions_ = {};
   uint64_t shown_sequence_ = 0;

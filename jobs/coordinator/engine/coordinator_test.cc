@@ -304,12 +304,45 @@ TEST_F(CoordinatorTest, ChangesAreRefusedWhileTheStoreFails) {
   EXPECT_EQ(coordinator_->List({}, 0, 10).jobs.size(), 1);
 }
 
+// Nor does a gang act upon it, or drop lines that are not stored.
+TEST_F(CoordinatorTest, AGangIsToldWhatIsDurable) {
+  ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
+  ASSERT_OK_AND_ASSIGN(const JobId other, Submit({.name = "two"}));
+  const GangReport line = {.first = 1, .lines = {"{}"}};
+  EXPECT_TRUE(*Heartbeat(id, 1, 1));
+  EXPECT_TRUE(*Heartbeat(other, 1, 1));
+  FailStore();
+  coordinator_->Cancel(id, "ann", [](const absl::Status&) {});
+  AwaitHealth(false);
+  std::promise<absl::StatusOr<GangAnswer>> answer;
+  std::atomic<bool> answered = false;
+  coordinator_->Heartbeat(id, 1, {}, [&](const auto& got) {
+    answered = true;
+    answer.set_value(got);
+  });
+  EXPECT_FALSE(answered);
+  // Of others nothing is in the way.
+  EXPECT_TRUE(*Heartbeat(other, 1, 2));
+  std::promise<absl::StatusOr<GangAnswer>> lines;
+  coordinator_->Heartbeat(other, 1, line, [](const auto&) {});
+  coordinator_->Heartbeat(other, 1, line, [&](const auto& got) {
+    answered = true;
+    lines.set_value(got);
+  });
+  EXPECT_FALSE(answered);
+  MendStore();
+  EXPECT_FALSE(answer.get_future().get()->go_on);
+  EXPECT_EQ(lines.get_future().get()->lines, 1);
+  EXPECT_TRUE(*Heartbeat(other, 1, 3));
+}
+
 TEST_F(CoordinatorTest, ProgressIsSeenAtOnceAndNeverGoesBack) {
   ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
   EXPECT_TRUE(*Heartbeat(id, 1, 1));
   FailStore();
   coordinator_->SetPriority(id, 5, [](const absl::Status&) {});
-  EXPECT_TRUE(*Heartbeat(id, 1, 2));
+  coordinator_->Heartbeat(id, 1, {.progress = {"transfer", 2, 10}},
+                          [](const auto&) {});
   EXPECT_EQ(coordinator_->Get(id)->progress.global_step, 2);
   EXPECT_EQ(coordinator_->Get(id)->request.priority, 0);
   MendStore();
