@@ -63,7 +63,7 @@ done
 echo "preset {" >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
-grep -q "broken.textproto:1" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+grep -q "broken.textproto:2" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 for command in status watch logs cancel resume rm; do
   must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
 done
