@@ -23,6 +23,9 @@
 namespace caracal {
 namespace {
 
+// Of anything that is counted here; more is a slip.
+constexpr int64_t kMostRows = int64_t{1} << 40;
+
 struct AttributeOptions {
   ModelOption model;
   ModeAtOption mode_at;
@@ -151,11 +154,11 @@ CommandBody DeclareAttribute(CLI::App& app) {
                  "packed rows (caracal data pack) to take losses on");
   o->probe.Declare(app);
   app.add_option("--rows", o->rows, "the first so many rows; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, kMostRows));
   app.add_option("--skip", o->skip, "rows passed over first")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, kMostRows));
   app.add_option("--seq-len", o->seq_len, "targets scored a row; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, kMostRows));
   app.add_option("--modes", o->modes,
                  "component modes, with commas between; all by default");
   o->mode_at.Declare(app);
@@ -179,7 +182,7 @@ CommandBody DeclareAttribute(CLI::App& app) {
   app.add_option("--part-rows", o->part_rows,
                  "with --server, rows of what a worker takes at a time; 0: an "
                  "eighth of all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, kMostRows));
   return [o](Console& console) { return Attribute(*o, console); };
 }
 

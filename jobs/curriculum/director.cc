@@ -1,8 +1,11 @@
 #include "jobs/curriculum/director.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "jobs/curriculum/schedule.h"
 
 namespace caracal {
@@ -86,27 +89,34 @@ absl::Status CheckTuning(const proto::Job& job, const Tuning& tuning) {
       windows |= c->has_window();
     }
   }
+  std::vector<std::string> out_of_range, without_stage;
   if (const auto& p = tuning.drop_probability; p.has_value()) {
     if (!(*p >= 0 && *p <= 1)) {
-      return absl::InvalidArgumentError(
+      out_of_range.push_back(
           absl::StrCat("drop_probability: is ", *p, ", expected 0 to 1"));
-    }
-    if (!drops) {
-      return absl::FailedPreconditionError(
+    } else if (!drops) {
+      without_stage.push_back(
           "drop_probability: no stage of the job has a curriculum that drops "
           "(curriculum.drop or curriculum.closed_loop)");
     }
   }
   if (const auto& w = tuning.window; w.has_value()) {
     if (*w < 1 || *w > kWidestWindow) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "window: is ", *w, ", expected 1 to ", kWidestWindow, " tokens"));
-    }
-    if (!windows) {
-      return absl::FailedPreconditionError(
+      out_of_range.push_back(absl::StrCat("window: is ", *w, ", expected 1 to ",
+                                          kWidestWindow, " tokens"));
+    } else if (!windows) {
+      without_stage.push_back(
           "window: no stage of the job has a curriculum of the window "
           "(curriculum.window)");
     }
+  }
+  std::vector<std::string> all = out_of_range;
+  all.insert(all.end(), without_stage.begin(), without_stage.end());
+  if (!out_of_range.empty()) {
+    return absl::InvalidArgumentError(absl::StrJoin(all, "; "));
+  }
+  if (!without_stage.empty()) {
+    return absl::FailedPreconditionError(absl::StrJoin(all, "; "));
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@ namespace caracal {
 namespace {
 
 using absl::StatusCode;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // Transfer, then a fine-tuning stage of 10 steps with this curriculum.
@@ -111,6 +112,11 @@ TEST(CheckTuning, ValuesHaveARangeAndAStage) {
                 StatusIs(StatusCode::kInvalidArgument,
                          HasSubstr("drop_probability: is")));
   }
+  // Whatever is wrong is told at once.
+  EXPECT_THAT(CheckTuning(dropping, {.drop_probability = 2, .window = 0}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("drop_probability: is 2"),
+                             HasSubstr("window: is 0"))));
   EXPECT_THAT(CheckTuning(dropping, {.window = 8}),
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr("window")));
 }

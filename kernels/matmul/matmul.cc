@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "kernels/common/dispatch.h"
 #include "kernels/common/matrix_view.h"
@@ -19,14 +20,16 @@ using ConstMatrix = MatrixView<const float>;
 // What the library adds up for an element of C, and in which order, depends on
 // where in the call the element lies: AVX2 kernels take twelve rows at a time,
 // and another path for the rows that are left, and columns by their distance
-// from both ends of a block. So that the number of threads changes no bit, they
-// share out whole dozens of rows; columns are cut by the shape alone.
+// from both ends of a block. So that the number of threads changes no bit,
+// columns are cut by the shape alone, and threads share out whole dozens of
+// rows.
 constexpr int64_t kRowGrain = 12;
 constexpr int64_t kColumnGrain = 32;
-// Rows up to which it is the columns that are shared out, and how many of them
-// a piece has at least.
-constexpr int64_t kStripRows = 96;
-constexpr int64_t kStripColumns = 128;
+// Rows up to which only columns are cut, and how many of them a strip has then
+// at least; elsewhere, as many at least where there are more than two strips.
+constexpr int64_t kFewRowsToCut = 96;
+constexpr int64_t kNarrowStrip = 128;
+constexpr int64_t kWideStrip = 4096;
 // Rows of one call at most: more, and the library cuts them at its own borders.
 constexpr int64_t kMostRows = 4096 * kRowGrain;
 // Rows on the left up to which our own loops beat the library.
@@ -46,42 +49,49 @@ struct Product {
   Matrix c;
 };
 
-// Into how many pieces C falls, and where they begin; all columns or all rows
-// belong to each. The borders of rows depend on the number of threads.
-class Pieces {
- public:
-  Pieces(int64_t m, int64_t n, int64_t k, int64_t threads)
-      : by_columns_(m <= kStripRows), size_(by_columns_ ? n : m) {
-    const int64_t work = m * n * k;
-    if (work < kSerialWork) return;
-    if (by_columns_) {
-      grain_ = kColumnGrain;
-      while (n / (2 * count_) >= kStripColumns) count_ *= 2;
-      units_ = (n + grain_ - 1) / grain_;
-    } else if (work <= kSmallWork) {
-      grain_ = kStripRows;
-      units_ = count_ = m / grain_;
-    } else {
-      // None so small that the library takes its other path.
-      grain_ = (kSmallWork / (n * k) / kRowGrain + 1) * kRowGrain;
-      units_ = std::max<int64_t>(1, m / grain_);
-      count_ =
-          std::min(units_, std::max(threads, (m + kMostRows - 1) / kMostRows));
+// Begin of piece i of `parts` of `size`; what is left of a grain goes with the
+// last.
+int64_t Border(int64_t size, int64_t parts, int64_t grain, int64_t i) {
+  return i == parts ? size : size / grain * i / parts * grain;
+}
+
+// How C is cut. A thread packs its rows of A and its columns of B, so that the
+// longer side is cut first.
+struct Cuts {
+  int64_t strips = 1;  // of columns, each of at least a grain
+  int64_t pieces = 1;  // of the rows of each strip
+  int64_t row_grain = kRowGrain;
+};
+
+Cuts CutsOf(int64_t m, int64_t n, int64_t k, int64_t threads) {
+  Cuts cuts;
+  const int64_t work = m * n * k;
+  if (work < kSerialWork) return cuts;
+  if (m <= kFewRowsToCut) {
+    while (n / (2 * cuts.strips) >= kNarrowStrip) cuts.strips *= 2;
+    return cuts;
+  }
+  if (work <= kSmallWork) {
+    cuts.row_grain = kFewRowsToCut;
+    cuts.pieces = m / cuts.row_grain;
+    return cuts;
+  }
+  // No tile is so small that the library takes its other path.
+  if (n > m && m * (n / 2 - kColumnGrain) * k > kSmallWork) {
+    cuts.strips = 2;
+    while (cuts.strips < 8 && n / (2 * cuts.strips) >= kWideStrip) {
+      cuts.strips *= 2;
     }
   }
-
-  bool by_columns() const { return by_columns_; }
-  int64_t count() const { return count_; }
-  // Where piece i begins, and i - 1 ends. What is left of a grain goes with
-  // the last.
-  int64_t begin(int64_t i) const {
-    return i == count_ ? size_ : units_ * i / count_ * grain_;
-  }
-
- private:
-  bool by_columns_;
-  int64_t size_, grain_ = 1, units_ = 1, count_ = 1;
-};
+  const int64_t narrowest =
+      cuts.strips == 1 ? n : n / cuts.strips - kColumnGrain;
+  cuts.row_grain = (kSmallWork / (narrowest * k) / kRowGrain + 1) * kRowGrain;
+  const int64_t wanted = std::max(threads / std::gcd(threads, cuts.strips),
+                                  (m + kMostRows - 1) / kMostRows);
+  cuts.pieces =
+      std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, m / cuts.row_grain));
+  return cuts;
+}
 
 const MatMulLoops& Loops() {
   return ForCurrentIsa(kMatMulReference, avx2::kMatMulLoops,
@@ -124,14 +134,17 @@ void LimitLibraryThreads() {
 
 void TiledProduct(const Context& ctx, const Product& p) {
   LimitLibraryThreads();
-  const Pieces pieces(p.m, p.n, p.k, ctx.pool->threads());
-  ctx.pool->ParallelFor(pieces.count(), [&](int64_t i, int) {
-    const int64_t begin = pieces.begin(i), size = pieces.begin(i + 1) - begin;
-    if (pieces.by_columns()) {
-      Tile(p, 0, p.m, begin, size);
-    } else {
-      Tile(p, begin, size, 0, p.n);
-    }
+  const Cuts cuts = CutsOf(p.m, p.n, p.k, ctx.pool->threads());
+  ctx.pool->ParallelFor(cuts.strips * cuts.pieces, [&](int64_t i, int) {
+    const auto row = [&](int64_t piece) {
+      return Border(p.m, cuts.pieces, cuts.row_grain, piece);
+    };
+    const auto column = [&](int64_t strip) {
+      return Border(p.n, cuts.strips, kColumnGrain, strip);
+    };
+    const int64_t piece = i % cuts.pieces, strip = i / cuts.pieces;
+    Tile(p, row(piece), row(piece + 1) - row(piece), column(strip),
+         column(strip + 1) - column(strip));
   });
 }
 

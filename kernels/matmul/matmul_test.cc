@@ -165,10 +165,14 @@ TEST(MatMul, SameBitsForAnyNumberOfThreads) {
       {1000, 8, 769},
       {1024, 72, 192},
       {1030, 336, 50},
+      {100, 150, 67},
+      {100, 1500, 50},
+      {128, 9000, 16},
+      {130, 16500, 9},
   };
   PoolContext one(1);
   std::vector<std::unique_ptr<PoolContext>> pools;
-  for (int threads : {2, 3, 5, 8, 16}) {
+  for (int threads : {2, 3, 8}) {
     pools.push_back(std::make_unique<PoolContext>(threads));
   }
   for (const Case& t : cases) {
@@ -176,8 +180,9 @@ TEST(MatMul, SameBitsForAnyNumberOfThreads) {
       for (Transpose tb : kBoth) {
         TestMatrix a = Operand(ta, t.m, t.k, t.padding, Uniform(1));
         TestMatrix b = Operand(tb, t.k, t.n, t.padding, Uniform(2));
+        const TestMatrix before(t.m, t.n, t.padding, Uniform(3));
         const auto run = [&](const Context& ctx) {
-          TestMatrix c(t.m, t.n, t.padding, Uniform(3));
+          TestMatrix c = before;
           MatMul(ctx, ta, tb, t.alpha, a.view(), b.view(), t.beta, c.view());
           return c;
         };

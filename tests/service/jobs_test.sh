@@ -45,7 +45,11 @@ must_fail "optimizer.beta1: is 2" "$caracal" submit "$work/job.textproto" \
   --set optimizer.beta1=2
 must_fail "model.path" "$caracal" submit "$work/job.textproto" \
   --set model.path=/nowhere --set data.path=/nothing
-grep -q "data.path" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+for problem in "--set model.path=/nowhere: model.path: /nowhere does not exist" \
+  "--set data.path=/nothing: data.path: /nothing"; do
+  grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+done
+must_fail "has more than" "$caracal" submit /dev/zero
 # Whoever sees it, the client or the coordinator.
 must_fail "5 problems" "$caracal" submit "$work/job.textproto" \
   --set optimizer.beta1=2 --set lora.rnak=1 --set model.path=/nowhere \
@@ -59,12 +63,15 @@ done
 echo "preset {" >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
-grep -q "broken.textproto:1" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+grep -q "broken.textproto:2" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 for command in status watch logs cancel resume rm; do
   must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
 done
 must_fail "there is no job 9" "$caracal" status 9
 must_fail "there is no job 9" "$caracal" logs 9
+must_fail "job 1: there is no output of a gang 7" "$caracal" logs 1 --gang 7
+must_fail "there is no job 98; " "$caracal" cancel 98 99
+must_fail "not in range" "$caracal" attribute "$data/runs/1" --rows -3
 must_fail "expected one of queued" "$caracal" ls --state odd
 must_fail "SUCCEEDED" "$caracal" resume 1
 

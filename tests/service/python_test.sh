@@ -8,7 +8,7 @@ python=/usr/bin/python3
   fail "$python has no grpc: deploy/setup.sh installs python3-grpcio"
 client=deploy/python/submit_and_watch.py
 # The page's commands, with another folder for the stubs.
-commands() { sed -n '/^    mkdir stubs$/,/coordinator.proto$/p' "$1"; }
+commands() { sed -n '/^    mkdir stubs$/,/measurement.proto$/p' "$1"; }
 command=$(commands docs/python.md | sed "s|stubs|$work/stubs|g")
 [ -n "$command" ] || fail "docs/python.md does not say how stubs are made"
 [ "$(commands README.md)" = "$(commands docs/python.md)" ] ||

@@ -119,7 +119,7 @@ by() {
 }
 by ann token list >/dev/null || fail "a certificate of an admin"
 must_fail "no role here" by eve ls
-must_fail "no coordinator answers" by mallory ls
+must_fail "or it refuses your --certificate" by mallory ls
 
 # The server has to be who it is taken for, and is not talked to in the open.
 must_fail "no coordinator answers" "$caracal" ls --ca "$c/other_ca.pem"

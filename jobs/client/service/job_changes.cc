@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "jobs/client/service/id_check.h"
@@ -52,17 +53,24 @@ struct ChangeOptions {
   int64_t priority = 0;
 };
 
-// All of them are tried; the first error is told.
+// All of them are tried; every error is told, with the first one's code.
 template <typename Change>
 absl::Status ForEach(const ChangeOptions& o, Change change) {
   absl::Status status;
   for (const uint64_t id : o.ids) {
-    absl::Status one = change(id);
+    const absl::Status one = change(id);
     if (absl::IsUnavailable(one)) return one;
-    if (!one.ok() && o.ids.size() > 1) {
-      one = Annotate(one, absl::StrCat("job ", id));
-    }
-    status.Update(one);
+    if (one.ok()) continue;
+    // Those that name the job say which it is.
+    const std::string job = absl::StrCat("job ", id);
+    const std::string told =
+        o.ids.size() == 1 || absl::StrContains(one.message(), job)
+            ? std::string(one.message())
+            : absl::StrCat(job, ": ", one.message());
+    status = status.ok()
+                 ? absl::Status(one.code(), told)
+                 : absl::Status(status.code(),
+                                absl::StrCat(status.message(), "; ", told));
   }
   return status;
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -21,7 +22,7 @@ namespace caracal {
 namespace {
 
 constexpr int32_t kPage = 1000;
-constexpr int kNameColumns = 11;
+constexpr int kNameColumns = 12;
 
 struct LsOptions {
   ServerOption server;
@@ -44,6 +45,27 @@ absl::StatusOr<proto::JobState> StateOf(const std::string& name) {
   return absl::InvalidArgumentError(absl::StrCat("--state: is '", name,
                                                  "', expected one of ",
                                                  absl::StrJoin(names, ", ")));
+}
+
+// "3 min ago by ann"; of the one user of a coordinator that asks nobody, when.
+std::string SubmittedWords(const proto::JobInfo& job, absl::Time now) {
+  const std::string ago = AgoWords(job.submitted(), now);
+  return job.owner() == "local" ? ago : absl::StrCat(ago, " by ", job.owner());
+}
+
+// Of one that waits also for what, and how it stands.
+std::string ReasonWords(const proto::JobInfo& job) {
+  std::vector<std::string> words;
+  if (!job.reason().empty()) words.push_back(job.reason());
+  if (job.state() == proto::QUEUED) {
+    if (words.empty() && !job.after().empty()) {
+      words.push_back(absl::StrCat("after ", absl::StrJoin(job.after(), ", ")));
+    }
+    if (job.priority() != 0) {
+      words.push_back(absl::StrCat("priority ", job.priority()));
+    }
+  }
+  return absl::StrJoin(words, "; ");
 }
 
 absl::Status Ls(const LsOptions& o, Console& console) {
@@ -75,8 +97,8 @@ absl::Status Ls(const LsOptions& o, Console& console) {
                     job.name(),
                     {StateWord(job.state()), StyleOf(job.state())},
                     ProgressWords(job.progress()),
-                    AgoWords(job.submitted(), now),
-                    job.reason()});
+                    SubmittedWords(job, now),
+                    ReasonWords(job)});
     }
     request.set_page_token(page.next_page_token());
     if (page.next_page_token().empty()) break;

@@ -5,6 +5,8 @@
 #include <memory>
 #include <ostream>
 
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/service/stream_retry.h"
@@ -51,7 +53,7 @@ absl::Status Logs(const LogsOptions& o, Console& console) {
                          : "the coordinator is back")
                 << std::endl;
   };
-  return ReadStream<proto::LogsResponse>(
+  RETURN_IF_ERROR(ReadStream<proto::LogsResponse>(
       o.server, {.away = away, .again = o.follow},
       [&](proto::Jobs::Stub& stub, grpc::ClientContext* context) {
         proto::LogsRequest request;
@@ -66,7 +68,12 @@ absl::Status Logs(const LogsOptions& o, Console& console) {
       [&](const proto::LogsResponse& part) {
         printer.Add(part);
         return console.out.good();
-      });
+      }));
+  if (o.gang != 0 && printer.gang() == 0) {
+    return absl::NotFoundError(
+        absl::StrCat("job ", o.id, ": there is no output of a gang ", o.gang));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace

@@ -143,7 +143,9 @@ absl::Status ServerOption::Explain(const grpc::Status& status) const {
       if (IsFolder(server)) return ExplainFolder(status.error_message());
       return absl::UnavailableError(absl::StrCat(
           "no coordinator answers at ", server, " (", status.error_message(),
-          "); start one with caracald --data DIR, or say where it is with "
+          ")",
+          certificate.empty() ? "" : ", or it refuses your --certificate",
+          "; start one with caracald --data DIR, or say where it is with "
           "--server or CARACAL_SERVER"));
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::UnavailableError(absl::StrCat(

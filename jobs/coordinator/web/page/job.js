@@ -253,11 +253,11 @@ class JobView {
   }
 
   async askCancel() {
-    const running = this.job.gangs > 0 && this.job.state !== "QUEUED";
+    const running = ["LAUNCHING", "RUNNING"].includes(this.job.state);
     if (!await confirmed(
       `Cancel job ${this.id}?`,
       running ? "Its gang saves a checkpoint and ends. It can be resumed later."
-        : "It does not start. It can be resumed later.",
+        : "It has no gang now, and gets none. It can be resumed later.",
       "Cancel the job", "Keep it")) return;
     this.change(`/api/jobs/${this.id}/cancel`, {idempotency_key: newKey()});
   }
