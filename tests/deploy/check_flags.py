@@ -16,6 +16,7 @@ END = re.compile(r'[|;&`)<>#]|$')
 # In PATH, or a path; not a user or a folder of that name.
 NAME = re.compile(r'(?:^|(?<=[\s`"(])|(?<=bin/))'
                   r'(caracald|caracal-worker|caracal-evald|caracal)(?= )')
+COMMAND = re.compile(r'\btoken (create|list|revoke)\b')  # of caracald
 GROUPS = ('checkpoint', 'data', 'token')  # their commands have two words
 FLAG = re.compile(r'(?<![\w-])--[a-z][a-z-]*')
 
@@ -38,7 +39,14 @@ def commands_of(text):
             continue
         for found in re.finditer(NAME, line):
             rest = line[found.end():]
-            yield found.group(1), rest[:END.search(rest).start()]
+            rest = rest[:END.search(rest).start()]
+            command = re.search(COMMAND, rest)
+            if found.group(1) == 'caracald' and command:
+                # Its own flags stand before the command, that one's behind.
+                yield 'caracald', rest[:command.start()]
+                yield 'caracald', rest[command.start():]
+            else:
+                yield found.group(1), rest
 
 
 def main():
@@ -59,6 +67,8 @@ def main():
                 if not words:
                     continue  # prose, or --version
                 words = tuple(words[:2 if words[0] in GROUPS else 1])
+            elif re.match(COMMAND, rest):
+                words = tuple(rest.split()[:2])
             key = (name, words)
             if key not in helps:
                 helps[key] = set(FLAG.findall(help_of(programs[name], words)))
