@@ -267,7 +267,8 @@ class ServiceDrill:
             if len(alive) < MOST_ALIVE and self.dice.random() < 0.5:
                 self.submit()
             if jobs and self.dice.random() < 0.15:
-                self.change(jobs)
+                # Anew: the one just submitted may come after another.
+                self.change(self.service.jobs())
             # Jobs need some time to get anywhere.
             time.sleep(self.dice.uniform(0, 0.6))
             for _ in range(self.dice.choice([1, 1, 2, 3])):
