@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "core/collective/piece_exchange.h"
 #include "kernels/common/tensor_view.h"
 
 namespace caracal {
@@ -76,6 +77,10 @@ class Collective {
   // Bytes of data that this rank has sent in this group so far: what the
   // formulas of traffic.h add up to, over the calls made.
   virtual uint64_t traffic() const = 0;
+
+  // Of a group whose devices reach each other's memory, on the stream of its
+  // own operations; the group owns it. Null: there is none.
+  virtual PieceExchange* exchange() { return nullptr; }
 };
 
 // The group of one process: nothing to do but copies from place to place. It

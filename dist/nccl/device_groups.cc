@@ -11,9 +11,12 @@
 #include "dist/nccl/nccl_api.h"
 #include "dist/nccl/nccl_collective.h"
 #include "dist/nccl/nccl_queue.h"
+#include "dist/nccl/peer_exchange.h"
 
 namespace caracal {
 namespace {
+
+constexpr char kTensorGroup[] = "tensor group";
 
 absl::StatusOr<std::shared_ptr<void>> NewStream() {
   cudaStream_t stream = nullptr;
@@ -38,10 +41,24 @@ absl::StatusOr<AxisGroups> OnDevice(AxisGroups host, Device* device,
         *group, NcclCollective::Create(std::move(*group), stream, name, stall));
     return absl::OkStatus();
   };
+  // Rows of the residual stream go between products.
+  const auto place_tensor =
+      [&](const std::shared_ptr<void>& stream) -> absl::Status {
+    if (host.tensor->size() == 1) return absl::OkStatus();
+    ASSIGN_OR_RETURN(std::unique_ptr<NcclCollective> group,
+                     NcclCollective::Create(std::move(host.tensor), stream,
+                                            kTensorGroup, stall));
+    ASSIGN_OR_RETURN(std::unique_ptr<PeerExchange> exchange,
+                     PeerExchange::Create(group->control(), stream.get(),
+                                          kTensorGroup, stall));
+    group->set_exchange(std::move(exchange));
+    host.tensor = std::move(group);
+    return absl::OkStatus();
+  };
   const std::shared_ptr<void> callers(device->stream(), [](void*) {});
   ASSIGN_OR_RETURN(const std::shared_ptr<void> own, NewStream());
   RETURN_IF_ERROR(place("data group", callers, &host.data));
-  RETURN_IF_ERROR(place("tensor group", callers, &host.tensor));
+  RETURN_IF_ERROR(place_tensor(callers));
   RETURN_IF_ERROR(place("second data group", own, &host.data_behind));
   RETURN_IF_ERROR(place("second tensor group", own, &host.tensor_behind));
   ASSIGN_OR_RETURN(host.behind, NcclQueue::Create(std::move(host.data_behind),

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/collective/collective.h"
+#include "core/collective/piece_exchange.h"
 
 namespace caracal {
 
@@ -65,7 +67,17 @@ class NcclCollective : public Collective {
                               void* all) override;
   // Synchronize, then the control group's barrier.
   absl::Status Barrier() override;
-  uint64_t traffic() const override { return traffic_; }
+  uint64_t traffic() const override {
+    return traffic_ + (exchange_ == nullptr ? 0 : exchange_->traffic());
+  }
+  // None at first.
+  PieceExchange* exchange() override { return exchange_.get(); }
+  void set_exchange(std::unique_ptr<PieceExchange> exchange) {
+    exchange_ = std::move(exchange);
+  }
+
+  // The host's.
+  Collective* control() { return control_; }
 
   // Until all that was put on the stream is done. Looks for the errors of peers
   // meanwhile; kDeadlineExceeded after the timeout, and the group is aborted.
@@ -90,6 +102,7 @@ class NcclCollective : public Collective {
   int size_ = 1;
   uint64_t traffic_ = 0;
   absl::Status broken_;
+  std::unique_ptr<PieceExchange> exchange_;  // first to go
 };
 
 }  // namespace caracal

@@ -177,6 +177,47 @@ void LaunchAdd(const Context& ctx, const void* x, int64_t n, void* y) {
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
+struct Terms {
+  const bf16* of[kMostTerms];
+};
+
+template <int kCount>
+__global__ void __launch_bounds__(kThreads)
+    Sum(const Terms terms, int64_t n, bf16* out) {
+  constexpr int kLanes = cuda::kLanes<bf16>;
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < n / kLanes) {
+    float sum[kLanes], term[kLanes];
+    cuda::Unpack<bf16>(cuda::LoadPack(terms.of[0], i), sum);
+#pragma unroll
+    for (int t = 1; t < kCount; ++t) {
+      cuda::Unpack<bf16>(cuda::LoadPack(terms.of[t], i), term);
+#pragma unroll
+      for (int j = 0; j < kLanes; ++j) sum[j] += term[j];
+    }
+    cuda::StorePack(out, i, cuda::Pack<bf16>(sum));
+  }
+  const int64_t last = n / kLanes * kLanes + i;
+  if (i < kLanes && last < n) {
+    float sum = cuda::ToFloat(terms.of[0][last]);
+    for (int t = 1; t < kCount; ++t) sum += cuda::ToFloat(terms.of[t][last]);
+    out[last] = cuda::FromFloat<bf16>(sum);
+  }
+}
+
+template <int kCount>
+void LaunchSum(const Context& ctx, const Terms& terms, int count,
+               TensorView out) {
+  if constexpr (kCount < kMostTerms) {
+    if (count > kCount) return LaunchSum<kCount + 1>(ctx, terms, count, out);
+  }
+  const int64_t n = out.size(), packs = n / cuda::kLanes<bf16> + 1;
+  Sum<kCount><<<static_cast<unsigned>((packs + kThreads - 1) / kThreads),
+                kThreads, 0, static_cast<cudaStream_t>(ctx.stream)>>>(
+      terms, n, static_cast<bf16*>(out.data));
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
 bool IsAligned(const void* data) {
   return reinterpret_cast<uintptr_t>(data) % 16 == 0;
 }
@@ -216,8 +257,8 @@ AdamWCudaTable MakeAdamWCudaTable(const Context& ctx,
     to.grad = VectorOf<float>(from.grad, n);
     to.m = VectorOf<float>(from.m, n);
     to.v = VectorOf<float>(from.v, n);
-    to.aligned = IsAligned(to.param) && IsAligned(to.grad) &&
-                 IsAligned(to.m) && IsAligned(to.v) &&
+    to.aligned = IsAligned(to.param) && IsAligned(to.grad) && IsAligned(to.m) &&
+                 IsAligned(to.v) &&
                  (!from.copy.defined() || IsAligned(from.copy.data));
     if (from.copy.defined()) {
       CARACAL_CHECK(from.copy.dtype == DType::kBF16 && from.copy.contiguous() &&
@@ -288,6 +329,21 @@ void AccumulateCuda(const Context& ctx, ConstTensorView x, TensorView y) {
   } else {
     LaunchAdd<float>(ctx, x.data, x.size(), y.data);
   }
+}
+
+void SumCuda(const Context& ctx, const ConstTensorView* terms, int count,
+             TensorView out) {
+  CARACAL_CHECK(count >= 2 && count <= kMostTerms) << count;
+  CARACAL_CHECK(out.contiguous() && out.dtype == DType::kBF16 &&
+                IsAligned(out.data));
+  Terms of = {};
+  for (int t = 0; t < count; ++t) {
+    CARACAL_CHECK(terms[t].contiguous() && terms[t].dtype == DType::kBF16 &&
+                  IsAligned(terms[t].data));
+    CARACAL_CHECK_EQ(terms[t].size(), out.size());
+    of.of[t] = static_cast<const bf16*>(terms[t].data);
+  }
+  LaunchSum<2>(ctx, of, count, out);
 }
 
 }  // namespace caracal::kernels

@@ -74,6 +74,13 @@ void AdamWStepCuda(const Context& ctx, const AdamWCudaTable& table,
 // multiples of 16 bytes; a bf16 sum is rounded once.
 void AccumulateCuda(const Context& ctx, ConstTensorView x, TensorView y);
 
+// out = terms[0] + terms[1] + ..., of 2 to kMostTerms bf16 vectors as long as
+// out, contiguous, starting at multiples of 16 bytes: in fp32, in their order,
+// rounded once. out may be one of them.
+inline constexpr int kMostTerms = 9;
+void SumCuda(const Context& ctx, const ConstTensorView* terms, int count,
+             TensorView out);
+
 }  // namespace caracal::kernels
 
 #endif  // CARACAL_KERNELS_ADAMW_ADAMW_CUDA_H_

@@ -244,5 +244,38 @@ TEST(AccumulateCuda, AddsEveryElementOnce) {
   }
 }
 
+TEST(SumCuda, AddsInOrderAndRoundsOnce) {
+  for (int count = 2; count <= kMostTerms; ++count) {
+    for (int64_t n : {1, 7, 8, 9, 2047, 2055, 100003}) {
+      std::vector<float> sum(n);
+      std::vector<uint16_t> expected(n + kBorder, 0x4242);
+      std::vector<DeviceArray<uint16_t>> arrays;
+      std::vector<ConstTensorView> terms;
+      for (int t = 0; t < count; ++t) {
+        const std::vector<float> x = RandomVector(n, Uniform(t + 1));
+        std::vector<uint16_t> x16(n);
+        for (int64_t i = 0; i < n; ++i) {
+          x16[i] = Bf16FromFloat(x[i]);
+          sum[i] += FloatFromBf16(x16[i]);
+        }
+        arrays.emplace_back(x16);
+        terms.emplace_back(arrays.back().data(), DType::kBF16,
+                           std::initializer_list<int64_t>{n});
+      }
+      for (int64_t i = 0; i < n; ++i) expected[i] = Bf16FromFloat(sum[i]);
+      const DeviceArray<uint16_t> out(
+          std::vector<uint16_t>(n + kBorder, 0x4242));
+      SumCuda({}, terms.data(), count,
+              TensorView(out.data(), DType::kBF16, {n}));
+      EXPECT_EQ(out.Host(), expected) << count << " terms of " << n;
+      // To one of them.
+      SumCuda({}, terms.data(), count,
+              TensorView(arrays[1].data(), DType::kBF16, {n}));
+      expected.resize(n);
+      EXPECT_EQ(arrays[1].Host(), expected) << count << " terms of " << n;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace caracal::kernels

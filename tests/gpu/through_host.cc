@@ -8,8 +8,10 @@
 
 #include "core/base/status.h"
 #include "core/collective/checks.h"
+#include "core/collective/piece_exchange.h"
 #include "dist/nccl/nccl_queue.h"
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_testing.h"
 
 namespace caracal {
 namespace {
@@ -35,10 +37,69 @@ class HostCopy {
   TensorView view_;
 };
 
+// Pieces wait on the host for the round's first Receive, in which all go.
+class ExchangeThroughHost final : public PieceExchange {
+ public:
+  ExchangeThroughHost(Collective* host, cudaStream_t stream)
+      : host_(host), stream_(stream), places_(host->size()) {}
+
+  absl::Status Begin(uint64_t most_bytes) override {
+    CARACAL_CHECK(!open_);
+    open_ = true;
+    pieces_.assign(places_.size(), {});
+    most_ = most_bytes;
+    return absl::OkStatus();
+  }
+  absl::Status Send(ConstTensorView piece, int to) override {
+    CARACAL_CHECK(open_ && pieces_[to].empty());
+    CARACAL_CHECK(BytesOf(piece) <= most_) << BytesOf(piece);
+    CARACAL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    pieces_[to].resize(most_ + 1);
+    CARACAL_CUDA_CHECK(cudaMemcpy(pieces_[to].data(), piece.data,
+                                  BytesOf(piece), cudaMemcpyDeviceToHost));
+    traffic_ += BytesOf(piece);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<void*> Receive(int from) override {
+    for (int r = 0; r < host_->size(); ++r) {
+      if (r == host_->rank() || pieces_[r].empty()) continue;
+      const std::vector<char> sent = std::move(pieces_[r]);
+      pieces_[r].clear();
+      std::vector<char> got(most_ + 1);
+      const int64_t count = got.size();
+      const TensorView mine(const_cast<char*>(sent.data()), DType::kU8,
+                            {count});
+      const TensorView theirs(got.data(), DType::kU8, {count});
+      if (host_->rank() < r) RETURN_IF_ERROR(host_->Send(mine, r));
+      RETURN_IF_ERROR(host_->Receive(theirs, r));
+      if (host_->rank() > r) RETURN_IF_ERROR(host_->Send(mine, r));
+      CARACAL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+      places_[r] = std::make_unique<testing::DeviceArray<char>>(got);
+    }
+    return places_[from]->data();
+  }
+  absl::Status End() override {
+    open_ = false;
+    return absl::OkStatus();
+  }
+  uint64_t traffic() const override { return traffic_; }
+
+ private:
+  Collective* const host_;
+  const cudaStream_t stream_;
+  std::vector<std::unique_ptr<testing::DeviceArray<char>>> places_;
+  std::vector<std::vector<char>> pieces_;
+  uint64_t most_ = 0, traffic_ = 0;
+  bool open_ = false;
+};
+
 class ThroughHost final : public Collective {
  public:
   ThroughHost(std::unique_ptr<Collective> host, std::shared_ptr<void> stream)
-      : host_(std::move(host)), stream_(std::move(stream)) {}
+      : host_(std::move(host)),
+        stream_(std::move(stream)),
+        exchange_(host_.get(), static_cast<cudaStream_t>(stream_.get())) {}
+  PieceExchange* exchange() override { return &exchange_; }
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
   uint64_t traffic() const override { return host_->traffic(); }
@@ -102,6 +163,7 @@ class ThroughHost final : public Collective {
 
   const std::unique_ptr<Collective> host_;
   const std::shared_ptr<void> stream_;
+  ExchangeThroughHost exchange_;
 };
 
 }  // namespace
@@ -109,6 +171,7 @@ class ThroughHost final : public Collective {
 absl::StatusOr<AxisGroups> OnSharedDevice(AxisGroups host, Device* device) {
   const auto place = [](const std::shared_ptr<void>& stream,
                         std::unique_ptr<Collective>* group) {
+    if ((*group)->size() == 1) return;  // remains the host's, as there
     *group = std::make_unique<ThroughHost>(std::move(*group), stream);
   };
   const std::shared_ptr<void> callers(device->stream(), [](void*) {});

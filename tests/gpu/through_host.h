@@ -8,8 +8,8 @@
 
 namespace caracal {
 
-// As OnDevice() of dist/nccl, but that every tensor goes through the host's
-// group: what is on the stream before is waited for.
+// As OnDevice() of dist/nccl, but that every tensor and every exchanged piece
+// goes through the host's group: what is on the stream before is waited for.
 absl::StatusOr<AxisGroups> OnSharedDevice(AxisGroups host, Device* device);
 
 }  // namespace caracal

@@ -59,17 +59,20 @@ class CudaOps final : public ModelOps {
   CudaProducts& products() { return products_; }
 
   struct Normed {
-    TensorView y;        // [rows, C] of all ranks, and room behind
+    // [rows, C] of all ranks, and room behind: this rank's rows, and the
+    // others' when they have been gathered to be kept
+    TensorView y;
     TensorView inv_rms;  // [stream rows]
   };
   // out = y W^T (+ LoRA), summed over the tensor-parallel group, + x.
   //   y [rows, in], x and out [stream rows, C]; out may be x
   void AddProjection(Execution& exec, const Projection& projection,
                      TensorView y, TensorView x, TensorView out);
-  // A projection's output gradient, whose rows the ranks share out, whole, with
-  // room for adapters behind: in the arena; with one rank itself.
-  TensorView GatherGradient(Execution& exec, const Projection& projection,
-                            TensorView mine, int64_t rows);
+  // Its gradients: dy from dout, whose rows the ranks share out, and those of
+  // adapters.
+  //   dout [stream rows, C], y and dy [rows, in]
+  void AddProjectionBackward(Execution& exec, const Projection& projection,
+                             TensorView dout, TensorView y, TensorView dy);
   // Gradients of a projection of a norm's output, x's gradient added to.
   void NormProjectBackward(Execution& exec, const Projection& projection,
                            const Tensor& norm_weight, const Normed& normed,
@@ -82,14 +85,18 @@ class CudaOps final : public ModelOps {
   // As Execution::CheckFinite, of bf16 or fp32 on the device; waits for it.
   void CheckFinite(Execution& exec, int layer, absl::string_view tensor,
                    ConstTensorView value);
-  // The norm of x [stream rows, C], of all `rows`, with room for the
-  // projection's adapters.
+  // The norm of x [stream rows, C], with room for all `rows` and for the
+  // projection's adapters: this rank's rows.
   Normed Norm(Execution& exec, const Projection& projection,
               const Tensor& weight, float epsilon, ConstTensorView x,
               int64_t rows);
   // To memory that is there.
   void NormInto(Execution& exec, const Tensor& weight, float epsilon,
                 ConstTensorView x, const Normed& out);
+  // out [rows, out] = a norm's output W^T (+ LoRA), of all ranks' rows; `keep`:
+  // those of others come to normed.y.
+  void ProjectNormed(Execution& exec, const Projection& projection,
+                     const Normed& normed, bool keep, TensorView out);
   // Where a kernel adds to what *host is increased by in Finish().
   double* SumFor(double* host);
   void AddStatistics(Execution& exec, const LayerContext& layer,

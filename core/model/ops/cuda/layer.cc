@@ -62,10 +62,8 @@ class ProjectOutputGradient final : public Tape::Operation {
     const Projection projection = OutputProjection(layer_);
     y_->grad = AllocateRows(exec, rows, y_->value.shape[1]);
     ArenaScope scratch(exec.arena);
-    ops_->products().Backward(
-        exec, projection,
-        ops_->GatherGradient(exec, projection, out_->grad, rows), y_->value,
-        y_->grad);
+    ops_->AddProjectionBackward(exec, projection, out_->grad, y_->value,
+                                y_->grad);
   }
 
  private:
@@ -105,9 +103,7 @@ class MlpGradient final : public Tape::Operation {
       const int64_t rows = gate.shape[0];
       const Projection projection = DownProjection(layer_);
       const TensorView dh = AllocateRows(exec, rows, gate.shape[1]);
-      ops_->products().Backward(
-          exec, projection,
-          ops_->GatherGradient(exec, projection, out_->grad, rows), h_, dh);
+      ops_->AddProjectionBackward(exec, projection, out_->grad, h_, dh);
       if (exec.device->ok()) {
         kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
       }
@@ -175,7 +171,14 @@ void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
   if (!device_->ok()) return;
   kernels::RmsNormForwardCuda(exec.ctx, x, weight, epsilon,
                               MyDeviceRows(exec, out.y), out.inv_rms);
-  GatherDeviceRows(exec, out.y);
+}
+
+void CudaOps::ProjectNormed(Execution& exec, const Projection& projection,
+                            const Normed& normed, bool keep, TensorView out) {
+  GatherDeviceRows(exec, normed.y, keep, [&](IndexRange rows, TensorView y) {
+    products_.Forward(exec, projection, y, ConstTensorView(),
+                      BlockOf(out, rows.begin, rows.size(), 0, out.shape[1]));
+  });
 }
 
 void CudaOps::AddProjection(Execution& exec, const Projection& projection,
@@ -186,28 +189,32 @@ void CudaOps::AddProjection(Execution& exec, const Projection& projection,
   }
   ArenaScope scratch(exec.arena);
   const TensorView partial = AllocateRows(exec, y.shape[0], x.shape[1]);
-  products_.Forward(exec, projection, y, ConstTensorView(), partial);
-  // A student runs under the exchange of rows that ends its layer.
-  if (transferring_) MarkTeacher();
-  const bool in_place = out.data == x.data;
-  const TensorView mine = in_place ? MyDeviceRows(exec, partial) : out;
-  SumDeviceRows(exec, partial, mine);
-  if (!device_->ok()) return;
-  kernels::AccumulateCuda(exec.ctx, in_place ? mine : x, out);
+  SumDeviceRows(
+      exec, partial, x, out,
+      [&](IndexRange rows, TensorView some) {
+        products_.Forward(exec, projection,
+                          BlockOf(y, rows.begin, rows.size(), 0, y.shape[1]),
+                          ConstTensorView(), some);
+      },
+      // A student runs under the exchange of rows that ends its layer.
+      [&] {
+        if (transferring_) MarkTeacher();
+      });
 }
 
-TensorView CudaOps::GatherGradient(Execution& exec,
-                                   const Projection& projection,
-                                   TensorView mine, int64_t rows) {
-  if (exec.collective->size() == 1) return mine;
-  const TensorView all =
-      AllocateRows(exec, rows, mine.shape[1], CudaProducts::RoomOf(projection));
-  const TensorView place = MyDeviceRows(exec, all);
-  device_->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
-                    mine.shape[1] * sizeof(uint16_t), mine.shape[0], place.data,
-                    place.stride[0] * sizeof(uint16_t));
-  GatherDeviceRows(exec, all);
-  return all;
+void CudaOps::AddProjectionBackward(Execution& exec,
+                                    const Projection& projection,
+                                    TensorView dout, TensorView y,
+                                    TensorView dy) {
+  const int64_t room = CudaProducts::RoomOf(projection);
+  const TensorView all = GatherToNew(exec, dout, dy.shape[0], room);
+  GatherDeviceRows(exec, all, /*keep=*/room > 0,
+                   [&](IndexRange rows, TensorView some) {
+                     products_.InputGradient(
+                         exec, projection, some,
+                         BlockOf(dy, rows.begin, rows.size(), 0, dy.shape[1]));
+                   });
+  products_.AdapterGradients(exec, projection, all, y);
 }
 
 void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
@@ -215,14 +222,21 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
                                   const Normed& normed, TensorView dy,
                                   Variable* x) {
   if (!x->needs_grad) {
-    products_.Backward(exec, projection, dy, normed.y, TensorView());
+    products_.InputGradient(exec, projection, dy, TensorView());
+    products_.AdapterGradients(exec, projection, dy, normed.y);
     return;
   }
   ArenaScope scratch(exec.arena);
   const TensorView dn = AllocateRows(exec, dy.shape[0], x->value.shape[1]);
-  products_.Backward(exec, projection, dy, normed.y, dn);
   const TensorView mine = MyDeviceRows(exec, dn);
-  SumDeviceRows(exec, dn, mine);
+  SumDeviceRows(
+      exec, dn, ConstTensorView(), mine,
+      [&](IndexRange rows, TensorView some) {
+        products_.InputGradient(
+            exec, projection,
+            BlockOf(dy, rows.begin, rows.size(), 0, dy.shape[1]), some);
+      },
+      [&] { products_.AdapterGradients(exec, projection, dy, normed.y); });
   if (!device_->ok()) return;
   kernels::RmsNormBackwardCuda(exec.ctx, mine, x->value, norm_weight,
                                normed.inv_rms, /*accumulate_dx=*/true, x->grad,
@@ -255,7 +269,9 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
   const Arena::Mark kept = exec.arena->mark();
   const Normed normed =
       Norm(exec, projection, w.attention_norm, epsilon, x->value, batch.rows());
-  products_.Forward(exec, projection, normed.y, ConstTensorView(), qkv->value);
+  const bool keep =
+      exec.tape != nullptr && CudaProducts::RoomOf(projection) > 0;
+  ProjectNormed(exec, projection, normed, keep, qkv->value);
   RotateQk(exec, layer, batch, qkv->value, /*inverse=*/false);
   CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
   if (exec.tape == nullptr) {
@@ -304,8 +320,7 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
       normed.y = AllocateRows(exec, rows, x->value.shape[1]);
       NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
     }
-    products_.Forward(exec, up_projection, normed.y, ConstTensorView(),
-                      gate_up);
+    ProjectNormed(exec, up_projection, normed, /*keep=*/up_room > 0, gate_up);
     const auto [gate, up] = SplitGateUp(gate_up);
     const TensorView product =
         down_room > 0 ? h : AllocateRows(exec, rows, inner);

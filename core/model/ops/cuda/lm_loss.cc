@@ -42,12 +42,7 @@ void CombineShards(Execution& exec, TensorView row_max, TensorView sum_exp,
 
 // All rows of the residual stream, each rank having its own.
 TensorView GatherStream(Execution& exec, TensorView mine, int64_t rows) {
-  if (exec.collective->size() == 1) return mine;
-  const TensorView all = AllocateRows(exec, rows, mine.shape[1]);
-  const TensorView place = MyDeviceRows(exec, all);
-  exec.device->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
-                        mine.shape[1] * sizeof(uint16_t), mine.shape[0],
-                        place.data, place.stride[0] * sizeof(uint16_t));
+  const TensorView all = GatherToNew(exec, mine, rows, /*room=*/0);
   GatherDeviceRows(exec, all);
   return all;
 }
@@ -235,7 +230,9 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
       const TensorView each = Part(divergence, begin, n);
       kernels::KlDivergenceCuda(exec.ctx, kl->direction, ls, ts, first(lse),
                                 first(teacher_lse), each);
-      exec.Fail(exec.collective->AllReduceSum(each));
+      if (exec.collective->size() > 1) {
+        exec.Fail(exec.collective->AllReduceSum(each));
+      }
       kernels::KlGradientCuda(exec.ctx, kl->direction, ls, ts, first(lse),
                               first(teacher_lse), each,
                               Part(active.kl_weight, begin, n));

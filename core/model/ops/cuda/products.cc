@@ -108,8 +108,8 @@ void CudaProducts::Forward(Execution& exec, const Projection& projection,
            BlockOf(w.folded(), 0, out, 0, in + room), y, add);
 }
 
-void CudaProducts::Backward(Execution& exec, const Projection& projection,
-                            TensorView dy, TensorView x, TensorView dx) {
+void CudaProducts::InputGradient(Execution& exec, const Projection& projection,
+                                 TensorView dy, TensorView dx) {
   const LinearWeight& w = *projection.weight;
   const int64_t room = RoomOf(projection);
   if (room == 0) {
@@ -123,14 +123,12 @@ void CudaProducts::Backward(Execution& exec, const Projection& projection,
     Multiply(exec, WithRoom(dy, room), Transpose::kNo,
              BlockOf(w.folded(), 0, out + room, 0, in), dx);
   }
-  AdapterGradients(exec, projection, dy, x);
 }
 
-// After dy B is behind dy.
 void CudaProducts::AdapterGradients(Execution& exec,
                                     const Projection& projection, TensorView dy,
                                     TensorView x) {
-  if (!exec.device->ok()) return;
+  if (!exec.device->ok() || RoomOf(projection) == 0) return;
   // Side by side they read x and dy together.
   kernels::LoraPart parts[kernels::kLoraMostParts];
   int count = 0, first = 0;

@@ -36,11 +36,15 @@ class CudaProducts {
   void Forward(Execution& exec, const Projection& projection, TensorView x,
                ConstTensorView add, TensorView y);
 
-  // dx = dy W + LoRA's part (dx undefined: not wanted); the gradients of
-  // adapters that are trained are added to. x, with what the forward left
-  // behind its rows, may be undefined without adapters.
-  void Backward(Execution& exec, const Projection& projection, TensorView dy,
-                TensorView x, TensorView dx);
+  // dx = dy W + LoRA's part (dx undefined: not wanted). Makes dy B, which
+  // AdapterGradients reads.
+  void InputGradient(Execution& exec, const Projection& projection,
+                     TensorView dy, TensorView dx);
+  // Of adapters that are trained, added to; after InputGradient of all rows of
+  // dy. x, with what the forward left behind its rows, may be undefined without
+  // adapters.
+  void AdapterGradients(Execution& exec, const Projection& projection,
+                        TensorView dy, TensorView x);
 
   // c = a op(b).
   void Multiply(Execution& exec, ConstTensorView a, kernels::Transpose tb,
@@ -50,8 +54,6 @@ class CudaProducts {
   Workspace workspace() const {
     return {scratch_.view().data, scratch_.bytes()};
   }
-  void AdapterGradients(Execution& exec, const Projection& projection,
-                        TensorView dy, TensorView x);
 
   kernels::MatMulCudaPlans plans_;
   Tensor scratch_;
