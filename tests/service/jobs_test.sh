@@ -60,10 +60,13 @@ for problem in "--set optimizer.beta1=2: optimizer.beta1: is 2" \
   "priority: is 99999999, must be" "after: there is no job 77"; do
   grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 done
-echo "preset {" >"$work/broken.textproto"
+printf 'seed 1\nlora { rnak: 3 }\npreset {\n' >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
-grep -q "broken.textproto:2" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+for place in 1:6 2:8 4:1; do
+  grep -q "broken.textproto:$place: " "$work/err.txt" \
+    || fail "$(cat "$work/err.txt")"
+done
 for command in status watch logs cancel resume rm; do
   must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
 done

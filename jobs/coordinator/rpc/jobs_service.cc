@@ -73,6 +73,7 @@ grpc::ServerUnaryReactor* JobsService::Validate(
     proto::JobProblem& told = *response->add_problems();
     told.set_field(AsValidUtf8(problem.field));
     told.set_message(AsValidUtf8(problem.message));
+    told.set_where(AsValidUtf8(problem.where));
   }
   return Answer(context, status);
 }

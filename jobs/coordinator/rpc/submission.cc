@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/rpc/wire.h"
@@ -16,6 +17,25 @@ namespace caracal {
 namespace {
 
 constexpr size_t kLongestKey = 128;
+
+// Of an error's message, bytes. It travels as metadata, of which a client takes
+// 8 KiB: as text, and with the same problems again in base64.
+constexpr size_t kLongestMessage = 1800;
+
+// The first of the problems, as many as fit; all where `message` does.
+std::vector<Problem> ThatFit(absl::string_view message,
+                             const std::vector<Problem>& problems) {
+  if (message.size() <= kLongestMessage) return problems;
+  constexpr size_t kBesideThem = 100;  // how many there are, and how many more
+  std::vector<Problem> fit;
+  size_t bytes = kBesideThem;
+  for (const Problem& problem : problems) {
+    bytes += problem.ToString().size() + 3;  // a line of its own
+    if (bytes > kLongestMessage) break;
+    fit.push_back(problem);
+  }
+  return fit;
+}
 
 }  // namespace
 
@@ -65,15 +85,26 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
 grpc::Status ToGrpc(const absl::Status& status,
                     const std::vector<Problem>& problems) {
   if (problems.empty()) return ToGrpc(status);
+  const std::vector<Problem> fit = ThatFit(status.message(), problems);
+  std::string message(status.message());
+  if (const size_t more = problems.size() - fit.size(); more > 0) {
+    message = absl::StrCat(
+        kSubmittedJob, ": ", problems.size(), " problems:",
+        absl::StrJoin(fit, "",
+                      [](std::string* out, const Problem& problem) {
+                        absl::StrAppend(out, "\n  ", problem.ToString());
+                      }),
+        "\n  and ", more, " more: Jobs.Validate tells all");
+  }
   google::rpc::BadRequest details;
-  for (const Problem& problem : problems) {
+  for (const Problem& problem : fit) {
     auto& violation = *details.add_field_violations();
     violation.set_field(AsValidUtf8(problem.field));
     violation.set_description(AsValidUtf8(problem.message));
   }
   google::rpc::Status whole;
   whole.set_code(static_cast<int>(status.code()));
-  whole.set_message(AsValidUtf8(status.message()));
+  whole.set_message(AsValidUtf8(message));
   whole.add_details()->PackFrom(details);
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
                       whole.message(), whole.SerializeAsString());
