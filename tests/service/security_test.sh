@@ -119,10 +119,25 @@ by() {
 }
 by ann token list >/dev/null || fail "a certificate of an admin"
 must_fail "no role here" by eve ls
-must_fail "or it refuses your --certificate" by mallory ls
+# must_refuse PATTERN COMMAND...: fails with this one line, which names the
+# server's address.
+must_refuse() {
+  must_fail "127.0.0.1:$port" "${@:2}"
+  [ "$(wc -l <"$work/err.txt")" = 1 ] && grep -q "$1" "$work/err.txt" ||
+    fail "$(cat "$work/err.txt")"
+}
+mallory="'ann', is refused: it is signed by 'other_ca', an authority that is"
+must_refuse "$mallory not trusted" by mallory ls
 
 # The server has to be who it is taken for, and is not talked to in the open.
-must_fail "no coordinator answers" "$caracal" ls --ca "$c/other_ca.pem"
+must_refuse "the server's certificate is refused: it is signed by 'ca'" \
+  "$caracal" ls --ca "$c/other_ca.pem"
+refused_is_told() {
+  grep -q "caracald: a client refused the certificate of this server" \
+    "$work/daemon.txt"
+}
+eventually "a refused certificate is told" refused_is_told
+! grep -q "^E[0-9]" "$work/daemon.txt" || fail "$(cat "$work/daemon.txt")"
 must_fail "no coordinator answers" "$caracal" ls --server "127.0.0.1:$port"
 "$caracal" ls --server "localhost:$port" --ca "$c/ca.pem" >/dev/null ||
   fail "ls by --ca"
@@ -188,7 +203,8 @@ for line in '"caller":"sam".*"Jobs.Submit","outcome":"OK","job":1' \
   '"caller":"vera".*"Jobs.Submit","outcome":"PERMISSION_DENIED"' \
   '"caller":"otto".*"Jobs.Cancel","outcome":"PERMISSION_DENIED","job":1' \
   '"caller":"root".*"Tokens.Revoke","outcome":"OK","subject":"gone"' \
-  '"outcome":"UNAUTHENTICATED"'; do
+  '"outcome":"UNAUTHENTICATED"' \
+  "\"peer\":\"ipv4:127.0.0.1:.*\"why\":\"the client's certificate, $mallory"; do
   grep -q -E "$line" "$audit" || fail "no $line in $(cat "$audit")"
 done
 for secret in "$admin" "$submitter" "$viewer" "$gone" "$old"; do

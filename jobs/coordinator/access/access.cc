@@ -48,6 +48,13 @@ absl::StatusOr<CertificateRoles> ParseCertificateRoles(absl::string_view text) {
 absl::StatusOr<Caller> Access::Authenticate(
     const Credentials& credentials) const {
   if (IsOpen()) return Caller{};
+  const ClientCertificate& certificate = credentials.certificate;
+  if (!certificate.pem.empty()) {
+    if (options_.client_ca == nullptr) {
+      return absl::UnauthenticatedError("certificates let nobody in here");
+    }
+    RETURN_IF_ERROR(options_.client_ca->Check(certificate, clock_->WallTime()));
+  }
   if (!credentials.token.empty()) {
     ASSIGN_OR_RETURN(const TokenRecord record,
                      tokens_->Find(credentials.token, clock_->WallTime()));
@@ -63,9 +70,8 @@ absl::StatusOr<Caller> Access::Authenticate(
                      tokens_->FindById(*token, clock_->WallTime()));
     return Caller{record.name, record.role};
   }
-  if (!credentials.certificate_name.empty()) {
-    const auto found =
-        options_.certificate_roles.find(credentials.certificate_name);
+  if (!certificate.pem.empty()) {
+    const auto found = options_.certificate_roles.find(certificate.name);
     if (found == options_.certificate_roles.end()) {
       return absl::PermissionDeniedError(
           "the certificate's common name has no role here: caracald's "
@@ -81,10 +87,8 @@ absl::StatusOr<Caller> Access::Authenticate(
 absl::StatusOr<Caller> Access::Authorize(const Credentials& credentials,
                                          Role needed) const {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(credentials));
-  if (caller.role >= needed) return caller;
-  return absl::PermissionDeniedError(
-      absl::StrCat(caller.name, " is ", NameOf(caller.role),
-                   "; this needs the role ", NameOf(needed)));
+  RETURN_IF_ERROR(CheckRole(caller, needed));
+  return caller;
 }
 
 absl::StatusOr<SignedIn> Access::SignIn(const std::string& token) {
@@ -95,6 +99,13 @@ absl::StatusOr<SignedIn> Access::SignIn(const std::string& token) {
                    tokens_->Find(token, clock_->WallTime()));
   return SignedIn{{record.name, record.role},
                   sessions_.Begin(record.id, clock_->Now())};
+}
+
+absl::Status CheckRole(const Caller& caller, Role needed) {
+  if (caller.role >= needed) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(caller.name, " is ", NameOf(caller.role),
+                   "; this needs the role ", NameOf(needed)));
 }
 
 absl::Status CheckOwner(const Caller& caller, absl::string_view owner) {

@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
+#include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -164,6 +165,7 @@ int Main(int argc, char** argv) {
   }
 
   std::signal(SIGPIPE, SIG_IGN);
+  TellGrpcLog("caracald");
   // Before any thread, so that all inherit it.
   sigset_t ends;
   sigemptyset(&ends);
