@@ -61,7 +61,8 @@ chmod 644 "$c/server.key"
 must_fail "chmod 600" "${serve[@]}" 127.0.0.1:0 "${tls[@]}"
 chmod 600 "$c/server.key"
 
-# The first token is an admin's, made where the data is.
+# The first token is an admin's, made where the data is. Before the last one
+# expires people are told.
 token=("$caracald" --data "$data" token)
 must_fail "has to be an admin's" "${token[@]}" create vera --role viewer
 admin=$("${token[@]}" create root --role admin)
@@ -80,6 +81,10 @@ grep -q "only time" "$work/notes.txt" || fail "$(cat "$work/notes.txt")"
 viewer=$("$caracal" token create vera --role viewer 2>/dev/null)
 gone=$("$caracal" token create gone --role admin 2>/dev/null)
 "$caracal" token revoke gone || fail "revoke"
+must_fail "root's is the last token of an admin" "$caracal" token revoke root
+must_fail "gone has no valid token: it was revoked at" \
+  "$caracal" token revoke gone
+must_fail "nobody never had a token" "$caracal" token revoke nobody
 "$caracal" token list | grep -q -E "^gone +admin +revoked" ||
   fail "$("$caracal" token list)"
 

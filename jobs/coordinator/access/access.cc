@@ -1,5 +1,6 @@
 #include "jobs/coordinator/access/access.h"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -43,6 +44,14 @@ absl::StatusOr<CertificateRoles> ParseCertificateRoles(absl::string_view text) {
     }
   }
   return roles;
+}
+
+bool Access::HasAdminByCertificate() const {
+  return options_.client_ca != nullptr &&
+         std::any_of(options_.certificate_roles.begin(),
+                     options_.certificate_roles.end(), [](const auto& named) {
+                       return named.second == Role::kAdmin;
+                     });
 }
 
 absl::StatusOr<Caller> Access::Authenticate(

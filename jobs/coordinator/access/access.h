@@ -73,6 +73,9 @@ class Access {
     return !options_.require_credentials && tokens_->empty();
   }
 
+  // Admins may come without a token.
+  bool HasAdminByCertificate() const;
+
   // kUnauthenticated, kPermissionDenied (a certificate without a role).
   absl::StatusOr<Caller> Authenticate(const Credentials& credentials) const;
   // The same of somebody who has to have this role: kPermissionDenied.

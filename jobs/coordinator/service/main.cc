@@ -44,7 +44,7 @@ void AddDays(CLI::App& app, const std::string& name, absl::Duration* value,
 }
 
 int RunToken(const TokenCommand& token, const std::string& data_folder) {
-  const absl::Status status = token.Run(data_folder, std::cout);
+  const absl::Status status = token.Run(data_folder, std::cout, std::cerr);
   if (status.ok()) return 0;
   std::cerr << "caracald: " << status.message() << "\n";
   return 1;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/host_name.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/store/token_table.h"
 
@@ -124,6 +125,11 @@ void Security::TellHealth(grpc::HealthCheckServiceInterface* health) {
                                              status.message()))
               << std::endl;
   });
+}
+
+std::string Security::AdminNotice() const {
+  if (access_.HasAdminByCertificate()) return "";
+  return caracal::AdminNotice(tokens_.All(), clock_->WallTime());
 }
 
 std::shared_ptr<grpc::ServerCredentials> Security::Credentials() const {

@@ -225,7 +225,7 @@ TEST_F(CoordinatorStateTest, ARequestThatCannotBeIsRefused) {
   const JobId failed = Running();
   End(failed, GangEnd::kFailed);
   EXPECT_THAT(submit({.after = {failed}}),
-              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("FAILED")));
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("failed")));
   EXPECT_EQ(state_->jobs().size(), 1u);
 }
 
@@ -264,7 +264,7 @@ TEST_F(CoordinatorStateTest, JobsComeAfterOthers) {
   EXPECT_EQ(StateOf(d), JobState::kQueued);
   End(c, GangEnd::kFailed);
   EXPECT_EQ(StateOf(d), JobState::kFailed);
-  EXPECT_THAT(Job(d).reason, HasSubstr("ended as FAILED"));
+  EXPECT_THAT(Job(d).reason, HasSubstr("ended as failed"));
   EXPECT_THAT(state_->Resume(d, "", now_, Fresh()),
               StatusIs(StatusCode::kFailedPrecondition, _));
   ASSERT_OK(state_->Resume(c, "", now_, Fresh()));
