@@ -65,7 +65,7 @@ stages { finetune { lora_rank: 3 } })"),
           ::testing::StartsWith(
               "job:1:13: attention.windw: there is no such field; did "
               "you mean 'window'? accepted: window, sinks, "),
-          "job:1:30: attention.sinks: expected a whole number from "
+          "job:1:29: attention.sinks: expected a whole number from "
           "-2147483648 to 2147483647, found \"x\"",
           "job:2:25: stages[0].transfer.lr: expected a finite number, "
           "found 'fast'",

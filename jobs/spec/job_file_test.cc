@@ -215,8 +215,8 @@ TEST_F(JobFileTest, LocatesShorthands) {
       LoadJob(slow, {}),
       StatusIs(absl::StatusCode::kInvalidArgument,
                AllOf(HasSubstr("2 problems"),
-                     HasSubstr(slow + ":6:32: schedule.plateau.factor: is 2"),
-                     HasSubstr(slow + ":6:50: schedule.warmup_steps: is -1"))));
+                     HasSubstr(slow + ":6:30: schedule.plateau.factor: is 2"),
+                     HasSubstr(slow + ":6:48: schedule.warmup_steps: is -1"))));
   EXPECT_THAT(LoadJob(Write("job", kText), {"budget.transfer_steps=-1"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("--set budget.transfer_steps=-1: "

@@ -287,8 +287,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
   }
-  service->ticks_ = std::thread(
-      [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
+  service->ticks_ = std::thread([s = service.get()] {
+    Evaluations& evaluations = *s->parts_->evaluations;
+    s->coordinator().TickUntil(
+        s->stop_, [&](absl::Duration next) { evaluations.Tick(next); });
+  });
   return service;
 }
 

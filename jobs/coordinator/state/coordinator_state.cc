@@ -518,8 +518,13 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
 
 void CoordinatorState::HearAnew(absl::Time now) {
   for (const JobId id : holders_) {
+    const JobRecord& job = jobs_.at(id);
     if (deadlines_.at(id).second == Deadline::kHeard) {
-      SetDeadline(id, Deadline::kHeard, now + PatienceWith(jobs_.at(id)));
+      SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
+    } else if (job.state == JobState::kCancelling &&
+               !job.given_up.has_value()) {
+      // It may have been stopped as well, in the middle of saving.
+      SetDeadline(id, Deadline::kKill, now + limits_.stop_grace);
     }
   }
 }

@@ -575,6 +575,18 @@ TEST_F(CoordinatorStateTest, NoGangIsGivenUpForATickThatComesLate) {
   EXPECT_TRUE(Job(launching).given_up.has_value());
 }
 
+// One that saves has been stopped with it, for all that is known.
+TEST_F(CoordinatorStateTest, NoGangThatSavesIsKilledForATickThatComesLate) {
+  const JobId id = Running();
+  ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+  now_ += absl::Hours(1);
+  state_->Tick(now_, Fresh(), now_ - absl::Minutes(59));
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  now_ += absl::Minutes(3);
+  state_->Tick(now_, Fresh(), now_);
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
+}
+
 TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {
   const JobId id = Submit(
       {.name = "one",
