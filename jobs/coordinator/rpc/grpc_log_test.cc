@@ -17,7 +17,13 @@ constexpr char kUnknownCa[] =
     "Handshake failed with fatal error SSL_ERROR_SSL: error:0A000418:SSL "
     "routines::tlsv1 alert unknown ca.";
 
-TEST(GrpcLogTest, SaysWhatAFailedHandshakeMeans) {
+class GrpcLogTest : public ::testing::Test {
+ protected:
+  // As the library has it once it is used.
+  GrpcLogTest() { gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR); }
+};
+
+TEST_F(GrpcLogTest, SaysWhatAFailedHandshakeMeans) {
   EXPECT_EQ(FailedHandshake(kUnknownCa),
             "a client refused the certificate of this server (tlsv1 alert "
             "unknown ca)");
@@ -27,7 +33,7 @@ TEST(GrpcLogTest, SaysWhatAFailedHandshakeMeans) {
   EXPECT_EQ(FailedHandshake("Failed to bind"), "");
 }
 
-TEST(GrpcLogTest, HandshakesAreToldOnceASecond) {
+TEST_F(GrpcLogTest, HandshakesAreToldOnceASecond) {
   unsetenv("GRPC_VERBOSITY");
   TellGrpcLog("daemon");
   CaptureStderr();
@@ -41,7 +47,7 @@ TEST(GrpcLogTest, HandshakesAreToldOnceASecond) {
   EXPECT_LT(told.size(), 10 * sizeof(kUnknownCa));
 }
 
-TEST(GrpcLogTest, SaysNothingWhereNothingIsAskedFor) {
+TEST_F(GrpcLogTest, SaysNothingWhereNothingIsAskedFor) {
   unsetenv("GRPC_VERBOSITY");
   SilenceGrpcLog();
   CaptureStderr();
@@ -49,7 +55,7 @@ TEST(GrpcLogTest, SaysNothingWhereNothingIsAskedFor) {
   EXPECT_EQ(GetCapturedStderr(), "");
 }
 
-TEST(GrpcLogTest, IsTheLibrarysOwnWhereItIsAskedFor) {
+TEST_F(GrpcLogTest, IsTheLibrarysOwnWhereItIsAskedFor) {
   gpr_set_log_function(nullptr);
   setenv("GRPC_VERBOSITY", "ERROR", 1);
   SilenceGrpcLog();

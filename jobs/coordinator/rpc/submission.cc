@@ -1,9 +1,10 @@
 #include "jobs/coordinator/rpc/submission.h"
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "jobs/coordinator/rpc/wire.h"
@@ -22,17 +23,25 @@ constexpr size_t kLongestKey = 128;
 // 8 KiB: as text, and with the same problems again in base64.
 constexpr size_t kLongestMessage = 1800;
 
-// The first of the problems, as many as fit; all where `message` does.
+// The first of the problems, as many as fit, and at least one, of which the end
+// may be cut off; all where `message` fits.
 std::vector<Problem> ThatFit(absl::string_view message,
                              const std::vector<Problem>& problems) {
   if (message.size() <= kLongestMessage) return problems;
   constexpr size_t kBesideThem = 100;  // how many there are, and how many more
-  std::vector<Problem> fit;
-  size_t bytes = kBesideThem;
-  for (const Problem& problem : problems) {
-    bytes += problem.ToString().size() + 3;  // a line of its own
+  std::vector<Problem> fit = {problems[0]};
+  std::string& first = fit[0].message;
+  size_t bytes = kBesideThem + fit[0].ToString().size();
+  if (bytes > kLongestMessage) {
+    const size_t cut = bytes - kLongestMessage;
+    first.resize(first.size() - std::min(cut, first.size()));
+    first += "...";
+    bytes = kLongestMessage;
+  }
+  for (size_t i = 1; i < problems.size(); ++i) {
+    bytes += problems[i].ToString().size() + 3;  // a line of its own
     if (bytes > kLongestMessage) break;
-    fit.push_back(problem);
+    fit.push_back(problems[i]);
   }
   return fit;
 }
@@ -87,14 +96,13 @@ grpc::Status ToGrpc(const absl::Status& status,
   if (problems.empty()) return ToGrpc(status);
   const std::vector<Problem> fit = ThatFit(status.message(), problems);
   std::string message(status.message());
-  if (const size_t more = problems.size() - fit.size(); more > 0) {
-    message = absl::StrCat(
-        kSubmittedJob, ": ", problems.size(), " problems:",
-        absl::StrJoin(fit, "",
-                      [](std::string* out, const Problem& problem) {
-                        absl::StrAppend(out, "\n  ", problem.ToString());
-                      }),
-        "\n  and ", more, " more: Jobs.Validate tells all");
+  if (message.size() > kLongestMessage) {
+    const size_t more = problems.size() - fit.size();
+    message = std::string(ProblemsToStatus(fit, kSubmittedJob).message());
+    if (more > 0) {
+      absl::StrAppend(&message, "\n  and ", more,
+                      " more: Jobs.Validate tells all");
+    }
   }
   google::rpc::BadRequest details;
   for (const Problem& problem : fit) {

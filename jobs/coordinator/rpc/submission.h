@@ -42,7 +42,7 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
 
 // For the wire: problems as violations of a google.rpc.BadRequest in the
 // details. As many of them as an error has room for; the message says how many
-// there are.
+// more there are.
 grpc::Status ToGrpc(const absl::Status& status,
                     const std::vector<Problem>& problems);
 
