@@ -17,9 +17,9 @@ TokenRecord Admin(const std::string& name,
 
 TEST(AdminNotice, SaysNothingWhileAnAdminStays) {
   EXPECT_EQ(AdminNotice({}, kNow), "");
-  EXPECT_EQ(AdminNotice({Admin("ann", kNow + absl::Hours(1)), Admin("bob")},
-                        kNow),
-            "");
+  EXPECT_EQ(
+      AdminNotice({Admin("ann", kNow + absl::Hours(1)), Admin("bob")}, kNow),
+      "");
   EXPECT_EQ(AdminNotice({Admin("ann", kNow + kAdminNoticeTime * 2)}, kNow), "");
 }
 
@@ -35,7 +35,8 @@ TEST(AdminNotice, TellsTheLastOneBeforeItExpires) {
 TEST(AdminNotice, TellsThatNobodyIsLeft) {
   TokenRecord revoked = Admin("ann");
   revoked.revoked = kNow - absl::Hours(1);
-  EXPECT_THAT(AdminNotice({revoked, Admin("bob", kNow - absl::Hours(1)),
+  EXPECT_THAT(AdminNotice({revoked,
+                           Admin("bob", kNow - absl::Hours(1)),
                            {.name = "eve", .role = Role::kSubmitter}},
                           kNow),
               HasSubstr("no admin has a valid token"));

@@ -138,6 +138,10 @@ std::string WhyRefused(int error, int depth, const X509* certificate) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
       return "it is signed by itself, and not trusted";
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      // The authority itself was shown.
+      return absl::StrCat(depth == 1 ? "it is signed by '" : "it leads to '",
+                          certificate == nullptr ? "" : SubjectOf(certificate),
+                          "', an authority that is not trusted");
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:

@@ -50,6 +50,11 @@ TEST_F(ClientCaTest, RefusesWhatOthersSigned) {
   EXPECT_THAT(
       Check(MakeTestCertificate("ann", nullptr, before_, after_), now_),
       StatusIs(StatusCode::kUnauthenticated, HasSubstr("signed by itself")));
+  // Who shows the authority, too, makes it no better.
+  EXPECT_THAT(Check(MakeTestCertificate("ann", &other, before_, after_), now_,
+                    other.certificate),
+              StatusIs(StatusCode::kUnauthenticated,
+                       HasSubstr("it is signed by 'other CA', an authority")));
   // Of the right name alone.
   const auto forged = MakeTestCertificate("our CA", nullptr, before_, after_);
   EXPECT_THAT(
