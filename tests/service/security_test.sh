@@ -70,6 +70,13 @@ old=$("${token[@]}" create old --role submitter --expires 1s)
 must_fail "has a token" "${token[@]}" create root --role viewer
 must_fail "expected one of viewer" "${token[@]}" create new --role emperor
 
+# Where nobody calls the last admin may go, and that is said.
+other=("$caracald" --data "$work/other" token)
+"${other[@]}" create ann --role admin >/dev/null
+"${other[@]}" revoke ann 2>"$work/notes.txt" || fail "revoke"
+grep -q "no admin has a valid token" "$work/notes.txt" ||
+  fail "$(cat "$work/notes.txt")"
+
 export CARACAL_TOKEN=$admin
 start_daemon "${tls[@]}" --client-ca "$c/ca.pem" --root "$work" \
   --certificate-roles "$c/roles" --rate 500

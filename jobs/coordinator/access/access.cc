@@ -88,9 +88,12 @@ absl::StatusOr<Caller> Access::Authenticate(
     }
     return Caller{found->first, found->second};
   }
-  return absl::UnauthenticatedError(
+  return absl::UnauthenticatedError(absl::StrCat(
       "a token is needed: --token-file, CARACAL_TOKEN or "
-      "~/.config/caracal/token");
+      "~/.config/caracal/token",
+      options_.client_ca == nullptr
+          ? ""
+          : "; or a certificate: --certificate and --certificate-key"));
 }
 
 absl::StatusOr<Caller> Access::Authorize(const Credentials& credentials,
