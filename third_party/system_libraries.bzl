@@ -77,7 +77,10 @@ _LIBRARIES = {
     )],
     "nlohmann_json": [_lib("json")],
     "openblas": [_lib("openblas", ["-lopenblas", "-lpthread"])],
-    "openssl": [_lib("crypto", ["-lcrypto"])],
+    "openssl": [
+        _lib("crypto", ["-lcrypto"]),
+        _lib("ssl", ["-lssl"], deps = [":crypto"]),
+    ],
     "pcre2": [_lib("pcre2-8", ["-lpcre2-8"])],
     "protobuf": [_lib("protobuf", ["-lprotobuf", "-lpthread"])],
     "sqlite": [_lib("sqlite3", ["-lsqlite3"])],

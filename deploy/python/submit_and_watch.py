@@ -92,7 +92,7 @@ def watch(server, job):
                   flush=True)
         elif event.kind == 'state':
             reason = f" ({data['reason']})" if 'reason' in data else ''
-            print(f"{data['state']}{reason}", flush=True)
+            print(f"{data['state'].lower()}{reason}", flush=True)
             if data['state'] in FINAL:
                 return data['state']
 

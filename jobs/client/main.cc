@@ -10,11 +10,13 @@
 #include "jobs/client/commands.h"
 #include "jobs/client/console.h"
 #include "jobs/client/shell.h"
+#include "jobs/coordinator/rpc/grpc_log.h"
 
 int main(int argc, char** argv) {
   // A reader that goes away (`caracal explain JOB | head -1`) is an error to
   // see in a stream's state, not a signal that kills a run.
   std::signal(SIGPIPE, SIG_IGN);
+  caracal::SilenceGrpcLog();
   std::ios::sync_with_stdio(false);
   caracal::Console console = caracal::SystemConsole(
       [](const char* name) { return std::getenv(name); });

@@ -11,14 +11,13 @@
 #include "core/base/host_name.h"
 #include "core/base/version.h"
 #include "jobs/client/interrupt.h"
+#include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/evaluator/evaluator.h"
 
 namespace caracal {
 namespace {
 
-std::string HostAndProcess() {
-  return absl::StrCat(HostName(), ":", getpid());
-}
+std::string HostAndProcess() { return absl::StrCat(HostName(), ":", getpid()); }
 
 int Main(int argc, char** argv) {
   EvaluatorOptions options;
@@ -45,6 +44,7 @@ int Main(int argc, char** argv) {
     std::cerr << absl::StrCat("caracal-evald: ", line, "\n") << std::flush;
   };
   std::signal(SIGPIPE, SIG_IGN);
+  SilenceGrpcLog();
   const std::atomic<bool>* const stop = CatchInterrupts();
   options.tell(
       absl::StrCat(options.name, " works for ", options.server.server));

@@ -140,6 +140,21 @@ absl::Status GangFolder::Remove() const {
       absl::StrCat("remove ", path_, ": ", error.message()));
 }
 
+std::optional<int64_t> GangFolder::Bytes() const {
+  std::error_code error;
+  // Files come and go meanwhile.
+  std::filesystem::directory_iterator file(path_, error);
+  if (error) return std::nullopt;
+  int64_t bytes = 0;
+  for (; !error && file != std::filesystem::directory_iterator();
+       file.increment(error)) {
+    std::error_code gone;
+    const auto size = file->file_size(gone);
+    if (!gone) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
+}
+
 absl::StatusOr<GangFolder::Claim> GangFolder::ReadClaim() const {
   ASSIGN_OR_RETURN(const std::string text,
                    FileSystem::Posix()->ReadFile(File("claim")));

@@ -31,6 +31,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -90,6 +91,9 @@ class GangFolder {
   // Of a gang that has ended, for good: it can't be told from one that never
   // was. OK when it is not there.
   absl::Status Remove() const;
+
+  // What its files hold; none: it is not there.
+  std::optional<int64_t> Bytes() const;
 
   // After it no supervisor will ever run this gang; makes the folder if need
   // be. OK again and again. kFailedPrecondition when a supervisor has claimed

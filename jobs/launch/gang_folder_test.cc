@@ -229,8 +229,13 @@ TEST(GangFolderFilesTest, TheFirstStepStaysAndAllOfItCanGo) {
   ASSERT_OK(folder.WriteFirstStep(13));
   ASSERT_OK(folder.WriteFirstStep(14));
   EXPECT_EQ(*folder.ReadFirstStep(), 13);
+  const int64_t before = folder.Bytes().value();
+  EXPECT_GT(before, 64);  // of the credential alone
+  ASSERT_OK(FileSystem::Posix()->Append(folder.output(), "hello\n"));
+  EXPECT_EQ(folder.Bytes(), before + 6);
   ASSERT_OK(folder.Remove());
   EXPECT_FALSE(FileSystem::Posix()->Exists(folder.path()));
+  EXPECT_EQ(folder.Bytes(), std::nullopt);
   EXPECT_OK(folder.Remove());
 }
 

@@ -29,6 +29,8 @@ const char* KindName(Value::Kind kind) {
       return "a plain value";
     case Value::Kind::kNull:
       return "null";
+    case Value::Kind::kUnread:
+      break;  // never bound
   }
   return "";
 }
@@ -51,25 +53,26 @@ class Binder {
       }
       const std::string name = JoinField(path, member.name);
       if (field == nullptr) {
-        Refuse(name, member.line,
+        Refuse(name, member,
                absl::StrCat("there is no such field; ",
-                            SuggestName(member.name, FieldNames(descriptor))));
+                            SuggestField(member.name, FieldNames(descriptor))));
         continue;
       }
+      if (member.value.kind == Value::Kind::kUnread) continue;
       const std::string field_path = JoinField(path, field->name());
       if (field->is_repeated()) {
         BindRepeated(member, field, field_path, message);
         continue;
       }
       if (!seen.insert(field->name()).second) {
-        Refuse(field_path, member.line, "given twice in the same block");
+        Refuse(field_path, member, "given twice in the same block");
         continue;
       }
       if (const OneofDescriptor* group = field->real_containing_oneof()) {
         const FieldDescriptor* other =
             message->GetReflection()->GetOneofFieldDescriptor(*message, group);
         if (other != nullptr && other != field) {
-          Refuse(field_path, member.line,
+          Refuse(field_path, member,
                  absl::StrCat("cannot stand beside ", other->name(),
                               "; give one of the two"));
           continue;
@@ -80,18 +83,21 @@ class Binder {
   }
 
  private:
-  void Refuse(const std::string& path, int line, std::string message) {
-    problems_.push_back({path, std::move(message), Where(line)});
+  // `at`: a member or a value.
+  template <typename At>
+  void Refuse(const std::string& path, const At& at, std::string message) {
+    problems_.push_back({path, std::move(message), Where(at)});
   }
 
-  std::string Where(int line) const {
-    return line > 0 ? absl::StrCat(file_, ":", line) : file_;
+  template <typename At>
+  std::string Where(const At& at) const {
+    return LocationIn(file_, at.line, at.column);
   }
 
   void BindRepeated(const Member& member, const FieldDescriptor* field,
                     const std::string& path, Message* message) {
     const Reflection* reflection = message->GetReflection();
-    locations_.emplace(path, Where(member.line));
+    locations_.emplace(path, Where(member));
     const auto next = [&] {
       return FieldAt(path, reflection->FieldSize(*message, field));
     };
@@ -109,10 +115,10 @@ class Binder {
                const std::string& path, Message* message) {
     const bool is_message =
         field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-    locations_[path] = Where(value.line);
+    locations_[path] = Where(value);
     if (is_message != (value.kind == Value::Kind::kBlock) ||
         value.kind == Value::Kind::kList || value.kind == Value::Kind::kNull) {
-      Refuse(path, value.line,
+      Refuse(path, value,
              absl::StrCat("expected ",
                           is_message ? "a block {...}" : "a single value",
                           ", found ", KindName(value.kind)));
@@ -129,7 +135,7 @@ class Binder {
     const absl::Status status = SetScalarField(
         {value.text, value.kind == Value::Kind::kString}, field, -1, message);
     if (!status.ok()) {
-      Refuse(path, value.line, std::string(status.message()));
+      Refuse(path, value, std::string(status.message()));
     }
   }
 

@@ -16,7 +16,7 @@ class BindTest : public ::testing::Test {
   // The problems, as lines.
   std::vector<std::string> Bind(const char* text) {
     std::vector<Problem> problems;
-    BindValue(ReadTextFormat(text).value(), "", "job", &job_, &locations_,
+    BindValue(ReadTextFormat(text).root, "", "job", &job_, &locations_,
               &problems);
     std::vector<std::string> lines;
     for (const Problem& problem : problems) {
@@ -43,8 +43,8 @@ lora { projections: "q" projections: ["k", "v"] })"),
   EXPECT_EQ(job_.stages(1).finetune().student_mode(), proto::SWA_ONLY);
   EXPECT_EQ(job_.attention().window(), 32);
   EXPECT_EQ(job_.lora().projections_size(), 3);
-  EXPECT_EQ(locations_["attention.window"], "job:5");
-  EXPECT_EQ(locations_["stages[1]"], "job:3");
+  EXPECT_EQ(locations_["attention.window"], "job:5:11");
+  EXPECT_EQ(locations_["stages[1]"], "job:3:8");
 }
 
 TEST_F(BindTest, ReadsLowerCamelCase) {
@@ -61,32 +61,43 @@ model: "m"
 threads { }
 threads: [1, 2]
 stages { finetune { lora_rank: 3 } })"),
-      ElementsAre("job:1: attention.windw: there is no such field; did you "
-                  "mean 'window'?",
-                  "job:1: attention.sinks: expected a whole number from "
-                  "-2147483648 to 2147483647, found \"x\"",
-                  "job:2: stages[0].transfer.lr: expected a finite number, "
-                  "found 'fast'",
-                  ::testing::StartsWith("job:3: colour: there is no such "
-                                        "field; expected one of name, preset"),
-                  "job:4: model: expected a block {...}, found a string",
-                  "job:5: threads: expected a single value, found a block "
-                  "{...}",
-                  "job:6: threads: given twice in the same block",
-                  ::testing::StartsWith("job:7: stages[1].finetune.lora_rank: "
-                                        "there is no such field")));
+      ElementsAre(
+          ::testing::StartsWith(
+              "job:1:13: attention.windw: there is no such field; did "
+              "you mean 'window'? accepted: window, sinks, "),
+          "job:1:29: attention.sinks: expected a whole number from "
+          "-2147483648 to 2147483647, found \"x\"",
+          "job:2:25: stages[0].transfer.lr: expected a finite number, "
+          "found 'fast'",
+          ::testing::StartsWith("job:3:1: colour: there is no such "
+                                "field; expected one of name, preset"),
+          "job:4:8: model: expected a block {...}, found a string",
+          "job:5:9: threads: expected a single value, found a block "
+          "{...}",
+          "job:6:1: threads: given twice in the same block",
+          ::testing::StartsWith("job:7:21: stages[1].finetune.lora_rank: "
+                                "there is no such field")));
 }
 
 TEST_F(BindTest, RefusesTwoOfAOneof) {
   EXPECT_THAT(Bind("stages { transfer {} finetune {} }"),
-              ElementsAre("job:1: stages[0].finetune: cannot stand beside "
+              ElementsAre("job:1:22: stages[0].finetune: cannot stand beside "
                           "transfer; give one of the two"));
+}
+
+// Where a fault of the syntax is in a field, its name is looked at all the
+// same.
+TEST_F(BindTest, LeavesOutWhatWasNotRead) {
+  EXPECT_THAT(Bind("threads 3\nthreds 4\nthreads: 5"),
+              ElementsAre(::testing::StartsWith("job:2:1: threds: there is no "
+                                                "such field")));
+  EXPECT_EQ(job_.threads(), 5);
 }
 
 TEST_F(BindTest, NullIsAbsence) {
   Value root;
   root.kind = Value::Kind::kBlock;
-  root.members.push_back({"threads", 1, Value()});
+  root.members.push_back({"threads", 1, 1, Value()});
   std::vector<Problem> problems;
   BindValue(root, "", "job", &job_, &locations_, &problems);
   EXPECT_TRUE(problems.empty());

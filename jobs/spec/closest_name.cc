@@ -56,6 +56,15 @@ std::string SuggestName(absl::string_view typed,
   return absl::StrCat("expected one of ", absl::StrJoin(names, ", "));
 }
 
+std::string SuggestField(absl::string_view typed,
+                         const std::vector<std::string>& names) {
+  std::string text = SuggestName(typed, names);
+  if (!ClosestName(typed, names).empty()) {
+    absl::StrAppend(&text, " accepted: ", absl::StrJoin(names, ", "));
+  }
+  return text;
+}
+
 std::string SuggestChoice(absl::string_view typed,
                           const std::vector<std::string>& choices) {
   std::string text =

@@ -20,6 +20,10 @@ std::string ClosestName(absl::string_view typed,
 std::string SuggestName(absl::string_view typed,
                         const std::vector<std::string>& names);
 
+// For fields: both, "did you mean 'window'? accepted: window, sinks".
+std::string SuggestField(absl::string_view typed,
+                         const std::vector<std::string>& names);
+
 // For values, of which all that are accepted are told: "expected one of auto,
 // cpu, cuda; did you mean 'cpu'?".
 std::string SuggestChoice(absl::string_view typed,

@@ -28,6 +28,9 @@ TEST(ClosestNameTest, SuggestsOrLists) {
             "expected one of auto, cpu");
   EXPECT_EQ(SuggestName("q", kNames),
             "expected one of window, sinks, feature_map");
+  EXPECT_EQ(SuggestField("q", kNames), SuggestName("q", kNames));
+  EXPECT_EQ(SuggestField("sink", kNames),
+            "did you mean 'sinks'? accepted: window, sinks, feature_map");
 }
 
 }  // namespace

@@ -11,7 +11,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "jobs/spec/bind.h"
 #include "jobs/spec/expand.h"
@@ -75,7 +74,7 @@ std::string Stem(const std::string& path) {
   return std::filesystem::path(path).stem().string();
 }
 
-// Whether the text could not be read at all.
+// Whether the text could not be read as a whole.
 bool IsUnread(const std::vector<Problem>& problems) {
   return std::any_of(problems.begin(), problems.end(),
                      [](const Problem& p) { return p.field.empty(); });
@@ -114,21 +113,12 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
   FieldLocations unwanted;
   if (locations == nullptr) locations = &unwanted;
   proto::Job job;
-  const absl::StatusOr<Value> tree =
-      IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
-  if (tree.ok()) {
-    BindValue(*tree, "", file, &job, locations, problems);
-    return job;
+  ParsedText read = IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
+  for (SyntaxFault& fault : read.faults) {
+    problems->push_back({"", std::move(fault.message),
+                         LocationIn(file, fault.line, fault.column)});
   }
-  // "line 3: expected ..." becomes the location "job.textproto:3".
-  absl::string_view message = tree.status().message();
-  std::string where;
-  if (absl::ConsumePrefix(&message, "line ")) {
-    const size_t colon = message.find(": ");
-    where = absl::StrCat(file, ":", message.substr(0, colon));
-    message.remove_prefix(colon + 2);
-  }
-  problems->push_back({"", std::string(message), where});
+  BindValue(read.root, "", file, &job, locations, problems);
   return job;
 }
 
@@ -175,8 +165,8 @@ absl::StatusOr<proto::Job> LoadJobText(
   FieldLocations unwanted;
   if (locations == nullptr) locations = &unwanted;
   proto::Job job = ParseJob(text, file, locations, problems);
-  // Of a text that is none there is nothing more to say.
-  if (IsUnread(*problems)) return job;
+  // What is not in a text that was read in part may be in the rest of it.
+  if (IsUnread(*problems)) return proto::Job();
   ApplyOverrides(overrides, &job, locations, problems);
   if (!job.has_name()) job.set_name(AsFolderName(Stem(file)));
   MakePathsAbsolute(folder, *locations, &job, problems);

@@ -16,10 +16,11 @@
 
 namespace caracal {
 
-// Reads a job as it was written: nothing is filled in or checked beyond names
-// and types. `file` names the text in locations (which may be null). A text
-// whose first character is '{', or a name that ends in ".json", is JSON.
-// Problems are appended.
+// Reads a job as it was written: nothing is filled in or checked beyond syntax,
+// names and types. `file` names the text in locations (which may be null). A
+// text whose first character is '{', or a name that ends in ".json", is JSON.
+// Problems are appended: faults of the syntax, which are of no field, and then
+// what is wrong with what could be read.
 proto::Job ParseJob(absl::string_view text, absl::string_view file,
                     FieldLocations* locations, std::vector<Problem>* problems);
 
@@ -45,11 +46,11 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
 
 // The same of a text, as `LoadJob` has it of its file: `file` names it in
 // problems, relative paths count from `folder`; where that is "" there must be
-// none. Where single fields can't be
-// read, the others are checked all the same. A job without problems comes back;
-// with any it is not whole, and without a name where the text could not be read
-// at all. Null `files`: whether model and data are there is left to whoever
-// runs the job. `locations` may be null.
+// none. Where single fields can't be read, the others are checked all the same;
+// where the syntax is at fault, for names and types alone. A job without
+// problems comes back; with any it is not whole, and empty where the syntax is at
+// fault. Null `files`: whether model and data are there is left to whoever runs
+// the job. `locations` may be null.
 absl::StatusOr<proto::Job> LoadJobText(
     absl::string_view text, const std::string& file, const std::string& folder,
     const std::vector<std::string>& overrides, FileSystem* files,

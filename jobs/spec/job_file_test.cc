@@ -96,16 +96,45 @@ TEST_F(JobFileTest, NamesFileLineAndField) {
       Write("job.textproto", std::string(kText) + "\nlora { rnak: 3 }");
   EXPECT_THAT(LoadJob(text, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       text + ":7: lora.rnak: there is no such field; did you "
-                              "mean 'rank'?"));
+                       text + ":7:8: lora.rnak: there is no such field; did "
+                              "you mean 'rank'? accepted: rank, alpha, "
+                              "projections"));
   const std::string json = Write("job.json", "{\n\n\"lora\": {\"rnak\": 3}}");
-  EXPECT_THAT(LoadJob(json, {}), StatusIs(absl::StatusCode::kInvalidArgument,
-                                          HasSubstr("job.json:3: lora.rnak")));
+  EXPECT_THAT(LoadJob(json, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("job.json:3:10: lora.rnak")));
   const std::string syntax = Write("s.textproto", "preset: 'x'\nlora {");
   EXPECT_THAT(LoadJob(syntax, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       syntax + ":2: expected '}' for the block of line 2, "
+                       syntax + ":2:7: expected '}' for the block of line 2, "
                                 "found the end of the file"));
+}
+
+// Also where the text can't be read as a whole; what is missing in it is not
+// told, for it may be in the rest.
+TEST_F(JobFileTest, TellsFaultsOfSyntaxNamesAndTypesTogether) {
+  const std::string text = Write("faulty", R"(seed 1
+lora { rnak: 3 }
+attention { window: "x" sinks: }
+threads: [1 2]
+)");
+  EXPECT_THAT(
+      LoadJob(text, {}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("5 problems:\n"),
+                     HasSubstr(text + ":1:6: expected ':' or '{' after seed"),
+                     HasSubstr(text + ":3:32: expected a value, found '}'"),
+                     HasSubstr(text + ":4:13: expected ',' or ']', found '2'"),
+                     HasSubstr(text + ":2:8: lora.rnak: there is no such"),
+                     HasSubstr(text + ":3:21: attention.window: expected a "
+                                      "whole number"))));
+  const std::string json =
+      Write("faulty.json", R"({"lora": {"rnak": 3}, "seed": 1 "threads": 2})");
+  EXPECT_THAT(LoadJob(json, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("2 problems:\n"),
+                             HasSubstr(json + ":1:33: syntax error"),
+                             HasSubstr(json + ":1:11: lora.rnak: "))));
 }
 
 TEST_F(JobFileTest, LocatesRangesToo) {
@@ -118,7 +147,7 @@ TEST_F(JobFileTest, LocatesRangesToo) {
       Write("bad", std::string(kText) + "optimizer {\n  grad_clip: -1\n}\n");
   EXPECT_THAT(LoadJob(bad, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       bad + ":7: optimizer.grad_clip: is -1, must be at "
+                       bad + ":7:14: optimizer.grad_clip: is -1, must be at "
                              "least 0"));
 }
 
@@ -131,8 +160,8 @@ TEST_F(JobFileTest, TellsEveryProblemAtOnce) {
       StatusIs(
           absl::StatusCode::kInvalidArgument,
           AllOf(HasSubstr("5 problems:\n"),
-                HasSubstr("\n  " + path + ":6: lora.rnak: there is no such"),
-                HasSubstr("\n  " + path + ":7: seed: "),
+                HasSubstr("\n  " + path + ":6:8: lora.rnak: there is no such"),
+                HasSubstr("\n  " + path + ":7:7: seed: "),
                 HasSubstr("\n  --set odd: expected FIELD=VALUE"),
                 HasSubstr("\n  --set optimizer.beta1=2: optimizer.beta1: is 2"),
                 HasSubstr("data.path: /nowhere does not exist"))));
@@ -167,10 +196,11 @@ TEST_F(JobFileTest, WhatItMeetsIsLookedAtBesideOtherProblems) {
 TEST_F(JobFileTest, LocatesShorthands) {
   const std::string ssd = Write(
       "ssd", std::string(kText) + "curriculum {\n  window { constant: 0 }\n}");
-  EXPECT_THAT(LoadJob(ssd, {"preset=ssd"}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       ssd + ":7: curriculum.window.constant: is 0, must be 1 "
-                             "to 1048576"));
+  EXPECT_THAT(
+      LoadJob(ssd, {"preset=ssd"}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               ssd + ":7:22: curriculum.window.constant: is 0, must be 1 "
+                     "to 1048576"));
   EXPECT_THAT(LoadJob(Write("job", kText),
                       {"preset=ssd", "curriculum.window.constant=0"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
@@ -185,8 +215,8 @@ TEST_F(JobFileTest, LocatesShorthands) {
       LoadJob(slow, {}),
       StatusIs(absl::StatusCode::kInvalidArgument,
                AllOf(HasSubstr("2 problems"),
-                     HasSubstr(slow + ":6: schedule.plateau.factor: is 2"),
-                     HasSubstr(slow + ":6: schedule.warmup_steps: is -1"))));
+                     HasSubstr(slow + ":6:30: schedule.plateau.factor: is 2"),
+                     HasSubstr(slow + ":6:48: schedule.warmup_steps: is -1"))));
   EXPECT_THAT(LoadJob(Write("job", kText), {"budget.transfer_steps=-1"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("--set budget.transfer_steps=-1: "
@@ -249,7 +279,7 @@ TEST_F(JobFileTest, ANameThatLeavesItsFolderIsRefusedWhereItWasWritten) {
       Write("job.textproto", std::string(kText) + "name: \"../../x\"\n");
   EXPECT_THAT(LoadJob(path, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("job.textproto:6: name: is '../../x'")));
+                       HasSubstr("job.textproto:6:7: name: is '../../x'")));
   EXPECT_THAT(LoadJob(path, {"name=a/b"}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("--set name=a/b: name: is 'a/b'")));

@@ -1,24 +1,60 @@
 #include "jobs/spec/json_reader.h"
 
 #include <cstddef>
+#include <cstring>
 #include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
 namespace caracal {
 namespace {
 
-// Where the parser stands in the text: it reads through CountingIterator.
-struct Position {
-  int line = 1;  // of the next character
-  int last = 1;  // of the last character read (of a line end: the line ended)
+struct Place {
+  int line = 1, column = 1;
 };
 
-// Reads characters one by one and counts lines.
+// Where the parser stands in the text: it reads through CountingIterator. Of a
+// number it has read the character after it too.
+struct Position {
+  Place next;       // of the next character
+  Place structure;  // of the last of {}[],:
+  Place scalar;     // where the last string, number or word began
+  Place token;      // the later of the two
+  bool in_string = false, escaped = false;
+  bool in_scalar = false;
+
+  void Take(char c) {
+    if (in_string) {
+      in_string = escaped || c != '"';
+      escaped = !escaped && c == '\\';
+    } else if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+      in_scalar = false;
+    } else if (std::strchr("{}[],:", c) != nullptr) {
+      in_scalar = false;
+      token = structure = next;
+    } else {
+      if (!in_scalar) token = scalar = next;
+      in_scalar = true;
+      in_string = c == '"';
+    }
+    if (c == '\n') {
+      ++next.line;
+      next.column = 1;
+    } else if (c == '\t') {
+      constexpr int kTab = 8;
+      next.column += kTab - (next.column - 1) % kTab;
+    } else {
+      ++next.column;
+    }
+  }
+};
+
+// Reads characters one by one and keeps the position.
 class CountingIterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -31,9 +67,7 @@ class CountingIterator {
       : at_(at), position_(position) {}
   const char& operator*() const { return *at_; }
   CountingIterator& operator++() {
-    position_->last = position_->line;
-    if (*at_ == '\n') ++position_->line;
-    ++at_;
+    position_->Take(*at_++);
     return *this;
   }
   CountingIterator operator++(int) {
@@ -76,7 +110,9 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
   bool string(string_t& value) override {
     return Add(Value::Kind::kString, std::move(value));
   }
-  bool binary(binary_t&) override { return Fail("binary data"); }
+  bool binary(binary_t&) override {
+    return Fail("binary data", position_.token);
+  }
 
   bool start_object(size_t) override { return Open(Value::Kind::kBlock); }
   bool end_object() override { return Close(); }
@@ -85,7 +121,8 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
   bool key(string_t& name) override {
     Member member;
     member.name = std::move(name);
-    member.line = position_.last;
+    member.line = position_.scalar.line;
+    member.column = position_.scalar.column;
     open_.back()->members.push_back(std::move(member));
     return true;
   }
@@ -99,46 +136,50 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
     if (tag != text.npos) text = text.substr(tag + 2);
     const size_t column = text.find(", column ");
     if (column != text.npos) text = text.substr(text.find(": ", column) + 2);
-    return Fail(text);
+    // The character after a number was read as well.
+    const bool in_number = absl::StrContains(text, "number");
+    const Place& place = in_number ? position_.scalar : position_.token;
+    at_end_ = absl::StrContains(text, "unexpected end of input");
+    return Fail(text, place);
   }
 
-  const std::string& error() const { return error_; }
+  const SyntaxFault& fault() const { return fault_; }
+  // Whether the fault is that the text ends.
+  bool at_end() const { return at_end_; }
 
  private:
-  bool Fail(const std::string& message) {
-    error_ = absl::StrCat("line ", position_.last, ": ", message);
+  bool Fail(const std::string& message, const Place& place) {
+    fault_ = {place.line, place.column, message};
     return false;
   }
 
-  // Where the value to come belongs.
-  Value* Slot() {
-    if (open_.empty()) return &root_;
-    Value* parent = open_.back();
-    if (parent->kind == Value::Kind::kList) {
-      parent->items.emplace_back();
-      return &parent->items.back();
+  // The value to come, where it belongs.
+  Value* Put(Value::Kind kind, const Place& place) {
+    Value* value = &root_;
+    if (!open_.empty() && open_.back()->kind == Value::Kind::kList) {
+      value = &open_.back()->items.emplace_back();
+    } else if (!open_.empty()) {
+      value = &open_.back()->members.back().value;
     }
-    return &parent->members.back().value;
+    value->kind = kind;
+    value->line = place.line;
+    value->column = place.column;
+    return value;
   }
 
   bool Add(Value::Kind kind, std::string text) {
-    Value* value = Slot();
-    value->kind = kind;
-    value->line = position_.last;
-    value->text = std::move(text);
+    Put(kind, position_.scalar)->text = std::move(text);
     return true;
   }
 
   bool Open(Value::Kind kind) {
     if (open_.size() >= kMaxValueDepth) {
-      return Fail(absl::StrCat("nested more than ", kMaxValueDepth, " deep"));
+      return Fail(absl::StrCat("nested more than ", kMaxValueDepth, " deep"),
+                  position_.structure);
     }
     // The parent's vectors don't grow while a child is open, so that pointers
     // in open_ stay valid.
-    Value* value = Slot();
-    value->kind = kind;
-    value->line = position_.last;
-    open_.push_back(value);
+    open_.push_back(Put(kind, position_.structure));
     return true;
   }
 
@@ -150,23 +191,30 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
   const Position& position_;
   Value& root_;
   std::vector<Value*> open_;
-  std::string error_;
+  SyntaxFault fault_;
+  bool at_end_ = false;
 };
 
 }  // namespace
 
-absl::StatusOr<Value> ReadJson(absl::string_view text) {
+ParsedText ReadJson(absl::string_view text) {
   Position position;
-  Value root;
-  TreeBuilder builder(&position, &root);
-  const bool ok = nlohmann::json::sax_parse(
-      CountingIterator(text.data(), &position),
-      CountingIterator(text.data() + text.size(), &position), &builder);
-  if (!ok) return absl::InvalidArgumentError(builder.error());
-  if (root.kind != Value::Kind::kBlock) {
-    return absl::InvalidArgumentError("line 1: expected a JSON object");
+  ParsedText read;
+  TreeBuilder builder(&position, &read.root);
+  const CountingIterator begin(text.data(), &position);
+  const CountingIterator end(text.data() + text.size(), &position);
+  if (!nlohmann::json::sax_parse(begin, end, &builder)) {
+    read.faults.push_back(builder.fault());
+    if (builder.at_end()) read.root = Value();
   }
-  return root;
+  if (read.root.kind != Value::Kind::kBlock) {
+    if (read.faults.empty()) {
+      read.faults.push_back({1, 1, "expected a JSON object"});
+    }
+    read.root = Value();
+    read.root.kind = Value::Kind::kBlock;
+  }
+  return read;
 }
 
 }  // namespace caracal

@@ -66,8 +66,8 @@ class Override {
             JoinField(place->path, parts[i]),
             absl::StrCat(
                 "there is no such field; ",
-                SuggestName(parts[i],
-                            FieldNames(place->message->GetDescriptor()))));
+                SuggestField(parts[i],
+                             FieldNames(place->message->GetDescriptor()))));
       }
       place->path = JoinField(place->path, parts[i]);
       place->index = -1;
@@ -196,11 +196,11 @@ class Override {
                  "), or all of it as {...}"));
       return;
     }
-    const absl::StatusOr<Value> block = ReadTextFormat(text);
-    if (!block.ok()) {
-      Refuse(place.path, std::string(block.status().message()));
-      return;
+    ParsedText block = ReadTextFormat(text);
+    for (SyntaxFault& fault : block.faults) {
+      Refuse(place.path, std::move(fault.message));
     }
+    if (!block.faults.empty()) return;
     const Reflection* reflection = place.message->GetReflection();
     Message* target;
     if (!place.field->is_repeated()) {
@@ -217,10 +217,8 @@ class Override {
       target = reflection->AddMessage(place.message, place.field);
     }
     target->Clear();
-    Value without_lines = *block;
-    DropLines(&without_lines);
-    BindValue(without_lines, place.path, where_, target, &locations_,
-              &problems_);
+    DropLines(&block.root);
+    BindValue(block.root, place.path, where_, target, &locations_, &problems_);
   }
 
   // Lines of a command-line argument say nothing.

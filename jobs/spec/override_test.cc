@@ -104,7 +104,7 @@ TEST_F(OverrideTest, SaysWhatIsWrong) {
        "'attention'?"},
       {"attention=3", "attention: is a block: give one of its fields (window"},
       {"attention={ window: 3", "attention: is a block"},
-      {"attention={ window: }", "attention: line 1: expected a value"},
+      {"attention={ window: }", "attention: expected a value"},
       {"attention={ windw: 3 }", "attention.windw: there is no such field"},
       {"attention.window=big", "attention.window: expected a whole number"},
       {"attention.window=", "attention.window: expected a whole number"},

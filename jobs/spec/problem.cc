@@ -31,6 +31,11 @@ std::string Problem::ToString() const {
   return out + message;
 }
 
+std::string LocationIn(absl::string_view file, int line, int column) {
+  return line > 0 ? absl::StrCat(file, ":", line, ":", column)
+                  : std::string(file);
+}
+
 std::string LocationOf(const FieldLocations& locations,
                        absl::string_view field) {
   while (!field.empty()) {

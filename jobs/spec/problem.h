@@ -15,11 +15,14 @@ namespace caracal {
 struct Problem {
   std::string field;    // "stages[0].transfer.lr"; empty: the whole file
   std::string message;  // what was found and what was expected, no full stop
-  std::string where;    // "job.textproto:3", "--set"; empty: not known
+  std::string where;    // "job.textproto:3:5", "--set"; empty: not known
 
   // "where: field: message", without the parts that are empty.
   std::string ToString() const;
 };
+
+// "job.textproto:3:5": line and column from 1. Line 0: `file` alone.
+std::string LocationIn(absl::string_view file, int line, int column);
 
 // Where each field of a job was written, by field path.
 using FieldLocations = std::map<std::string, std::string>;

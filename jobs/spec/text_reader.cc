@@ -3,10 +3,12 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <map>
+#include <set>
 #include <string>
 #include <utility>
 
-#include "core/base/status.h"
+#include "absl/strings/str_cat.h"
 
 namespace caracal {
 namespace {
@@ -14,155 +16,253 @@ namespace {
 using ::google::protobuf::io::ArrayInputStream;
 using ::google::protobuf::io::Tokenizer;
 
-absl::Status ErrorAt(int line, absl::string_view message) {
-  return absl::InvalidArgumentError(absl::StrCat("line ", line, ": ", message));
-}
-
-// Keeps the tokenizer's first error (a string without an end, a control
-// character, ...).
-class FirstError : public ::google::protobuf::io::ErrorCollector {
+// In the order of the text, one at a place. Lines and columns are the
+// tokenizer's, which count from 0.
+class Faults : public ::google::protobuf::io::ErrorCollector {
  public:
-  void AddError(int line, int /*column*/, const std::string& message) override {
-    if (status_.ok()) status_ = ErrorAt(line + 1, message);
+  // Of the tokenizer: a string without an end, a control character, ... What
+  // the reader then stumbles over in the same line follows from it.
+  void AddError(int line, int column, const std::string& message) override {
+    lexical_lines_.insert(line);
+    faults_.emplace(std::make_pair(line, column), message);
   }
-  const absl::Status& status() const { return status_; }
+
+  void Add(int line, int column, std::string message) {
+    if (lexical_lines_.count(line) > 0) return;
+    faults_.emplace(std::make_pair(line, column), std::move(message));
+  }
+
+  bool full() const { return faults_.size() >= kMostSyntaxFaults; }
+
+  std::vector<SyntaxFault> Take() {
+    std::vector<SyntaxFault> taken;
+    for (auto& [place, message] : faults_) {
+      taken.push_back({place.first + 1, place.second + 1, std::move(message)});
+    }
+    return taken;
+  }
 
  private:
-  absl::Status status_;
+  std::set<int> lexical_lines_;
+  std::map<std::pair<int, int>, std::string> faults_;
 };
 
+// After a fault it goes on where the next member seems to begin. Functions that
+// return a bool return false after a fault that leaves them in the middle of a
+// value.
 class Reader {
  public:
   explicit Reader(absl::string_view text)
       : stream_(text.data(), static_cast<int>(text.size())),
-        tokens_(&stream_, &errors_) {
+        tokens_(&stream_, &faults_) {
     tokens_.set_comment_style(Tokenizer::SH_COMMENT_STYLE);
     tokens_.set_require_space_after_number(false);
     tokens_.set_allow_f_after_float(true);
+    Next();
+    Next();
   }
 
-  absl::StatusOr<Value> ReadAll() {
-    RETURN_IF_ERROR(Next());
-    Value root;
-    root.kind = Value::Kind::kBlock;
-    root.line = 1;
-    RETURN_IF_ERROR(ReadMembers("", 0, &root));
-    return root;
+  ParsedText ReadAll() {
+    ParsedText read;
+    read.root.kind = Value::Kind::kBlock;
+    read.root.line = read.root.column = 1;
+    ReadMembers("", 0, &read.root);
+    const bool full = faults_.full() && !AtEnd();
+    if (full) {
+      faults_.Add(token_.line, token_.column,
+                  absl::StrCat("the rest is not read: there are ",
+                               kMostSyntaxFaults, " faults before it"));
+    }
+    read.faults = faults_.Take();
+    return read;
   }
 
  private:
-  const std::string& token() { return tokens_.current().text; }
-  int line() { return tokens_.current().line + 1; }
-  bool At(Tokenizer::TokenType type) { return tokens_.current().type == type; }
-  bool AtEnd() { return At(Tokenizer::TYPE_END); }
+  bool At(Tokenizer::TokenType type) const { return token_.type == type; }
+  bool AtEnd() const { return At(Tokenizer::TYPE_END); }
   // Symbols only: a string token's text is with its quotes, so never equal.
-  bool AtSymbol(absl::string_view symbol) { return token() == symbol; }
+  bool AtSymbol(absl::string_view symbol) const {
+    return token_.text == symbol;
+  }
 
-  absl::Status Next() {
+  // Whether a member begins here, of which only its first two tokens are seen.
+  bool AtMember() const {
+    return At(Tokenizer::TYPE_IDENTIFIER) &&
+           (next_.text == ":" || next_.text == "{" || next_.text == "<" ||
+            next_.text == "[");
+  }
+
+  void Next() {
+    last_line_ = token_.line;
+    token_ = std::move(next_);
     tokens_.Next();
-    return errors_.status();
+    next_ = tokens_.current();
   }
 
-  absl::Status Expected(absl::string_view what) {
-    return ErrorAt(line(),
-                   absl::StrCat("expected ", what, ", found ",
-                                AtEnd() ? "the end of the file"
-                                        : absl::StrCat("'", token(), "'")));
+  // False, for callers that return it.
+  bool Fault(std::string message) {
+    faults_.Add(token_.line, token_.column, std::move(message));
+    return false;
   }
 
-  // Members up to `close` ("}" or ">", consumed), or to the end of the file
-  // where it is empty.
-  absl::Status ReadMembers(absl::string_view close, int depth, Value* block) {
-    const int opened = block->line;
-    while (true) {
-      if (AtEnd()) {
-        if (close.empty()) return absl::OkStatus();
-        return Expected(
-            absl::StrCat("'", close, "' for the block of line ", opened));
+  bool Expected(absl::string_view what) {
+    return Fault(absl::StrCat(
+        "expected ", what, ", found ",
+        AtEnd() ? "the end of the file" : absl::StrCat("'", token_.text, "'")));
+  }
+
+  // From a fault to the next member of the same block, or to its end. Words of
+  // a list, of which `lists` are open, may begin a line as well.
+  void Recover(int lists) {
+    int depth = 0;  // of blocks that are skipped whole
+    while (!AtEnd()) {
+      const bool first_of_line = token_.line != last_line_;
+      if (depth == 0 && (AtMember() || (lists <= 0 && first_of_line &&
+                                        At(Tokenizer::TYPE_IDENTIFIER)))) {
+        return;
       }
-      if (!close.empty() && AtSymbol(close)) return Next();
-      if (!At(Tokenizer::TYPE_IDENTIFIER)) return Expected("a field name");
-      Member member;
-      member.name = token();
-      member.line = line();
-      RETURN_IF_ERROR(Next());
-      bool colon = false;
-      if (AtSymbol(":")) {
-        colon = true;
-        RETURN_IF_ERROR(Next());
+      if (AtSymbol("[")) ++lists;
+      if (AtSymbol("]")) --lists;
+      if (AtSymbol("{") || AtSymbol("<")) ++depth;
+      if (AtSymbol("}") || AtSymbol(">")) {
+        if (depth == 0) return;
+        --depth;
       }
-      if (!colon && !AtSymbol("{") && !AtSymbol("<") && !AtSymbol("[")) {
-        return Expected(absl::StrCat("':' or '{' after ", member.name));
-      }
-      RETURN_IF_ERROR(ReadValue(depth, &member.value));
-      block->members.push_back(std::move(member));
-      if (AtSymbol(",") || AtSymbol(";")) RETURN_IF_ERROR(Next());
+      Next();
     }
   }
 
-  absl::Status ReadValue(int depth, Value* value) {
-    value->line = line();
+  // Members up to `close` ("}" or ">", consumed), or to the end of the file
+  // where it is empty. What an unclosed block has in it belongs elsewhere, who
+  // knows where: it is dropped.
+  void ReadMembers(absl::string_view close, int depth, Value* block) {
+    while (!faults_.full()) {
+      if (AtEnd()) {
+        if (close.empty()) return;
+        Expected(
+            absl::StrCat("'", close, "' for the block of line ", block->line));
+        block->kind = Value::Kind::kUnread;
+        block->members.clear();
+        return;
+      }
+      if (AtSymbol("}") || AtSymbol(">")) {
+        if (!AtSymbol(close)) {
+          Expected(close.empty()
+                       ? "a field name"
+                       : absl::StrCat("'", close, "' for the block of line ",
+                                      block->line));
+        }
+        Next();
+        if (close.empty()) continue;
+        return;
+      }
+      if (!At(Tokenizer::TYPE_IDENTIFIER)) {
+        Expected("a field name");
+        Next();
+        Recover(/*lists=*/0);
+        continue;
+      }
+      ReadMember(depth, block);
+      if (AtSymbol(",") || AtSymbol(";")) Next();
+    }
+  }
+
+  void ReadMember(int depth, Value* block) {
+    Member member;
+    member.name = token_.text;
+    member.line = token_.line + 1;
+    member.column = token_.column + 1;
+    Next();
+    const bool colon = AtSymbol(":");
+    if (colon) Next();
+    const bool in_list = AtSymbol("[");
+    bool whole = false;
+    if (!colon && !AtSymbol("{") && !AtSymbol("<") && !AtSymbol("[")) {
+      Expected(absl::StrCat("':' or '{' after ", member.name));
+    } else {
+      whole = ReadValue(depth, &member.value);
+    }
+    if (!whole) {
+      member.value = Value();
+      member.value.kind = Value::Kind::kUnread;
+    }
+    block->members.push_back(std::move(member));
+    if (!whole) Recover(in_list ? 1 : 0);
+  }
+
+  bool ReadValue(int depth, Value* value) {
+    value->line = token_.line + 1;
+    value->column = token_.column + 1;
     if (depth >= kMaxValueDepth) {
-      return ErrorAt(line(), absl::StrCat("blocks are nested more than ",
-                                          kMaxValueDepth, " deep"));
+      return Fault(absl::StrCat("blocks are nested more than ", kMaxValueDepth,
+                                " deep"));
     }
     if (AtSymbol("{") || AtSymbol("<")) {
       const char* close = AtSymbol("{") ? "}" : ">";
       value->kind = Value::Kind::kBlock;
-      RETURN_IF_ERROR(Next());
-      return ReadMembers(close, depth + 1, value);
+      Next();
+      ReadMembers(close, depth + 1, value);
+      return true;
     }
     if (AtSymbol("[")) return ReadList(depth, value);
     if (At(Tokenizer::TYPE_STRING)) {
       value->kind = Value::Kind::kString;
       while (At(Tokenizer::TYPE_STRING)) {  // neighbours are one string
-        Tokenizer::ParseStringAppend(token(), &value->text);
-        RETURN_IF_ERROR(Next());
+        Tokenizer::ParseStringAppend(token_.text, &value->text);
+        Next();
       }
-      return absl::OkStatus();
+      return true;
     }
     value->kind = Value::Kind::kWord;
     if (AtSymbol("-")) {
       value->text = "-";
-      RETURN_IF_ERROR(Next());
+      Next();
     }
     if (!At(Tokenizer::TYPE_IDENTIFIER) && !At(Tokenizer::TYPE_INTEGER) &&
         !At(Tokenizer::TYPE_FLOAT)) {
       return Expected("a value");
     }
-    value->text += token();
-    return Next();
+    value->text += token_.text;
+    Next();
+    return true;
   }
 
-  absl::Status ReadList(int depth, Value* list) {
+  bool ReadList(int depth, Value* list) {
     list->kind = Value::Kind::kList;
-    RETURN_IF_ERROR(Next());
+    Next();
     while (!AtSymbol("]")) {
       Value item;
-      RETURN_IF_ERROR(ReadValue(depth + 1, &item));
+      if (!ReadValue(depth + 1, &item)) return false;
       list->items.push_back(std::move(item));
       if (AtSymbol(",")) {
-        RETURN_IF_ERROR(Next());
+        Next();
       } else if (!AtSymbol("]")) {
         return Expected("',' or ']'");
       }
     }
-    return Next();
+    Next();
+    return true;
   }
 
-  FirstError errors_;
+  Faults faults_;
   ArrayInputStream stream_;
   Tokenizer tokens_;
+  Tokenizer::Token token_, next_;
+  int last_line_ = -1;  // of the token before
 };
 
 }  // namespace
 
-absl::StatusOr<Value> ReadTextFormat(absl::string_view text) {
+ParsedText ReadTextFormat(absl::string_view text) {
   // The tokenizer takes a zero byte for the end of the input.
   const size_t zero = text.find('\0');
   if (zero != absl::string_view::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("byte ", zero, " is zero: this is not a text file"));
+    ParsedText read;
+    read.root.kind = Value::Kind::kBlock;
+    read.faults.push_back(
+        {0, 0,
+         absl::StrCat("byte ", zero, " is zero: this is not a text file")});
+    return read;
   }
   return Reader(text).ReadAll();
 }

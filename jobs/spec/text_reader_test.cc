@@ -1,16 +1,25 @@
 #include "jobs/spec/text_reader.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/base/status_matchers.h"
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace caracal {
 namespace {
 
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 TEST(TextReaderTest, ReadsEveryForm) {
-  ASSERT_OK_AND_ASSIGN(const Value root, ReadTextFormat(R"(# a comment
+  const ParsedText parsed = ReadTextFormat(R"(# a comment
 name: "a" 'b\n'  # one string
 count: -3, rate: 1e-2;
 block { on: true }
@@ -18,7 +27,9 @@ colon: { x: 1 }
 angles < x: 1 >
 list: [ 1, "two", { x: 3 } ]
 blocks [ { x: 1 }, { x: 2 } ]
-empty: [])"));
+empty: [])");
+  ASSERT_THAT(parsed.faults, IsEmpty());
+  const Value& root = parsed.root;
   ASSERT_EQ(root.members.size(), 9u);
   const auto& m = root.members;
   EXPECT_EQ(m[0].value.kind, Value::Kind::kString);
@@ -28,6 +39,8 @@ empty: [])"));
   EXPECT_EQ(m[1].value.text, "-3");
   EXPECT_EQ(m[2].value.text, "1e-2");
   EXPECT_EQ(m[2].line, 3);
+  EXPECT_EQ(m[2].column, 12);
+  EXPECT_EQ(m[2].value.column, 18);
   ASSERT_EQ(m[3].value.kind, Value::Kind::kBlock);
   EXPECT_EQ(m[3].value.members[0].name, "on");
   EXPECT_EQ(m[4].value.members[0].value.text, "1");
@@ -40,46 +53,105 @@ empty: [])"));
 }
 
 TEST(TextReaderTest, EmptyTextIsAnEmptyBlock) {
-  ASSERT_OK_AND_ASSIGN(const Value root, ReadTextFormat("  # nothing\n"));
-  EXPECT_TRUE(root.members.empty());
+  const ParsedText parsed = ReadTextFormat("  # nothing\n");
+  EXPECT_THAT(parsed.faults, IsEmpty());
+  EXPECT_TRUE(parsed.root.members.empty());
 }
 
-TEST(TextReaderTest, NamesTheLineOfAnError) {
+// "2:3: expected ...", of every fault.
+std::vector<std::string> FaultsOf(absl::string_view text) {
+  std::vector<std::string> faults;
+  for (const SyntaxFault& fault : ReadTextFormat(text).faults) {
+    faults.push_back(
+        absl::StrCat(fault.line, ":", fault.column, ": ", fault.message));
+  }
+  return faults;
+}
+
+TEST(TextReaderTest, TellsWhereAFaultIs) {
   const struct {
     const char* text;
-    const char* message;
+    const char* fault;
   } kCases[] = {
-      {"a: 1\nb 2", "line 2: expected ':' or '{' after b, found '2'"},
-      {"a {\n b: 1\n", "expected '}' for the block of line 1, found the end"},
-      {"a: }", "line 1: expected a value, found '}'"},
-      {"a: [1 2]", "expected ',' or ']', found '2'"},
-      {"\na: \"x", "line 2:"},
-      {"}", "expected a field name, found '}'"},
-      {"[ext]: 1", "expected a field name, found '['"},
-      {"a: -", "expected a value, found the end of the file"},
-      {"a: \x01", "line 1:"},
+      {"a: 1\nb 2", "2:3: expected ':' or '{' after b, found '2'"},
+      {"a {\n b: 1\n",
+       "3:1: expected '}' for the block of line 1, found the end of the file"},
+      {"a: }", "1:4: expected a value, found '}'"},
+      {"a: [1 2]", "1:7: expected ',' or ']', found '2'"},
+      {"}", "1:1: expected a field name, found '}'"},
+      {"a { b: 1 }\n} c: 2", "2:1: expected a field name, found '}'"},
+      {"a < b: 1 }\nc: 2",
+       "1:10: expected '>' for the block of line 1, found '}'"},
+      {"[ext]: 1", "1:1: expected a field name, found '['"},
+      {"a: -", "1:5: expected a value, found the end of the file"},
+      {"\tb 2", "1:11: expected ':' or '{' after b, found '2'"},
   };
   for (const auto& c : kCases) {
-    EXPECT_THAT(
-        ReadTextFormat(c.text),
-        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(c.message)))
-        << c.text;
+    EXPECT_THAT(FaultsOf(c.text), ElementsAre(c.fault)) << c.text;
   }
+  EXPECT_THAT(FaultsOf("\na: \"x"), ElementsAre(StartsWith("2:")));
+  EXPECT_THAT(FaultsOf("a: \x01"), ElementsAre(StartsWith("1:4:")));
+}
+
+TEST(TextReaderTest, GoesOnAfterAFault) {
+  const char* const text = R"(a 1
+b: "no end
+c: 3
+block {
+  d: [1 2,
+      word
+  ]
+  e 5 f: 6
+  g: }
+h: = i: 9
+j: 10)";
+  EXPECT_THAT(
+      FaultsOf(text),
+      ElementsAre("1:3: expected ':' or '{' after a, found '1'",
+                  StartsWith("2:"), "5:9: expected ',' or ']', found '2'",
+                  "8:5: expected ':' or '{' after e, found '5'",
+                  "9:6: expected a value, found '}'",
+                  "10:4: expected a value, found '='"));
+  std::vector<std::string> read;
+  const std::function<void(const Value&)> collect = [&](const Value& block) {
+    for (const Member& member : block.members) {
+      const bool unread = member.value.kind == Value::Kind::kUnread;
+      read.push_back(member.name + (unread ? "?" : ""));
+      collect(member.value);
+    }
+  };
+  collect(ReadTextFormat(text).root);
+  EXPECT_THAT(read, ElementsAre("a?", "b", "c", "block", "d?", "e?", "f", "g?",
+                                "h?", "i", "j"));
+}
+
+// What follows may belong to it or not.
+TEST(TextReaderTest, ABlockWithoutAnEndIsNotRead) {
+  const ParsedText parsed = ReadTextFormat("a: 1\nb {\n c { d: 1 }\ne: 2\n");
+  EXPECT_EQ(parsed.faults.size(), 1);
+  ASSERT_EQ(parsed.root.members.size(), 2);
+  EXPECT_EQ(parsed.root.members[1].value.kind, Value::Kind::kUnread);
+  EXPECT_TRUE(parsed.root.members[1].value.members.empty());
+}
+
+TEST(TextReaderTest, StopsAtManyFaults) {
+  std::string text;
+  for (size_t i = 0; i < 2 * kMostSyntaxFaults; ++i) text += "a 1\n";
+  const std::vector<std::string> faults = FaultsOf(text);
+  ASSERT_EQ(faults.size(), kMostSyntaxFaults + 1);
+  EXPECT_THAT(faults.back(), HasSubstr("the rest is not read"));
 }
 
 TEST(TextReaderTest, RefusesBinaryAndDeepText) {
-  EXPECT_THAT(ReadTextFormat(absl::string_view("a: 1\0b", 6)),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("byte 4 is zero")));
+  EXPECT_THAT(FaultsOf(absl::string_view("a: 1\0b", 6)),
+              ElementsAre(HasSubstr("byte 4 is zero")));
   std::string deep, list = "a: ";
   for (int i = 0; i < 100000; ++i) {
     deep += "a {";
     list += "[";
   }
   for (const std::string& text : {deep, list}) {
-    EXPECT_THAT(ReadTextFormat(text),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr("nested more than")));
+    EXPECT_THAT(FaultsOf(text), Contains(HasSubstr("nested more than")));
   }
 }
 

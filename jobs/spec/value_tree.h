@@ -4,6 +4,7 @@
 #ifndef CARACAL_JOBS_SPEC_VALUE_TREE_H_
 #define CARACAL_JOBS_SPEC_VALUE_TREE_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,12 @@ struct Value {
     kString,  // text, quotes and escapes resolved
     kWord,    // text as written: a number, true, an enum's name
     kNull,    // JSON null: as if the field were not there
+    kUnread,  // a syntax fault is in it
   };
   Kind kind = Kind::kNull;
-  int line = 0;  // first line is 1; 0: not from a file
+  // Where it begins, from 1; 0: not from a file. Columns count bytes, and a tab
+  // goes on to the next multiple of 8.
+  int line = 0, column = 0;
   std::string text;
   std::vector<Member> members;
   std::vector<Value> items;
@@ -28,13 +32,29 @@ struct Value {
 
 struct Member {
   std::string name;
-  int line = 0;
+  int line = 0, column = 0;
   Value value;
+};
+
+// A place that is not of the syntax.
+struct SyntaxFault {
+  int line = 0, column = 0;  // from 1; 0: of the whole text
+  std::string message;
+};
+
+// What readers make of a text: a kBlock with what can be read, and all that
+// can't.
+struct ParsedText {
+  Value root;
+  std::vector<SyntaxFault> faults;  // in the order of the text
 };
 
 // Blocks and lists within each other; deeper input is refused by the readers,
 // so that recursion over a tree is bounded.
 inline constexpr int kMaxValueDepth = 32;
+
+// Readers stop at so many faults.
+inline constexpr size_t kMostSyntaxFaults = 50;
 
 // Job files larger than this (bytes) are refused.
 inline constexpr size_t kMaxJobBytes = 1 << 20;

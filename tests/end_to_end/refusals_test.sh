@@ -27,7 +27,7 @@ sed -i 's/sinks: 2/sinks: 48/' "$work/sinks.textproto"
 "$caracal" data pack --tokenizer "$model" --input "$work/text.txt" \
   --seq-len 40 --out "$work/short.h5" >/dev/null
 for command in "explain" "run --out $work/run"; do
-  must_fail "sinks.textproto:4: attention.sinks: is 48, but rows have 48" \
+  must_fail "sinks.textproto:4:30: attention.sinks: is 48, but rows have 48" \
     "$caracal" $command "$work/sinks.textproto"
   must_fail "attention.softmax_layers[0]: is 2, the model has layers 0 to 1" \
     "$caracal" $command "$work/job.textproto" \

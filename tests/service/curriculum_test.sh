@@ -54,7 +54,7 @@ must_fail "no stage of the job has a curriculum" "$caracal" tune \
   "$("$caracal" submit "$work/job.textproto" --priority -9)" --drop 0.5
 "$caracal" cancel 4
 must_fail "nothing to tune" "$caracal" tune 1
-must_fail "SUCCEEDED" "$caracal" tune 1 --drop 0.5
+must_fail "job 1 is succeeded" "$caracal" tune 1 --drop 0.5
 "$caracal" submit "$work/ssd.textproto" --set budget.finetune_steps=100000 \
   >/dev/null
 eventually "job 5 fine-tunes" has_steps 5 20

@@ -31,6 +31,17 @@ for change in "cancel 1" "resume 1" "rm 1" "priority 1 3"; do
   ! grep "no coordinator" "$work/err.txt" || fail "$change"
 done
 "$caracal" status 1 | grep -q succeeded || fail "status"
+# What is stored can be watched, to its end and beyond; that is said.
+timeout 20 "$caracal" watch 1 --json >"$work/watched.txt" || fail "watch"
+[ "$(grep -c '"metrics"' "$work/watched.txt")" -ge 2 ] ||
+  fail "$(cat "$work/watched.txt")"
+page=$(sed -E 's/.*"web":"([^"]*)".*/\1/' "$data/endpoint.json")
+exec 3<>"/dev/tcp/${page%:*}/${page#*:}"
+printf 'GET /api/jobs/1/events HTTP/1.1\r\nHost: %s\r\n\r\n' "$page" >&3
+timeout 20 grep -q \
+  '"kind":"store","data":{"ok":false,"why":.*coordinator.sqlite' <&3 ||
+  fail "the page's stream does not say that nothing is stored"
+exec 3>&-
 
 kill -TERM "$daemon"
 status=0

@@ -60,10 +60,13 @@ for problem in "--set optimizer.beta1=2: optimizer.beta1: is 2" \
   "priority: is 99999999, must be" "after: there is no job 77"; do
   grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 done
-echo "preset {" >"$work/broken.textproto"
+printf 'seed 1\nlora { rnak: 3 }\npreset {\n' >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
-grep -q "broken.textproto:2" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+for place in 1:6 2:8 4:1; do
+  grep -q "broken.textproto:$place: " "$work/err.txt" \
+    || fail "$(cat "$work/err.txt")"
+done
 for command in status watch logs cancel resume rm; do
   must_fail "ID: is '-1', expected a number from 1" "$caracal" "$command" -1
 done
@@ -73,7 +76,7 @@ must_fail "job 1: there is no output of a gang 7" "$caracal" logs 1 --gang 7
 must_fail "there is no job 98; " "$caracal" cancel 98 99
 must_fail "not in range" "$caracal" attribute "$data/runs/1" --rows -3
 must_fail "expected one of queued" "$caracal" ls --state odd
-must_fail "SUCCEEDED" "$caracal" resume 1
+must_fail "job 1 is succeeded" "$caracal" resume 1
 
 # Cancelled while it trains, it saves; resumed, it ends with the losses of a
 # run that was never stopped.
@@ -91,7 +94,7 @@ wait_for 4 cancelled
 has_steps 3 400 && fail "it was not stopped"
 "$caracal" status 3 | grep -q "go on by *caracal resume 3" ||
   fail "$("$caracal" status 3)"
-"$caracal" rm 4 || fail "rm"
+[ "$("$caracal" rm 4)" = "job 4 is removed" ] || fail "rm"
 must_fail "there is no job 4" "$caracal" status 4
 is_gone() { ! ls -d "$data"/gangs/"$1"-* "$data/jobs/$1.textproto" >/dev/null 2>&1; }
 "$caracal" resume 3 || fail "resume"
@@ -101,7 +104,10 @@ wait_for 3 succeeded
 "$caracal" status 3 --json | grep -q '"checkpoints":\[{"step":4' ||
   fail "$("$caracal" status 3 --json)"
 [ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
-"$caracal" rm 3 || fail "rm"
+removed=$("$caracal" rm 3)
+[[ $removed =~ ^"job 3 is removed, with the folders of 2 gangs ("[0-9.]+" "[KM]iB"); its run folder stays: $data/runs/3"$ ]] ||
+  fail "rm: $removed"
+[ "$("$caracal" rm 3)" = "job 3 was removed before" ] || fail "rm again"
 eventually "the gangs of job 3 are removed" is_gone 3
 [ -s "$data/runs/3/report.html" ] || fail "the run of job 3 is gone"
 

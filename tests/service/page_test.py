@@ -197,8 +197,9 @@ def test_bad_job(page):
     page.check_logs(refused=["/api/jobs"])
 
 
-def submit(page, text):
+def submit(page, text, after=""):
     type_job(page, text)
+    page.find("#after").send_keys(after)
     page.find("form.submit button[type=submit]").click()
 
 
@@ -215,10 +216,11 @@ def test_running_job(page):
     no_markup(page, ".problems")
     page.check_logs(refused=["/api/jobs"])
 
-    submit(page, job_text(page.work, "long", 4000))
+    submit(page, job_text(page.work, "long", 4000), after="1")
     page.until("it is shown", lambda: "#/jobs/2" in page.driver.current_url)
     page.until("it runs", lambda: page.text(".heading .badge") == "Running")
     check(page.text("h1") == "long", page.text("h1"))
+    check("after 1" in page.text("main"), "what it comes after is not shown")
 
     def step():
         words = page.text(".tiles dd").replace(",", "").split(" / ")

@@ -23,7 +23,7 @@ sed -E "s|\"([a-z0-9]*\.h5)\"|\"$work/\1\"|g" "$work/job.textproto" \
 "$python" "$client" "$work/absolute.textproto" >"$work/python.txt" ||
   fail "$(cat "$work/python.txt" "$work/daemon.txt")"
 [ "$(head -n 1 "$work/python.txt")" = "job 1" ] || fail "no id"
-[ "$(tail -n 1 "$work/python.txt")" = SUCCEEDED ] || fail "no end"
+[ "$(tail -n 1 "$work/python.txt")" = succeeded ] || fail "no end"
 # Losses as the run folder has them.
 "$python" - "$data/runs/1/metrics.jsonl" >"$work/expected.txt" <<'PYTHON'
 import json, sys
@@ -60,7 +60,7 @@ grep loss "$work/long.txt" | sed -E 's/.* step ([0-9]+):.*/\1/' \
   >"$work/seen.txt"
 sed -E 's/.*"step":([0-9]+),.*/\1/' "$data/runs/2/metrics.jsonl" |
   diff - "$work/seen.txt" || fail "steps of job 2"
-[ "$(tail -n 1 "$work/long.txt")" = SUCCEEDED ] || fail "no end of job 2"
+[ "$(tail -n 1 "$work/long.txt")" = succeeded ] || fail "no end of job 2"
 
 # TLS and tokens, by the variables and options of `caracal`.
 kill_daemon
@@ -73,11 +73,11 @@ export CARACAL_TOKEN=$admin
 start_daemon --tls-certificate "$work/cert.pem" --tls-key "$work/key.pem"
 viewer=$("$caracal" token create vera --role viewer 2>/dev/null)
 run=("$python" "$client" "$work/absolute.textproto")
-[ "$("${run[@]}" | tail -n 1)" = SUCCEEDED ] || fail "by endpoint.json"
+[ "$("${run[@]}" | tail -n 1)" = succeeded ] || fail "by endpoint.json"
 port=$(sed -E 's/.*"address":"[^"]*:([0-9]+)".*/\1/' "$data/endpoint.json")
 (umask 077 && echo "$admin" >"$work/token")
 [ "$(CARACAL_TOKEN= "${run[@]}" --server "localhost:$port" \
-  --ca "$work/cert.pem" --token-file "$work/token" | tail -n 1)" = SUCCEEDED ] ||
+  --ca "$work/cert.pem" --token-file "$work/token" | tail -n 1)" = succeeded ] ||
   fail "by --ca and --token-file"
 must_fail PERMISSION_DENIED env "CARACAL_TOKEN=$viewer" "${run[@]}"
 must_fail "not known here" env "CARACAL_TOKEN=${admin}x" "${run[@]}"

@@ -61,13 +61,21 @@ chmod 644 "$c/server.key"
 must_fail "chmod 600" "${serve[@]}" 127.0.0.1:0 "${tls[@]}"
 chmod 600 "$c/server.key"
 
-# The first token is an admin's, made where the data is.
+# The first token is an admin's, made where the data is. Before the last one
+# expires people are told.
 token=("$caracald" --data "$data" token)
 must_fail "has to be an admin's" "${token[@]}" create vera --role viewer
 admin=$("${token[@]}" create root --role admin)
 old=$("${token[@]}" create old --role submitter --expires 1s)
 must_fail "has a token" "${token[@]}" create root --role viewer
 must_fail "expected one of viewer" "${token[@]}" create new --role emperor
+
+# Where nobody calls the last admin may go, and that is said.
+other=("$caracald" --data "$work/other" token)
+"${other[@]}" create ann --role admin >/dev/null
+"${other[@]}" revoke ann 2>"$work/notes.txt" || fail "revoke"
+grep -q "no admin has a valid token" "$work/notes.txt" ||
+  fail "$(cat "$work/notes.txt")"
 
 export CARACAL_TOKEN=$admin
 start_daemon "${tls[@]}" --client-ca "$c/ca.pem" --root "$work" \
@@ -80,6 +88,9 @@ grep -q "only time" "$work/notes.txt" || fail "$(cat "$work/notes.txt")"
 viewer=$("$caracal" token create vera --role viewer 2>/dev/null)
 gone=$("$caracal" token create gone --role admin 2>/dev/null)
 "$caracal" token revoke gone || fail "revoke"
+must_fail "gone has no valid token: it was revoked at" \
+  "$caracal" token revoke gone
+must_fail "nobody never had a token" "$caracal" token revoke nobody
 "$caracal" token list | grep -q -E "^gone +admin +revoked" ||
   fail "$("$caracal" token list)"
 
@@ -119,10 +130,25 @@ by() {
 }
 by ann token list >/dev/null || fail "a certificate of an admin"
 must_fail "no role here" by eve ls
-must_fail "or it refuses your --certificate" by mallory ls
+# must_refuse PATTERN COMMAND...: fails with this one line, which names the
+# server's address.
+must_refuse() {
+  must_fail "127.0.0.1:$port" "${@:2}"
+  [ "$(wc -l <"$work/err.txt")" = 1 ] && grep -q "$1" "$work/err.txt" ||
+    fail "$(cat "$work/err.txt")"
+}
+mallory="'ann', is refused: it is signed by 'other_ca', an authority that is"
+must_refuse "$mallory not trusted" by mallory ls
 
 # The server has to be who it is taken for, and is not talked to in the open.
-must_fail "no coordinator answers" "$caracal" ls --ca "$c/other_ca.pem"
+must_refuse "the server's certificate is refused: it is signed by 'ca'" \
+  "$caracal" ls --ca "$c/other_ca.pem"
+refused_is_told() {
+  grep -q "caracald: a client refused the certificate of this server" \
+    "$work/daemon.txt"
+}
+eventually "a refused certificate is told" refused_is_told
+! grep -q "^E[0-9]" "$work/daemon.txt" || fail "$(cat "$work/daemon.txt")"
 must_fail "no coordinator answers" "$caracal" ls --server "127.0.0.1:$port"
 "$caracal" ls --server "localhost:$port" --ca "$c/ca.pem" >/dev/null ||
   fail "ls by --ca"
@@ -188,7 +214,8 @@ for line in '"caller":"sam".*"Jobs.Submit","outcome":"OK","job":1' \
   '"caller":"vera".*"Jobs.Submit","outcome":"PERMISSION_DENIED"' \
   '"caller":"otto".*"Jobs.Cancel","outcome":"PERMISSION_DENIED","job":1' \
   '"caller":"root".*"Tokens.Revoke","outcome":"OK","subject":"gone"' \
-  '"outcome":"UNAUTHENTICATED"'; do
+  '"outcome":"UNAUTHENTICATED"' \
+  "\"peer\":\"ipv4:127.0.0.1:.*\"why\":\"the client's certificate, $mallory"; do
   grep -q -E "$line" "$audit" || fail "no $line in $(cat "$audit")"
 done
 for secret in "$admin" "$submitter" "$viewer" "$gone" "$old"; do
@@ -203,6 +230,10 @@ wait "$daemon" || fail "exit status $?"
 daemon=
 "${token[@]}" list | grep -q "^gone admin revoked" || fail "token list"
 "${token[@]}" revoke sam || fail "token revoke"
+start_daemon
+# Without a certificate that makes an admin there would be none left.
+must_fail "root's is the last token of an admin" "$caracal" token revoke root
+kill_daemon
 start_daemon --rate 0.01
 must_fail "sam was revoked" as "$submitter" "$caracal" ls
 # One, then one in a hundred seconds.

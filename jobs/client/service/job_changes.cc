@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "jobs/client/service/id_check.h"
+#include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 
 namespace caracal {
@@ -110,11 +111,14 @@ CommandBody DeclareResume(CLI::App& app) {
 
 CommandBody DeclareRm(CLI::App& app) {
   const auto o = Declare(app);
-  return [o](Console&) {
-    return ForEach(*o, [&](uint64_t id) {
+  return [o](Console& console) {
+    return ForEach(*o, [&](uint64_t id) -> absl::Status {
       proto::RemoveJobRequest request;
       request.set_id(id);
-      return o->server.Call(&proto::Jobs::Stub::Remove, request).status();
+      ASSIGN_OR_RETURN(const proto::RemoveJobResponse removed,
+                       o->server.Call(&proto::Jobs::Stub::Remove, request));
+      console.out << RemovalWords(id, removed) << "\n";
+      return absl::OkStatus();
     });
   };
 }

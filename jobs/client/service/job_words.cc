@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "eval/report/numbers.h"
 
 namespace caracal {
 
@@ -94,6 +95,23 @@ std::string HostWords(const std::vector<std::string>& hosts) {
 std::string JsonDate(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", TimeOf(time),
                           absl::UTCTimeZone());
+}
+
+std::string RemovalWords(uint64_t id, const proto::RemoveJobResponse& removed) {
+  if (removed.gone()) return absl::StrCat("job ", id, " was removed before");
+  std::string words = absl::StrCat("job ", id, " is removed");
+  if (removed.gangs() > 0) {
+    absl::StrAppend(
+        &words, ", with the ",
+        removed.gangs() == 1
+            ? std::string("folder of its gang")
+            : absl::StrCat("folders of ", removed.gangs(), " gangs"),
+        " (", Bytes(removed.bytes()), ")");
+  }
+  if (!removed.run_folder().empty()) {
+    absl::StrAppend(&words, "; its run folder stays: ", removed.run_folder());
+  }
+  return words;
 }
 
 nlohmann::ordered_json ToJson(const proto::JobInfo& job) {

@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_CLIENT_SERVICE_JOB_WORDS_H_
 #define CARACAL_JOBS_CLIENT_SERVICE_JOB_WORDS_H_
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -29,6 +30,10 @@ std::string JsonDate(const google::protobuf::Timestamp& time);
 // "0-3 on node1, 4-7 on node2" of a host for each rank; "0-3, 6 on node1, 4-5
 // on node2". Of many hosts the first 8, and how many more there are.
 std::string HostWords(const std::vector<std::string>& hosts);
+
+// "job 3 is removed, with the folders of 2 gangs (14.2 KiB); its run folder
+// stays: /data/runs/3".
+std::string RemovalWords(uint64_t id, const proto::RemoveJobResponse& removed);
 
 nlohmann::ordered_json ToJson(const proto::JobInfo& job);
 

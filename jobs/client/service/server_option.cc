@@ -10,6 +10,7 @@
 #include "core/base/file_system.h"
 #include "core/base/random.h"
 #include "core/base/status.h"
+#include "jobs/client/service/tls_refusal.h"
 #include "jobs/client/service/token_source.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/rpc/wire.h"
@@ -83,8 +84,8 @@ absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
   return endpoint;
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
-  ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
+absl::StatusOr<ClientIdentity> ServerOption::FindIdentity(
+    const Endpoint& endpoint) const {
   if (certificate.empty() != key.empty()) {
     return absl::InvalidArgumentError(
         "--certificate and --certificate-key go together");
@@ -99,6 +100,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
                      FileSystem::Posix()->ReadFile(certificate));
     ASSIGN_OR_RETURN(identity.key, FileSystem::Posix()->ReadFile(key));
   }
+  return identity;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
+  ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
+  ASSIGN_OR_RETURN(const ClientIdentity identity, FindIdentity(endpoint));
   return MakeChannel(endpoint, identity);
 }
 
@@ -135,18 +142,32 @@ absl::Status ServerOption::ExplainFolder(const std::string& why) const {
       server, "` shows what it holds"));
 }
 
+absl::Status ServerOption::ExplainAway(const std::string& why) const {
+  const absl::StatusOr<Endpoint> endpoint = FindEndpoint();
+  if (endpoint.ok()) {
+    const absl::StatusOr<ClientIdentity> identity = FindIdentity(*endpoint);
+    // Of certificates gRPC says no more than that there is no connection.
+    if (identity.ok()) RETURN_IF_ERROR(FindTlsRefusal(*endpoint, *identity));
+  }
+  return absl::UnavailableError(absl::StrCat(
+      "no coordinator answers at ", server, " (", why,
+      "); start one with caracald --data DIR, or say where it is with "
+      "--server or CARACAL_SERVER"));
+}
+
 absl::Status ServerOption::Explain(const grpc::Status& status) const {
   const absl::Status plain = FromGrpc(status);
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       if (!IsAway(status)) return plain;
       if (IsFolder(server)) return ExplainFolder(status.error_message());
-      return absl::UnavailableError(absl::StrCat(
-          "no coordinator answers at ", server, " (", status.error_message(),
-          ")",
-          certificate.empty() ? "" : ", or it refuses your --certificate",
-          "; start one with caracald --data DIR, or say where it is with "
-          "--server or CARACAL_SERVER"));
+      return ExplainAway(status.error_message());
+    case grpc::StatusCode::UNAUTHENTICATED: {
+      const absl::StatusOr<Endpoint> endpoint = FindEndpoint();
+      return absl::UnauthenticatedError(
+          absl::StrCat(endpoint.ok() ? endpoint->address : server,
+                       " does not let you in: ", plain.message()));
+    }
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return absl::UnavailableError(absl::StrCat(
           "the coordinator at ", server, " did not answer in time; try again"));

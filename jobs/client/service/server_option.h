@@ -53,14 +53,16 @@ struct ServerOption {
   // kFailedPrecondition when it would go over a network without TLS, or lies in
   // a file that others can read.
   absl::Status AddToken(grpc::ClientContext* context) const;
-  // For people: who can't be reached, what to do.
+  // For people: who can't be reached, or refuses whom; what to do.
   absl::Status Explain(const grpc::Status& status) const;
 
  private:
   void DeclareCredentials(CLI::App& app);
   absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel() const;
   absl::StatusOr<Endpoint> FindEndpoint() const;
+  absl::StatusOr<ClientIdentity> FindIdentity(const Endpoint& endpoint) const;
   absl::Status ExplainFolder(const std::string& why) const;
+  absl::Status ExplainAway(const std::string& why) const;
 };
 
 // A key that nobody else has: the same request again is the same request.

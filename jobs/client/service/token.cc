@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "core/base/clock.h"
@@ -9,7 +11,9 @@
 #include "jobs/client/service/job_words.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/table.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/lifetime.h"
+#include "jobs/coordinator/access/token.h"
 
 namespace caracal {
 namespace {
@@ -17,7 +21,7 @@ namespace {
 struct TokenOptions {
   ServerOption server;
   std::string name, role, expires;
-  bool json = false;
+  bool json = false, force = false;
 };
 
 absl::Status Create(const TokenOptions& o, Console& console) {
@@ -69,15 +73,27 @@ nlohmann::ordered_json ToJson(const proto::TokenInfo& token, absl::Time now) {
   return json;
 }
 
+// As far as AdminNotice() looks at it.
+TokenRecord RecordOf(const proto::TokenInfo& token) {
+  TokenRecord record = {
+      .name = token.name(),
+      .role = RoleFromName(token.role()).value_or(Role::kViewer)};
+  if (token.has_expires()) record.expires = TimeOf(token.expires());
+  if (token.has_revoked()) record.revoked = TimeOf(token.revoked());
+  return record;
+}
+
 absl::Status List(const TokenOptions& o, Console& console) {
   ASSIGN_OR_RETURN(
       const proto::ListTokensResponse response,
       o.server.Call(&proto::Tokens::Stub::List, proto::ListTokensRequest()));
   const absl::Time now = Clock::Real()->WallTime();
   nlohmann::ordered_json tokens = nlohmann::ordered_json::array();
+  std::vector<TokenRecord> records;
   Table table({{"name"}, {"role"}, {"state"}, {"expires"}, {"last used"}});
   for (const proto::TokenInfo& token : response.tokens()) {
     tokens.push_back(ToJson(token, now));
+    records.push_back(RecordOf(token));
     table.AddRow({token.name(), token.role(), StateOf(token, now),
                   Date(token.has_expires(), token.expires(), "never"),
                   Date(token.has_last_used(), token.last_used(), "never")});
@@ -89,7 +105,19 @@ absl::Status List(const TokenOptions& o, Console& console) {
   } else {
     console.out << table.ToString(console);
   }
+  const std::string notice = AdminNotice(records, now);
+  // Whoever comes by certificate is an admin without one.
+  if (!notice.empty() && o.server.certificate.empty())
+    console.err << notice << "\n";
   return absl::OkStatus();
+}
+
+absl::Status Revoke(const TokenOptions& o) {
+  proto::RevokeTokenRequest request;
+  request.set_name(o.name);
+  request.set_force(o.force);
+  request.set_idempotency_key(NewIdempotencyKey());
+  return o.server.Call(&proto::Tokens::Stub::Revoke, request).status();
 }
 
 }  // namespace
@@ -120,11 +148,10 @@ CommandBody DeclareTokenRevoke(CLI::App& app) {
   auto o = std::make_shared<TokenOptions>();
   app.add_option("NAME", o->name, "the user's name")->required();
   o->server.Declare(app);
-  return [o](Console&) {
-    proto::RevokeTokenRequest request;
-    request.set_name(o->name);
-    return o->server.Call(&proto::Tokens::Stub::Revoke, request).status();
-  };
+  app.add_flag("--force", o->force,
+               "also the last one of an admin: then only caracald's own token "
+               "command makes tokens");
+  return [o](Console&) { return Revoke(*o); };
 }
 
 }  // namespace caracal

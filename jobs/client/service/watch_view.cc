@@ -82,6 +82,16 @@ std::string WatchView::Add(const proto::JobEvent& event) {
     return absl::StrCat("metrics and decisions up to event ", event.sequence(),
                         " are no longer kept");
   }
+  if (event.kind() == "store") {
+    const Json data = Json::parse(event.data(), nullptr, false);
+    if (!data.is_object()) return "";
+    const std::string why = WordOr(data, "why");
+    return why.empty() ? "the coordinator stores changes again"
+                       : absl::StrCat(
+                             "the coordinator can't store changes, and "
+                             "tells nothing new meanwhile: ",
+                             why);
+  }
   if (event.kind() == "tuned") {
     const Json data = Json::parse(event.data(), nullptr, false);
     if (!data.is_object()) return "";

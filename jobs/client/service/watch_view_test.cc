@@ -52,6 +52,13 @@ class WatchViewTest : public ::testing::Test {
   WatchView view_{Job()};
 };
 
+TEST_F(WatchViewTest, SaysThatNothingCanBeStored) {
+  EXPECT_THAT(Add("store", R"({"ok":false,"why":"disk full"})"),
+              HasSubstr("can't store changes, and tells nothing new meanwhile: "
+                        "disk full"));
+  EXPECT_THAT(Add("store", R"({"ok":true})"), HasSubstr("again"));
+}
+
 TEST_F(WatchViewTest, ShowsStagesAndSeries) {
   console_.columns = [] { return 44; };
   EXPECT_EQ(

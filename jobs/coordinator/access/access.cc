@@ -1,5 +1,6 @@
 #include "jobs/coordinator/access/access.h"
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -45,9 +46,24 @@ absl::StatusOr<CertificateRoles> ParseCertificateRoles(absl::string_view text) {
   return roles;
 }
 
+bool Access::HasAdminByCertificate() const {
+  return options_.client_ca != nullptr &&
+         std::any_of(options_.certificate_roles.begin(),
+                     options_.certificate_roles.end(), [](const auto& named) {
+                       return named.second == Role::kAdmin;
+                     });
+}
+
 absl::StatusOr<Caller> Access::Authenticate(
     const Credentials& credentials) const {
   if (IsOpen()) return Caller{};
+  const ClientCertificate& certificate = credentials.certificate;
+  if (!certificate.pem.empty()) {
+    if (options_.client_ca == nullptr) {
+      return absl::UnauthenticatedError("certificates let nobody in here");
+    }
+    RETURN_IF_ERROR(options_.client_ca->Check(certificate, clock_->WallTime()));
+  }
   if (!credentials.token.empty()) {
     ASSIGN_OR_RETURN(const TokenRecord record,
                      tokens_->Find(credentials.token, clock_->WallTime()));
@@ -63,9 +79,8 @@ absl::StatusOr<Caller> Access::Authenticate(
                      tokens_->FindById(*token, clock_->WallTime()));
     return Caller{record.name, record.role};
   }
-  if (!credentials.certificate_name.empty()) {
-    const auto found =
-        options_.certificate_roles.find(credentials.certificate_name);
+  if (!certificate.pem.empty()) {
+    const auto found = options_.certificate_roles.find(certificate.name);
     if (found == options_.certificate_roles.end()) {
       return absl::PermissionDeniedError(
           "the certificate's common name has no role here: caracald's "
@@ -73,18 +88,19 @@ absl::StatusOr<Caller> Access::Authenticate(
     }
     return Caller{found->first, found->second};
   }
-  return absl::UnauthenticatedError(
+  return absl::UnauthenticatedError(absl::StrCat(
       "a token is needed: --token-file, CARACAL_TOKEN or "
-      "~/.config/caracal/token");
+      "~/.config/caracal/token",
+      options_.client_ca == nullptr
+          ? ""
+          : "; or a certificate: --certificate and --certificate-key"));
 }
 
 absl::StatusOr<Caller> Access::Authorize(const Credentials& credentials,
                                          Role needed) const {
   ASSIGN_OR_RETURN(Caller caller, Authenticate(credentials));
-  if (caller.role >= needed) return caller;
-  return absl::PermissionDeniedError(
-      absl::StrCat(caller.name, " is ", NameOf(caller.role),
-                   "; this needs the role ", NameOf(needed)));
+  RETURN_IF_ERROR(CheckRole(caller, needed));
+  return caller;
 }
 
 absl::StatusOr<SignedIn> Access::SignIn(const std::string& token) {
@@ -95,6 +111,13 @@ absl::StatusOr<SignedIn> Access::SignIn(const std::string& token) {
                    tokens_->Find(token, clock_->WallTime()));
   return SignedIn{{record.name, record.role},
                   sessions_.Begin(record.id, clock_->Now())};
+}
+
+absl::Status CheckRole(const Caller& caller, Role needed) {
+  if (caller.role >= needed) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat(caller.name, " is ", NameOf(caller.role),
+                   "; this needs the role ", NameOf(needed)));
 }
 
 absl::Status CheckOwner(const Caller& caller, absl::string_view owner) {

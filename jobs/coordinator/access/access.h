@@ -4,12 +4,15 @@
 #define CARACAL_JOBS_COORDINATOR_ACCESS_ACCESS_H_
 
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/base/clock.h"
+#include "jobs/coordinator/access/client_ca.h"
 #include "jobs/coordinator/access/role.h"
 #include "jobs/coordinator/access/session_book.h"
 #include "jobs/coordinator/access/token_book.h"
@@ -20,12 +23,12 @@ namespace caracal {
 inline constexpr char kLocalUser[] = "local";
 
 // What a caller shows. All may be empty; a token goes before a session, that
-// before a certificate.
+// before a certificate. A certificate that is shown has to be good, whatever is
+// shown beside it.
 struct Credentials {
   std::string token = {};    // as in "Authorization: Bearer TOKEN"
   std::string session = {};  // of the page's cookie
-  // Common name of the client's certificate, which TLS has verified.
-  std::string certificate_name = {};
+  ClientCertificate certificate = {};
 };
 
 // The token of an Authorization header: of "Bearer TOKEN". "" for anything
@@ -46,6 +49,8 @@ struct AccessOptions {
   // Even before the first token: always, where others than this machine can
   // call.
   bool require_credentials = false;
+  // Null: certificates let nobody in.
+  std::shared_ptr<const ClientCa> client_ca = nullptr;
   CertificateRoles certificate_roles = {};
 };
 
@@ -68,6 +73,9 @@ class Access {
     return !options_.require_credentials && tokens_->empty();
   }
 
+  // Admins may come without a token.
+  bool HasAdminByCertificate() const;
+
   // kUnauthenticated, kPermissionDenied (a certificate without a role).
   absl::StatusOr<Caller> Authenticate(const Credentials& credentials) const;
   // The same of somebody who has to have this role: kPermissionDenied.
@@ -86,6 +94,9 @@ class Access {
   Clock* const clock_;
   SessionBook sessions_;
 };
+
+// kPermissionDenied unless the caller has this role.
+absl::Status CheckRole(const Caller& caller, Role needed);
 
 // kPermissionDenied unless the caller may change jobs of `owner`: the owner and
 // admins do.

@@ -3,12 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <set>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
 #include "jobs/coordinator/access/lifetime.h"
+#include "jobs/coordinator/access/testing/certificates.h"
 
 namespace caracal {
 namespace {
@@ -277,20 +280,46 @@ TEST_F(AccessTest, CertificatesHaveRolesByName) {
   const auto roles = ParseCertificateRoles(
       "# people\nann admin\n\n  bob\tviewer  # looks on\r\n");
   ASSERT_OK(roles.status());
-  const Access access(
-      {.require_credentials = true, .certificate_roles = *roles}, &book_,
-      &clock_);
+  const absl::Time now = clock_.WallTime();
+  const auto make = [&](const std::string& name,
+                        const TestCertificate* signer) {
+    return MakeTestCertificate(name, signer, now - absl::Hours(1),
+                               now + absl::Hours(1));
+  };
+  const TestCertificate authority = make("CA", nullptr);
+  const auto shown = [&](const std::string& name) {
+    return ClientCertificate{name, make(name, &authority).certificate};
+  };
+  const auto client_ca =
+      std::make_shared<const ClientCa>(*ClientCa::Of(authority.certificate));
+  const Access access({.require_credentials = true,
+                       .client_ca = client_ca,
+                       .certificate_roles = *roles},
+                      &book_, &clock_);
   EXPECT_OK(
-      access.Authorize({.certificate_name = "ann"}, Role::kAdmin).status());
-  EXPECT_THAT(
-      access.Authorize({.certificate_name = "bob"}, Role::kSubmitter).status(),
-      StatusIs(StatusCode::kPermissionDenied, HasSubstr("viewer")));
-  EXPECT_THAT(access.Authenticate({.certificate_name = "eve"}).status(),
+      access.Authorize({.certificate = shown("ann")}, Role::kAdmin).status());
+  EXPECT_THAT(access.Authorize({.certificate = shown("bob")}, Role::kSubmitter)
+                  .status(),
+              StatusIs(StatusCode::kPermissionDenied, HasSubstr("viewer")));
+  EXPECT_THAT(access.Authenticate({.certificate = shown("eve")}).status(),
               StatusIs(StatusCode::kPermissionDenied, HasSubstr("no role")));
   // A token that is shown counts, good or bad.
   EXPECT_THAT(
-      access.Authenticate({.token = "x", .certificate_name = "ann"}).status(),
+      access.Authenticate({.token = "x", .certificate = shown("ann")}).status(),
       StatusIs(StatusCode::kUnauthenticated, HasSubstr("not known")));
+  // A certificate that is not good lets nobody in, with whatever beside it.
+  const TestCertificate own = make("ann", nullptr);
+  EXPECT_THAT(
+      access
+          .Authenticate({.token = Add("ann", Role::kAdmin),
+                         .certificate = {"ann", own.certificate}})
+          .status(),
+      StatusIs(StatusCode::kUnauthenticated, HasSubstr("signed by itself")));
+  EXPECT_THAT(Access({.require_credentials = true, .certificate_roles = *roles},
+                     &book_, &clock_)
+                  .Authenticate({.certificate = shown("ann")})
+                  .status(),
+              StatusIs(StatusCode::kUnauthenticated, HasSubstr("nobody")));
   for (const char* wrong : {"ann", "ann root", "ann admin x", "a/b admin",
                             "ann admin\nann viewer"}) {
     EXPECT_THAT(ParseCertificateRoles(wrong).status(),

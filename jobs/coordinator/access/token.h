@@ -23,7 +23,9 @@ struct TokenRecord {
   std::optional<absl::Time> expires = {};  // none: never
   std::optional<absl::Time> revoked = {};
   std::optional<absl::Time> used = {};  // last, to a minute
-  std::string key = "";  // idempotency key of the call that made it; "": none
+  // Idempotency keys of the calls that made and revoked it; "": none.
+  std::string key = "";
+  std::string revoke_key = "";
   bool operator==(const TokenRecord&) const = default;
 
   bool IsValid(absl::Time now) const {

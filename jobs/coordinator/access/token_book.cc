@@ -106,9 +106,13 @@ absl::Status TokenBook::CheckNew(const TokenRecord& record,
     return absl::InvalidArgumentError("expires: is not in the future");
   }
   if (MadeBefore(record, now).has_value()) return absl::OkStatus();
-  if (Of(record.name, now).has_value()) {
+  if (const auto has = Of(record.name, now); has.has_value()) {
     return absl::AlreadyExistsError(
-        absl::StrCat(record.name, " has a token: revoke it first"));
+        HasKeyOf(*has, record) && IsSameRequest(*has, record)
+            ? absl::StrCat("this call has made the token of ", record.name,
+                           " before, and it was used since: revoke it to make "
+                           "another one")
+            : absl::StrCat(record.name, " has a token: revoke it first"));
   }
   absl::MutexLock lock(&mutex_);
   for (const TokenRecord& known : records_) {
@@ -144,11 +148,51 @@ std::optional<TokenRecord> TokenBook::Of(absl::string_view name,
   return std::nullopt;
 }
 
-void TokenBook::Revoke(int64_t id, absl::Time when) {
+void TokenBook::Revoke(int64_t id, absl::Time when, const std::string& key) {
   absl::MutexLock lock(&mutex_);
   for (TokenRecord& record : records_) {
-    if (record.id == id) record.revoked = when;
+    if (record.id != id) continue;
+    record.revoked = when;
+    record.revoke_key = key;
   }
+}
+
+std::optional<TokenRecord> TokenBook::RevokedBy(absl::string_view key) const {
+  if (key.empty()) return std::nullopt;
+  absl::MutexLock lock(&mutex_);
+  for (const TokenRecord& record : records_) {
+    if (record.revoke_key == key) return record;
+  }
+  return std::nullopt;
+}
+
+absl::Status TokenBook::NothingToRevoke(absl::string_view name) const {
+  absl::MutexLock lock(&mutex_);
+  std::string why;
+  for (const TokenRecord& record : records_) {
+    if (record.name != name) continue;
+    const auto& end =
+        record.revoked.has_value() ? record.revoked : record.expires;
+    if (!end.has_value()) continue;
+    why = absl::StrCat(
+        ": it ", record.revoked.has_value() ? "was revoked" : "expired", " at ",
+        absl::FormatTime("%Y-%m-%d %H:%M UTC", *end, absl::UTCTimeZone()));
+  }
+  return absl::NotFoundError(absl::StrCat(
+      IsUserName(name) ? name : "this user",
+      why.empty() ? " never had a token" : " has no valid token", why));
+}
+
+bool TokenBook::IsLastAdmin(const TokenRecord& record, absl::Time now) const {
+  if (record.role != Role::kAdmin) return false;
+  absl::MutexLock lock(&mutex_);
+  for (const TokenRecord& other : records_) {
+    if (other.id != record.id && other.role == Role::kAdmin &&
+        other.IsValid(now)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::vector<TokenRecord> TokenBook::All() const {

@@ -38,7 +38,8 @@ class TokenBook {
 
   // Why this one can't be made now: kInvalidArgument (name),
   // kFailedPrecondition (the first has to be an admin's), kAlreadyExists (the
-  // user has one, or the key was used for another), kResourceExhausted (too
+  // user has one, perhaps by this very call, and has used it, or the key was
+  // used for another), kResourceExhausted (too
   // many). Not for two threads at once with what follows. OK for one that was
   // MadeBefore.
   absl::Status CheckNew(const TokenRecord& record, absl::Time now) const;
@@ -52,7 +53,13 @@ class TokenBook {
   void Add(const TokenRecord& record);
   // The valid token of a user.
   std::optional<TokenRecord> Of(absl::string_view name, absl::Time now) const;
-  void Revoke(int64_t id, absl::Time when);
+  void Revoke(int64_t id, absl::Time when, const std::string& key = "");
+  // The token that a call with this key has revoked.
+  std::optional<TokenRecord> RevokedBy(absl::string_view key) const;
+  // Why nothing can be revoked of a user without a valid token: kNotFound.
+  absl::Status NothingToRevoke(absl::string_view name) const;
+  // No other admin has a valid one.
+  bool IsLastAdmin(const TokenRecord& record, absl::Time now) const;
 
   std::vector<TokenRecord> All() const;
 

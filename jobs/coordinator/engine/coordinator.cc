@@ -25,7 +25,9 @@ Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
       start_(clock->WallTime() - clock->Now()),
       output_(output),
       state_(limits),
-      queue_(store, retry) {}
+      queue_(store, retry, [output](const absl::Status& health) {
+        output->StoreChanged(health);
+      }) {}
 
 absl::Status Coordinator::Load() {
   ASSIGN_OR_RETURN(StoreContents contents, store_->Load());
@@ -362,10 +364,12 @@ absl::Time Coordinator::Tick(absl::Time planned) {
   return next;
 }
 
-void Coordinator::TickUntil(const std::atomic<bool>& stop) {
+void Coordinator::TickUntil(const std::atomic<bool>& stop,
+                            const std::function<void(absl::Duration)>& also) {
   absl::Time planned = absl::InfiniteFuture();
   while (!stop) {
     Tick(planned);
+    if (also) also(kLongestSleep);
     std::unique_lock lock(mutex_);
     AwaitRecovery(lock);
     if (stop) return;  // WakeTicks() may have been called before the lock
@@ -451,7 +455,7 @@ std::string Coordinator::LastMetrics(JobId id) const {
 void Coordinator::Events(
     JobId job, uint64_t sequence, int64_t limit,
     std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply) {
-  queue_.Read(
+  queue_.ReadDurable(
       [=](JobStore& store) { reply(store.Events(job, sequence, limit)); });
 }
 

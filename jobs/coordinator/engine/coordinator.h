@@ -34,6 +34,8 @@ class CoordinatorOutput {
   virtual void Happened(const std::vector<StoredEvent>& events) = 0;
   // The job is forgotten.
   virtual void Removed(JobId) {}
+  // The store begins to fail, or takes changes again (OK).
+  virtual void StoreChanged(const absl::Status&) {}
 };
 
 // What a gang tells.
@@ -120,8 +122,10 @@ class Coordinator {
   // good.
   absl::Time Tick(absl::Time planned = absl::InfiniteFuture());
   // Ticks when it is time to, by the machine's clock, until `stop` is set:
-  // within a second, or at once after WakeTicks().
-  void TickUntil(const std::atomic<bool>& stop);
+  // within a second, or at once after WakeTicks(). `also` is called each time,
+  // with how soon it is called again at the latest.
+  void TickUntil(const std::atomic<bool>& stop,
+                 const std::function<void(absl::Duration)>& also = nullptr);
   void WakeTicks();
 
   // Of what is durable, but for progress: no restart takes back what was seen.
@@ -158,7 +162,8 @@ class Coordinator {
   // kUnavailable while it fails: memory is ahead of it then, and no change is
   // taken in that people ask for.
   absl::Status CheckStore() const;
-  // Events of a job (0: of all) after `sequence`, from the store.
+  // Events of a job (0: of all) after `sequence`, from the store, also while
+  // that takes no changes.
   void Events(
       JobId job, uint64_t sequence, int64_t limit,
       std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply);

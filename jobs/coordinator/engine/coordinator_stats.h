@@ -19,7 +19,8 @@ struct GangStats {
   JobProgress progress;
   // Since it was last heard of, by this process: since that began, at most.
   absl::Duration silent_for = {};
-  std::string metrics = {};  // the last line of them, a JSON object; "": none yet
+  std::string metrics =
+      {};  // the last line of them, a JSON object; "": none yet
 };
 
 struct CoordinatorStats {

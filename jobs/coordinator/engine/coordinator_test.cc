@@ -400,11 +400,17 @@ TEST_F(CoordinatorTest, ManyThreadsAtOnce) {
     });
   }
   std::atomic<bool> stop = false;
-  std::thread ticker([&] { coordinator_->TickUntil(stop); });
+  std::atomic<int> also = 0;
+  std::thread ticker([&] {
+    coordinator_->TickUntil(stop, [&](absl::Duration next) {
+      also += next > absl::ZeroDuration();
+    });
+  });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(answered, 200);
   stop = true;
   ticker.join();
+  EXPECT_GT(also, 0);
   EXPECT_OK(coordinator_->Health());
   Restart();
   EXPECT_THAT(coordinator_->List({}, 0, 1000).jobs, SizeIs(200));

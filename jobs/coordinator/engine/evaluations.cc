@@ -1,5 +1,6 @@
 #include "jobs/coordinator/engine/evaluations.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,21 +14,6 @@ namespace caracal {
 namespace {
 
 constexpr size_t kPageBytes = 4 << 20;
-
-EvaluationView ViewOf(const EvaluationRecord& record) {
-  EvaluationView view = {.id = record.id,
-                         .request = record.request,
-                         .phase = record.phase,
-                         .reason = record.reason,
-                         .created = record.created,
-                         .changed = record.changed};
-  view.parts = static_cast<int64_t>(record.parts.size());
-  for (const PartRecord& part : record.parts) {
-    view.done += part.state == PartState::kDone;
-    view.leased += part.state == PartState::kLeased && !IsFinal(record.phase);
-  }
-  return view;
-}
 
 absl::Status NoSuchEvaluation(EvaluationId id) {
   return absl::NotFoundError(absl::StrCat("there is no evaluation ", id));
@@ -85,6 +71,7 @@ Evaluations::Evaluations(const EvaluationLimits& limits,
 
 absl::Status Evaluations::Load(Database& database) {
   ASSIGN_OR_RETURN(EvaluationContents contents, LoadEvaluations(database));
+  durable_.Load(contents.evaluations);
   const std::lock_guard lock(mutex_);
   stored_next_id_ = contents.next_id;
   state_.Recover(std::move(contents.evaluations), contents.next_id, Now());
@@ -112,9 +99,23 @@ void Evaluations::Do(Event event, std::function<void()> then,
   const std::lock_guard lock(mutex_);
   const absl::Time now = Now();
   EvaluationChanges changes;
-  state_.Tick(now, &changes);
+  state_.Tick(now, &changes, planned_);
+  planned_ = std::max(planned_, now);
   const std::optional<StoredPart> result = event(now, &changes);
   Commit(changes, result, std::move(then), std::move(held));
+}
+
+void Evaluations::DoDue() {
+  Do([](absl::Time, EvaluationChanges*) { return std::nullopt; }, nullptr);
+}
+
+void Evaluations::Tick(absl::Duration next) {
+  Do(
+      [&](absl::Time now, EvaluationChanges*) {
+        planned_ = now + next;
+        return std::nullopt;
+      },
+      nullptr);
 }
 
 void Evaluations::Commit(const EvaluationChanges& changes,
@@ -151,6 +152,10 @@ void Evaluations::Commit(const EvaluationChanges& changes,
     batch.also = [write](Database& database) {
       return WriteEvaluations(database, *write);
     };
+    then = [this, write, then = std::move(then)] {
+      durable_.Apply(*write);
+      if (then) then();
+    };
   }
   coordinator_->Store(std::move(batch), std::move(then), std::move(held));
 }
@@ -180,44 +185,67 @@ void Evaluations::Lease(const WorkerInfo& worker,
   if (absl::Status status = coordinator_->CheckStore(); !status.ok()) {
     return reply(std::move(status));
   }
-  auto leased = std::make_shared<LeasedPart>();
+  struct Answer {
+    LeasedPart leased;
+    bool told = false;  // that it can't be stored
+  };
+  auto answer = std::make_shared<Answer>();
   Do(
       [&](absl::Time now, EvaluationChanges* changes) {
+        LeasedPart& leased = answer->leased;
         if (const auto lease = state_.Lease(worker, now, changes)) {
-          leased->lease = *lease;
-          leased->lease_ms = absl::ToInt64Milliseconds(state_.limits().lease);
-          leased->spec = state_.Find(lease->evaluation)->request.spec;
+          leased.lease = *lease;
+          leased.lease_ms = absl::ToInt64Milliseconds(state_.limits().lease);
+          leased.spec = state_.Find(lease->evaluation)->request.spec;
         }
         return std::nullopt;
       },
-      [this, leased, prefers = worker.prefers, reply = std::move(reply)] {
-        const PartLease& lease = leased->lease;
+      [this, answer, prefers = worker.prefers, reply] {
+        if (answer->told) return;
+        LeasedPart& leased = answer->leased;
+        const PartLease& lease = leased.lease;
         if (lease.evaluation != 0 && lease.evaluation == prefers) {
-          leased->with_spec = false;
-          leased->spec.clear();
+          leased.with_spec = false;
+          leased.spec.clear();
         } else if (lease.part > 0) {
           // After what was committed before it, on this very thread.
-          return coordinator_->OnStore([leased, reply](JobStore& store) {
+          return coordinator_->OnStore([answer, reply](JobStore& store) {
+            LeasedPart& leased = answer->leased;
             absl::StatusOr<std::string> plan =
-                ReadPartResult(store.database(), leased->lease.evaluation, 0);
+                ReadPartResult(store.database(), leased.lease.evaluation, 0);
             if (!plan.ok()) return reply(plan.status());
-            leased->plan = *std::move(plan);
-            reply(std::move(*leased));
+            leased.plan = *std::move(plan);
+            reply(std::move(leased));
           });
         }
-        reply(std::move(*leased));
+        reply(std::move(leased));
+      },
+      // Nobody hears of it: it runs out.
+      [answer, reply](const absl::Status& why) {
+        answer->told = true;
+        reply(CantBeStored(why));
       });
 }
 
-absl::Status Evaluations::Renew(const PartLease& lease) {
-  absl::Status status;
-  Do(
-      [&](absl::Time now, EvaluationChanges*) {
-        status = state_.Renew(lease, now);
-        return std::nullopt;
-      },
-      nullptr);
-  return status;
+void Evaluations::Renew(const PartLease& lease, Reply reply) {
+  const auto answer = std::make_shared<OneAnswer<absl::Status>>(reply);
+  bool renewed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const absl::Time now = Now();
+    EvaluationChanges changes;
+    state_.Tick(now, &changes, planned_);
+    planned_ = std::max(planned_, now);
+    answer->result = state_.Renew(lease, now);
+    renewed = answer->result.ok();
+    // That it is lost may be what is still to be stored.
+    Commit(
+        changes, std::nullopt,
+        renewed ? std::function<void()>() : [answer] { answer->Stored(); },
+        renewed ? CommitQueue::Held()
+                : [answer](const absl::Status& why) { answer->Held(why); });
+  }
+  if (renewed) reply(absl::OkStatus());
 }
 
 void Evaluations::WithPlan(
@@ -304,59 +332,27 @@ void Evaluations::Fail(const PartLease& lease, bool for_good, bool released,
 }
 
 std::optional<EvaluationView> Evaluations::Get(EvaluationId id) {
-  std::optional<EvaluationView> view;
-  Do(
-      [&](absl::Time, EvaluationChanges*) {
-        const EvaluationRecord* record = state_.Find(id);
-        if (record != nullptr) view = ViewOf(*record);
-        return std::nullopt;
-      },
-      nullptr);
-  return view;
+  DoDue();
+  return durable_.Get(id);
 }
 
 EvaluationStats Evaluations::Stats() {
-  EvaluationStats stats;
-  Do(
-      [&](absl::Time, EvaluationChanges*) {
-        for (const auto& [id, record] : state_.evaluations()) {
-          ++stats.evaluations[static_cast<int>(record.phase)];
-          if (IsFinal(record.phase)) continue;
-          for (const PartRecord& part : record.parts) {
-            stats.pending_parts += part.state == PartState::kPending;
-            stats.leased_parts += part.state == PartState::kLeased;
-          }
-        }
-        return std::nullopt;
-      },
-      nullptr);
-  return stats;
+  DoDue();
+  return durable_.Stats();
 }
 
 EvaluationPage Evaluations::List(const std::string& owner,
                                  std::optional<EvaluationPhase> phase,
                                  EvaluationId from, int64_t limit) {
-  EvaluationPage page;
-  Do(
-      [&](absl::Time, EvaluationChanges*) {
-        const auto& all = state_.evaluations();
-        auto end = from == 0 ? all.end() : all.upper_bound(from);
-        while (end != all.begin()) {
-          const EvaluationRecord& record = (--end)->second;
-          if ((!owner.empty() && record.request.owner != owner) ||
-              (phase.has_value() && record.phase != *phase)) {
-            continue;
-          }
-          if (static_cast<int64_t>(page.evaluations.size()) == limit) {
-            page.next = record.id;
-            break;
-          }
-          page.evaluations.push_back(ViewOf(record));
-        }
-        return std::nullopt;
-      },
-      nullptr);
-  return page;
+  DoDue();
+  return durable_.List(owner, phase, from, limit);
+}
+
+std::optional<std::string> Evaluations::OwnerOf(EvaluationId id) {
+  const std::lock_guard lock(mutex_);
+  const EvaluationRecord* record = state_.Find(id);
+  if (record == nullptr) return std::nullopt;
+  return record->request.owner;
 }
 
 void Evaluations::ReadParts(

@@ -2,7 +2,6 @@
 #ifndef CARACAL_JOBS_COORDINATOR_ENGINE_EVALUATIONS_H_
 #define CARACAL_JOBS_COORDINATOR_ENGINE_EVALUATIONS_H_
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,27 +15,13 @@
 #include "absl/status/statusor.h"
 #include "core/base/clock.h"
 #include "jobs/coordinator/engine/coordinator.h"
+#include "jobs/coordinator/engine/durable_evaluations.h"
 #include "jobs/coordinator/evaluation/evaluation_state.h"
 #include "jobs/coordinator/store/database.h"
 #include "jobs/coordinator/store/evaluation_table.h"
 #include "proto/evaluation.pb.h"
 
 namespace caracal {
-
-// For people: an evaluation, without its parts.
-struct EvaluationView {
-  EvaluationId id = 0;
-  EvaluationRequest request;
-  EvaluationPhase phase = EvaluationPhase::kPlanning;
-  std::string reason;
-  absl::Time created, changed;
-  int64_t parts = 0, leased = 0, done = 0;
-};
-
-struct EvaluationPage {
-  std::vector<EvaluationView> evaluations;  // the newest first
-  EvaluationId next = 0;  // where the next page begins; 0: there is none
-};
 
 // A lease, with what the worker needs; all empty when there is nothing to do.
 struct LeasedPart {
@@ -53,15 +38,9 @@ struct PartPage {
   int64_t next = 0;  // 0: these were the last
 };
 
-// Now, for those who watch.
-struct EvaluationStats {
-  std::array<int64_t, kEvaluationPhases> evaluations = {};  // by phase
-  // Of those that have not ended.
-  int64_t pending_parts = 0, leased_parts = 0;
-};
-
-// Every change is durable before it is answered, on the thread that commits.
-// What is due is done whenever somebody calls: nothing waits for it otherwise.
+// Every change is durable before it is answered, on the thread that commits,
+// and nothing is told that is not: no restart takes back what was seen. What is
+// due is done whenever somebody calls: nothing waits for it otherwise.
 // Thread-safe.
 class Evaluations {
  public:
@@ -74,6 +53,11 @@ class Evaluations {
   // First, once, while nobody else uses the database.
   absl::Status Load(Database& database);
 
+  // Called again within `next`, and so on for as long as this process serves.
+  // Whoever calls later than that finds that it was stopped meanwhile, and has
+  // heard of no worker: leases begin anew then, as after a restart.
+  void Tick(absl::Duration next);
+
   // As EvaluationState has them; kUnavailable also with a store that fails
   // (Coordinator::CheckStore).
   void Create(const EvaluationRequest& request,
@@ -82,20 +66,23 @@ class Evaluations {
   // The spec and the plan are left out where the worker prefers the evaluation.
   void Lease(const WorkerInfo& worker,
              std::function<void(absl::StatusOr<LeasedPart>)> reply);
-  absl::Status Renew(const PartLease& lease);
+  // OK at once, for nothing is stored of it.
+  void Renew(const PartLease& lease, Reply reply);
   // Also kInvalidArgument for what is no result of this part.
   void Complete(const PartLease& lease, const proto::EvaluationPart& result,
                 Reply reply);
   void Fail(const PartLease& lease, bool for_good, bool released,
             const std::string& message, Reply reply);
 
+  // Of what is durable, as DurableEvaluations has it.
   std::optional<EvaluationView> Get(EvaluationId id);
-  // In time linear in the parts of those that have not ended.
   EvaluationStats Stats();
-  // At most `limit` from evaluation `from` downwards; 0: from the newest.
   EvaluationPage List(const std::string& owner,
                       std::optional<EvaluationPhase> phase, EvaluationId from,
                       int64_t limit);
+  // Whose it is, durable or not: for whoever is about to change it. None: there
+  // is no such evaluation.
+  std::optional<std::string> OwnerOf(EvaluationId id);
   // Parts from `from` on, a few MiB of them. kNotFound; kFailedPrecondition
   // until the evaluation has succeeded.
   void ReadParts(EvaluationId id, int64_t from,
@@ -112,7 +99,9 @@ class Evaluations {
   template <typename Event>
   void Do(Event event, std::function<void()> then,
           CommitQueue::Held held = nullptr);
-  // The same for what is asked for and answered: with a store that fails, too.
+  // Does what is due.
+  void DoDue();
+  // As Do, of what is asked for and answered: with a store that fails, too.
   template <typename Result, typename Event>
   void Change(Event event, std::function<void(Result)> reply);
   // Calls `then` with the plan, here or on the thread that commits.
@@ -127,8 +116,11 @@ class Evaluations {
   Coordinator* const coordinator_;
   Clock* const clock_;
   const absl::Time start_;  // the date when clock_'s durations began
-  std::mutex mutex_;        // guards all below
+  DurableEvaluations durable_;
+  std::mutex mutex_;  // guards all below
   EvaluationState state_;
+  // When Tick is called again at the latest.
+  absl::Time planned_ = absl::InfiniteFuture();
   EvaluationId stored_next_id_ = 1;
   // Of evaluations that are measured.
   std::map<EvaluationId, Plan> plans_;

@@ -11,6 +11,13 @@
 
 namespace caracal {
 
+// Of a change that waits until the store takes it: kUnavailable.
+inline absl::Status CantBeStored(const absl::Status& why) {
+  return absl::UnavailableError(
+      absl::StrCat("this can't be stored now, and may come about once it can: ",
+                   why.message()));
+}
+
 // Result is a Status or a StatusOr. For the two callbacks of a CommitQueue,
 // which come on one thread at a time, in either order, or not at all.
 template <typename Result>
@@ -28,9 +35,7 @@ class OneAnswer {
   // It can't be made durable, and waits until it can.
   void Held(const absl::Status& why) {
     told_ = true;
-    reply_(absl::UnavailableError(absl::StrCat(
-        "this can't be stored now, and may come about once it can: ",
-        why.message())));
+    reply_(CantBeStored(why));
   }
 
  private:

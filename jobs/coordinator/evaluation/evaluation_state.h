@@ -99,8 +99,11 @@ class EvaluationState {
                     const std::string& message, absl::Time now,
                     EvaluationChanges* changes);
 
-  // Whatever is due: leases that have run out, retention.
-  void Tick(absl::Time now, EvaluationChanges* changes);
+  // Whatever is due: leases that have run out, retention. `planned`: when this
+  // was to be called at the latest. Much later than that, this process was
+  // stopped, and has heard of no worker meanwhile: leases begin anew.
+  void Tick(absl::Time now, EvaluationChanges* changes,
+            absl::Time planned = absl::InfiniteFuture());
 
   // Null when there is none. Valid until the next event.
   const EvaluationRecord* Find(EvaluationId id) const;
@@ -121,6 +124,7 @@ class EvaluationState {
   // Likewise, or null for one that this lease has completed.
   absl::StatusOr<PartRecord*> FindToComplete(const PartLease& lease);
   void SetLease(const PartKey& key, absl::Time until);
+  void RenewAll(absl::Time now);
   void ClearLease(const PartKey& key);
   void Done(const PartLease& lease, PartRecord* part, absl::Time now,
             EvaluationChanges* changes);

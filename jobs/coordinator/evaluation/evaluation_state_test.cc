@@ -101,6 +101,26 @@ TEST_F(EvaluationStateTest, ALeaseThatRanOutIsRefused) {
   EXPECT_TRUE(absl::IsNotFound(state_.Renew({id + 1, 0, 1}, now_)));
 }
 
+// Workers that were not heard because nobody listened keep their leases, for
+// one more period.
+TEST_F(EvaluationStateTest, NoLeaseRunsOutForATickThatComesLate) {
+  const EvaluationId id = Planned(1);
+  const auto lease = Lease();
+  const auto pass = [this](absl::Duration time, absl::Duration late) {
+    now_ += time;
+    state_.Tick(now_, &changes_, now_ - late);
+    state_.CheckInvariants();
+  };
+  pass(absl::Hours(2), absl::Hours(2) - absl::Seconds(1));
+  pass(absl::Seconds(9), absl::ZeroDuration());
+  EXPECT_FALSE(Lease().has_value());
+  EXPECT_OK(state_.Renew(*lease, now_));
+  // A little late is no excuse.
+  pass(absl::Seconds(10), absl::Seconds(2));
+  EXPECT_EQ(Lease(), (PartLease{id, 1, 2}));
+  EXPECT_TRUE(absl::IsAborted(state_.Renew(*lease, now_)));
+}
+
 TEST_F(EvaluationStateTest, AfterSomeTriesItFails) {
   const EvaluationId id = Planned(1);
   for (int i = 0; i < 5; ++i) {

@@ -19,12 +19,16 @@ Credentials CredentialsOf(const grpc::CallbackServerContext& context) {
     out.token = BearerToken({value.data(), value.size()});
   }
   // Null for calls within this process.
-  const auto auth = context.auth_context();
-  if (auth != nullptr && auth->IsPeerAuthenticated()) {
-    const auto names = auth->FindPropertyValues(GRPC_X509_CN_PROPERTY_NAME);
-    if (names.size() == 1) {
-      out.certificate_name.assign(names[0].data(), names[0].size());
-    }
+  if (const auto auth = context.auth_context(); auth != nullptr) {
+    const auto property = [&](const char* name) {
+      const auto values = auth->FindPropertyValues(name);
+      return values.size() == 1
+                 ? std::string(values[0].data(), values[0].size())
+                 : "";
+    };
+    out.certificate = {property(GRPC_X509_CN_PROPERTY_NAME),
+                       property(GRPC_X509_PEM_CERT_PROPERTY_NAME),
+                       property(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME)};
   }
   return out;
 }
@@ -65,7 +69,7 @@ absl::StatusOr<Visit> Door::Enter(grpc::CallbackServerContext* context,
     record.role = NameOf(who->role);
   }
   if (status.ok()) {
-    status = access_->Authorize(credentials, *rule->needed).status();
+    status = who.ok() ? CheckRole(*who, *rule->needed) : who.status();
   }
   if (status.ok()) return Visit(audit_, rule, *who, peer);
   record.outcome = status;

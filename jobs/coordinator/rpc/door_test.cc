@@ -237,13 +237,23 @@ TEST_F(DoorTest, TokensAreMadeUsedAndRevoked) {
   EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
   EXPECT_EQ(Call("Tokens/Revoke", revoke, ann).error_code(),
             StatusCode::NOT_FOUND);
+  // That call again, which comes late, leaves a new one alone.
+  revoke.set_idempotency_key("r");
+  EXPECT_TRUE(Create("bob", "viewer", ann).ok());
+  EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
+  EXPECT_TRUE(Create("bob", "viewer", ann).ok());
+  EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
+  EXPECT_TRUE(door_->tokens.Of("bob", door_->clock.WallTime()).has_value());
+  revoke.set_name("eve");
+  EXPECT_EQ(Call("Tokens/Revoke", revoke, ann).error_code(),
+            StatusCode::ALREADY_EXISTS);
   proto::ListTokensResponse list;
   {
     grpc::ClientContext context;
     context.AddMetadata("authorization", "Bearer " + ann);
     ASSERT_TRUE(stub->List(&context, {}, &list).ok());
   }
-  ASSERT_EQ(list.tokens_size(), 3);
+  ASSERT_EQ(list.tokens_size(), 5);
   EXPECT_EQ(list.tokens(0).created_by(), "local");
   EXPECT_TRUE(list.tokens(0).has_last_used());
   EXPECT_EQ(list.tokens(1).created_by(), "ann");
@@ -256,6 +266,30 @@ TEST_F(DoorTest, TokensAreMadeUsedAndRevoked) {
   context.AddMetadata("authorization", "Bearer " + ann);
   context.AddMetadata("authorization", "Bearer " + ann);
   EXPECT_EQ(stub->List(&context, {}, &list).error_code(),
+            StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DoorTest, TheLastAdminStaysUnlessItIsForced) {
+  proto::CreateTokenRequest create;
+  create.set_name("ann");
+  create.set_role("admin");
+  proto::CreateTokenResponse created;
+  grpc::ClientContext context;
+  ASSERT_TRUE(proto::Tokens::NewStub(channel_)
+                  ->Create(&context, create, &created)
+                  .ok());
+  const std::string ann = created.token();
+  ASSERT_TRUE(Create("bob", "admin", ann).ok());
+  proto::RevokeTokenRequest revoke;
+  revoke.set_name("bob");
+  EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
+  revoke.set_name("ann");
+  const grpc::Status refused = Call("Tokens/Revoke", revoke, ann);
+  EXPECT_EQ(refused.error_code(), StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(refused.error_message(), HasSubstr("the last token of an admin"));
+  revoke.set_force(true);
+  EXPECT_TRUE(Call("Tokens/Revoke", revoke, ann).ok());
+  EXPECT_EQ(Call("Tokens/Revoke", revoke, ann).error_code(),
             StatusCode::UNAUTHENTICATED);
 }
 

@@ -242,11 +242,9 @@ grpc::ServerUnaryReactor* EvaluationsService::Cancel(
   const absl::StatusOr<Visit> visit =
       door_->Enter(context, "Evaluations.Cancel");
   if (!visit.ok()) return Answer(context, visit.status());
-  const std::optional<EvaluationView> view = evaluations_->Get(request->id());
+  const std::optional<std::string> owner = evaluations_->OwnerOf(request->id());
   absl::Status status = NoSuchEvaluation(request->id());
-  if (view.has_value()) {
-    status = CheckOwner(visit->caller(), view->request.owner);
-  }
+  if (owner.has_value()) status = CheckOwner(visit->caller(), *owner);
   if (!status.ok()) {
     visit->End(status, 0, Subject(request->id()));
     return Answer(context, status);
@@ -326,10 +324,10 @@ absl::StatusOr<Visit> EvaluationsService::EnterWithLease(
     grpc::CallbackServerContext* context, const char* method, EvaluationId id) {
   absl::StatusOr<Visit> visit = door_->Enter(context, method);
   if (!visit.ok()) return visit;
-  const std::optional<EvaluationView> view = evaluations_->Get(id);
+  const std::optional<std::string> owner = evaluations_->OwnerOf(id);
   // That there is none is said below.
-  if (!view.has_value()) return visit;
-  const absl::Status status = CheckOwner(visit->caller(), view->request.owner);
+  if (!owner.has_value()) return visit;
+  const absl::Status status = CheckOwner(visit->caller(), *owner);
   if (status.ok()) return visit;
   visit->End(status, 0, Subject(id));
   return status;
@@ -341,7 +339,11 @@ grpc::ServerUnaryReactor* EvaluationsService::Renew(
   const absl::StatusOr<Visit> visit =
       EnterWithLease(context, "Evaluations.Renew", request->evaluation());
   if (!visit.ok()) return Answer(context, visit.status());
-  return Answer(context, evaluations_->Renew(LeaseOf(*request)));
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  evaluations_->Renew(LeaseOf(*request), [reactor](const absl::Status& status) {
+    reactor->Finish(ToGrpc(status));
+  });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* EvaluationsService::Complete(

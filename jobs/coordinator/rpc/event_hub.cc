@@ -1,14 +1,24 @@
 #include "jobs/coordinator/rpc/event_hub.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace caracal {
 namespace {
 
 constexpr int64_t kPage = 256;
+
+std::string StoreJson(const absl::Status& health) {
+  nlohmann::ordered_json json = {{"ok", health.ok()}};
+  if (!health.ok()) json["why"] = std::string(health.message());
+  return json.dump(-1, ' ', false,
+                   nlohmann::ordered_json::error_handler_t::replace);
+}
 
 }  // namespace
 
@@ -37,6 +47,24 @@ void EventHub::Happened(const std::vector<StoredEvent>& events) {
     }
   }
   for (Subscription* subscription : awake) subscription->Wake();
+}
+
+void EventHub::StoreChanged(const absl::Status& health) {
+  std::vector<std::shared_ptr<Subscription>> awake;
+  {
+    absl::MutexLock lock(&mutex_);
+    store_ = health;
+    for (const auto& [job, subscriptions] : live_) {
+      for (Subscription* subscription : subscriptions) {
+        // Null when it is about to be removed.
+        awake.push_back(subscription->weak_from_this().lock());
+        if (awake.back() != nullptr) subscription->PushStore(health);
+      }
+    }
+  }
+  for (const auto& subscription : awake) {
+    if (subscription != nullptr) subscription->Wake();
+  }
 }
 
 std::shared_ptr<Subscription> EventHub::Subscribe(JobId job, uint64_t sequence,
@@ -76,6 +104,11 @@ absl::StatusOr<std::shared_ptr<const StoredEvent>> Subscription::Take() {
       return event;
     }
     if (!status_.ok()) return status_;
+    if (live_ && store_.ok() != told_ok_) {
+      told_ok_ = store_.ok();
+      return std::make_shared<const StoredEvent>(StoredEvent{
+          sequence_, job_, absl::Now(), "store", StoreJson(store_)});
+    }
     if (!live_ && !reading_) read = reading_ = true;
   }
   if (read) ReadPage();
@@ -95,13 +128,16 @@ void Subscription::ReadPage() {
 
 void Subscription::TakePage(absl::StatusOr<std::vector<StoredEvent>> page) {
   const bool last = page.ok() && static_cast<int64_t>(page->size()) < kPage;
+  absl::Status store;
   if (last) {
     // Nothing happens meanwhile: this is the thread that would tell.
     absl::MutexLock lock(&hub_->mutex_);
     hub_->live_[job_].insert(this);
+    store = hub_->store_;
   }
   {
     absl::MutexLock lock(&mutex_);
+    store_ = store;
     reading_ = false;
     live_ = last;
     if (page.ok()) {
@@ -116,6 +152,11 @@ void Subscription::TakePage(absl::StatusOr<std::vector<StoredEvent>> page) {
     }
   }
   Wake();
+}
+
+void Subscription::PushStore(const absl::Status& health) {
+  absl::MutexLock lock(&mutex_);
+  store_ = health;
 }
 
 bool Subscription::Push(const std::shared_ptr<const StoredEvent>& event) {

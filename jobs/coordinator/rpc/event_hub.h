@@ -36,6 +36,10 @@ class EventHub {
 
   // Durable events, in order, from one thread.
   void Happened(const std::vector<StoredEvent>& events);
+  // From the same thread: whether anything can become durable. Whoever watches
+  // is told by an event that is not stored, and has the number of the one
+  // before it: of kind "store", {"ok": false, "why": "..."}, and {"ok": true}.
+  void StoreChanged(const absl::Status& health);
 
   // Events of `job` (0: of all) after `sequence`: first those of the store,
   // then live ones. `wake` is called, with no lock held, whenever Take() may
@@ -50,6 +54,7 @@ class EventHub {
   EventReader reader_;
   absl::Mutex mutex_;
   std::map<JobId, std::set<Subscription*>> live_ ABSL_GUARDED_BY(mutex_);
+  absl::Status store_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A bounded buffer between the events and one reader. Thread-safe.
@@ -75,6 +80,7 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   friend class EventHub;
   // Whether to wake the reader.
   bool Push(const std::shared_ptr<const StoredEvent>& event);
+  void PushStore(const absl::Status& health);
   void ReadPage();
   void TakePage(absl::StatusOr<std::vector<StoredEvent>> page);
   void Wake();
@@ -90,6 +96,9 @@ class Subscription : public std::enable_shared_from_this<Subscription> {
   bool live_ ABSL_GUARDED_BY(mutex_) = false;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  // Of the store, as the reader was told it, and to be told after `events_`.
+  bool told_ok_ ABSL_GUARDED_BY(mutex_) = true;
+  absl::Status store_ ABSL_GUARDED_BY(mutex_);
   // Its own lock: held while it runs, so that Close() waits for it.
   absl::Mutex wake_mutex_;
   std::function<void()> wake_ ABSL_GUARDED_BY(wake_mutex_);

@@ -145,6 +145,40 @@ TEST_F(EventHubTest, ErrorsOfTheStoreAreTold) {
               StatusIs(StatusCode::kDataLoss, HasSubstr("damaged")));
 }
 
+// By an event that is not stored, and has no number of its own.
+TEST_F(EventHubTest, WhoWatchesIsToldThatNothingCanBeStored) {
+  const auto told = [](Subscription& subscription) {
+    const auto event = subscription.Take();
+    EXPECT_OK(event.status());
+    if (*event == nullptr) return std::string();
+    return absl::StrCat((*event)->sequence, " ", (*event)->kind, " ",
+                        (*event)->data);
+  };
+  Happen(1);
+  Happen(2);
+  const auto one = Subscribe(1);
+  EXPECT_EQ(TakeAllReading(*one), Range(1, 1));
+  const int wakes = wakes_;
+  hub_.StoreChanged(absl::UnavailableError("disk \"full\""));
+  EXPECT_EQ(wakes_, wakes + 1);
+  EXPECT_EQ(told(*one), R"(1 store {"ok":false,"why":"disk \"full\""})");
+  EXPECT_EQ(told(*one), "");
+  // One that comes meanwhile reads the past first.
+  const auto late = Subscribe(0);
+  EXPECT_EQ(told(*late), "");
+  ReadPages();
+  EXPECT_EQ(told(*late), "1 state {}");
+  EXPECT_EQ(told(*late), "2 state {}");
+  EXPECT_THAT(told(*late), HasSubstr("2 store {\"ok\":false"));
+  hub_.StoreChanged(absl::OkStatus());
+  Happen(1);
+  for (const auto& subscription : {one, late}) {
+    EXPECT_EQ(told(*subscription), "3 state {}");
+    EXPECT_EQ(told(*subscription), "3 store {\"ok\":true}");
+    EXPECT_EQ(told(*subscription), "");
+  }
+}
+
 TEST_F(EventHubTest, NoWakeUpComesAfterTheEnd) {
   auto all = Subscribe(0);
   EXPECT_THAT(TakeAll(*all), IsEmpty());

@@ -44,6 +44,11 @@ absl::StatusOr<Visit> JobsService::EnterToChange(
   return status;
 }
 
+std::string JobsService::RunFolder(JobId id) const {
+  return options_.run_folder.empty() ? JoinPath(options_.runs, absl::StrCat(id))
+                                     : options_.run_folder;
+}
+
 grpc::ServerUnaryReactor* JobsService::Submit(
     grpc::CallbackServerContext* context, const proto::SubmitRequest* request,
     proto::SubmitResponse* response) {
@@ -73,6 +78,7 @@ grpc::ServerUnaryReactor* JobsService::Validate(
     proto::JobProblem& told = *response->add_problems();
     told.set_field(AsValidUtf8(problem.field));
     told.set_message(AsValidUtf8(problem.message));
+    told.set_where(AsValidUtf8(problem.where));
   }
   return Answer(context, status);
 }
@@ -88,9 +94,7 @@ grpc::ServerUnaryReactor* JobsService::Get(grpc::CallbackServerContext* context,
     return Answer(context, NoSuchJob(request->id()));
   }
   *response = ToProto(*job);
-  response->set_run_folder(options_.run_folder.empty()
-                               ? JoinPath(options_.runs, absl::StrCat(job->id))
-                               : options_.run_folder);
+  response->set_run_folder(RunFolder(job->id));
   response->set_job(SpecText(job->request.spec.str()));
   for (const std::string& host : job->hosts) response->add_hosts(host);
   response->set_resumable(
@@ -167,10 +171,23 @@ grpc::ServerUnaryReactor* JobsService::Resume(
 
 grpc::ServerUnaryReactor* JobsService::Remove(
     grpc::CallbackServerContext* context,
-    const proto::RemoveJobRequest* request, proto::RemoveJobResponse*) {
+    const proto::RemoveJobRequest* request,
+    proto::RemoveJobResponse* response) {
   const absl::StatusOr<Visit> visit =
       EnterToChange(context, "Jobs.Remove", request->id());
   if (!visit.ok()) return Answer(context, visit.status());
+  // Before it goes.
+  const std::optional<JobRecord> job = coordinator_->Get(request->id());
+  response->set_gone(!job.has_value());
+  if (job.has_value()) {
+    if (options_.gang_files) {
+      const GangFiles files = options_.gang_files(*job);
+      response->set_gangs(files.folders);
+      response->set_bytes(files.bytes);
+    }
+    const std::string run = RunFolder(job->id);
+    if (FileSystem::Posix()->Exists(run)) response->set_run_folder(run);
+  }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   coordinator_->Remove(request->id(),
                        FinishWith(reactor, *visit, request->id()));

@@ -2,6 +2,8 @@
 #ifndef CARACAL_JOBS_COORDINATOR_RPC_JOBS_SERVICE_H_
 #define CARACAL_JOBS_COORDINATOR_RPC_JOBS_SERVICE_H_
 
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -18,8 +20,16 @@
 
 namespace caracal {
 
+// What gangs have left in their folders.
+struct GangFiles {
+  int64_t folders = 0;
+  int64_t bytes = 0;  // in all of them
+};
+
 struct JobsServiceOptions {
   std::string runs;  // the folder that run folders are made in
+  // Of the gangs of a job. Empty: they leave nothing.
+  std::function<GangFiles(const JobRecord&)> gang_files = nullptr;
   // Of the one job that a `caracal run` is at, where it is not runs/ID: there
   // is none for others, which are refused.
   std::string run_folder = "";
@@ -65,7 +75,7 @@ class JobsService final : public proto::Jobs::CallbackService {
                                    proto::ResumeJobResponse*) override;
   grpc::ServerUnaryReactor* Remove(grpc::CallbackServerContext* context,
                                    const proto::RemoveJobRequest* request,
-                                   proto::RemoveJobResponse*) override;
+                                   proto::RemoveJobResponse* response) override;
   grpc::ServerUnaryReactor* SetPriority(
       grpc::CallbackServerContext* context,
       const proto::SetPriorityRequest* request,
@@ -93,6 +103,7 @@ class JobsService final : public proto::Jobs::CallbackService {
   // For calls that change a job: let in, and the job is theirs to change.
   absl::StatusOr<Visit> EnterToChange(grpc::CallbackServerContext* context,
                                       const char* method, JobId id);
+  std::string RunFolder(JobId id) const;
 
   const JobsServiceOptions options_;
   Coordinator* const coordinator_;

@@ -177,6 +177,14 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   request.clear_priority();
   request.clear_max_retries();
   request.clear_after();
+  // Where it is, of a text that is read in parts.
+  request.set_job("seed 1\nlora { rnak: 2 }\n");
+  proto::ValidateResponse places;
+  EXPECT_TRUE(Call(&proto::Jobs::Stub::Validate, request, &places).ok());
+  ASSERT_EQ(places.problems_size(), 2);
+  EXPECT_EQ(places.problems(0).where(), "job:1:6");
+  EXPECT_EQ(places.problems(1).where(), "job:2:8");
+  EXPECT_EQ(places.problems(1).field(), "lora.rnak");
   // Slots that there are not, beside other problems.
   request.set_job(Job("threads: 3 lora { rank: -1 }"));
   EXPECT_THAT(validated(),
@@ -461,6 +469,24 @@ TEST_F(ConfinedTest, PathsOutsideOfTheRootsAreRefusedAllAtOnce) {
     EXPECT_THAT(found[field], ::testing::StartsWith("is outside of")) << field;
   }
   EXPECT_NE(found["lora.rank"], "");
+}
+
+// An error travels as metadata, of which there is room for so much.
+TEST_F(JobsServiceTest, OfManyProblemsAsManyAreToldAsThereIsRoomFor) {
+  proto::SubmitRequest request;
+  std::string job;
+  for (int i = 0; i < 200; ++i) absl::StrAppend(&job, "colour: ", i, "\n");
+  request.set_job(Job(job));
+  JobId id;
+  const grpc::Status status = Submit(request, &id);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(),
+              ::testing::AllOf(::testing::StartsWith("job: "),
+                               HasSubstr(": colour: there is no such field"),
+                               HasSubstr(" more: Jobs.Validate tells all")));
+  proto::ValidateResponse all;
+  EXPECT_TRUE(Call(&proto::Jobs::Stub::Validate, request, &all).ok());
+  EXPECT_EQ(all.problems_size(), 200);
 }
 
 // A model's folder is inside, what lies in it is not.

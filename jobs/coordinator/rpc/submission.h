@@ -41,7 +41,8 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             std::vector<Problem>* problems);
 
 // For the wire: problems as violations of a google.rpc.BadRequest in the
-// details.
+// details. As many of them as an error has room for; the message says how many
+// more there are.
 grpc::Status ToGrpc(const absl::Status& status,
                     const std::vector<Problem>& problems);
 

@@ -46,15 +46,25 @@ absl::StatusOr<std::string> CreateToken(TokenRecord record, TokenBook* book,
   return token;
 }
 
-absl::Status RevokeTokenOf(const std::string& name, absl::Time now,
+absl::Status RevokeTokenOf(const Revocation& what, absl::Time now,
                            TokenBook* book, Database& database) {
-  const std::optional<TokenRecord> record = book->Of(name, now);
-  if (!record.has_value()) {
-    return absl::NotFoundError(absl::StrCat(
-        IsUserName(name) ? name : "this user", " has no valid token"));
+  // The same call, made again: whatever token the user was given since is not
+  // meant.
+  if (const auto before = book->RevokedBy(what.key)) {
+    if (before->name == what.name) return absl::OkStatus();
+    return absl::AlreadyExistsError(absl::StrCat(
+        "the idempotency key was used to revoke the token of ", before->name));
   }
-  RETURN_IF_ERROR(RevokeToken(database, record->id, now));
-  book->Revoke(record->id, now);
+  const std::optional<TokenRecord> record = book->Of(what.name, now);
+  if (!record.has_value()) return book->NothingToRevoke(what.name);
+  if (!what.force && book->IsLastAdmin(*record, now)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        record->name,
+        "'s is the last token of an admin: without it nobody "
+        "could make or revoke tokens. Make another one first, or use --force"));
+  }
+  RETURN_IF_ERROR(RevokeToken(database, record->id, now, what.key));
+  book->Revoke(record->id, now, what.key);
   return absl::OkStatus();
 }
 
@@ -117,18 +127,22 @@ grpc::ServerUnaryReactor* TokensService::Revoke(
     const proto::RevokeTokenRequest* request, proto::RevokeTokenResponse*) {
   const absl::StatusOr<Visit> visit = door_->Enter(context, "Tokens.Revoke");
   if (!visit.ok()) return Answer(context, visit.status());
-  if (const absl::Status status = coordinator_->CheckStore(); !status.ok()) {
-    visit->End(status, 0, request->name());
+  const Revocation what = {.name = request->name(),
+                           .key = request->idempotency_key(),
+                           .force = request->force() || other_admins_};
+  absl::Status status = CheckKey(what.key);
+  if (status.ok()) status = coordinator_->CheckStore();
+  if (!status.ok()) {
+    visit->End(status, 0, what.name);
     return Answer(context, status);
   }
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  coordinator_->OnStore(
-      [this, reactor, visit = *visit, name = request->name()](JobStore& store) {
-        const absl::Status status =
-            RevokeTokenOf(name, clock_->WallTime(), book_, store.database());
-        visit.End(status, 0, name);
-        reactor->Finish(ToGrpc(status));
-      });
+  coordinator_->OnStore([this, reactor, visit = *visit, what](JobStore& store) {
+    const absl::Status status =
+        RevokeTokenOf(what, clock_->WallTime(), book_, store.database());
+    visit.End(status, 0, what.name);
+    reactor->Finish(ToGrpc(status));
+  });
   return reactor;
 }
 

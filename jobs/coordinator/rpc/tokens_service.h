@@ -2,6 +2,8 @@
 #ifndef CARACAL_JOBS_COORDINATOR_RPC_TOKENS_SERVICE_H_
 #define CARACAL_JOBS_COORDINATOR_RPC_TOKENS_SERVICE_H_
 
+#include <string>
+
 #include "core/base/clock.h"
 #include "jobs/coordinator/access/token_book.h"
 #include "jobs/coordinator/engine/coordinator.h"
@@ -13,10 +15,15 @@ namespace caracal {
 // Thread-safe. Changes are durable before they are answered.
 class TokensService final : public proto::Tokens::CallbackService {
  public:
-  // All outlive it.
+  // All outlive it. `other_admins`: some come without a token, so that the last
+  // of an admin is no last one.
   TokensService(Coordinator* coordinator, TokenBook* book, Clock* clock,
-                Door* door)
-      : coordinator_(coordinator), book_(book), clock_(clock), door_(door) {}
+                Door* door, bool other_admins = false)
+      : coordinator_(coordinator),
+        book_(book),
+        clock_(clock),
+        door_(door),
+        other_admins_(other_admins) {}
 
   grpc::ServerUnaryReactor* Create(
       grpc::CallbackServerContext* context,
@@ -34,6 +41,7 @@ class TokensService final : public proto::Tokens::CallbackService {
   TokenBook* const book_;
   Clock* const clock_;
   Door* const door_;
+  const bool other_admins_;
 };
 
 // Makes a token of a record without hash and id, and stores it, in the place of
@@ -41,8 +49,14 @@ class TokensService final : public proto::Tokens::CallbackService {
 // database. Errors of TokenBook::CheckNew and of the database.
 absl::StatusOr<std::string> CreateToken(TokenRecord record, TokenBook* book,
                                         Database& database);
-// kNotFound when the user has none that is valid.
-absl::Status RevokeTokenOf(const std::string& name, absl::Time now,
+struct Revocation {
+  std::string name;      // of the user
+  std::string key = "";  // idempotency key; "": none
+  bool force = false;    // also of the last admin
+};
+// kNotFound when the user has none that is valid; kFailedPrecondition for the
+// last one of an admin; kAlreadyExists when the key was used for another user.
+absl::Status RevokeTokenOf(const Revocation& what, absl::Time now,
                            TokenBook* book, Database& database);
 
 }  // namespace caracal

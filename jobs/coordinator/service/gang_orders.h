@@ -50,6 +50,10 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
     hub_->Happened(events);
   }
 
+  void StoreChanged(const absl::Status& health) override {
+    hub_->StoreChanged(health);
+  }
+
   void Removed(JobId) override {
     absl::MutexLock lock(&removed_mutex_);
     if (on_removed_) on_removed_();

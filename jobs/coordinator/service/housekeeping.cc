@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
@@ -23,7 +24,7 @@ constexpr absl::Duration kLookAgain = absl::Milliseconds(200);
 Housekeeping::Housekeeping(HousekeepingOptions options,
                            const DataFolder* folder, Coordinator* coordinator,
                            Clock* clock)
-    : options_(options),
+    : options_(std::move(options)),
       folder_(folder),
       coordinator_(coordinator),
       clock_(clock),
@@ -50,6 +51,7 @@ bool Housekeeping::Pause(absl::Duration most) {
 
 void Housekeeping::Run() {
   while (true) {
+    if (options_.also) options_.also();
     RemoveGangs();
     RemoveEvents();
     absl::MutexLock lock(&mutex_);

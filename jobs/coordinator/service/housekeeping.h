@@ -3,6 +3,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_HOUSEKEEPING_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_HOUSEKEEPING_H_
 
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,6 +26,8 @@ struct HousekeepingOptions {
   int64_t gangs = 16;
   absl::Duration pause = absl::Milliseconds(20);  // between two batches
   absl::Duration interval = absl::Minutes(10);    // when all is done
+  // Run first, each time, on the same thread.
+  std::function<void()> also = nullptr;
 };
 
 // On a thread of its own. What jobs leave that are forgotten goes in any case.

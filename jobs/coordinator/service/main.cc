@@ -12,6 +12,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "core/base/version.h"
+#include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -43,7 +44,7 @@ void AddDays(CLI::App& app, const std::string& name, absl::Duration* value,
 }
 
 int RunToken(const TokenCommand& token, const std::string& data_folder) {
-  const absl::Status status = token.Run(data_folder, std::cout);
+  const absl::Status status = token.Run(data_folder, std::cout, std::cerr);
   if (status.ok()) return 0;
   std::cerr << "caracald: " << status.message() << "\n";
   return 1;
@@ -164,6 +165,7 @@ int Main(int argc, char** argv) {
   }
 
   std::signal(SIGPIPE, SIG_IGN);
+  TellGrpcLog("caracald");
   // Before any thread, so that all inherit it.
   sigset_t ends;
   sigemptyset(&ends);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/host_name.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/store/token_table.h"
 
@@ -79,6 +80,13 @@ absl::StatusOr<std::unique_ptr<Security>> Security::Open(
   AccessOptions access;
   ASSIGN_OR_RETURN(access.certificate_roles,
                    ReadRoles(options.certificate_roles_file));
+  if (identity.has_value() && !identity->client_ca.empty()) {
+    absl::StatusOr<ClientCa> client_ca = ClientCa::Of(identity->client_ca);
+    if (!client_ca.ok()) {
+      return Annotate(client_ca.status(), options.tls.client_ca);
+    }
+    access.client_ca = std::make_shared<const ClientCa>(*std::move(client_ca));
+  }
   access.require_credentials = options.require_token ||
                                !IsLoopbackAddress(listen) ||
                                !options.certificate_roles_file.empty();
@@ -119,14 +127,20 @@ void Security::TellHealth(grpc::HealthCheckServiceInterface* health) {
   });
 }
 
+std::string Security::AdminNotice() const {
+  if (access_.HasAdminByCertificate()) return "";
+  return caracal::AdminNotice(tokens_.All(), clock_->WallTime());
+}
+
 std::shared_ptr<grpc::ServerCredentials> Security::Credentials() const {
   if (!identity_.has_value()) return grpc::InsecureServerCredentials();
-  // Gangs and owners of tokens come without a certificate; one that is shown
-  // has to be good.
+  // Gangs and owners of tokens come without a certificate. Whether one that is
+  // shown is good is for Access to say, call by call: a handshake that fails
+  // tells neither the client nor the audit log why.
   grpc::SslServerCredentialsOptions tls(
       identity_->client_ca.empty()
           ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-          : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+          : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
   tls.pem_root_certs = identity_->client_ca;
   tls.pem_key_cert_pairs.push_back({identity_->key, identity_->certificate});
   return grpc::SslServerCredentials(tls);

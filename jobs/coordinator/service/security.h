@@ -50,6 +50,9 @@ class Security {
   // a line on standard error. `health` outlives all calls.
   void TellHealth(grpc::HealthCheckServiceInterface* health);
 
+  // AdminNotice() of its tokens; "" where admins come by certificate.
+  std::string AdminNotice() const;
+
   // Of a listening port, and where clients find it.
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
   Endpoint EndpointOn(const std::string& address) const;
@@ -66,6 +69,7 @@ class Security {
            PathRoots roots, double rate, std::unique_ptr<AuditLog> audit,
            std::optional<ServerIdentity> identity, Clock* clock)
       : identity_(std::move(identity)),
+        clock_(clock),
         tokens_(std::move(tokens)),
         access_(std::move(access), &tokens_, clock),
         rate_(rate, clock),
@@ -74,6 +78,7 @@ class Security {
         files_(std::move(roots), FileSystem::Posix()) {}
 
   const std::optional<ServerIdentity> identity_;
+  Clock* const clock_;
   TokenBook tokens_;
   Access access_;
   RateLimit rate_;

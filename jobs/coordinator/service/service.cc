@@ -7,6 +7,7 @@
 #include <grpcpp/impl/server_builder_plugin.h>
 
 #include <chrono>
+#include <iostream>
 #include <optional>
 #include <utility>
 
@@ -175,7 +176,18 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const LogFile log_file = [gang_folder](JobId job, uint64_t epoch) {
     return gang_folder({job, epoch}).output();
   };
+  const auto gang_files = [gang_folder](const JobRecord& job) {
+    GangFiles files;
+    for (uint64_t epoch = 1; epoch <= job.epoch; ++epoch) {
+      const std::optional<int64_t> bytes = gang_folder({job.id, epoch}).Bytes();
+      if (!bytes.has_value()) continue;
+      ++files.folders;
+      files.bytes += *bytes;
+    }
+    return files;
+  };
   p.jobs.emplace(JobsServiceOptions{.runs = p.folder.runs(),
+                                    .gang_files = gang_files,
                                     .run_folder = options.run_folder,
                                     .slots = job_slots},
                  &*p.coordinator, &p.hub, log_file, &p.security->files(),
@@ -187,7 +199,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       },
       &p.security->door());
   p.tokens.emplace(&*p.coordinator, &p.security->tokens(), Clock::Real(),
-                   &p.security->door());
+                   &p.security->door(),
+                   p.security->access().HasAdminByCertificate());
   ASSIGN_OR_RETURN(PathRoots roots, EvaluationRoots(options, p.folder.runs()));
   p.evaluations_service.emplace(
       &*p.evaluations, std::move(roots), &p.security->door(),
@@ -257,8 +270,16 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // What was going on is found again, and acted upon; whoever has called
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
+  HousekeepingOptions housekeeping = options.housekeeping;
+  housekeeping.also = [&p, told = std::string()]() mutable {
+    std::string notice = p.security->AdminNotice();
+    if (!notice.empty() && notice != told) {
+      std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
+    }
+    told = std::move(notice);
+  };
   p.housekeeping = std::make_unique<Housekeeping>(
-      options.housekeeping, &p.folder, &*p.coordinator, Clock::Real());
+      std::move(housekeeping), &p.folder, &*p.coordinator, Clock::Real());
   p.orders->OnRemoved([&p] { p.housekeeping->Wake(); });
   p.coordinator->Recover();
   if (options.announce) {
@@ -266,8 +287,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
   }
-  service->ticks_ = std::thread(
-      [s = service.get()] { s->coordinator().TickUntil(s->stop_); });
+  service->ticks_ = std::thread([s = service.get()] {
+    Evaluations& evaluations = *s->parts_->evaluations;
+    s->coordinator().TickUntil(
+        s->stop_, [&](absl::Duration next) { evaluations.Tick(next); });
+  });
   return service;
 }
 

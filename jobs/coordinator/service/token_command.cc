@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/access.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/lifetime.h"
 #include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
@@ -30,14 +31,21 @@ void TokenCommand::Declare(CLI::App& app) {
 }
 
 absl::Status TokenCommand::Run(const std::string& data_folder,
-                               std::ostream& out) const {
+                               std::ostream& out, std::ostream& err) const {
   ASSIGN_OR_RETURN(const DataFolder folder, DataFolder::Open(data_folder));
   ASSIGN_OR_RETURN(const auto store, JobStore::Open(folder.path()));
   Database& database = store->database();
   ASSIGN_OR_RETURN(std::vector<TokenRecord> records, LoadTokens(database));
   TokenBook book(std::move(records));
   const absl::Time now = Clock::Real()->WallTime();
-  if (revoke_->parsed()) return RevokeTokenOf(name_, now, &book, database);
+  if (revoke_->parsed()) {
+    // Whoever is here can make another one.
+    RETURN_IF_ERROR(
+        RevokeTokenOf({.name = name_, .force = true}, now, &book, database));
+    const std::string notice = AdminNotice(book.All(), now);
+    if (!notice.empty()) err << "caracald: " << notice << "\n";
+    return absl::OkStatus();
+  }
   if (!create_->parsed()) {
     for (const TokenRecord& record : book.All()) {
       out << record.name << " " << NameOf(record.role)

@@ -20,7 +20,8 @@ class TokenCommand {
   bool chosen() const { return token_->parsed(); }
   // On the data folder, which no coordinator may use: whoever may write there
   // is the admin of admins.
-  absl::Status Run(const std::string& data_folder, std::ostream& out) const;
+  absl::Status Run(const std::string& data_folder, std::ostream& out,
+                   std::ostream& err) const;
 
  private:
   CLI::App *token_ = nullptr, *create_ = nullptr, *revoke_ = nullptr;

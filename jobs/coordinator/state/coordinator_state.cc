@@ -135,7 +135,7 @@ absl::Status CoordinatorState::CheckRequest(
     } else if (IsFinal(job->state) && job->state != JobState::kSucceeded) {
       code = absl::StatusCode::kFailedPrecondition;
       refuse("after",
-             absl::StrCat("job ", id, " has ended as ", NameOf(job->state)));
+             absl::StrCat("job ", id, " has ended as ", WordOf(job->state)));
     }
   }
   switch (problems->size() - before) {
@@ -220,7 +220,7 @@ absl::Status CoordinatorState::Resume(JobId id,
   if (WasDone(*job, "resume", idempotency_key)) return absl::OkStatus();
   if (job->state != JobState::kFailed && job->state != JobState::kCancelled) {
     return absl::FailedPreconditionError(
-        absl::StrCat("job ", id, " is ", NameOf(job->state),
+        absl::StrCat("job ", id, " is ", WordOf(job->state),
                      "; what is resumed has failed or was cancelled"));
   }
   if (job->request.slots > limits_.slots) {
@@ -236,7 +236,7 @@ absl::Status CoordinatorState::Resume(JobId id,
           "job ", id, " comes after job ", other, ", which ",
           record == nullptr
               ? "is gone"
-              : absl::StrCat("has ended as ", NameOf(record->state))));
+              : absl::StrCat("has ended as ", WordOf(record->state))));
     }
     if (record->state != JobState::kSucceeded) waits_for.push_back(other);
   }
@@ -260,7 +260,7 @@ absl::Status CoordinatorState::Remove(JobId id, Effects* effects) {
   }
   if (!IsFinal(job->state)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "job ", id, " is ", NameOf(job->state), "; cancel it first"));
+        "job ", id, " is ", WordOf(job->state), "; cancel it first"));
   }
   if (const auto waiting = dependents_.find(id); waiting != dependents_.end()) {
     return absl::FailedPreconditionError(
@@ -299,7 +299,7 @@ absl::Status CoordinatorState::Tune(JobId id, const Tuning& tuning,
   if (WasDone(*job, "tune", idempotency_key)) return absl::OkStatus();
   if (IsFinal(job->state)) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "job ", id, " is ", NameOf(job->state), "; there is nothing to tune"));
+        "job ", id, " is ", WordOf(job->state), "; there is nothing to tune"));
   }
   ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job->request.spec.str()));
   RETURN_IF_ERROR(CheckTuning(spec, tuning));
@@ -518,8 +518,13 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
 
 void CoordinatorState::HearAnew(absl::Time now) {
   for (const JobId id : holders_) {
+    const JobRecord& job = jobs_.at(id);
     if (deadlines_.at(id).second == Deadline::kHeard) {
-      SetDeadline(id, Deadline::kHeard, now + PatienceWith(jobs_.at(id)));
+      SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
+    } else if (job.state == JobState::kCancelling &&
+               !job.given_up.has_value()) {
+      // It may have been stopped as well, in the middle of saving.
+      SetDeadline(id, Deadline::kKill, now + limits_.stop_grace);
     }
   }
 }
@@ -598,7 +603,7 @@ absl::StatusOr<JobRecord*> CoordinatorState::FindGang(JobId id,
       job->given_up.has_value()) {
     return absl::AbortedError(absl::StrCat(
         "gang ", epoch, " of job ", id, " was given up: the job is ",
-        NameOf(job->state),
+        WordOf(job->state),
         job->epoch == epoch ? "" : absl::StrCat(", with gang ", job->epoch)));
   }
   return job;
@@ -649,7 +654,7 @@ void CoordinatorState::TellDependents(JobId id, absl::Time now,
       } else {
         Go(job, JobState::kFailed, JobCause::kBlocked,
            absl::StrCat("job ", end, ", which it comes after, has ended as ",
-                        NameOf(as)),
+                        WordOf(as)),
            now, effects);
         ended.push_back(other);
       }

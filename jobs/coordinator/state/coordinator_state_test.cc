@@ -225,7 +225,7 @@ TEST_F(CoordinatorStateTest, ARequestThatCannotBeIsRefused) {
   const JobId failed = Running();
   End(failed, GangEnd::kFailed);
   EXPECT_THAT(submit({.after = {failed}}),
-              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("FAILED")));
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("failed")));
   EXPECT_EQ(state_->jobs().size(), 1u);
 }
 
@@ -264,7 +264,7 @@ TEST_F(CoordinatorStateTest, JobsComeAfterOthers) {
   EXPECT_EQ(StateOf(d), JobState::kQueued);
   End(c, GangEnd::kFailed);
   EXPECT_EQ(StateOf(d), JobState::kFailed);
-  EXPECT_THAT(Job(d).reason, HasSubstr("ended as FAILED"));
+  EXPECT_THAT(Job(d).reason, HasSubstr("ended as failed"));
   EXPECT_THAT(state_->Resume(d, "", now_, Fresh()),
               StatusIs(StatusCode::kFailedPrecondition, _));
   ASSERT_OK(state_->Resume(c, "", now_, Fresh()));
@@ -573,6 +573,18 @@ TEST_F(CoordinatorStateTest, NoGangIsGivenUpForATickThatComesLate) {
   EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(running));
   pass(absl::Minutes(10), absl::ZeroDuration());
   EXPECT_TRUE(Job(launching).given_up.has_value());
+}
+
+// One that saves has been stopped with it, for all that is known.
+TEST_F(CoordinatorStateTest, NoGangThatSavesIsKilledForATickThatComesLate) {
+  const JobId id = Running();
+  ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+  now_ += absl::Hours(1);
+  state_->Tick(now_, Fresh(), now_ - absl::Minutes(59));
+  EXPECT_THAT(effects_.orders, IsEmpty());
+  now_ += absl::Minutes(3);
+  state_->Tick(now_, Fresh(), now_);
+  EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
 }
 
 TEST_F(CoordinatorStateTest, CurriculaAreDirectedAndTuned) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace caracal {
@@ -72,6 +73,10 @@ const char* NameOf(JobState state) {
       return "CANCELLED";
   }
   return "?";
+}
+
+std::string WordOf(JobState state) {
+  return absl::AsciiStrToLower(NameOf(state));
 }
 
 const char* NameOf(JobCause cause) {

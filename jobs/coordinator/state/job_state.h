@@ -36,7 +36,9 @@ enum class JobCause {
 };
 inline constexpr int kJobCauses = 11;
 
-const char* NameOf(JobState state);  // "QUEUED", ...
+// "QUEUED", ...: for programs, and as it is stored.
+const char* NameOf(JobState state);
+std::string WordOf(JobState state);  // "queued", ...: for people
 const char* NameOf(JobCause cause);  // "submitted", ...
 
 bool IsFinal(JobState state);

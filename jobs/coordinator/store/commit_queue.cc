@@ -1,13 +1,17 @@
 #include "jobs/coordinator/store/commit_queue.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace caracal {
 
-CommitQueue::CommitQueue(JobStore* store, absl::Duration retry)
-    : store_(store), retry_(retry), thread_([this] { Run(); }) {}
+CommitQueue::CommitQueue(JobStore* store, absl::Duration retry, Changed changed)
+    : store_(store),
+      retry_(retry),
+      health_changed_(std::move(changed)),
+      thread_([this] { Run(); }) {}
 
 CommitQueue::~CommitQueue() {
   {
@@ -40,6 +44,15 @@ void CommitQueue::AddForHere(StoreBatch batch, std::function<void()> done,
 
 void CommitQueue::Read(std::function<void(JobStore&)> read) {
   Push({}, {.read = std::move(read)}, /*wake=*/true);
+}
+
+void CommitQueue::ReadDurable(std::function<void(JobStore&)> read) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.answers.push_back({.read_durable = std::move(read)});
+    reads_wait_ = true;
+  }
+  changed_.notify_all();
 }
 
 absl::Status CommitQueue::Health() const {
@@ -87,19 +100,53 @@ void CommitQueue::Run() {
     if (waiting_.empty()) return;
     Round round = Take();
     lock.unlock();
-    bool again = false;
+    bool again = false, told = false;
     for (absl::Status status; !(status = Write(round)).ok(); again = true) {
+      if (again && !std::exchange(told, true) && health_changed_) {
+        health_changed_(status);
+      }
       if (again) TellHeld(round, status);
-      lock.lock();
-      if (ending_) return;
-      changed_.wait_for(lock, absl::ToChronoMilliseconds(retry_),
-                        [this] { return ending_; });
-      lock.unlock();
+      {
+        const std::lock_guard ended(mutex_);
+        if (ending_) return;
+      }
+      AwaitRetry(round);
     }
+    if (told && health_changed_) health_changed_(absl::OkStatus());
     Tell(round);
     lock.lock();
     committing_ = false;
   }
+}
+
+void CommitQueue::AwaitRetry(Round& round) {
+  const auto until =
+      std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(retry_);
+  while (true) {
+    ServeDurable(round);
+    std::unique_lock lock(mutex_);
+    const bool woken = changed_.wait_until(
+        lock, until, [this] { return ending_ || reads_wait_; });
+    if (!woken || ending_) return;
+  }
+}
+
+void CommitQueue::ServeDurable(Round& round) {
+  std::vector<std::function<void(JobStore&)>> reads;
+  const auto take = [&reads](Round& from) {
+    for (Answer& answer : from.answers) {
+      if (answer.read_durable) {
+        reads.push_back(std::exchange(answer.read_durable, nullptr));
+      }
+    }
+  };
+  take(round);
+  {
+    const std::lock_guard lock(mutex_);
+    take(waiting_);
+    reads_wait_ = false;
+  }
+  for (const auto& read : reads) read(*store_);
 }
 
 absl::Status CommitQueue::Write(const Round& round) {
@@ -129,6 +176,7 @@ void CommitQueue::Tell(const Round& round) {
   for (const Answer& answer : round.answers) {
     if (answer.done) answer.done();
     if (answer.read) answer.read(*store_);
+    if (answer.read_durable) answer.read_durable(*store_);
   }
 }
 

@@ -18,9 +18,13 @@ namespace caracal {
 // Thread-safe.
 class CommitQueue {
  public:
+  // Called when the store begins to fail (why), as a second try has, and when
+  // it takes changes again: on the queue's thread, before anybody else is told.
+  using Changed = std::function<void(const absl::Status&)>;
+
   // The store outlives the queue, which alone uses it, one thread at a time.
-  explicit CommitQueue(JobStore* store,
-                       absl::Duration retry = absl::Seconds(1));
+  explicit CommitQueue(JobStore* store, absl::Duration retry = absl::Seconds(1),
+                       Changed changed = nullptr);
   CommitQueue(const CommitQueue&) = delete;
   CommitQueue& operator=(const CommitQueue&) = delete;
   // Returns when all that was added is durable and told, or, with a store that
@@ -54,12 +58,17 @@ class CommitQueue {
   // Reads from the store, between two transactions. Everything added before is
   // in it.
   void Read(std::function<void(JobStore&)> read);
+  // The same of what is durable: while the store takes no changes, nothing that
+  // is added before is waited for. What is in it has been told, and nothing
+  // else, before `read` returns.
+  void ReadDurable(std::function<void(JobStore&)> read);
 
  private:
   struct Answer {
-    // One of the two.
+    // One of the three.
     std::function<void()> done = nullptr;
     std::function<void(JobStore&)> read = nullptr;
+    std::function<void(JobStore&)> read_durable = nullptr;
     Held held = nullptr;
   };
   // What goes to the disk in one transaction, and who is told then.
@@ -78,13 +87,19 @@ class CommitQueue {
   void Tell(const Round& round);
   // Of this round and of what waits behind it, whoever has not been told.
   void TellHeld(Round& round, const absl::Status& why);
+  // Of both, what may be read although they can't be written.
+  void ServeDurable(Round& round);
+  // Serves those who read until it is time to try again.
+  void AwaitRetry(Round& round);
 
   JobStore* const store_;
   const absl::Duration retry_;
+  const Changed health_changed_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Round waiting_;            // guarded by mutex_
   bool committing_ = false;  // a thread has the store; guarded by mutex_
+  bool reads_wait_ = false;  // ReadDurable() was called; guarded by mutex_
   absl::Status health_;      // guarded by mutex_
   bool ending_ = false;      // guarded by mutex_
   std::thread thread_;

@@ -161,6 +161,48 @@ TEST_F(CommitQueueTest, WhoHasToWaitIsToldOnce) {
   EXPECT_EQ(store_->Load()->jobs.size(), 2u);
 }
 
+// What is durable can be read while nothing more becomes so.
+TEST_F(CommitQueueTest, WhatIsDurableIsReadWhileTheStoreFails) {
+  std::atomic<int> failed = 0, worked = 0;
+  queue_.emplace(
+      store_.get(), absl::Milliseconds(1),
+      [&](const absl::Status& health) { ++(health.ok() ? worked : failed); });
+  const auto event = [](uint64_t sequence) {
+    return StoredEvent{sequence, 1, absl::UnixEpoch(), "state", "{}"};
+  };
+  const auto read = [&] {
+    std::promise<size_t> seen;
+    queue_->ReadDurable([&](JobStore& store) {
+      seen.set_value(store.Events(1, 0, 10)->size());
+    });
+    return seen.get_future().get();
+  };
+  queue_->Add({.saved = {Record(1)}, .events = {event(1)}, .next_id = 2},
+              nullptr);
+  EXPECT_EQ(read(), 1u);
+  auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                              CoordinatorMigrations());
+  ASSERT_OK(other);
+  ASSERT_OK((*other)->Execute("ALTER TABLE events RENAME TO away"));
+  ASSERT_OK((*other)->Execute(
+      "CREATE VIEW events AS SELECT * FROM away"));  // takes no rows
+  std::promise<void> held;
+  bool told = false;
+  queue_->Add(
+      {.saved = {Record(1)}, .events = {event(2)}, .next_id = 2},
+      [&] { told = true; }, [&](const absl::Status&) { held.set_value(); });
+  held.get_future().wait();
+  EXPECT_EQ(failed, 1);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(read(), 1u);
+  EXPECT_FALSE(told);
+  ASSERT_OK((*other)->Execute("DROP VIEW events"));
+  ASSERT_OK((*other)->Execute("ALTER TABLE away RENAME TO events"));
+  queue_.reset();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(failed, 1);
+  EXPECT_EQ(worked, 1);
+}
+
 TEST_F(CommitQueueTest, EndsThoughTheStoreFails) {
   auto other = Database::Open(folder_.File("coordinator.sqlite"),
                               CoordinatorMigrations());

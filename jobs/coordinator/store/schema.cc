@@ -125,11 +125,16 @@ constexpr char kTokenKeys[] = R"(
 ALTER TABLE tokens ADD COLUMN idempotency_key TEXT NOT NULL DEFAULT ''
 )";
 
+// Of the call that revoked it.
+constexpr char kRevokeKeys[] = R"(
+ALTER TABLE tokens ADD COLUMN revoke_key TEXT NOT NULL DEFAULT ''
+)";
+
 }  // namespace
 
 std::vector<std::string> CoordinatorMigrations() {
   return {kJobs,     kReports,          kTokens,     kRetention, kEvaluations,
-          kIdentity, kShortSubmissions, kChangeKeys, kTokenKeys};
+          kIdentity, kShortSubmissions, kChangeKeys, kTokenKeys, kRevokeKeys};
 }
 
 }  // namespace caracal

@@ -18,20 +18,14 @@ std::optional<absl::Time> TimeOf(const std::optional<int64_t>& micros) {
   return absl::FromUnixMicros(*micros);
 }
 
-absl::Status SetTime(Database& database, absl::string_view sql, int64_t id,
-                     absl::Time when) {
-  ASSIGN_OR_RETURN(Statement statement, database.Prepare(sql));
-  return statement.Bind(1, absl::ToUnixMicros(when)).Bind(2, id).Run();
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<TokenRecord>> LoadTokens(Database& database) {
   ASSIGN_OR_RETURN(
       Statement rows,
       database.Prepare("SELECT id, name, role, hash, created, created_by, "
-                       "expires, revoked, used, idempotency_key FROM tokens "
-                       "ORDER BY id"));
+                       "expires, revoked, used, idempotency_key, revoke_key "
+                       "FROM tokens ORDER BY id"));
   std::vector<TokenRecord> out;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, rows.Step());
@@ -51,7 +45,8 @@ absl::StatusOr<std::vector<TokenRecord>> LoadTokens(Database& database) {
                    .expires = TimeOf(rows.OptionalInteger(6)),
                    .revoked = TimeOf(rows.OptionalInteger(7)),
                    .used = TimeOf(rows.OptionalInteger(8)),
-                   .key = rows.Text(9)});
+                   .key = rows.Text(9),
+                   .revoke_key = rows.Text(10)});
   }
 }
 
@@ -83,14 +78,23 @@ absl::Status ReplaceToken(Database& database, int64_t id,
   return statement.Bind(1, hash).Bind(2, id).Run();
 }
 
-absl::Status RevokeToken(Database& database, int64_t id, absl::Time when) {
-  return SetTime(database, "UPDATE tokens SET revoked = ?1 WHERE id = ?2", id,
-                 when);
+absl::Status RevokeToken(Database& database, int64_t id, absl::Time when,
+                         const std::string& key) {
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare(
+          "UPDATE tokens SET revoked = ?1, revoke_key = ?2 WHERE id = ?3"));
+  return statement.Bind(1, absl::ToUnixMicros(when))
+      .Bind(2, key)
+      .Bind(3, id)
+      .Run();
 }
 
 absl::Status TokenWasUsed(Database& database, int64_t id, absl::Time when) {
-  return SetTime(database, "UPDATE tokens SET used = ?1 WHERE id = ?2", id,
-                 when);
+  ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("UPDATE tokens SET used = ?1 WHERE id = ?2"));
+  return statement.Bind(1, absl::ToUnixMicros(when)).Bind(2, id).Run();
 }
 
 }  // namespace caracal

@@ -21,7 +21,8 @@ absl::Status InsertToken(Database& database, TokenRecord* record);
 // Another token in the place of the one with this id.
 absl::Status ReplaceToken(Database& database, int64_t id,
                           const std::string& hash);
-absl::Status RevokeToken(Database& database, int64_t id, absl::Time when);
+absl::Status RevokeToken(Database& database, int64_t id, absl::Time when,
+                         const std::string& key);
 absl::Status TokenWasUsed(Database& database, int64_t id, absl::Time when);
 
 }  // namespace caracal

@@ -37,7 +37,8 @@ TEST(TokenTable, KeepsAllOfARecordOverReopening) {
     EXPECT_FALSE(InsertToken(database, &twice).ok());
     bob.revoked = now + absl::Seconds(1);
     ann.used = now + absl::Seconds(2);
-    ASSERT_OK(RevokeToken(database, bob.id, *bob.revoked));
+    bob.revoke_key = "r";
+    ASSERT_OK(RevokeToken(database, bob.id, *bob.revoked, bob.revoke_key));
     ASSERT_OK(TokenWasUsed(database, ann.id, *ann.used));
     ann.hash = HashOfToken("c");
     ASSERT_OK(ReplaceToken(database, ann.id, ann.hash));

@@ -257,13 +257,26 @@ WebAnswer WebApi::Submit(const WebRequest& request, const Caller& caller) {
   const absl::Status status = [&] {
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
     const JsonFields fields(body);
-    int64_t priority = 0;
+    int64_t priority = 0, max_retries = 0;
     RETURN_IF_ERROR(fields.Require("job"));
     RETURN_IF_ERROR(fields.Get("job", submit.mutable_job()));
     RETURN_IF_ERROR(
         fields.Get("idempotency_key", submit.mutable_idempotency_key()));
     RETURN_IF_ERROR(fields.Get("priority", &priority));
     submit.set_priority(priority);
+    RETURN_IF_ERROR(fields.Get("max_retries", &max_retries));
+    if (fields.Find("max_retries") != nullptr) {
+      submit.set_max_retries(max_retries);
+    }
+    const nlohmann::json* after = fields.Find("after");
+    if (after == nullptr) return absl::OkStatus();
+    if (!after->is_array()) return fields.Unexpected("after", "a list of jobs");
+    for (const nlohmann::json& id : *after) {
+      if (!id.is_number_unsigned()) {
+        return fields.Unexpected("after", "numbers of jobs");
+      }
+      submit.add_after(id.get<JobId>());
+    }
     return absl::OkStatus();
   }();
   if (!status.ok()) return Refusal(status);

@@ -294,12 +294,37 @@ TEST_F(WebServerTest, EveryProblemOfAJobIsToldWithItsField) {
   }
   EXPECT_THAT(fields,
               ::testing::IsSupersetOf({"lora.rank", "optimizer.beta1"}));
-  for (const char* body : {"", "{", "[]", "{}", R"({"job":7})", "\xff",
-                           R"({"job":"x","priority":"high"})"}) {
+  for (const char* body :
+       {"", "{", "[]", "{}", R"({"job":7})", "\xff",
+        R"({"job":"x","priority":"high"})", R"({"job":"x","after":7})",
+        R"({"job":"x","after":["1"]})", R"({"job":"x","after":[-1]})",
+        R"({"job":"x","max_retries":"3"})"}) {
     EXPECT_EQ(Post("/api/jobs", body)->status, 400) << body;
   }
   EXPECT_TRUE(coordinator_->List({}, 0, 9).jobs.empty());
   EXPECT_GE(submitter_->Counts().refused, 1);
+}
+
+TEST_F(WebServerTest, AJobComesAfterOthersAndIsTriedAgainAsAsked) {
+  const JobId first = Submitted(Job());
+  const auto submit = [&](const Json& more) {
+    Json body = {{"job", Job()}};
+    body.update(more);
+    return Post("/api/jobs", body.dump());
+  };
+  const auto answer =
+      submit({{"after", Json::array({first})}, {"max_retries", 7}});
+  ASSERT_EQ(answer->status, 201) << answer->body;
+  const auto job =
+      coordinator_->Get(Json::parse(answer->body)["id"].get<JobId>());
+  EXPECT_THAT(job->request.after, ElementsAre(first));
+  EXPECT_EQ(job->request.max_retries, 7);
+  // What it can't come after is a problem of this field.
+  const auto refused = submit({{"after", Json::array({99})}});
+  EXPECT_EQ(refused->status, 404);
+  EXPECT_EQ(Json::parse(refused->body)["error"]["problems"][0]["field"],
+            "after");
+  EXPECT_EQ(submit({{"max_retries", -1}})->status, 400);
 }
 
 TEST_F(WebServerTest, JobsAreListedInPages) {

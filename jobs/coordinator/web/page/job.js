@@ -203,6 +203,14 @@ class JobView {
         h("td", {}, `${set.join(", ") || "back to the curriculum"}, by ` +
                     String(data.by ?? ""))));
       this.past.hidden = false;
+    } else if (event.kind === "store") {
+      this.historyBody.prepend(h(
+        "tr", {}, h("td", {class: "when"}, format.time(event.time)),
+        h("td", {}, "store"),
+        h("td", {}, data.ok ? "Changes are stored again."
+          : `Changes can’t be stored; nothing new is told meanwhile: ${
+            String(data.why ?? "")}`)));
+      this.past.hidden = false;
     } else if (event.kind === "state") {
       const badge = stateBadge();
       setState(badge, data.state);

@@ -10,6 +10,18 @@ attention { window: 64 sinks: 4 feature_map: "hedgehog" features: 64 }
 budget { transfer_steps: 32 finetune_steps: 16 batch: 4 }
 `;
 
+// The number that was typed; `otherwise` where there is none.
+function whole(typed, otherwise) {
+  return typed.trim() === "" ? otherwise : Math.trunc(Number(typed));
+}
+
+// The numbers of "3, 4". What is none goes as it is, for the coordinator to
+// refuse.
+function ids(typed) {
+  return typed.split(/[\s,]+/).filter((word) => word !== "")
+    .map((word) => (/^[0-9]{1,15}$/.test(word) ? Number(word) : word));
+}
+
 export function showSubmit(main) {
   document.title = "Submit · Caracal";
   const text = h("textarea", {
@@ -17,16 +29,23 @@ export function showSubmit(main) {
     "aria-describedby": "hint problems", required: true,
   });
   text.value = kExample;
-  const priority = h("input", {
-    id: "priority", type: "number", step: 1, value: 0, inputmode: "numeric",
+  const number = (id, value, more) => h("input", {
+    id, type: "number", step: 1, value, inputmode: "numeric", ...more,
+  });
+  const priority = number("priority", 0);
+  const retries = number("retries", 3, {min: 0});
+  const after = h("input", {
+    id: "after", type: "text", inputmode: "numeric", placeholder: "none",
+    autocomplete: "off", pattern: "[0-9, ]*",
   });
   const button = h("button", {type: "submit", class: "primary"}, "Submit");
   const problems = h("div", {id: "problems", class: "problems",
                              tabindex: -1});
   problems.hidden = true;
   let key = newKey();
-  text.addEventListener("input", () => { key = newKey(); });
-  priority.addEventListener("input", () => { key = newKey(); });
+  for (const field of [text, priority, retries, after]) {
+    field.addEventListener("input", () => { key = newKey(); });
+  }
 
   function showProblems(error) {
     problems.hidden = false;
@@ -51,7 +70,8 @@ export function showSubmit(main) {
       button.disabled = true;
       try {
         const answer = await post("/api/jobs", {
-          job: text.value, priority: Math.trunc(Number(priority.value)) || 0,
+          job: text.value, priority: whole(priority.value, 0),
+          max_retries: whole(retries.value, 3), after: ids(after.value),
           idempotency_key: key,
         });
         announce(`Job ${answer.id} was submitted`);
@@ -65,10 +85,13 @@ export function showSubmit(main) {
     h("label", {for: "job"}, "Job"),
     h("p", {id: "hint", class: "hint"},
       "Protobuf text format or JSON. Paths are absolute, and are those of the ",
-      "coordinator’s machine."),
+      "coordinator’s machine. It takes as many slots as its ranks have threads ",
+      "(“parallel”, “threads”)."),
     text,
     h("div", {class: "row"},
-      h("label", {for: "priority"}, "Priority"), priority, button),
+      h("label", {for: "priority"}, "Priority"), priority,
+      h("label", {for: "after"}, "After jobs"), after,
+      h("label", {for: "retries"}, "Retries"), retries, button),
     problems);
   main.append(h("div", {class: "heading"}, h("h1", {}, "Submit a job")), form);
 }

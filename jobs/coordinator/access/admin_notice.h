@@ -1,0 +1,22 @@
+// Whether somebody can still manage tokens, and for how long.
+#ifndef CARACAL_JOBS_COORDINATOR_ACCESS_ADMIN_NOTICE_H_
+#define CARACAL_JOBS_COORDINATOR_ACCESS_ADMIN_NOTICE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "jobs/coordinator/access/token.h"
+
+namespace caracal {
+
+// The last token of an admin is spoken of so long before it expires.
+inline constexpr absl::Duration kAdminNoticeTime = absl::Hours(7 * 24);
+
+// What people should know: no admin has a valid token any more, or the last one
+// to be valid expires soon. "": neither, or there never was a token.
+std::string AdminNotice(const std::vector<TokenRecord>& tokens, absl::Time now);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_COORDINATOR_ACCESS_ADMIN_NOTICE_H_
