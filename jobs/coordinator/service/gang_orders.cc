@@ -139,6 +139,10 @@ void GangOrders::ClusterSilent(const std::string& reason) {
   coordinator_->SetClusterSilent(!reason.empty());
 }
 
+void GangOrders::Note(const std::string& words) {
+  std::clog << "caracald: " << words << std::endl;
+}
+
 void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {
   TellLeftMetrics(id);
   coordinator_->GangEnded(id.job, id.epoch, end, reason);

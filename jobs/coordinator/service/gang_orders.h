@@ -66,6 +66,7 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   void GangWaits(GangId id, const std::string& reason) override;
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override;
   void ClusterSilent(const std::string& reason) override;
+  void Note(const std::string& words) override;
 
  private:
   void Run();
