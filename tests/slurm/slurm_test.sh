@@ -82,6 +82,8 @@ step "two are at the end of their time"
 limit=1,55
 start 4 1 1 3000
 sed "s|train.h5|$work/train.h5|" "$work/job.textproto" >"$work/alone.textproto"
+# For gangs of a coordinator; it has no effect here.
+echo 'slurm { partition: "none" }' >>"$work/alone.textproto"
 mkdir "$work/alone"
 # convert OPTIONS... -- ARGUMENTS...: of sbatch, and of the script.
 convert() {

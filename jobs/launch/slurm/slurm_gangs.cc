@@ -157,7 +157,8 @@ void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
       absl::StrCat("--chdir=", gang.folder.path()),
       absl::StrCat("--output=", gang.folder.output()), "--open-mode=append"};
   for (const std::vector<std::string>& more :
-       {SbatchOptions(options_.slurm), submission->script}) {
+       {SbatchOptions(options_.slurm, spec.cluster_options),
+        submission->script}) {
     command.insert(command.end(), more.begin(), more.end());
   }
   const absl::StatusOr<CommandResult> result =

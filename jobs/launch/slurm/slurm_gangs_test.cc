@@ -24,6 +24,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 using Submission = FakeSlurm::Submission;
 
@@ -173,6 +174,15 @@ TEST_F(SlurmGangsTest, NothingOfAJobIsInterpreted) {
     expected += std::string(argument) + '\0';
   }
   EXPECT_EQ(command, expected);
+}
+
+TEST_F(SlurmGangsTest, WhatAGangAsksForCountsInsteadOfDefaults) {
+  GangSpec spec = Spec();
+  spec.cluster_options = {"--partition=fast", "--mem=1G"};
+  Start(spec);
+  EXPECT_THAT(slurm_.commands[0],
+              AllOf(Contains("--partition=fast"), Contains("--mem=1G"),
+                    Not(Contains("--partition=gpu"))));
 }
 
 TEST_F(SlurmGangsTest, ItsEndIsThatOfTheRanks) {
