@@ -35,6 +35,7 @@ packages=(
   libssl-dev           # @openssl; @httplib includes its headers
   libxxhash-dev        # @xxhash
   libzstd-dev          # @zstd
+  mariadb-server-core  # tests/slurm: what slurmdbd keeps its records in
   munge                # tests/slurm: who speaks to Slurm's daemons
   nlohmann-json3-dev   # @nlohmann_json
   openmpi-bin          # mpirun: tools/mpi
@@ -49,6 +50,7 @@ packages=(
   slurm-client         # tests/slurm: sbatch, squeue, srun
   slurmctld            # tests/slurm
   slurmd               # tests/slurm
+  slurmdbd             # tests/slurm: the accounting
   sqlite3              # tests/deploy: the back-up of docs/operations.md
   systemd              # tests/deploy: systemd-analyze checks the unit
   zlib1g-dev           # @zlib

@@ -112,6 +112,7 @@ std::string ExplainText(const proto::Job& job, const JobFacts& facts,
   list.Add("finished as", FinishedWords(job));
   list.Add("report", ReportWords(job));
   list.Add("device", DeviceWords(job));
+  list.Add("Slurm", SlurmWords(job));
   list.Add("seed", absl::StrCat(job.seed()));
   out += list.ToString(console, 2, kNameColumns);
   for (int i = 0; i < job.stages_size(); ++i) {

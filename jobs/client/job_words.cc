@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "eval/report/numbers.h"
+#include "jobs/spec/slurm_fields.h"
 
 namespace caracal {
 namespace {
@@ -321,6 +322,13 @@ std::string DeviceWords(const proto::Job& job) {
   return absl::StrCat(
       job.device(), ", ",
       job.threads() == 0 ? "a thread a core" : Plural(job.threads(), "thread"));
+}
+
+std::string SlurmWords(const proto::Job& job) {
+  const std::vector<std::string> options = SbatchOptionsOf(job.slurm());
+  if (options.empty()) return "";
+  return absl::StrCat("as gangs of a coordinator: sbatch ",
+                      absl::StrJoin(options, " "));
 }
 
 }  // namespace caracal

@@ -36,6 +36,8 @@ std::string ValidationWords(const proto::Job& job);
 std::string CheckpointWords(const proto::Job& job);
 std::string ReportWords(const proto::Job& job);
 std::string DeviceWords(const proto::Job& job);
+// What a coordinator would ask Slurm for; empty: nothing of its own.
+std::string SlurmWords(const proto::Job& job);
 
 }  // namespace caracal
 

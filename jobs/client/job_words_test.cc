@@ -45,10 +45,16 @@ TEST(JobWordsTest, DescribesTheRecipe) {
             "at the end of each stage, every 5 min 00 s; the newest 2 and the "
             "best are kept");
   EXPECT_EQ(DeviceWords(job), "auto, a thread a core");
+  EXPECT_EQ(SlurmWords(job), "");
   EXPECT_EQ(ReportWords(job),
             "16 rows in teacher, teacher_swa, hybrid, swa_only, la_only, "
             "la_past, none; teacher_swa with 0 and 4 sinks beside them; "
             "intervals from 1,000 bootstrap samples");
+}
+
+TEST(JobWordsTest, DescribesWhatIsAskedOfSlurm) {
+  EXPECT_EQ(SlurmWords(Expand("slurm { partition: 'gpu' time: '2-0' }")),
+            "as gangs of a coordinator: sbatch --partition=gpu --time=2-0");
 }
 
 TEST(JobWordsTest, DescribesCurriculaAndSchedules) {

@@ -18,6 +18,7 @@
 #include "jobs/convert/conversion.h"
 #include "jobs/launch/local_gang.h"
 #include "jobs/spec/layout.h"
+#include "jobs/spec/slurm_fields.h"
 #include "kernels/common/thread_pool.h"
 
 namespace caracal {
@@ -112,6 +113,10 @@ absl::Status Run(const RunOptions& o, Console& console) {
       !o.out.empty() ? o.out : JoinPath("runs", options.job.name());
   options.resume = o.resume;
   options.stop = CatchInterrupts();
+  if (AsksSlurm(options.job)) {
+    console.err << "warning: slurm: has no effect here: `caracal run` starts "
+                   "ranks itself\n";
+  }
   RunCoordinator coordinator(options, o.page, &console);
   const absl::Status status = Convert(o, options, coordinator, console);
   console.out << std::flush;

@@ -67,7 +67,8 @@ std::string GangSpecToJson(const GangSpec& spec) {
               {"afterwards", spec.afterwards},
               {"working_directory", spec.working_directory},
               {"ranks", spec.ranks},
-              {"threads", spec.threads}}
+              {"threads", spec.threads},
+              {"cluster_options", spec.cluster_options}}
              .dump(2, ' ', false, Json::error_handler_t::replace) +
          "\n";
 }
@@ -92,6 +93,10 @@ absl::StatusOr<GangSpec> GangSpecFromJson(absl::string_view text) {
   RETURN_IF_ERROR(GetStrings(fields, "arguments", &spec.arguments));
   if (fields.Find("afterwards") != nullptr) {
     RETURN_IF_ERROR(GetStrings(fields, "afterwards", &spec.afterwards));
+  }
+  if (fields.Find("cluster_options") != nullptr) {
+    RETURN_IF_ERROR(
+        GetStrings(fields, "cluster_options", &spec.cluster_options));
   }
   return spec;
 }

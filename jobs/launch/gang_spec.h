@@ -36,6 +36,10 @@ struct GangSpec {
   std::string working_directory = {};  // absolute. "": the launcher's
   int ranks = 1;
   int threads = 1;  // of each rank
+  // What it asks of a cluster, as options of the command that submits it,
+  // --name=value: they count instead of the launcher's own. Without a cluster
+  // they have no effect.
+  std::vector<std::string> cluster_options = {};
   bool operator==(const GangSpec&) const = default;
 };
 

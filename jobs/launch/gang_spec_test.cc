@@ -19,7 +19,8 @@ TEST(GangSpec, ComesBackFromJson) {
       .afterwards = {"--report"},
       .working_directory = "/home/ü",
       .ranks = 4,
-      .threads = 2};
+      .threads = 2,
+      .cluster_options = {"--partition=gpu"}};
   ASSERT_OK_AND_ASSIGN(const GangSpec again,
                        GangSpecFromJson(GangSpecToJson(spec)));
   EXPECT_EQ(again, spec);

@@ -27,6 +27,8 @@ class LauncherEvents {
   // The cluster does not answer, for this reason: nothing is told of any gang
   // until it does, which is told as "" before that.
   virtual void ClusterSilent(const std::string& reason) { (void)reason; }
+  // Something of no one gang that whoever looks after the launcher is to know.
+  virtual void Note(const std::string& words) { (void)words; }
   // No process of it is left, or it never had one; and it never will. May come
   // twice, when it was asked for again.
   virtual void GangEnded(GangId id, GangEnd end, const std::string& reason) = 0;

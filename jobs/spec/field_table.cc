@@ -49,6 +49,7 @@ constexpr FieldRule kRules[] = {
     {"Job.seed", "0"},
     {"Job.device", "auto", kAny, "cpu cuda auto"},
     {"Job.threads", "0", Within(0, 1024)},
+    {"Job.slurm"},
 
     {"Model.path"},
 
@@ -191,6 +192,18 @@ constexpr FieldRule kRules[] = {
     {"Probe.kinds", "passkey recall", kAny, "passkey recall"},
     {"Probe.lengths", "256 512 1024", Within(64, 1 << 20)},
     {"Probe.samples", "16", Within(2, 4096)},
+
+    // Their formats: slurm_fields.h.
+    {"Slurm.partition"},
+    {"Slurm.account"},
+    {"Slurm.qos"},
+    {"Slurm.time"},
+    {"Slurm.memory"},
+    {"Slurm.gres"},
+    {"Slurm.constraint"},
+    {"Slurm.reservation"},
+    {"Slurm.nodes", nullptr, Within(1, 65536)},
+    {"Slurm.ranks_per_node", nullptr, Within(1, 1024)},
 };
 
 }  // namespace

@@ -37,6 +37,7 @@ proto::Job Identity(const proto::Job& expanded) {
   job.clear_device();
   job.clear_threads();
   job.clear_parallel();
+  job.clear_slurm();
   job.clear_checkpoint();
   // Of what is measured only this changes the model: its checkpoint has the
   // gamma that was chosen, by the loss in eval_mode.

@@ -13,12 +13,12 @@ namespace caracal {
 
 // 32 hexadecimal digits of everything in an expanded job that decides what is
 // computed. Left out, so free to change when a run is resumed: name, device,
-// threads, parallel, budget.micro_batch (order of sums only), checkpoint,
-// evaluation, expanded_from, and the paths of model and data (files may move;
-// the trainer compares their contents by their own fingerprints). A field that
-// has its default counts as absent, so new fields don't change old jobs. So do
-// early_stop and closed_loop where all in them is default, though they do
-// something: checkpoints hold fingerprints from before that was minded.
+// threads, parallel, slurm, budget.micro_batch (order of sums only),
+// checkpoint, evaluation, expanded_from, and the paths of model and data (files
+// may move; the trainer compares their contents by their own fingerprints). A
+// field that has its default counts as absent, so new fields don't change old
+// jobs. So do early_stop and closed_loop where all in them is default, though
+// they do something: checkpoints hold fingerprints from before that was minded.
 std::string JobFingerprint(const proto::Job& expanded);
 
 // The same of everything but the seed, and with the paths of model and data as

@@ -35,6 +35,7 @@ TEST(FingerprintTest, IgnoresWhatMayChangeOnResume) {
   job.set_device("cuda");
   job.set_threads(7);
   job.mutable_parallel()->set_data(2);
+  job.mutable_slurm()->set_partition("gpu");
   job.mutable_budget()->set_micro_batch(1);
   job.mutable_checkpoint()->set_every_seconds(1);
   job.mutable_evaluation()->set_rows(99);

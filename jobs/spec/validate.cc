@@ -12,6 +12,7 @@
 #include "jobs/spec/field_rules.h"
 #include "jobs/spec/layout.h"
 #include "jobs/spec/presets.h"
+#include "jobs/spec/slurm_fields.h"
 #include "jobs/spec/support.h"
 
 namespace caracal {
@@ -319,6 +320,7 @@ void CheckFile(const std::string& field, const std::string& path,
 void ValidateJob(const proto::Job& expanded, std::vector<Problem>* problems) {
   CheckFieldRules(expanded, "", problems);
   Validator(expanded, problems).CheckAll();
+  CheckSlurm(expanded, problems);
   CheckSupport(expanded, problems);
 }
 

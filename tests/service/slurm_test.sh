@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The coordinator with a real Slurm: a conversion that succeeds, one that is
-# found again after a kill of the coordinator, cancelled and resumed; and
-# evaluation workers as a job array. What time limits do tests/slurm/slurm_test.sh
-# has.
+# The coordinator with a real Slurm: conversions that succeed, and what they ask of
+# Slurm; one that is found again after a kill of the coordinator, cancelled and
+# resumed; and evaluation workers as a job array. What time limits do
+# tests/slurm/slurm_test.sh has.
 source "$(dirname "$0")/service.sh"
 source "$(dirname "$0")/../slurm/real_slurm.sh"
 trap 'end_all; slurm_stop' EXIT
@@ -11,34 +11,68 @@ prepare
 job=("$work/job.textproto" --set threads=1)
 long=("${job[@]}" --set budget.transfer_steps=2000
   --set checkpoint.every_steps=100 --set validation.every_steps=100)
-"$caracal" run "${job[@]}" --out "$work/alone" >/dev/null 2>&1 || fail "run"
+"$caracal" run "${job[@]}" --set slurm.partition=fast --out "$work/alone" \
+  >/dev/null 2>"$work/alone.txt" || fail "run"
+grep -q '^warning: slurm: has no effect' "$work/alone.txt" || fail "no warning"
 "$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
-slurm=(--launcher slurm --slurm-poll 0.3)
+slurm=(--launcher slurm --slurm-poll 0.3 --slurm-partition all --slurm-time 60
+  --slurm-memory 200M --slurm-option=--constraint=big --slurm-save-before 60
+  --slurm-allow-partitions fast,gone --slurm-allow-accounts '')
 must_fail "gres" "$caracald" --data "$work/other" --listen 127.0.0.1:0 \
   "${slurm[@]}" --slurm-gres 'gpu 8'
 start_daemon "${slurm[@]}"
 
-# With two ranks and its report.
-[ "$("$caracal" submit "${job[@]}" --set parallel.data=2)" = 1 ] || fail "submit"
+# All that is wrong with what it asks, beside the rest.
+must_fail "5 problems" "$caracal" submit "${job[@]}" \
+  --set slurm.partition=all --set slurm.account=a --set slurm.time=2:59 \
+  --set slurm.nodes=2 --set budget.batch=0
+for words in "slurm.partition: is 'all', but" "slurm.account: is 'a', but" \
+  "slurm.time: is 2:59, but" "slurm.nodes: is 2, but" "budget.batch: is 0"; do
+  grep -qF -- "$words" "$work/err.txt" || fail "$words: $(cat "$work/err.txt")"
+done
+
+# With two ranks and its report, as the coordinator has it but for what it asks.
+number_of() { squeue --noheader --states=all --format=%A --name="caracal-$1"; }
+# asked GANG WORDS...: what Slurm was asked for, as scontrol shows it.
+asked() {
+  local shown words
+  shown=$(scontrol show job "$(number_of "$1")")
+  for words in "${@:2}"; do
+    grep -qF -- "$words" <<<"$shown" || fail "$1 is not $words: $shown"
+  done
+}
+[ "$("$caracal" submit "${job[@]}" --set parallel.data=2 \
+  --set slurm.partition=fast --set slurm.time=1-0:30 --set slurm.memory=100M \
+  --set slurm.gres=widget:2 --set 'slurm.constraint=[big|rack1]' \
+  --set slurm.nodes=1 --set slurm.ranks_per_node=2)" = 1 ] || fail "submit"
 wait_for 1 succeeded
+asked 1-1 Partition=fast TimeLimit=1-00:30:00 MinMemoryNode=100M \
+  'Features=[big|rack1]' widget:2 NumNodes=1 NtasksPerN:B:S:C=2:
 [ -s "$data/runs/1/report.html" ] || fail "no report"
 [ "$("$caracal" submit "${job[@]}")" = 2 ] || fail "submit"
 wait_for 2 succeeded
+asked 2-1 Partition=all TimeLimit=01:00:00 MinMemoryNode=200M Features=big
 [ "$(losses "$data/runs/2")" = "$(losses "$work/alone")" ] || fail "losses"
+
+# What only Slurm can know is wrong ends it for good.
+[ "$("$caracal" submit "${job[@]}" --set slurm.partition=gone)" = 3 ] ||
+  fail "submit"
+wait_for 3 failed
+"$caracal" status 3 | grep -q 'invalid partition' || fail "$("$caracal" status 3)"
 
 # Found again after a kill; cancelled, it saves; resumed, it ends as if nothing
 # had been.
-[ "$("$caracal" submit "${long[@]}")" = 3 ] || fail "submit"
-eventually "job 3 trains" has_steps 3 10
+[ "$("$caracal" submit "${long[@]}")" = 4 ] || fail "submit"
+eventually "job 4 trains" has_steps 4 10
 kill_daemon
 start_daemon "${slurm[@]}"
-is 3 running || fail "job 3 is $(state_of 3)"
-"$caracal" cancel 3
-wait_for 3 cancelled
-has_steps 3 2006 && fail "it was not stopped"
-"$caracal" resume 3
-wait_for 3 succeeded
-[ "$(losses "$data/runs/3")" = "$(losses "$work/long")" ] || fail "losses"
+is 4 running || fail "job 4 is $(state_of 4)"
+"$caracal" cancel 4
+wait_for 4 cancelled
+has_steps 4 2006 && fail "it was not stopped"
+"$caracal" resume 4
+wait_for 4 succeeded
+[ "$(losses "$data/runs/4")" = "$(losses "$work/long")" ] || fail "losses"
 [ -z "$(squeue --noheader --states=PENDING,RUNNING)" ] || fail "$(squeue)"
 
 # Two workers as a job array measure a run. One is told to end, as before its time

@@ -1,8 +1,11 @@
 # A Slurm of one node on this machine, for tests. Sourced:
 #
-#   slurm_start        munged, slurmctld and slurmd, in a new folder, on free
+#   slurm_start [accounting]
+#                      munged, slurmctld and slurmd, in a new folder, on free
 #                      ports; sets and exports SLURM_CONF. Returns when the node
-#                      takes jobs
+#                      takes jobs. With `accounting` slurmdbd, too, and a MariaDB
+#                      for it
+#   slurm_forget       the next slurmctld forgets jobs soon after their end
 #   slurm_stop         kills all of it, with what its jobs have left, and
 #                      removes the folder; for a trap on EXIT
 #   slurmd_start, slurmctld_start
@@ -17,6 +20,7 @@
 PATH=$PATH:/usr/sbin:/sbin
 slurm_programs=(munged mungekey slurmctld slurmd sbatch squeue scancel scontrol
   sinfo srun)
+accounting_programs=(mariadbd slurmdbd sacct)
 
 # slurm_until SECONDS WORDS COMMAND...: until the command succeeds.
 slurm_until() {
@@ -84,14 +88,79 @@ SlurmdTimeout=4
 SlurmctldTimeout=10
 TCPTimeout=2
 MessageTimeout=5
-# More than there are: ranks of several jobs at a time.
-NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=8 State=UNKNOWN
+GresTypes=widget
+# More CPUs than there are: ranks of several jobs at a time.
+NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=8 RealMemory=1024 Feature=big,rack1 Gres=widget:4 State=UNKNOWN
 PartitionName=all Nodes=node Default=YES MaxTime=INFINITE State=UP
+PartitionName=fast Nodes=node MaxTime=INFINITE State=UP
 CONF
+  echo 'Name=widget Count=4' >"$slurm_folder/gres.conf"
   # slurmd looks for one; without it there is none of ours.
   echo 'CgroupPlugin=cgroup/v1' >"$slurm_folder/cgroup.conf"
   export SLURM_CONF=$slurm_folder/slurm.conf
 }
+
+# For slurm.conf as it is; a copy without stays beside it, as `plain/slurm.conf`.
+slurm_configure_accounting() {
+  local ports
+  read -r -a ports <<<"$(slurm_free_ports 2)"
+  database_port=${ports[1]}
+  mkdir "$slurm_folder/plain"
+  cp "$slurm_folder"/{slurm,gres,cgroup}.conf "$slurm_folder/plain"
+  cat >>"$slurm_folder/slurm.conf" <<CONF
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort=${ports[0]}
+AccountingStoragePass=$slurm_folder/munge.socket
+CONF
+  cat >"$slurm_folder/slurmdbd.conf" <<CONF
+AuthType=auth/munge
+AuthInfo=socket=$slurm_folder/munge.socket
+DbdHost=$(hostname)
+DbdAddr=127.0.0.1
+DbdPort=${ports[0]}
+SlurmUser=$(id -un)
+LogFile=$slurm_folder/slurmdbd.log
+PidFile=$slurm_folder/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort=$database_port
+StorageUser=slurm
+StoragePass=none
+CONF
+  chmod 0600 "$slurm_folder/slurmdbd.conf"
+}
+
+# Nobody is asked who they are: it is there for a minute, on the loopback, and
+# holds nothing but this cluster's jobs.
+database_start() {
+  local database=(mariadbd --no-defaults "--user=$(id -un)"
+    "--datadir=$slurm_folder/database")
+  mkdir "$slurm_folder/database"
+  # A statement a line; slurmdbd stores procedures, for which there are tables.
+  {
+    printf 'CREATE DATABASE mysql;\nUSE mysql;\n'
+    cat /usr/share/mysql/mysql_system_tables.sql
+  } | "${database[@]}" --bootstrap >>"$slurm_folder/database.out" 2>&1
+  "${database[@]}" --skip-grant-tables --socket="$slurm_folder/database.socket" \
+    --bind-address=127.0.0.1 --port="$database_port" \
+    --innodb-flush-log-at-trx-commit=0 >>"$slurm_folder/database.out" 2>&1 &
+  database_pid=$!
+  slurm_until 30 "MariaDB" database_listens
+}
+database_listens() { (: >"/dev/tcp/127.0.0.1/$database_port") 2>/dev/null; }
+slurmdbd_start() {
+  slurmdbd -D >>"$slurm_folder/slurmdbd.out" 2>&1 &
+  slurmdbd_pid=$!
+  slurm_until 30 "slurmdbd answers" slurmdbd_answers
+}
+slurmdbd_answers() {
+  timeout 5 sacctmgr --noheader list cluster >/dev/null 2>&1
+}
+
+# In seconds; with 0 it forgets none. How often it looks it takes from here when
+# it starts.
+slurm_forget() { sed -i 's/^MinJobAge=.*/MinJobAge=2/' "$SLURM_CONF"; }
 
 slurmctld_start() {
   slurmctld -D >>"$slurm_folder/slurmctld.out" 2>&1 &
@@ -141,11 +210,13 @@ slurmd_kill() {
 }
 
 slurm_start() {
-  local program
-  for program in "${slurm_programs[@]}"; do
+  local program programs=("${slurm_programs[@]}")
+  [ -z "${1:-}" ] || programs+=("${accounting_programs[@]}")
+  for program in "${programs[@]}"; do
     if ! command -v "$program" >/dev/null; then
       echo "real_slurm.sh: no $program: this test needs Debian's packages" \
-        "munge, slurm-client, slurmctld and slurmd (deploy/setup.sh)" >&2
+        "munge, slurm-client, slurmctld and slurmd, and for the accounting" \
+        "mariadb-server-core and slurmdbd (deploy/setup.sh)" >&2
       return 1
     fi
   done
@@ -154,6 +225,7 @@ slurm_start() {
   chmod 0755 "$slurm_folder"
   mkdir "$slurm_folder"/{state,spool,tmp}
   slurm_configure
+  [ -z "${1:-}" ] || slurm_configure_accounting
   mungekey --create --keyfile="$slurm_folder/munge.key"
   munged --foreground --force --socket="$slurm_folder/munge.socket" \
     --key-file="$slurm_folder/munge.key" --pid-file="$slurm_folder/munged.pid" \
@@ -161,6 +233,10 @@ slurm_start() {
     --log-file="$slurm_folder/munged.log" >>"$slurm_folder/munged.out" 2>&1 &
   munged_pid=$!
   slurm_until 10 "munged" test -S "$slurm_folder/munge.socket"
+  if [ -n "${1:-}" ]; then
+    database_start
+    slurmdbd_start
+  fi
   slurmctld_start
   slurmd_start
 }
@@ -168,7 +244,8 @@ slurm_start() {
 slurm_stop() {
   [ -n "${slurm_folder:-}" ] || return 0
   local pid again
-  for pid in "${slurmd_pid:-}" "${slurmctld_pid:-}" "${munged_pid:-}"; do
+  for pid in "${slurmd_pid:-}" "${slurmctld_pid:-}" "${slurmdbd_pid:-}" \
+    "${database_pid:-}" "${munged_pid:-}"; do
     [ -z "$pid" ] || slurm_end "$pid"
   done
   for again in 1 2 3; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gangs of real ranks under a real Slurm: done, cancelled, stopped, at the end
-# of their time, with their node, and with launchers that are killed.
+# of their time, with their node, with launchers that are killed, and forgotten.
 source "$(dirname "$0")/../end_to_end/common.sh"
 source "$(dirname "$0")/real_slurm.sh"
 slurm_gang=$PWD/$2 worker=$PWD/$3 convert=$PWD/deploy/slurm/convert.sbatch
@@ -74,7 +74,7 @@ budget { transfer_steps: 3000 finetune_steps: 1 batch: 2 }
 evaluation { rows: 0 }
 threads: 1
 JOB
-slurm_start || fail "no Slurm"
+slurm_start accounting || fail "no Slurm"
 step "Slurm runs"
 
 # Two whose time is up within half a minute; the rest goes on meanwhile.
@@ -82,6 +82,8 @@ step "two are at the end of their time"
 limit=1,55
 start 4 1 1 3000
 sed "s|train.h5|$work/train.h5|" "$work/job.textproto" >"$work/alone.textproto"
+# For gangs of a coordinator; it has no effect here.
+echo 'slurm { partition: "none" }' >>"$work/alone.textproto"
 mkdir "$work/alone"
 # convert OPTIONS... -- ARGUMENTS...: of sbatch, and of the script.
 convert() {
@@ -212,6 +214,7 @@ start 7 1 1 3000
 wait_for 60 "7-1 trains" has_steps 7 10
 freeze "$(gang 7-1)"
 slurmctld_stop
+slurm_forget
 thaw "$(gang 7-1)"
 wait_for 60 "7-1 ends" test -e "$gangs/7-1/status"
 slurmctld_start
@@ -228,4 +231,31 @@ slurmd_start
 start 8 2 1 3000 --resume
 expect 8 2 start '^ended 8-2 done'
 has_steps 8 3001 || fail "not all steps"
+
+step "the accounting tells of what Slurm has forgotten"
+# Of the first two the script is killed: it leaves no word. The third saves and
+# ends, and what it has said of that is lost.
+for job in 9 10 11; do
+  start "$job" 1 1 1000000
+  launchers+=("$launcher")
+done
+for job in 9 10 11; do
+  wait_for 60 "$job-1 trains" has_steps "$job" 10
+done
+for launcher in "${launchers[@]}"; do crash; done
+number_of() { squeue --noheader --states=all --format=%A --name="caracal-$1"; }
+killed=$(number_of 9-1)
+scancel --signal=KILL --batch "$killed" "$(number_of 10-1)"
+scancel --signal=TERM --batch "$(number_of 11-1)"
+wait_for 60 "11-1 ends" test -e "$gangs/11-1/status"
+nothing_is_known() { [ -z "$(squeue --noheader --states=all)" ]; }
+wait_for 90 "Slurm forgets them" nothing_is_known
+rm "$gangs/11-1/status"
+launch 9 1 find
+expect 9 1 find "^ended 9-1 lost Slurm's job $killed ended as FAILED .signal 9"
+SLURM_CONF=$slurm_folder/plain/slurm.conf launch 10 1 find
+expect 10 1 find '^ended 10-1 lost Slurm does not know it any more, and it left'
+said 10 1 find '^note: .*accounting storage is disabled' || explain "no note"
+launch 11 1 find
+expect 11 1 find '^ended 11-1 stopped'
 step "done"

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "jobs/coordinator/access/rooted_file_system.h"
+#include "jobs/coordinator/access/slurm_rules.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/door.h"
 #include "jobs/coordinator/rpc/event_hub.h"
@@ -34,6 +35,7 @@ struct JobsServiceOptions {
   // is none for others, which are refused.
   std::string run_folder = "";
   int64_t slots = 1;                        // of a job that names no threads
+  SlurmRules slurm = {};                    // what jobs may ask of it
   int most_watches = 4096, most_logs = 64;  // at a time; half of one user's
 };
 
@@ -50,7 +52,7 @@ class JobsService final : public proto::Jobs::CallbackService {
         hub_(hub),
         log_file_(std::move(log_file)),
         submitter_(options.slots, coordinator, files,
-                   options.run_folder.empty() ? "" : kOneJob),
+                   options.run_folder.empty() ? "" : kOneJob, options.slurm),
         door_(door),
         watches_("events", options.most_watches),
         logs_("logs", options.most_logs) {}

@@ -54,7 +54,11 @@ class JobsServiceTest : public ::testing::Test {
       coordinator_->Events(std::move(arguments)...);
     });
     service_.emplace(
-        JobsServiceOptions{.runs = "/runs", .slots = 2}, &*coordinator_, &hub_,
+        JobsServiceOptions{
+            .runs = "/runs",
+            .slots = 2,
+            .slurm = {.has_slurm = true, .partitions = {{"gpu"}}}},
+        &*coordinator_, &hub_,
         [this](JobId job, uint64_t epoch) {
           return folder_.File(absl::StrCat("log-", job, "-", epoch));
         },
@@ -185,6 +189,14 @@ TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   EXPECT_EQ(places.problems(0).where(), "job:1:6");
   EXPECT_EQ(places.problems(1).where(), "job:2:8");
   EXPECT_EQ(places.problems(1).field(), "lora.rnak");
+  // What is asked of Slurm: its format, and this coordinator's rules.
+  request.set_job(
+      Job("slurm { partition: \"cpu\" time: \"1d\" } lora { rank: -1 "
+          "}"));
+  EXPECT_THAT(validated(), ::testing::UnorderedElementsAre(
+                               "slurm.partition", "slurm.time", "lora.rank"));
+  request.set_job(Job("slurm { partition: \"gpu\" time: \"1-0\" }"));
+  EXPECT_THAT(validated(), ElementsAre());
   // Slots that there are not, beside other problems.
   request.set_job(Job("threads: 3 lora { rank: -1 }"));
   EXPECT_THAT(validated(),

@@ -56,7 +56,7 @@ absl::Status CheckKey(const std::string& idempotency_key) {
 }
 
 absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            RootedFileSystem* files,
+                            const SlurmRules& slurm, RootedFileSystem* files,
                             SurroundingsCache* surroundings, JobRequest* out,
                             std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckKey(request.idempotency_key()));
@@ -80,6 +80,7 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
       problems);
   RETURN_IF_ERROR(job.status());
   CheckJobPaths(*job, files->roots(), problems);
+  CheckSlurmRules(*job, slurm, problems);
   // Whether there are as many is told with all the rest.
   if (!IsAboutSame(*problems, "parallel") &&
       !IsAboutSame(*problems, "threads")) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "jobs/coordinator/access/rooted_file_system.h"
+#include "jobs/coordinator/access/slurm_rules.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/model/surroundings_cache.h"
 #include "jobs/spec/problem.h"
@@ -33,10 +34,11 @@ inline constexpr char kSubmittedJob[] = "job";
 // Reads, expands and checks the job, beside its model and data, and fills
 // `out`: the owner apart, and, where there are problems, what depends on the
 // job. `slots`: of a job that names no threads. Every problem goes to
-// `problems`, paths outside of the roots of `files` among them; errors are
-// those of reading model and data, and of the idempotency key.
+// `problems`, paths outside of the roots of `files` and what `slurm` forbids
+// among them; errors are those of reading model and data, and of the
+// idempotency key.
 absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
-                            RootedFileSystem* files,
+                            const SlurmRules& slurm, RootedFileSystem* files,
                             SurroundingsCache* surroundings, JobRequest* out,
                             std::vector<Problem>* problems);
 

@@ -17,8 +17,8 @@ void Submitter::Submit(const proto::SubmitRequest& request,
   }
   JobRequest job;
   std::vector<Problem> problems;
-  absl::Status status =
-      ReadSubmission(request, slots_, files_, &surroundings_, &job, &problems);
+  absl::Status status = ReadSubmission(request, slots_, slurm_, files_,
+                                       &surroundings_, &job, &problems);
   job.owner = owner;
   if (status.ok()) {
     const bool whole = problems.empty();
@@ -46,8 +46,8 @@ absl::Status Submitter::Validate(const proto::SubmitRequest& request,
                                  std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckOpen());
   JobRequest job;
-  const absl::Status read =
-      ReadSubmission(request, slots_, files_, &surroundings_, &job, problems);
+  const absl::Status read = ReadSubmission(request, slots_, slurm_, files_,
+                                           &surroundings_, &job, problems);
   if (request.job().empty()) problems->clear();
   if (!read.ok()) problems->push_back({"", std::string(read.message()), ""});
   job.owner = owner;

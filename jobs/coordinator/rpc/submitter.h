@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "jobs/coordinator/access/rooted_file_system.h"
+#include "jobs/coordinator/access/slurm_rules.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/model/surroundings_cache.h"
 #include "jobs/spec/problem.h"
@@ -41,13 +42,14 @@ class Submitter {
 
   // `slots`: of a job that names no threads. Coordinator and files outlive it;
   // it outlives the coordinator's replies. `closed`: why nothing is taken in;
-  // "": it is.
+  // "": it is. `slurm`: what jobs may ask of it.
   Submitter(int64_t slots, Coordinator* coordinator, RootedFileSystem* files,
-            std::string closed = "")
+            std::string closed = "", SlurmRules slurm = {})
       : slots_(slots),
         coordinator_(coordinator),
         files_(files),
         closed_(std::move(closed)),
+        slurm_(std::move(slurm)),
         surroundings_(files) {}
 
   // Answers when the job is durable, or at once: kInvalidArgument with what is
@@ -74,6 +76,7 @@ class Submitter {
   Coordinator* const coordinator_;
   RootedFileSystem* const files_;
   const std::string closed_;
+  const SlurmRules slurm_;
   SurroundingsCache surroundings_;
   mutable absl::Mutex mutex_;
   SubmissionCounts counts_ ABSL_GUARDED_BY(mutex_);

@@ -13,7 +13,9 @@
 #include "jobs/launch/gang_folder.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/layout.h"
+#include "jobs/spec/problem.h"
 #include "jobs/spec/slots.h"
+#include "jobs/spec/slurm_fields.h"
 
 namespace caracal {
 
@@ -24,22 +26,28 @@ constexpr size_t kLinesAtATime = 512;
 }  // namespace
 
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
-                                      const DataFolder& folder, int64_t slots,
-                                      const PathRoots& roots) {
+                                      const DataFolder& folder,
+                                      const GangRules& rules) {
   FileSystem* const files = FileSystem::Posix();
   const std::string file = folder.job(job.id);
   ASSIGN_OR_RETURN(const proto::Job spec, ReadSpec(job.request.spec.str()));
   // Links may lead elsewhere than when it was submitted.
-  if (const absl::Status status = roots.Check(spec); !status.ok()) {
+  if (const absl::Status status = rules.roots.Check(spec); !status.ok()) {
     return absl::InvalidArgumentError(status.message());
+  }
+  GangSpec gang;
+  if (rules.slurm.has_slurm) {
+    std::vector<Problem> problems;
+    CheckSlurmRules(spec, rules.slurm, &problems);
+    RETURN_IF_ERROR(ProblemsToStatus(problems, "job"));
+    gang.cluster_options = SbatchOptionsOf(spec.slurm());
   }
   RETURN_IF_ERROR(WriteJobText(spec, file, files));
 
-  GangSpec gang;
   gang.id = {job.id, job.epoch};
   gang.working_directory = folder.shared();
   gang.ranks = static_cast<int>(TransferLayout(spec).ranks());
-  gang.threads = ThreadsOf(spec, slots);
+  gang.threads = ThreadsOf(spec, rules.slots);
   const std::string run = folder.run(job.id);
   const auto arguments = [&](int threads) {
     return std::vector<std::string>{
@@ -109,8 +117,7 @@ void GangOrders::Obey(const GangOrder& order, const JobRecord& job) {
 }
 
 void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
-  const absl::StatusOr<GangSpec> spec =
-      MakeGangSpec(job, *folder_, slots_, roots_);
+  const absl::StatusOr<GangSpec> spec = MakeGangSpec(job, *folder_, rules_);
   if (!spec.ok()) {
     // A disk that is full may have room later; a job that can't be read won't.
     const GangEnd end = absl::IsInvalidArgument(spec.status())
@@ -137,6 +144,10 @@ void GangOrders::ClusterSilent(const std::string& reason) {
                                    reason))
             << std::endl;
   coordinator_->SetClusterSilent(!reason.empty());
+}
+
+void GangOrders::Note(const std::string& words) {
+  std::clog << "caracald: " << words << std::endl;
 }
 
 void GangOrders::GangEnded(GangId id, GangEnd end, const std::string& reason) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "jobs/coordinator/access/path_roots.h"
+#include "jobs/coordinator/access/slurm_rules.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 #include "jobs/coordinator/service/data_folder.h"
@@ -19,22 +20,29 @@
 
 namespace caracal {
 
+// What gangs of all jobs are held to.
+struct GangRules {
+  int64_t slots = 1;  // of a job that names no threads
+  PathRoots roots = {};
+  SlurmRules slurm = {};
+};
+
 // What the ranks of a job's next gang run: the whole job, from its newest
-// checkpoint if there is one, and then its report. `slots`: of a job that names
-// no threads. Writes the job's file for them. kInvalidArgument for a job that
-// can't be read, or whose paths lead out of the roots by now.
+// checkpoint if there is one, and then its report. Writes the job's file for
+// them. kInvalidArgument for a job that can't be read, whose paths lead out of
+// the roots by now, or that asks of Slurm what is forbidden by now; without
+// Slurm that has no effect.
 absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
-                                      const DataFolder& folder, int64_t slots,
-                                      const PathRoots& roots);
+                                      const DataFolder& folder,
+                                      const GangRules& rules);
 
 // Carries out orders on a thread of its own, in order: launchers write to
 // disks, and the coordinator's thread does not wait for that. Thread-safe.
 class GangOrders : public CoordinatorOutput, public LauncherEvents {
  public:
   // All outlive it.
-  GangOrders(const DataFolder* folder, int64_t slots, EventHub* hub,
-             PathRoots roots)
-      : folder_(folder), slots_(slots), hub_(hub), roots_(std::move(roots)) {}
+  GangOrders(const DataFolder* folder, EventHub* hub, GangRules rules)
+      : folder_(folder), hub_(hub), rules_(std::move(rules)) {}
   // Orders that were not carried out are dropped: the next coordinator finds
   // them.
   ~GangOrders() override { Stop(); }
@@ -70,6 +78,7 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   void GangWaits(GangId id, const std::string& reason) override;
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override;
   void ClusterSilent(const std::string& reason) override;
+  void Note(const std::string& words) override;
 
  private:
   void Run();
@@ -79,9 +88,8 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
   void TellLeftMetrics(const GangId& id);
 
   const DataFolder* const folder_;
-  const int64_t slots_;
   EventHub* const hub_;
-  const PathRoots roots_;
+  const GangRules rules_;
   absl::Mutex removed_mutex_;  // held while it runs
   std::function<void()> on_removed_ ABSL_GUARDED_BY(removed_mutex_);
   Coordinator* coordinator_ = nullptr;

@@ -151,7 +151,7 @@ int Main(int argc, char** argv) {
          "(their run folders "
          "stay); by default never")
       ->check(CLI::Range(0.0, 1e5));
-  DeclareSlurmFlags(app, &slurm);
+  DeclareSlurmFlags(app, &slurm, &options.slurm_rules);
   DeclareSecurityFlags(app, &options.security);
   TokenCommand token;
   token.Declare(app);

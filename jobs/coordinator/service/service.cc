@@ -62,6 +62,15 @@ absl::StatusOr<std::unique_ptr<Launcher>> OpenLauncher(
       {.gangs_folder = folder.gangs(), .slurm = *options.slurm}, events);
 }
 
+SlurmRules RulesOf(const ServiceOptions& options) {
+  SlurmRules rules = options.slurm_rules;
+  rules.has_slurm = options.slurm.has_value();
+  if (rules.has_slurm) {
+    rules.save_before_limit = options.slurm->save_before_limit;
+  }
+  return rules;
+}
+
 // What evaluations may read: what jobs may, and runs.
 absl::StatusOr<PathRoots> EvaluationRoots(const ServiceOptions& options,
                                           const std::string& runs) {
@@ -153,7 +162,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   const int64_t job_slots = options.job_slots > 0       ? options.job_slots
                             : options.slurm.has_value() ? 1
                                                         : options.limits.slots;
-  p.orders.emplace(&p.folder, job_slots, &p.hub, p.security->files().roots());
+  const SlurmRules slurm_rules = RulesOf(options);
+  p.orders.emplace(&p.folder, &p.hub,
+                   GangRules{.slots = job_slots,
+                             .roots = p.security->files().roots(),
+                             .slurm = slurm_rules});
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
@@ -189,7 +202,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   p.jobs.emplace(JobsServiceOptions{.runs = p.folder.runs(),
                                     .gang_files = gang_files,
                                     .run_folder = options.run_folder,
-                                    .slots = job_slots},
+                                    .slots = job_slots,
+                                    .slurm = slurm_rules},
                  &*p.coordinator, &p.hub, log_file, &p.security->files(),
                  &p.security->door());
   p.gangs.emplace(

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "jobs/coordinator/access/slurm_rules.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/rpc/endpoint.h"
 #include "jobs/coordinator/service/housekeeping.h"
@@ -45,6 +46,8 @@ struct ServiceOptions {
   SecurityOptions security;
   // Gangs as jobs of Slurm. None: on this machine.
   std::optional<SlurmOptions> slurm = {};
+  // The names that jobs may choose there; the rest follows from `slurm`.
+  SlurmRules slurm_rules = {};
   // Another launcher, for tests: with the folder of gangs, and whom it tells.
   std::function<absl::StatusOr<std::unique_ptr<Launcher>>(
       const std::string& gangs, LauncherEvents* events)>

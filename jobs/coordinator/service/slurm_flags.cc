@@ -1,18 +1,24 @@
 #include "jobs/coordinator/service/slurm_flags.h"
 
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 
 namespace caracal {
 
-void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options) {
+void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options,
+                       SlurmRules* rules) {
   constexpr char kGroup[] = "With --launcher slurm";
   const auto text = [&](const char* name, std::string* value,
                         const char* help) {
     app.add_option(name, *value, help)->group(kGroup);
   };
-  text("--slurm-partition", &options->partition, "of every gang");
+  text("--slurm-partition", &options->partition,
+       "of gangs whose job names none");
   text("--slurm-account", &options->account, "likewise");
   text("--slurm-qos", &options->qos, "likewise");
   text("--slurm-gres", &options->gres, "likewise, as in gpu:8");
@@ -46,6 +52,24 @@ void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options) {
                  "one more option for sbatch, as --name=value; repeatable")
       ->allow_extra_args(false)
       ->group(kGroup);
+  const auto allow = [&](const char* name, auto* allowed, const char* help) {
+    app.add_option_function<std::string>(
+           name,
+           [allowed](const std::string& names) {
+             *allowed =
+                 names.empty()
+                     ? std::vector<std::string>()
+                     : std::vector<std::string>(absl::StrSplit(names, ','));
+           },
+           help)
+        ->type_name("NAME,...")
+        ->group(kGroup);
+  };
+  allow("--slurm-allow-partitions", &rules->partitions,
+        "partitions that jobs may name; '': none; by default any");
+  allow("--slurm-allow-accounts", &rules->accounts, "likewise");
+  allow("--slurm-allow-qos", &rules->qos, "likewise");
+  allow("--slurm-allow-reservations", &rules->reservations, "likewise");
 }
 
 }  // namespace caracal

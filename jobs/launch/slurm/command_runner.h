@@ -13,8 +13,8 @@ namespace caracal {
 
 struct CommandResult {
   int exit_status = 0;
-  std::string output;  // standard output
-  std::string words;   // standard error
+  std::string output = "";  // standard output
+  std::string words = "";   // standard error
 };
 
 class CommandRunner {

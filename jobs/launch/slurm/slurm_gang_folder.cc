@@ -1,6 +1,7 @@
 #include "jobs/launch/slurm/slurm_gang_folder.h"
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -10,6 +11,7 @@
 #include "core/base/file_system.h"
 #include "core/base/random.h"
 #include "core/base/status.h"
+#include "core/io/json.h"
 #include "jobs/launch/slurm/batch_script.h"
 
 namespace caracal {
@@ -17,6 +19,7 @@ namespace {
 
 constexpr absl::string_view kMarkBegins = "caracal:";
 constexpr size_t kMarkBytes = 16;
+constexpr size_t kMaxClaimBytes = 1 << 20;
 
 std::string File(const GangFolder& folder, const char* name) {
   return JoinPath(folder.path(), name);
@@ -63,6 +66,19 @@ absl::StatusOr<std::string> ReadMark(const GangFolder& folder) {
   }
   mark.pop_back();
   return mark;
+}
+
+absl::StatusOr<std::string> ReadClaimingJob(const GangFolder& folder) {
+  const std::string file = File(folder, "claim");
+  ASSIGN_OR_RETURN(const std::string text, FileSystem::Posix()->ReadFile(file));
+  const absl::StatusOr<nlohmann::json> json =
+      ParseBoundedJson(text, kMaxClaimBytes);
+  int64_t number = 0;
+  if (!json.ok() || !json->is_object() ||
+      !JsonFields(*json).Get("slurm_job", &number).ok() || number < 1) {
+    return absl::DataLossError(file + " does not name a job of Slurm");
+  }
+  return absl::StrCat(number);
 }
 
 absl::StatusOr<int> ReadRanksStatus(const GangFolder& folder) {

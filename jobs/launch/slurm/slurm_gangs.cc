@@ -49,6 +49,8 @@ bool IsOutOfMemory(const SlurmJob* job) {
          (job->state == "OUT_OF_MEMORY" || job->state == "OOM");
 }
 
+std::string NameOf(GangId id) { return absl::StrCat("caracal-", ToString(id)); }
+
 std::string OutOfMemory(const SlurmJob& job) {
   return absl::StrCat("Slurm's job ", job.number,
                       " was out of memory: ask for more of it");
@@ -147,8 +149,7 @@ void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
   }
   gang.mark = submission->mark;
   std::vector<std::string> command = {
-      "sbatch", "--parsable",
-      absl::StrCat("--job-name=caracal-", ToString(spec.id)),
+      "sbatch", "--parsable", absl::StrCat("--job-name=", NameOf(spec.id)),
       absl::StrCat("--comment=", gang.mark),
       // A gang runs once: the coordinator starts another one.
       "--no-requeue", absl::StrCat("--ntasks=", spec.ranks),
@@ -156,7 +157,8 @@ void SlurmGangs::Submit(const GangSpec& spec, Gang& gang) {
       absl::StrCat("--chdir=", gang.folder.path()),
       absl::StrCat("--output=", gang.folder.output()), "--open-mode=append"};
   for (const std::vector<std::string>& more :
-       {SbatchOptions(options_.slurm), submission->script}) {
+       {SbatchOptions(options_.slurm, spec.cluster_options),
+        submission->script}) {
     command.insert(command.end(), more.begin(), more.end());
   }
   const absl::StatusOr<CommandResult> result =
@@ -208,6 +210,8 @@ void SlurmGangs::Round() {
   hurry_ = false;
   const absl::StatusOr<Jobs> jobs = Ask();
   last_poll_ = clock_->Now();
+  // Of a launcher that ends nothing is told.
+  if (absl::IsCancelled(jobs.status())) return;
   if (is_silent_ != !jobs.ok()) {
     is_silent_ = !jobs.ok();
     events_->ClusterSilent(std::string(jobs.status().message()));
@@ -225,6 +229,7 @@ void SlurmGangs::Round() {
     it = told ? gangs_.erase(it) : std::next(it);
   }
   Send(orders);
+  if (!orders.forgotten.empty()) AdvanceForgotten(orders.forgotten);
 }
 
 bool SlurmGangs::LookAtFolder(GangId id, Gang& gang) {
@@ -254,7 +259,7 @@ bool SlurmGangs::LookAtFolder(GangId id, Gang& gang) {
 bool SlurmGangs::Advance(GangId id, Gang& gang, const SlurmJob* job,
                          Orders* orders) {
   if (job == nullptr || job->phase == SlurmPhase::kEnded) {
-    return AdvanceMissing(id, gang, job);
+    return AdvanceMissing(id, gang, job, orders);
   }
   gang.missing_since.reset();
   if (job->phase == SlurmPhase::kWaiting) {
@@ -274,7 +279,8 @@ bool SlurmGangs::Advance(GangId id, Gang& gang, const SlurmJob* job,
   return false;
 }
 
-bool SlurmGangs::AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job) {
+bool SlurmGangs::AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job,
+                                Orders* orders) {
   if (AdvanceByStatus(id, gang, job)) return true;
   if (!gang.missing_since.has_value()) gang.missing_since = clock_->Now();
   const bool waited_long =
@@ -292,10 +298,88 @@ bool SlurmGangs::AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job) {
     return End(id, gang, GangEnd::kLost, "it was killed, as was asked for");
   }
   if (!waited_long) return false;
-  return End(id, gang, GangEnd::kLost,
-             job != nullptr
-                 ? Describe(*job)
-                 : "Slurm does not know it any more, and it left no word");
+  if (job != nullptr) return End(id, gang, GangEnd::kLost, Describe(*job));
+  const absl::StatusOr<std::string> number = ReadClaimingJob(gang.folder);
+  if (!has_accounting_ || !number.ok()) return EndForgotten(id, gang, nullptr);
+  orders->forgotten[id] = *number;
+  return false;
+}
+
+void SlurmGangs::AdvanceForgotten(
+    const std::map<GangId, std::string>& numbers) {
+  const absl::StatusOr<Records> records = AskAccounting(numbers);
+  if (absl::IsCancelled(records.status())) return;
+  if (!records.ok()) {
+    events_->Note(
+        absl::StrCat("how jobs ended that Slurm has forgotten, its "
+                     "accounting does not tell: ",
+                     records.status().message()));
+  }
+  const Records known = records.value_or(Records());
+  for (const auto& [id, number] : numbers) {
+    const auto record = known.find(id);
+    const auto gang = gangs_.find(id);
+    if (EndForgotten(id, gang->second,
+                     record == known.end() ? nullptr : &record->second)) {
+      gangs_.erase(gang);
+    }
+  }
+}
+
+absl::StatusOr<SlurmGangs::Records> SlurmGangs::AskAccounting(
+    const std::map<GangId, std::string>& numbers) {
+  std::vector<std::string> list;
+  for (const auto& [id, number] : numbers) list.push_back(number);
+  const absl::StatusOr<CommandResult> answer =
+      runner_->Run(SacctCommand(list), options_.slurm.command_limit);
+  // Then there is none, and it is not asked again.
+  if (absl::IsNotFound(answer.status())) has_accounting_ = false;
+  RETURN_IF_ERROR(answer.status());
+  if (answer->exit_status != 0) {
+    if (IsWithoutAccounting(answer->words)) has_accounting_ = false;
+    return absl::UnavailableError(ErrorOf("sacct", answer->words));
+  }
+  ASSIGN_OR_RETURN(const std::vector<SlurmRecord> all,
+                   ParseSacct(answer->output));
+  Records records;
+  for (const SlurmRecord& record : all) {
+    for (const auto& [id, number] : numbers) {
+      // A number may have been another job's since, or before.
+      if (record.job.number != number || record.name != NameOf(id) ||
+          record.folder != FolderOf(id).path()) {
+        continue;
+      }
+      SlurmRecord& newest = records[id];
+      if (newest.submitted <= record.submitted) newest = record;
+    }
+  }
+  return records;
+}
+
+bool SlurmGangs::EndForgotten(GangId id, Gang& gang,
+                              const SlurmRecord* record) {
+  // It may have come at last.
+  if (AdvanceByStatus(id, gang, nullptr)) return true;
+  const std::string gone = "Slurm does not know it any more";
+  if (record == nullptr) {
+    return End(id, gang, GangEnd::kLost, gone + ", and it left no word");
+  }
+  const SlurmJob& job = record->job;
+  // slurmctld had no time to tell.
+  if (job.phase != SlurmPhase::kEnded) {
+    return End(id, gang, GangEnd::kLost,
+               absl::StrCat(gone, ", and its accounting still has job ",
+                            job.number, " as ", job.state));
+  }
+  if (IsOutOfMemory(&job)) {
+    return End(id, gang, GangEnd::kFailed, OutOfMemory(job));
+  }
+  // The script ends as the ranks did. That all is done is not taken from here,
+  // as the folder lacks what says so: a new gang finds out in no time.
+  if (job.state == "FAILED" && record->exit_status != 0) {
+    return EndByStatus(id, gang, record->exit_status, &job);
+  }
+  return End(id, gang, GangEnd::kLost, Describe(job));
 }
 
 bool SlurmGangs::AdvanceNeverBegun(GangId id, Gang& gang, const SlurmJob* job) {
@@ -322,8 +406,13 @@ bool SlurmGangs::AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job) {
                std::string(exit_status.status().message()));
   }
   if (!exit_status.ok()) return false;
+  return EndByStatus(id, gang, *exit_status, job);
+}
+
+bool SlurmGangs::EndByStatus(GangId id, Gang& gang, int exit_status,
+                             const SlurmJob* job) {
   // As waitpid() would tell it of an mpirun.
-  const absl::Status status = GangStatus(*exit_status << 8);
+  const absl::Status status = GangStatus(exit_status << 8);
   // Whoever was killed for it, another rank may have told first.
   if (!status.ok() && !absl::IsCancelled(status) && IsOutOfMemory(job)) {
     return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
@@ -331,7 +420,7 @@ bool SlurmGangs::AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job) {
   std::string message(status.message());
   if (!status.ok() && !absl::IsCancelled(status)) {
     std::string words = LastWords(gang.folder.output());
-    if (words.empty() && *exit_status < 128) {
+    if (words.empty() && exit_status < 128) {
       words = LastWords(gang.folder.output(), "srun: error: ");
     }
     if (!words.empty()) message = words;

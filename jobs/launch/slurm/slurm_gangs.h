@@ -17,6 +17,7 @@
 #include "jobs/launch/gang_spec.h"
 #include "jobs/launch/launcher.h"
 #include "jobs/launch/slurm/command_runner.h"
+#include "jobs/launch/slurm/sacct.h"
 #include "jobs/launch/slurm/slurm_options.h"
 #include "jobs/launch/slurm/squeue.h"
 
@@ -38,7 +39,8 @@ struct SlurmGangsOptions {
 // - A command that fails says nothing: a gang is gone when squeue answers, and
 //   does not name it, or names it as ended.
 // - How it ended is what its folder tells (slurm_gang_folder.h); when that
-//   tells nothing for a while, what Slurm does.
+//   tells nothing for a while, what Slurm does: squeue, or, of a job that it
+//   has forgotten, the accounting, if there is one.
 //
 // For one thread, but for FolderOf and Create.
 class SlurmGangs {
@@ -76,10 +78,13 @@ class SlurmGangs {
     std::optional<absl::Duration> missing_since;
   };
   using Jobs = std::map<std::string, SlurmJob>;
-  // Numbers of jobs that orders are to be sent to.
+  // Numbers of jobs that orders are to be sent to, and of those that only the
+  // accounting may know.
   struct Orders {
     std::vector<std::string> stop, kill;
+    std::map<GangId, std::string> forgotten;
   };
+  using Records = std::map<GangId, SlurmRecord>;
 
   Gang& GangOf(GangId id);
   // Errors say that Slurm gives no answer, or none that can be read.
@@ -94,10 +99,19 @@ class SlurmGangs {
   bool LookAtFolder(GangId id, Gang& gang);
   bool Advance(GangId id, Gang& gang, const SlurmJob* job, Orders* orders);
   // No process of it is there, and maybe there will be one.
-  bool AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job);
+  bool AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job,
+                      Orders* orders);
   bool AdvanceNeverBegun(GangId id, Gang& gang, const SlurmJob* job);
   // By the status of its ranks, if there is one to be had.
   bool AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job);
+  // By the exit status of its ranks.
+  bool EndByStatus(GangId id, Gang& gang, int exit_status, const SlurmJob* job);
+  // Of those that squeue does not know any more, and that left no word.
+  void AdvanceForgotten(const std::map<GangId, std::string>& numbers);
+  bool EndForgotten(GangId id, Gang& gang, const SlurmRecord* record);
+  // What the accounting has of them. Errors say that it gives no answer.
+  absl::StatusOr<Records> AskAccounting(
+      const std::map<GangId, std::string>& numbers);
   bool End(GangId id, Gang& gang, GangEnd end, const std::string& reason);
   void Send(const Orders& orders);
 
@@ -107,8 +121,9 @@ class SlurmGangs {
   LauncherEvents* const events_;
   std::map<GangId, Gang> gangs_;
   absl::Duration last_poll_ = -absl::InfiniteDuration();
-  bool hurry_ = false;      // there are new orders
-  bool is_silent_ = false;  // Slurm, when it was last asked
+  bool hurry_ = false;          // there are new orders
+  bool is_silent_ = false;      // Slurm, when it was last asked
+  bool has_accounting_ = true;  // as far as is known
 };
 
 }  // namespace caracal

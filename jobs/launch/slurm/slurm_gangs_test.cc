@@ -24,6 +24,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::StartsWith;
 using Submission = FakeSlurm::Submission;
 
@@ -39,6 +40,7 @@ class Events : public LauncherEvents {
   void ClusterSilent(const std::string& reason) override {
     silences.push_back(reason);
   }
+  void Note(const std::string& words) override { notes.push_back(words); }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
     const char* const names[] = {"done", "stopped", "lost", "failed"};
     all.push_back(absl::StrCat("ended ", ToString(id), " ",
@@ -46,7 +48,7 @@ class Events : public LauncherEvents {
   }
   std::vector<std::string> all;  // but for the waiting
   std::string waits;             // the last
-  std::vector<std::string> silences;
+  std::vector<std::string> silences, notes;
 };
 
 class SlurmGangsTest : public testing::Test {
@@ -92,9 +94,26 @@ class SlurmGangsTest : public testing::Test {
       EXPECT_THAT(events_.all, ElementsAre(event));
     }
   }
+  // A gang that has begun, of which its folder and squeue tell nothing more.
+  void ForgetOne(GangId id) {
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    slurm_.job(number).is_forgotten = true;
+    events_.all.clear();
+  }
+  // What sacct has of a gang's job, but for its state and exit code.
+  std::string Record(GangId id, int number, const std::string& state,
+                     const std::string& submitted = "2026-11-29T18:30:44") {
+    return absl::StrCat(number, "|", state, "|", submitted, "|caracal-",
+                        ToString(id), "|", Folder(id).path(), "\n");
+  }
   void Write(const std::string& name, const std::string& text) {
+    Write(kId, name, text);
+  }
+  void Write(GangId id, const std::string& name, const std::string& text) {
     ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(
-        Folder().path() + "/" + name, text));
+        JoinPath(Folder(id).path(), name), text));
   }
 
   const TemporaryFolder temporary_;
@@ -155,6 +174,15 @@ TEST_F(SlurmGangsTest, NothingOfAJobIsInterpreted) {
     expected += std::string(argument) + '\0';
   }
   EXPECT_EQ(command, expected);
+}
+
+TEST_F(SlurmGangsTest, WhatAGangAsksForCountsInsteadOfDefaults) {
+  GangSpec spec = Spec();
+  spec.cluster_options = {"--partition=fast", "--mem=1G"};
+  Start(spec);
+  EXPECT_THAT(slurm_.commands[0],
+              AllOf(Contains("--partition=fast"), Contains("--mem=1G"),
+                    Not(Contains("--partition=gpu"))));
 }
 
 TEST_F(SlurmGangsTest, ItsEndIsThatOfTheRanks) {
@@ -325,6 +353,165 @@ TEST_F(SlurmGangsTest, OneThatIsGoneWithoutAWordIsLostAfterAWhile) {
   // Whatever is found there later.
   Write("status", "exit 0\n");
   ExpectFoundAgain(events_.all.back());
+}
+
+TEST_F(SlurmGangsTest, TheAccountingTellsOfForgottenOnes) {
+  const struct {
+    const char* record;
+    const char* end;
+  } kCases[] = {
+      {"TIMEOUT|0:0", "lost: Slurm's job 1 ended as TIMEOUT"},
+      {"NODE_FAIL|0:0", "lost: Slurm's job 2 ended as NODE_FAIL"},
+      {"PREEMPTED|0:15", "lost: Slurm's job 3 ended as PREEMPTED (signal 15)"},
+      {"CANCELLED by 7|0:0", "lost: Slurm's job 4 ended as CANCELLED (by 7)"},
+      {"OUT_OF_MEMORY|0:125",
+       "failed: Slurm's job 5 was out of memory: ask for more of it"},
+      {"FAILED|0:9", "lost: Slurm's job 6 ended as FAILED (signal 9)"},
+      {"FAILED|85:0", "stopped: stopped, as told above"},
+      {"FAILED|75:0", "lost: the ranks ended"},
+      {"FAILED|1:0", "failed: the ranks ended with an error"},
+      {"COMPLETED|0:0", "lost: Slurm's job 10 ended as COMPLETED"},
+      {"BOOT_FAIL|0:0", "lost: Slurm's job 11 ended as BOOT_FAIL"},
+      {"DEADLINE|0:0", "lost: Slurm's job 12 ended as DEADLINE"},
+      {"REVOKED|0:0", "lost: Slurm's job 13 ended as REVOKED"},
+      {"REQUEUED|0:0",
+       "lost: Slurm does not know it any more, and its accounting still has "
+       "job 14 as REQUEUED"},
+      {"RUNNING|0:0",
+       "lost: Slurm does not know it any more, and its accounting still has "
+       "job 15 as RUNNING"}};
+  for (const auto& [record, end] : kCases) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    ForgetOne(id);
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.sacct = CommandResult{.output = Record(id, number, record)};
+    WaitForGrace();
+    ASSERT_EQ(events_.all.size(), 1) << record;
+    EXPECT_THAT(events_.all.back(),
+                StartsWith(absl::StrCat("ended ", ToString(id), " ", end)));
+    EXPECT_EQ(gangs_->NextRound(), absl::InfiniteDuration());
+  }
+  EXPECT_THAT(events_.notes, IsEmpty());
+}
+
+TEST_F(SlurmGangsTest, OneQuestionToTheAccountingIsForAll) {
+  ForgetOne({1, 1});
+  ForgetOne({1, 2});
+  slurm_.sacct = CommandResult{.output = Record({1, 2}, 2, "TIMEOUT|0:0") +
+                                         Record({1, 1}, 1, "NODE_FAIL|0:0")};
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 1-1 lost: Slurm's job 1 ended as NODE_FAIL",
+                          "ended 1-2 lost: Slurm's job 2 ended as TIMEOUT"));
+  EXPECT_EQ(slurm_.Count("sacct"), 1);
+  EXPECT_EQ(OptionOf(slurm_.commands.back(), "jobs"), "1,2");
+}
+
+TEST_F(SlurmGangsTest, ANumberIsNoIdentityInTheAccountingEither) {
+  const std::string silent =
+      "ended 7-3 lost: Slurm does not know it any more, and it left no word";
+  ForgetOne(kId);
+  const std::string other_folder =
+      "1|TIMEOUT|0:0|2026-11-29T18:30:44|"
+      "caracal-7-3|/elsewhere/7-3\n";
+  slurm_.sacct =
+      CommandResult{.output = Record({7, 4}, 1, "TIMEOUT|0:0") +
+                              Record(kId, 2, "TIMEOUT|0:0") + other_folder};
+  WaitForGrace();
+  EXPECT_THAT(events_.all, ElementsAre(silent));
+  // Of several, be it of a folder that was there before, the newest.
+  ForgetOne({7, 5});
+  const auto at = [&](const char* state, const char* time) {
+    return Record({7, 5}, 2, state, time);
+  };
+  slurm_.sacct =
+      CommandResult{.output = at("TIMEOUT|0:0", "2026-10-31T00:00:00") +
+                              at("NODE_FAIL|0:0", "2026-11-29T00:00:00") +
+                              at("PREEMPTED|0:0", "2025-12-31T00:00:00")};
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-5 lost: Slurm's job 2 ended as NODE_FAIL"));
+}
+
+TEST_F(SlurmGangsTest, WithoutAnAccountingItIsAskedOnce) {
+  for (const bool is_missing : {false, true}) {
+    Restart();
+    if (is_missing) slurm_.sacct = absl::NotFoundError("can't start sacct");
+    const int asked = slurm_.Count("sacct");
+    events_.notes.clear();
+    for (int i = 0; i < 3; ++i) {
+      const GangId id = {1, slurm_.jobs.size() + 1};
+      ForgetOne(id);
+      WaitForGrace();
+      EXPECT_THAT(events_.all,
+                  ElementsAre(AllOf(StartsWith("ended " + ToString(id)),
+                                    HasSubstr("it left no word"))));
+    }
+    EXPECT_EQ(slurm_.Count("sacct"), asked + 1);
+    EXPECT_THAT(events_.notes,
+                ElementsAre(HasSubstr(is_missing ? "can't start sacct"
+                                                 : "storage is disabled")));
+  }
+}
+
+TEST_F(SlurmGangsTest, AnAccountingThatIsAwayIsAskedAgain) {
+  const absl::StatusOr<CommandResult> kAnswers[] = {
+      absl::DeadlineExceededError("sacct gave no answer"),
+      CommandResult{.exit_status = 1,
+                    .words = "sacct: error: Problem talking to the database: "
+                             "Connection refused\n"},
+      CommandResult{.output = "Thank you for using Slurm\n"}};
+  for (const auto& answer : kAnswers) {
+    ForgetOne({1, slurm_.jobs.size() + 1});
+    slurm_.sacct = answer;
+    WaitForGrace();
+    EXPECT_THAT(events_.all, ElementsAre(HasSubstr("it left no word")));
+  }
+  EXPECT_THAT(events_.notes,
+              ElementsAre(HasSubstr("no answer"), HasSubstr("refused"),
+                          HasSubstr("sacct said")));
+  ForgetOne({1, 4});
+  slurm_.sacct = CommandResult{.output = Record({1, 4}, 4, "TIMEOUT|0:0")};
+  WaitForGrace();
+  EXPECT_THAT(events_.all, ElementsAre(HasSubstr("ended as TIMEOUT")));
+}
+
+// As when the launcher ends meanwhile.
+TEST_F(SlurmGangsTest, WhatIsInterruptedTellsNothing) {
+  ForgetOne(kId);
+  slurm_.sacct = absl::CancelledError("sacct was interrupted");
+  WaitForGrace();
+  EXPECT_THAT(events_.all, IsEmpty());
+  EXPECT_THAT(events_.notes, IsEmpty());
+  slurm_.sacct = CommandResult{.output = Record(kId, 1, "TIMEOUT|0:0")};
+  Restart();
+  gangs_->Find(kId);
+  WaitForGrace();
+  EXPECT_THAT(events_.all, ElementsAre(HasSubstr("ended as TIMEOUT")));
+}
+
+TEST_F(SlurmGangsTest, TheAccountingIsNotNeeded) {
+  // It says how it ended itself; it never began; squeue knows; or its claim
+  // does not say which job it was.
+  ForgetOne({1, 1});
+  Write({1, 1}, "status", "exit 0\n");
+  WaitForGrace();
+  Start(Spec({1, 2}));
+  slurm_.job(2).is_forgotten = true;
+  WaitForGrace();
+  Start(Spec({1, 3}));
+  slurm_.Begin(3);
+  slurm_.job(3).state = "TIMEOUT";
+  WaitForGrace();
+  EXPECT_THAT(events_.all.back(), HasSubstr("1-3 lost"));
+  ForgetOne({1, 4});
+  for (const char* claim : {"", "{}", "[]", "{\"slurm_job\": \"4\"}"}) {
+    Write({1, 4}, "claim", claim);
+    Poll();
+  }
+  WaitForGrace();
+  EXPECT_THAT(events_.all.back(), HasSubstr("1-4 lost"));
+  EXPECT_EQ(slurm_.Count("sacct"), 0);
 }
 
 TEST_F(SlurmGangsTest, StopAsksTheScript) {

@@ -1,5 +1,6 @@
 #include "jobs/launch/slurm/slurm_options.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -45,8 +46,19 @@ absl::Status CheckValue(absl::string_view name, absl::string_view value) {
       "'; expected letters, digits and _-.,:=@+/*, not - at its beginning"));
 }
 
+// "--mem" of "--mem=64G".
+absl::string_view NameOf(absl::string_view option) {
+  return option.substr(0, option.find('='));
+}
+
+// Whether one option takes the other's place: sbatch wants memory in one way.
+bool IsInsteadOf(absl::string_view asked, absl::string_view other) {
+  return asked == other ||
+         (asked == "--mem" && absl::StartsWith(other, "--mem-per-"));
+}
+
 absl::Status CheckMore(absl::string_view option) {
-  const absl::string_view name = option.substr(0, option.find('='));
+  const absl::string_view name = NameOf(option);
   if (!absl::StartsWith(name, "--") || name.size() < 3 || !IsPlain(name, "-")) {
     return absl::InvalidArgumentError(
         absl::StrCat("Slurm's option '", option,
@@ -94,6 +106,13 @@ absl::Status CheckSlurmOptions(const SlurmOptions& o) {
   const absl::Duration tick = absl::Milliseconds(1);
   RETURN_IF_ERROR(CheckDuration("time limit", o.time_limit, absl::Minutes(1),
                                 zero, absl::Hours(24 * 3650)));
+  if (o.time_limit > zero && o.time_limit <= o.save_before_limit) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Slurm's time limit is ", absl::FormatDuration(o.time_limit),
+        ", but gangs are asked to save ",
+        absl::FormatDuration(o.save_before_limit),
+        " before it: no gang would get anywhere"));
+  }
   // sbatch keeps it in 16 bits.
   RETURN_IF_ERROR(CheckDuration("time to save before the limit",
                                 o.save_before_limit, absl::Seconds(1),
@@ -105,7 +124,8 @@ absl::Status CheckSlurmOptions(const SlurmOptions& o) {
   return CheckDuration("grace", o.grace, tick, zero, absl::Hours(1));
 }
 
-std::vector<std::string> SbatchOptions(const SlurmOptions& o) {
+std::vector<std::string> SbatchOptions(
+    const SlurmOptions& o, const std::vector<std::string>& of_gang) {
   std::vector<std::string> out;
   const auto add = [&out](absl::string_view name, absl::string_view value) {
     if (!value.empty()) out.push_back(absl::StrCat("--", name, "=", value));
@@ -121,6 +141,13 @@ std::vector<std::string> SbatchOptions(const SlurmOptions& o) {
   add("signal",
       absl::StrCat("B:TERM@", absl::ToInt64Seconds(o.save_before_limit)));
   out.insert(out.end(), o.more.begin(), o.more.end());
+  std::erase_if(out, [&of_gang](const std::string& option) {
+    return std::any_of(of_gang.begin(), of_gang.end(),
+                       [&](const std::string& asked) {
+                         return IsInsteadOf(NameOf(asked), NameOf(option));
+                       });
+  });
+  out.insert(out.end(), of_gang.begin(), of_gang.end());
   return out;
 }
 

@@ -11,8 +11,8 @@
 namespace caracal {
 
 struct SlurmOptions {
-  // Of every gang, as sbatch's options of these names have them. "": Slurm's
-  // own choice.
+  // Of every gang that does not ask for something else, as sbatch's options of
+  // these names have them. "": Slurm's own choice.
   std::string partition = "";
   std::string account = "";
   std::string qos = "";
@@ -43,8 +43,10 @@ struct SlurmOptions {
 // kInvalidArgument naming the option and what it may be.
 absl::Status CheckSlurmOptions(const SlurmOptions& options);
 
-// As sbatch takes them.
-std::vector<std::string> SbatchOptions(const SlurmOptions& options);
+// As sbatch takes them. What a gang asks for itself, `of_gang` (--name=value),
+// counts instead of options of the same name.
+std::vector<std::string> SbatchOptions(
+    const SlurmOptions& options, const std::vector<std::string>& of_gang = {});
 
 }  // namespace caracal
 

@@ -36,6 +36,22 @@ TEST(SlurmOptions, AreSbatchs) {
                   "--signal=B:TERM@30", "--exclusive", "--mail-user=me@x.org"));
 }
 
+TEST(SlurmOptions, WhatAGangAsksForCountsInstead) {
+  const SlurmOptions options = {
+      .partition = "all",
+      .account = "a",
+      .gres = "gpu:8",
+      .time_limit = absl::Hours(2),
+      .more = {"--exclusive", "--constraint=x", "--mem-per-cpu=1G",
+               "--mem-bind=local"}};
+  EXPECT_THAT(
+      SbatchOptions(options, {"--partition=gpu", "--time=5", "--mem=2G",
+                              "--constraint=y", "--nodes=2"}),
+      ElementsAre("--account=a", "--gres=gpu:8", "--signal=B:TERM@120",
+                  "--exclusive", "--mem-bind=local", "--partition=gpu",
+                  "--time=5", "--mem=2G", "--constraint=y", "--nodes=2"));
+}
+
 TEST(SlurmOptions, WhatIsNoValueIsRefused) {
   ExpectRefused({.partition = "a b"}, "partition is 'a b'");
   ExpectRefused({.account = "-x"}, "account is '-x'");
@@ -44,6 +60,7 @@ TEST(SlurmOptions, WhatIsNoValueIsRefused) {
   ExpectRefused({.memory = "1\n"}, "memory");
   ExpectRefused({.mpi = ""}, "mpi");
   ExpectRefused({.time_limit = absl::Seconds(90)}, "time limit is 1m30s");
+  ExpectRefused({.time_limit = absl::Minutes(2)}, "no gang would get");
   ExpectRefused({.save_before_limit = absl::Hours(19)}, "before the limit");
   ExpectRefused({.poll_interval = absl::ZeroDuration()}, "poll interval");
   ExpectRefused({.command_limit = absl::InfiniteDuration()}, "command");

@@ -15,14 +15,6 @@ namespace {
 enum Field { kTag, kNumber, kState, kReason, kComment, kFields };
 constexpr absl::string_view kTagText = "job";
 
-bool IsNumber(absl::string_view text) {
-  if (text.empty() || text.size() > 10) return false;
-  for (const char c : text) {
-    if (!absl::ascii_isdigit(c)) return false;
-  }
-  return true;
-}
-
 bool IsOneOf(absl::string_view text,
              std::initializer_list<absl::string_view> words) {
   for (const absl::string_view word : words) {
@@ -32,6 +24,14 @@ bool IsOneOf(absl::string_view text,
 }
 
 }  // namespace
+
+bool IsSlurmNumber(absl::string_view text) {
+  if (text.empty() || text.size() > 10) return false;
+  for (const char c : text) {
+    if (!absl::ascii_isdigit(c)) return false;
+  }
+  return true;
+}
 
 std::vector<std::string> SqueueCommand() {
   // The comment comes last: another job's may hold whatever its user wrote,
@@ -75,7 +75,7 @@ absl::StatusOr<std::map<std::string, SlurmJob>> ParseSqueue(
         absl::StrSplit(line, absl::MaxSplits('|', kFields - 1));
     if (fields[kTag] != kTagText && (line.empty() || !jobs.empty())) continue;
     if (fields.size() != kFields || fields[kTag] != kTagText ||
-        !IsNumber(fields[kNumber]) || fields[kState].empty()) {
+        !IsSlurmNumber(fields[kNumber]) || fields[kState].empty()) {
       return absl::DataLossError(absl::StrCat(
           "squeue said '", line.substr(0, 200),
           "'; expected the number, state, reason and comment of a job"));
@@ -97,7 +97,7 @@ absl::StatusOr<std::string> ParseSbatch(absl::string_view output) {
   const absl::string_view line = absl::StripAsciiWhitespace(output);
   // "7", or "7;cluster".
   const absl::string_view number = line.substr(0, line.find(';'));
-  if (IsNumber(number)) return std::string(number);
+  if (IsSlurmNumber(number)) return std::string(number);
   return absl::DataLossError(absl::StrCat("sbatch said '", line.substr(0, 200),
                                           "'; expected the job's number"));
 }

@@ -25,6 +25,9 @@ struct SlurmJob {
   std::string reason;  // why it waits, or ended. "None" is ""
 };
 
+// Whether it is one of those that Slurm numbers jobs by: 1 to 10 digits.
+bool IsSlurmNumber(absl::string_view text);
+
 // All jobs of this user that slurmctld knows of, those that ended less than
 // MinJobAge ago included: what `scontrol show job` would say of each, in one
 // question.

@@ -45,6 +45,7 @@ absl::StatusOr<CommandResult> FakeSlurm::Run(
 absl::StatusOr<CommandResult> FakeSlurm::Answer(
     const std::vector<std::string>& argv) {
   if (argv[0] == "sbatch") return Submit(argv);
+  if (argv[0] == "sacct") return sacct;
   if (is_away) {
     return CommandResult{.exit_status = 1,
                          .words = "error: Unable to contact slurm controller"};

@@ -10,7 +10,7 @@
 
 namespace caracal {
 
-// Answers sbatch, squeue and scancel. For one thread.
+// Answers sbatch, squeue, scancel and sacct. For one thread.
 class FakeSlurm : public CommandRunner {
  public:
   // How sbatch fares.
@@ -46,6 +46,9 @@ class FakeSlurm : public CommandRunner {
   std::string refusal;
   bool is_away = false;       // slurmctld: squeue and scancel fail
   std::string squeue_output;  // if not "", what it prints
+  // What sacct says: by default, that there is no accounting.
+  absl::StatusOr<CommandResult> sacct = CommandResult{
+      .exit_status = 1, .words = "Slurm accounting storage is disabled\n"};
   std::vector<Job> jobs;
   std::vector<std::vector<std::string>> commands;  // all that came
   // As if the launcher was killed at the command of this index: with

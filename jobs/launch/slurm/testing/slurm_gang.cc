@@ -30,6 +30,9 @@ class Printer : public LauncherEvents {
   void GangWaits(GangId id, const std::string& reason) override {
     std::cout << "waits " << ToString(id) << " " << reason << std::endl;
   }
+  void Note(const std::string& words) override {
+    std::cout << "note: " << words << std::endl;
+  }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
     const char* const names[] = {"done", "stopped", "lost", "failed"};
     std::cout << "ended " << ToString(id) << " " << names[static_cast<int>(end)]
