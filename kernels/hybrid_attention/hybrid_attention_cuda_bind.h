@@ -22,6 +22,13 @@ auto* BindF32(View view, int64_t size) {
   return view.f32();
 }
 
+// The kernels know two maps; another would be taken for hedgehog.
+inline void CheckFeatureMap(const HybridAttentionConfig& config) {
+  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
+                config.feature_map == FeatureMapKind::kIdentity)
+      << "feature map " << static_cast<int>(config.feature_map);
+}
+
 inline Args BindInputs(const HybridAttentionConfig& config,
                        const HybridAttentionInputs& in) {
   CARACAL_CHECK(config.window >= 1) << "window " << config.window;
@@ -38,10 +45,7 @@ inline Args BindInputs(const HybridAttentionConfig& config,
       << "window kind " << NameOf(config.window_kind);
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
-  // The kernels know these two maps; another would be taken for hedgehog.
-  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
-                config.feature_map == FeatureMapKind::kIdentity)
-      << "feature map " << static_cast<int>(config.feature_map);
+  CheckFeatureMap(config);
   a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1];
   a.D = in.q.shape[2];

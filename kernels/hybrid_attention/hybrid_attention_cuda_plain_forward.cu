@@ -124,6 +124,14 @@ __global__ void ForwardRows(Args a, PlainScratch scratch) {
   if (a.linear_den != nullptr) a.linear_den[at] = linear;
 }
 
+void LaunchFeatures(const Args& a, HeadRows<const bf16> x, bool keys,
+                    float* phi, cudaStream_t stream) {
+  const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
+  const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
+  Features<<<grid, kPlainThreads, bytes, stream>>>(a, x, keys, phi);
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
 }  // namespace
 
 PlainScratch PlainForwardScratch(const Args& a, void* memory) {
@@ -146,14 +154,14 @@ size_t PlainRowBytes(const Args& a) {
   return 3 * sizeof(float) * (a.sinks + std::min(span, a.rows));
 }
 
+void PlainKeyFeatures(const Args& a, float* phi_k, cudaStream_t stream) {
+  LaunchFeatures(a, a.k, true, phi_k, stream);
+}
+
 void PlainFeatures(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
-  const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
-  const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
-  Features<<<grid, kPlainThreads, bytes, stream>>>(a, a.q, false, s.phi_q);
-  CARACAL_CUDA_CHECK_LAUNCH();
-  Features<<<grid, kPlainThreads, bytes, stream>>>(a, a.k, true, s.phi_k);
-  CARACAL_CUDA_CHECK_LAUNCH();
+  LaunchFeatures(a, a.q, false, s.phi_q, stream);
+  LaunchFeatures(a, a.k, true, s.phi_k, stream);
 }
 
 void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {

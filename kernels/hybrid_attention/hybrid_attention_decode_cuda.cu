@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_parts.h"
 
@@ -28,10 +29,7 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
   float* const state = d.state + slot * a.Fout * a.D + column;
   float* const norm = d.norm + slot * a.Fout;
   if constexpr (!kSplit) Fetch(d, state, columns, head, slice);
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
+  AwaitEarlier();
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = AnyLinear(terms);
   const int n = d.length[sequence];
@@ -186,12 +184,8 @@ __global__ void Advance(int32_t* length, int64_t sequences) {
 
 // Few heads: as many slices of 32 columns or more as fill the chip.
 int Slices(int64_t heads, int D, int* major) {
-  int device = 0, processors = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(
-      cudaDeviceGetAttribute(major, cudaDevAttrComputeCapabilityMajor, device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &processors, cudaDevAttrMultiProcessorCount, device));
+  *major = MajorCapability();
+  const int processors = Multiprocessors();
   int slices = 1;
   const auto split = [&] { return D % (16 * slices) == 0; };
   while (*major >= 9 && slices < 4 && split() && D / slices >= 64 &&
@@ -200,20 +194,6 @@ int Slices(int64_t heads, int D, int* major) {
   }
   CARACAL_CHECK(D / slices <= 128) << "head dimension " << D;
   return slices;
-}
-
-float* BindState(const TensorView& view, int64_t size) {
-  if (!view.defined()) return nullptr;
-  CARACAL_CHECK(view.contiguous());
-  CARACAL_CHECK_EQ(view.size(), size);
-  return view.f32();
-}
-
-const float* BindParameter(const ConstTensorView& view, int64_t size) {
-  if (!view.defined()) return nullptr;
-  CARACAL_CHECK(view.contiguous());
-  CARACAL_CHECK_EQ(view.size(), size);
-  return view.f32();
 }
 
 bf16* BindCache(const TensorView& view, int64_t N, int64_t fewest_rows,
@@ -229,12 +209,34 @@ bf16* BindCache(const TensorView& view, int64_t N, int64_t fewest_rows,
   return static_cast<bf16*>(view.data);
 }
 
+size_t SharedBytes(int64_t ring, int64_t sinks, int64_t Fout, int64_t D) {
+  return sizeof(Shared) + (ring + sinks + Fout + D) * sizeof(float);
+}
+
+// Keys that a window reaches, at most.
+int64_t RingRows(const HybridAttentionConfig& config) {
+  return (config.window_kind == WindowKind::kTerraced ? 2 : 1) * config.window;
+}
+
+bool Supports(const HybridAttentionConfig& config, int64_t D, int64_t F) {
+  if (config.window_kind == WindowKind::kLolcatsTerraced || D > 256 ||
+      F > kMostFeatures || (D > 128 && MajorCapability() < 9)) {
+    return false;
+  }
+  int device = 0, most = 0;
+  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  const int64_t Fout = FeatureMapOutputs(config.feature_map, F);
+  return SharedBytes(RingRows(config), config.sinks, Fout, D) <=
+         static_cast<size_t>(most);
+}
+
 template <bool kSplit>
 void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
             cudaStream_t stream) {
   const Args& a = d.a;
-  const size_t bytes =
-      sizeof(Shared) + (ring + a.sinks + a.Fout + a.D) * sizeof(float);
+  const size_t bytes = SharedBytes(ring, a.sinks, a.Fout, a.D);
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       Decode<kSplit>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   cudaLaunchConfig_t launch = {};
@@ -271,9 +273,7 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   CARACAL_CHECK(config.window >= 1 && config.sinks >= 0);
   CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
       << "window kind " << NameOf(config.window_kind);
-  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
-                config.feature_map == FeatureMapKind::kIdentity)
-      << "feature map " << static_cast<int>(config.feature_map);
+  CheckFeatureMap(config);
   CARACAL_CHECK(in.q.rank == 3 && in.k.rank == 3 && in.terms != nullptr &&
                 cache.length != nullptr);
   DecodeArgs d;
@@ -292,12 +292,12 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
     a.F = in.weight_q.shape[2];
     CARACAL_CHECK(a.F >= 1 && a.F <= kMostFeatures) << a.F << " features";
     a.Fout = FeatureMapOutputs(config.feature_map, a.F);
-    a.weight_q = BindParameter(in.weight_q, int64_t{a.H} * a.D * a.F);
-    a.weight_k = BindParameter(in.weight_k, int64_t{a.H} * a.D * a.F);
-    a.bias_q = BindParameter(in.bias_q, int64_t{a.H} * a.F);
-    a.bias_k = BindParameter(in.bias_k, int64_t{a.H} * a.F);
+    a.weight_q = BindF32(in.weight_q, int64_t{a.H} * a.D * a.F);
+    a.weight_k = BindF32(in.weight_k, int64_t{a.H} * a.D * a.F);
+    a.bias_q = BindF32(in.bias_q, int64_t{a.H} * a.F);
+    a.bias_k = BindF32(in.bias_k, int64_t{a.H} * a.F);
   }
-  a.window_factor = BindParameter(in.window_factor, a.H);
+  a.window_factor = BindF32(in.window_factor, a.H);
   d.q = BindBf16<const bf16>(in.q, N, a.H, a.D);
   d.k = BindBf16<const bf16>(in.k, N, a.Hkv, a.D);
   d.v = BindBf16<const bf16>(in.v, N, a.Hkv, a.D);
@@ -305,10 +305,10 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   d.length = cache.length;
   if (in.cos.defined()) {
     CARACAL_CHECK(in.cos.rank == 2 && in.sin.defined() && a.D % 2 == 0);
-    d.cos = BindParameter(in.cos, in.cos.shape[0] * a.D / 2);
-    d.sin = BindParameter(in.sin, in.cos.shape[0] * a.D / 2);
+    d.cos = BindF32(in.cos, in.cos.shape[0] * a.D / 2);
+    d.sin = BindF32(in.sin, in.cos.shape[0] * a.D / 2);
   }
-  const int64_t ring = (a.terraced ? 2 : 1) * config.window;
+  const int64_t ring = RingRows(config);
   d.ring_k = BindCache(cache.ring_k, N, ring, a);
   d.ring_v = BindCache(cache.ring_v, N, ring, a);
   d.sink_k = BindCache(cache.sink_k, N, a.sinks, a);
@@ -316,8 +316,8 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   d.ring_rows = cache.ring_k.shape[1];
   d.sink_rows = a.sinks > 0 ? cache.sink_k.shape[1] : 0;
   CARACAL_CHECK_EQ(cache.ring_v.shape[1], d.ring_rows);
-  d.state = BindState(cache.state, N * a.H * a.Fout * a.D);
-  d.norm = BindState(cache.state_norm, N * a.H * a.Fout);
+  d.state = BindF32(cache.state, N * a.H * a.Fout * a.D);
+  d.norm = BindF32(cache.state_norm, N * a.H * a.Fout);
   CARACAL_CHECK((d.state == nullptr) == (d.norm == nullptr));
   CARACAL_CHECK(d.state == nullptr || a.weight_q != nullptr);
   if (N == 0) return;
@@ -340,6 +340,11 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
 
 }  // namespace
 }  // namespace cuda::decode
+
+bool HybridAttentionDecodeCudaSupports(const HybridAttentionConfig& config,
+                                       int64_t head_dim, int64_t features) {
+  return cuda::decode::Supports(config, head_dim, features);
+}
 
 size_t HybridAttentionDecodeCudaWorkspaceBytes(
     const HybridAttentionConfig& config,

@@ -8,6 +8,7 @@
 #include "kernels/common/cuda_pack.h"
 #include "kernels/feature_map/feature_map.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_args.h"
+#include "kernels/rope/rope_cuda_token.h"
 
 namespace caracal::kernels::cuda::decode {
 
@@ -69,16 +70,7 @@ __device__ __forceinline__ void LoadKey(const DecodeArgs& d, const Head& head,
 // Query or key of the token, rotated where that is asked for.
 __device__ __forceinline__ void LoadToken(const DecodeArgs& d, const bf16* from,
                                           int n, float* to) {
-  if (d.cos == nullptr) return Load(from, d.a.D, to);
-  const int half = d.a.D / 2;
-  for (int i = threadIdx.x; i < half; i += kThreads) {
-    const float c = d.cos[int64_t{n} * half + i];
-    const float s = d.sin[int64_t{n} * half + i];
-    const float x = __bfloat162float(from[i]);
-    const float y = __bfloat162float(from[i + half]);
-    to[i] = __bfloat162float(__float2bfloat16_rn(x * c - y * s));
-    to[i + half] = __bfloat162float(__float2bfloat16_rn(y * c + x * s));
-  }
+  RotateToken(from, d.a.D, d.cos, d.sin, n, threadIdx.x, kThreads, to);
 }
 
 __device__ __forceinline__ void FetchLine(const void* at) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <vector>
@@ -164,6 +165,61 @@ class Decoder {
   }
   int64_t at(int64_t i) const { return at_[i]; }
 
+  // Goes on after the first lengths[i] tokens of each sequence: its state comes
+  // from the kernel.
+  void Start(const std::vector<int64_t>& lengths) {
+    const int64_t H = s_.heads, Hkv = s_.kv_heads, D = s_.D, width = Hkv * D;
+    std::vector<uint16_t> k, v;
+    std::vector<uint16_t> ring_k = ring_k_.Host(), ring_v = ring_v_.Host();
+    std::vector<uint16_t> sink_k = sink_k_.Host(), sink_v = sink_v_.Host();
+    std::vector<int64_t> offsets = {0};
+    for (int64_t i = 0; i < N_; ++i) {
+      for (int64_t j = 0; j < lengths[i]; ++j) {
+        const auto take = [&](const Table& t, std::vector<uint16_t>& all,
+                              std::vector<uint16_t>& ring,
+                              std::vector<uint16_t>& sinks) {
+          const float* row = &t.values[(p_.offsets[i] + j) * t.columns];
+          std::vector<uint16_t> bits;
+          for (int64_t c = 0; c < width; ++c) {
+            bits.push_back(Bf16FromFloat(row[c]));
+          }
+          std::copy(bits.begin(), bits.end(),
+                    ring.begin() + (i * ring_ + j % ring_) * width);
+          if (j < sinks_) {
+            std::copy(bits.begin(), bits.end(),
+                      sinks.begin() + (i * sinks_ + j) * width);
+          }
+          bits.resize(width + kGap, 0xffff);
+          all.insert(all.end(), bits.begin(), bits.end());
+        };
+        take(p_.k, k, ring_k, sink_k);
+        take(p_.v, v, ring_v, sink_v);
+      }
+      offsets.push_back(offsets.back() + lengths[i]);
+    }
+    ring_k_ = Bf16(ring_k), ring_v_ = Bf16(ring_v);
+    sink_k_ = Bf16(sink_k), sink_v_ = Bf16(sink_v);
+    length_ = DeviceArray<int32_t>(
+        std::vector<int32_t>(lengths.begin(), lengths.end()));
+    at_ = lengths;
+    const Bf16 keys(k), values(v);
+    HybridAttentionDecodeTexts texts;
+    texts.k = Heads(keys, offsets.back(), Hkv);
+    texts.v = Heads(values, offsets.back(), Hkv);
+    texts.weight_k = TensorView(weight_k_.data(), {H, D, s_.F});
+    if (s_.bias) texts.bias_k = TensorView(bias_k_.data(), {H, s_.F});
+    texts.offsets = offsets.data();
+    texts.sequences = N_;
+    const DeviceArray<char> memory(
+        HybridAttentionDecodeStatesCudaWorkspaceBytes(s_.config, texts));
+    state_.Poison();
+    norm_.Poison();
+    HybridAttentionDecodeStatesCuda(
+        {}, s_.config, texts, TensorView(state_.data(), {N_, H, p_.Fout(), D}),
+        TensorView(norm_.data(), {N_, H, p_.Fout()}),
+        {memory.data(), memory.size()});
+  }
+
  private:
   static constexpr int64_t kGap = 8;
   TensorView Heads(const Bf16& x, int64_t rows, int64_t heads) const {
@@ -196,28 +252,33 @@ class Decoder {
   std::vector<int64_t> at_;
 };
 
+// A token of the first `sequences`, against the reference's rows.
+void ExpectStep(const Problem& expected, const ReferenceProblem<double>& want,
+                int64_t sequences, Decoder& decoder, double error) {
+  const int64_t columns = expected.shape.heads * expected.shape.D;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < sequences; ++i) {
+    rows.push_back(expected.offsets[i] + decoder.at(i));
+  }
+  const std::vector<double> got = decoder.Step(sequences);
+  for (int64_t i = 0; i < sequences; ++i) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const double y = want.y[rows[i] * columns + c];
+      ASSERT_NEAR(got[i * columns + c], y, kBf16Rounding * std::abs(y) + error)
+          << "token " << decoder.at(i) - 1 << " of sequence " << i << " column "
+          << c;
+    }
+  }
+}
+
 // Decodes all of `p`, and expects what the reference makes of `expected`.
 void Check(const Problem& expected, Decoder& decoder, double error) {
   ReferenceProblem<double> want(expected);
   want.Forward();
-  const Shape& shape = expected.shape;
-  const int64_t columns = shape.heads * shape.D;
-  for (int64_t step = 0; step < shape.lengths[0]; ++step) {
-    const int64_t sequences = step < kLead ? 1 : expected.sequences();
-    std::vector<int64_t> rows;
-    for (int64_t i = 0; i < sequences; ++i) {
-      rows.push_back(expected.offsets[i] + decoder.at(i));
-    }
-    const std::vector<double> got = decoder.Step(sequences);
-    for (int64_t i = 0; i < sequences; ++i) {
-      for (int64_t c = 0; c < columns; ++c) {
-        const double y = want.y[rows[i] * columns + c];
-        ASSERT_NEAR(got[i * columns + c], y,
-                    kBf16Rounding * std::abs(y) + error)
-            << "token " << decoder.at(i) - 1 << " of sequence " << i
-            << " column " << c;
-      }
-    }
+  for (int64_t step = 0; step < expected.shape.lengths[0]; ++step) {
+    ExpectStep(expected, want, step < kLead ? 1 : expected.sequences(), decoder,
+               error);
+    if (::testing::Test::HasFatalFailure()) return;
   }
 }
 
@@ -229,7 +290,8 @@ Problem Rounded(const Shape& shape) {
   return p;
 }
 
-TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
+template <typename Body>
+void ForEachShape(const Body& body) {
   const char* most = std::getenv("MOST_ROWS");
   for (const Shape& s : DecodeShapes()) {
     int64_t rows = 0;
@@ -241,13 +303,39 @@ TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
                  << " W " << s.config.window << " S " << s.config.sinks << " "
                  << NameOf(s.config.window_kind) << " terms "
                  << int{s.terms[0]});
+    body(s);
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
+TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
+  ForEachShape([](const Shape& s) {
     const Problem p = Rounded(s);
     Decoder decoder(p);
     // y is a mean of values with positive weights: an error of the weights
     // shows in numerator and denominator.
     Check(p, decoder, 2 * p.ErrorBound());
-    if (::testing::Test::HasFatalFailure()) return;
-  }
+  });
+}
+
+// The texts but for their last tokens at once, those one by one.
+TEST(HybridAttentionDecodeCuda, GoesOnAfterWholeTexts) {
+  constexpr int64_t kLast = 4;
+  ForEachShape([](const Shape& s) {
+    const Problem p = Rounded(s);
+    Decoder decoder(p);
+    std::vector<int64_t> lengths;
+    for (const int64_t n : s.lengths) {
+      lengths.push_back(std::max<int64_t>(n - kLast, 0));
+    }
+    decoder.Start(lengths);
+    ReferenceProblem<double> want(p);
+    want.Forward();
+    for (int64_t step = 0; step < std::min(kLast, s.lengths.back()); ++step) {
+      ExpectStep(p, want, p.sequences(), decoder, 2 * p.ErrorBound());
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  });
 }
 
 // Rotated by the kernel, and before the reference sees them.

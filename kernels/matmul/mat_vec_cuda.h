@@ -2,10 +2,11 @@
 // one or a few sequences: what they cost is reading the weights, and what is
 // small beside that is done in the same pass.
 //     y [rows, N] = x [rows, K] weight^T [N, K]
-// x, weight, add, y are bf16 matrices with adjacent columns, sums fp32, rounded
-// once; starts and row strides are multiples of 16 bytes, K is a multiple of 8
-// and rows at most kMatVecMostRows. Device memory throughout; no call waits for
-// the device or allocates. Same inputs, same bits.
+// x, weight, add, y are bf16 matrices (y fp32 where that is said) with adjacent
+// columns, sums fp32, rounded once; starts and row strides are multiples of 16
+// bytes, K is a multiple of 8 and rows at most kMatVecMostRows. Device memory
+// throughout; no call waits for the device or allocates. Same inputs, same
+// bits.
 //
 // On Hopper a call may begin to read its weights (and nothing else) while the
 // kernel before it on the stream still runs.
@@ -26,7 +27,8 @@ struct MatVecNorm {
   float eps = 0;
 };
 
-// add [rows, N], where defined, is added to the sums; it may be y.
+// add [rows, N], where defined, is added to the sums; it may be y. y is bf16,
+// or fp32 with nothing added.
 void MatVecCuda(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
                 ConstTensorView weight, ConstTensorView add, TensorView y);
 
