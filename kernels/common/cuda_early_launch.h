@@ -47,6 +47,15 @@ inline int Multiprocessors() {
   return count;
 }
 
+// Of shared memory that a block may have.
+inline size_t MostSharedBytes() {
+  int device = 0, bytes = 0;
+  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return bytes;
+}
+
 // `kernel` takes its arguments as one struct.
 template <typename Args>
 void LaunchEarly(void (*kernel)(Args), dim3 grid, dim3 block, size_t shared,

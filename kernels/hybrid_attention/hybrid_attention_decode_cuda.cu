@@ -223,13 +223,9 @@ bool Supports(const HybridAttentionConfig& config, int64_t D, int64_t F) {
       F > kMostFeatures || (D > 128 && MajorCapability() < 9)) {
     return false;
   }
-  int device = 0, most = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   const int64_t Fout = FeatureMapOutputs(config.feature_map, F);
   return SharedBytes(RingRows(config), config.sinks, Fout, D) <=
-         static_cast<size_t>(most);
+         MostSharedBytes();
 }
 
 template <bool kSplit>

@@ -320,7 +320,7 @@ TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
 
 // The texts but for their last tokens at once, those one by one.
 TEST(HybridAttentionDecodeCuda, GoesOnAfterWholeTexts) {
-  constexpr int64_t kLast = 4;
+  static constexpr int64_t kLast = 4;
   ForEachShape([](const Shape& s) {
     const Problem p = Rounded(s);
     Decoder decoder(p);

@@ -167,10 +167,14 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
+size_t SharedBytes(int64_t rows, int64_t columns) {
+  return rows * columns * sizeof(bf16);
+}
+
 template <int kRows, int kTake, bool kSwiglu, typename Out>
 void Launch(const Context& ctx, const Args<Out>& a) {
   const auto kernel = Product<kRows, kTake, kSwiglu, Out>;
-  const size_t bytes = size_t{16} * kRows * a.packs;
+  const size_t bytes = SharedBytes(kRows, 8 * int64_t{a.packs});
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   constexpr int kOut = kWarps * (kSwiglu ? kTake / 2 : kTake);
@@ -225,6 +229,13 @@ void Run(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
 }
 
 }  // namespace
+
+bool MatVecCudaSupports(int64_t rows, int64_t columns) {
+  // Beside x a block has the sums of its warps.
+  constexpr size_t kBeside = 1024;
+  return rows <= kMatVecMostRows && columns % 8 == 0 &&
+         SharedBytes(rows, columns) + kBeside <= cuda::MostSharedBytes();
+}
 
 void MatVecCuda(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
                 ConstTensorView weight, ConstTensorView add, TensorView y) {

@@ -13,12 +13,18 @@
 #ifndef CARACAL_KERNELS_MATMUL_MAT_VEC_CUDA_H_
 #define CARACAL_KERNELS_MATMUL_MAT_VEC_CUDA_H_
 
+#include <cstdint>
+
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
 
 namespace caracal::kernels {
 
 inline constexpr int64_t kMatVecMostRows = 4;
+
+// Whether the current device runs products of so many rows of K: they lie in a
+// multiprocessor's shared memory.
+bool MatVecCudaSupports(int64_t rows, int64_t columns);
 
 // What x goes through first: RMSNorm (rms_norm.h), rounded to bf16. An
 // undefined weight (fp32 [K]): nothing.

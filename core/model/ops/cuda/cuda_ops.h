@@ -52,9 +52,12 @@ class CudaOps final : public ModelOps {
               const LmLossRequest& request, Variable* x) override;
   TensorView Logits(Execution& exec, const LlamaWeights& weights,
                     ConstTensorView x, absl::Span<const int64_t> rows) override;
+  absl::StatusOr<std::unique_ptr<DecodingSession>> StartDecoding(
+      const Execution& exec, const LlamaWeights& weights, Adapters* adapters,
+      const ModePlan& plan) override;
   void Finish(Execution& exec) override;
 
-  // ---- For the operations' gradients ----
+  // ---- For the operations' gradients, and decoding ----
 
   CudaProducts& products() { return products_; }
 
@@ -66,10 +69,6 @@ class CudaOps final : public ModelOps {
   //   y [rows, in], x and out [stream rows, C]; out may be x
   void AddProjection(Execution& exec, const Projection& projection,
                      TensorView y, TensorView x, TensorView out);
-  // A projection's output gradient, whose rows the ranks share out, whole, with
-  // room for adapters behind: in the arena; with one rank itself.
-  TensorView GatherGradient(Execution& exec, const Projection& projection,
-                            TensorView mine, int64_t rows);
   // Gradients of a projection of a norm's output, x's gradient added to.
   void NormProjectBackward(Execution& exec, const Projection& projection,
                            const Tensor& norm_weight, const Normed& normed,

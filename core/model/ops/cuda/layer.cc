@@ -64,8 +64,8 @@ class ProjectOutputGradient final : public Tape::Operation {
     ArenaScope scratch(exec.arena);
     ops_->products().Backward(
         exec, projection,
-        ops_->GatherGradient(exec, projection, out_->grad, rows), y_->value,
-        y_->grad);
+        AllDeviceRows(exec, out_->grad, rows, CudaProducts::RoomOf(projection)),
+        y_->value, y_->grad);
   }
 
  private:
@@ -105,9 +105,10 @@ class MlpGradient final : public Tape::Operation {
       const int64_t rows = gate.shape[0];
       const Projection projection = DownProjection(layer_);
       const TensorView dh = AllocateRows(exec, rows, gate.shape[1]);
-      ops_->products().Backward(
-          exec, projection,
-          ops_->GatherGradient(exec, projection, out_->grad, rows), h_, dh);
+      ops_->products().Backward(exec, projection,
+                                AllDeviceRows(exec, out_->grad, rows,
+                                              CudaProducts::RoomOf(projection)),
+                                h_, dh);
       if (exec.device->ok()) {
         kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
       }
@@ -194,20 +195,6 @@ void CudaOps::AddProjection(Execution& exec, const Projection& projection,
   SumDeviceRows(exec, partial, mine);
   if (!device_->ok()) return;
   kernels::AccumulateCuda(exec.ctx, in_place ? mine : x, out);
-}
-
-TensorView CudaOps::GatherGradient(Execution& exec,
-                                   const Projection& projection,
-                                   TensorView mine, int64_t rows) {
-  if (exec.collective->size() == 1) return mine;
-  const TensorView all =
-      AllocateRows(exec, rows, mine.shape[1], CudaProducts::RoomOf(projection));
-  const TensorView place = MyDeviceRows(exec, all);
-  device_->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
-                    mine.shape[1] * sizeof(uint16_t), mine.shape[0], place.data,
-                    place.stride[0] * sizeof(uint16_t));
-  GatherDeviceRows(exec, all);
-  return all;
 }
 
 void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,

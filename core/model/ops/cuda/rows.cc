@@ -39,6 +39,18 @@ void GatherDeviceRows(Execution& exec, TensorView all) {
                                        Counts(exec, all), Flat(all)));
 }
 
+TensorView AllDeviceRows(Execution& exec, TensorView mine, int64_t rows,
+                         int64_t room) {
+  if (exec.collective->size() == 1) return mine;
+  const TensorView all = AllocateRows(exec, rows, mine.shape[1], room);
+  const TensorView place = MyDeviceRows(exec, all);
+  exec.device->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
+                        mine.shape[1] * sizeof(uint16_t), mine.shape[0],
+                        place.data, place.stride[0] * sizeof(uint16_t));
+  GatherDeviceRows(exec, all);
+  return all;
+}
+
 void SumDeviceRows(Execution& exec, TensorView partial, TensorView mine) {
   CARACAL_CHECK_EQ(partial.stride[0], mine.stride[0]);
   if (exec.collective->size() == 1 || !exec.device->ok()) return;

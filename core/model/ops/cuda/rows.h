@@ -18,6 +18,11 @@ TensorView MyDeviceRows(const Execution& exec, TensorView all);
 // what lies behind each as far as the next.
 void GatherDeviceRows(Execution& exec, TensorView all);
 
+// All `rows` of a matrix whose rows the ranks share out, each having its own,
+// with room behind them: in the device's arena; with one rank itself.
+TensorView AllDeviceRows(Execution& exec, TensorView mine, int64_t rows,
+                         int64_t room = 0);
+
 // This rank's share of the sum over ranks, to mine [StreamRows(rows), C] with
 // rows as far apart as partial's: its place in partial, or other memory.
 // Partial is of no use afterwards.
