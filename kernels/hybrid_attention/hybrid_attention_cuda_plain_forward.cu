@@ -1,5 +1,6 @@
 // Plain CUDA version: features, stored states, forward rows.
 #include "kernels/common/cuda_check.h"
+#include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
 
@@ -16,7 +17,8 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   const int head = blockIdx.y, D = a.D, F = a.F;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kFeatureRows;
   const int count = min(static_cast<int64_t>(kFeatureRows), a.rows - first);
-  const float* weight = (keys ? a.weight_k : a.weight_q) + head * a.D * a.F;
+  const int map = MapOf(a, head);
+  const float* weight = (keys ? a.weight_k : a.weight_q) + map * a.D * a.F;
   const float* bias = keys ? a.bias_k : a.bias_q;
   const int x_head = keys ? KvHead(a, head) : head;
   float* z = shared + kFeatureRows * D;
@@ -26,7 +28,7 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   __syncthreads();
   for (int f = threadIdx.x; f < F; f += blockDim.x) {
     float sum[kFeatureRows];
-    for (float& s : sum) s = bias == nullptr ? 0.0f : bias[head * F + f];
+    for (float& s : sum) s = bias == nullptr ? 0.0f : bias[map * F + f];
     for (int d = 0; d < D; ++d) {
       const float w = weight[d * F + f];
       for (int r = 0; r < kFeatureRows; ++r) {
@@ -39,23 +41,8 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   const int lane = threadIdx.x % 32;
   for (int r = threadIdx.x / 32; r < count; r += blockDim.x / 32) {
     float* out = phi + (head * a.rows + first + r) * a.Fout;
-    if (a.identity) {
-      for (int f = lane; f < F; f += 32) out[f] = z[r * F + f];
-      continue;
-    }
-    for (int half = 0; half < 2; ++half) {
-      const float sign = half == 0 ? 1.0f : -1.0f;
-      float top = -INFINITY, sum = 0;
-      for (int f = lane; f < F; f += 32) top = fmaxf(top, sign * z[r * F + f]);
-      for (int m = 16; m > 0; m /= 2) {
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, m));
-      }
-      for (int f = lane; f < F; f += 32) sum += expf(sign * z[r * F + f] - top);
-      sum = WarpSum(sum);
-      for (int f = lane; f < F; f += 32) {
-        out[half * F + f] =
-            fmaxf(expf(sign * z[r * F + f] - top) / sum, kFeatureFloor);
-      }
+    for (int half = 0; half < a.Fout / F; ++half) {
+      FeatureHalf(a.map, half, F, z + r * F, out + half * F, lane);
     }
   }
 }

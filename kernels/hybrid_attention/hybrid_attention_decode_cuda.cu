@@ -269,7 +269,6 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   CARACAL_CHECK(config.window >= 1 && config.sinks >= 0);
   CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
       << "window kind " << NameOf(config.window_kind);
-  CheckFeatureMap(config);
   CARACAL_CHECK(in.q.rank == 3 && in.k.rank == 3 && in.terms != nullptr &&
                 cache.length != nullptr);
   DecodeArgs d;
@@ -279,19 +278,18 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   a.sinks = static_cast<int>(config.sinks);
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
-  a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1], a.D = in.q.shape[2], a.Hkv = in.k.shape[1];
   CARACAL_CHECK(a.D >= 8 && a.D % 8 == 0) << "head dimension " << a.D;
   CARACAL_CHECK(a.Hkv >= 1 && a.H % a.Hkv == 0) << a.H << " over " << a.Hkv;
   a.terms = in.terms;
   if (in.weight_q.defined()) {
-    a.F = in.weight_q.shape[2];
+    BindMaps(config.feature_map, in.weight_q, a);
     CARACAL_CHECK(a.F >= 1 && a.F <= kMostFeatures) << a.F << " features";
-    a.Fout = FeatureMapOutputs(config.feature_map, a.F);
-    a.weight_q = BindF32(in.weight_q, int64_t{a.H} * a.D * a.F);
-    a.weight_k = BindF32(in.weight_k, int64_t{a.H} * a.D * a.F);
-    a.bias_q = BindF32(in.bias_q, int64_t{a.H} * a.F);
-    a.bias_k = BindF32(in.bias_k, int64_t{a.H} * a.F);
+    const int64_t size = int64_t{a.maps} * a.D * a.F;
+    a.weight_q = BindF32(in.weight_q, size);
+    a.weight_k = BindF32(in.weight_k, size);
+    a.bias_q = BindF32(in.bias_q, int64_t{a.maps} * a.F);
+    a.bias_k = BindF32(in.bias_k, int64_t{a.maps} * a.F);
   }
   a.window_factor = BindF32(in.window_factor, a.H);
   d.q = BindBf16<const bf16>(in.q, N, a.H, a.D);

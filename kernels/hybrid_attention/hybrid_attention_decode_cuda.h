@@ -36,7 +36,7 @@ struct HybridAttentionDecodeCache {
 // rows and heads may be strided, start at multiples of 16 bytes and have
 // strides of multiples of 8 elements; D a multiple of 8, at most 256 (at most
 // 128 on chips before Hopper). Feature maps and factor as in
-// HybridAttentionInputs, fp32, [H, D, F] each; F at most 256.
+// HybridAttentionInputs, fp32; F at most 256.
 struct HybridAttentionDecodeInputs {
   ConstTensorView q, k, v;
   ConstTensorView weight_q, weight_k;
@@ -57,7 +57,7 @@ size_t HybridAttentionDecodeCudaWorkspaceBytes(
 
 // y [N, H, D] bf16, strided as q may be. Puts the tokens into the cache, but
 // does not count them: every layer of a model sees the same `length`.
-// Window kinds sliding and terraced, feature maps hedgehog and identity.
+// Window kinds sliding and terraced.
 void HybridAttentionDecodeCuda(const Context& ctx,
                                const HybridAttentionConfig& config,
                                const HybridAttentionDecodeInputs& in,
@@ -74,6 +74,7 @@ void HybridAttentionDecodeAdvanceCuda(const Context& ctx, int32_t* length,
 struct HybridAttentionDecodeTexts {
   ConstTensorView k, v;
   ConstTensorView weight_k, bias_k;
+  int64_t heads = 0;                 // H
   const int64_t* offsets = nullptr;  // [sequences + 1], host memory
   int64_t sequences = 0;
 };

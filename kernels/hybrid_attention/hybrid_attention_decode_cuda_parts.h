@@ -6,7 +6,7 @@
 #include <cfloat>
 
 #include "kernels/common/cuda_pack.h"
-#include "kernels/feature_map/feature_map.h"
+#include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_args.h"
 #include "kernels/rope/rope_cuda_token.h"
 
@@ -92,8 +92,8 @@ __device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
   const int64_t map = int64_t{a.D} * a.F;
   for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
        i += kLine * kThreads * d.slices) {
-    FetchLine(a.weight_q + head * map + i);
-    FetchLine(a.weight_k + head * map + i);
+    FetchLine(a.weight_q + MapOf(a, head) * map + i);
+    FetchLine(a.weight_k + MapOf(a, head) * map + i);
   }
 }
 
@@ -136,8 +136,9 @@ __device__ __noinline__ void Features(const Args& a, int head, const float* q,
   const bool key = threadIdx.x >= kHalf;
   const int t = threadIdx.x % kHalf;
   const float* const x = key ? k : q;
+  const int map = MapOf(a, head);
   const float* const weight =
-      (key ? a.weight_k : a.weight_q) + int64_t{head} * a.D * a.F;
+      (key ? a.weight_k : a.weight_q) + int64_t{map} * a.D * a.F;
   const float* const bias = key ? a.bias_k : a.bias_q;
   float* const z = shared.z[key];
   float* const phi = key ? phi_k : phi_q;
@@ -149,31 +150,14 @@ __device__ __noinline__ void Features(const Args& a, int head, const float* q,
   __syncthreads();
   const int parts = max(kHalf / (vector ? a.F / 4 : a.F), 1);
   for (int f = t; f < a.F && x != nullptr; f += kHalf) {
-    float sum = bias == nullptr ? 0.0f : bias[head * a.F + f];
+    float sum = bias == nullptr ? 0.0f : bias[map * a.F + f];
     for (int i = 0; i < parts; ++i) sum += z[i * a.F + f];
     z[f] = sum;  // only this thread reads this column
-    if (a.identity) phi[f] = sum;
   }
   __syncthreads();
-  if (!a.identity && x != nullptr && t < 64) {
-    // One warp softmax(z), one softmax(-z).
-    const int lane = t % 32;
-    const float sign = t < 32 ? 1.0f : -1.0f;
-    float most = -FLT_MAX, total = 0;
-    for (int i = lane; i < a.F; i += 32) most = fmaxf(most, sign * z[i]);
-    for (int m = 16; m > 0; m /= 2) {
-      most = fmaxf(most, __shfl_xor_sync(~0u, most, m));
-    }
-    float* const to = phi + (t < 32 ? 0 : a.F);
-    for (int i = lane; i < a.F; i += 32) {
-      const float e = expf(sign * z[i] - most);
-      to[i] = e;
-      total += e;
-    }
-    total = WarpTotal(total);
-    for (int i = lane; i < a.F; i += 32) {
-      to[i] = fmaxf(to[i] / total, kFeatureFloor);
-    }
+  if (x != nullptr && t < 32 * (a.Fout / a.F)) {
+    // A warp a half.
+    FeatureHalf(a.map, t / 32, a.F, z, phi + t / 32 * a.F, t % 32);
   }
   __syncthreads();
 }

@@ -74,6 +74,18 @@ std::vector<Shape> DecodeShapes() {
     add(90, 1, 2, 1, 128, 64, 32, 4, sliding).terms = {terms};
   }
   add(100, 1, 2, 1, 128, 64, 32, 4, sliding).score_size = 80;
+  // Every feature map, also one shared by all heads; by both ways.
+  for (int kind = 0; kind < kFeatureMapKinds; ++kind) {
+    if (static_cast<FeatureMapKind>(kind) == FeatureMapKind::kIdentity)
+      continue;
+    for (const int64_t sequences : {2, 130}) {
+      Shape& s =
+          add(sequences == 2 ? 75 : 15, sequences, 4, 2, 64, 48, 8, 2, sliding);
+      s.config.feature_map = static_cast<FeatureMapKind>(kind);
+      s.bias = true;
+      s.shared_map = kind % 2 == 0;
+    }
+  }
   Shape& identity = add(60, 1, 2, 1, 64, 64, 16, 2, sliding);
   identity.config.feature_map = FeatureMapKind::kIdentity;
   identity.terms = {kSwaOnlyTerms};
@@ -117,11 +129,12 @@ class Decoder {
     HybridAttentionDecodeInputs in;
     in.q = Heads(q, sequences, H), in.k = Heads(k, sequences, Hkv);
     in.v = Heads(v, sequences, Hkv);
-    in.weight_q = TensorView(weight_q_.data(), {H, D, F});
-    in.weight_k = TensorView(weight_k_.data(), {H, D, F});
+    const int64_t maps = p_.maps();
+    in.weight_q = TensorView(weight_q_.data(), {maps, D, F});
+    in.weight_k = TensorView(weight_k_.data(), {maps, D, F});
     if (s_.bias) {
-      in.bias_q = TensorView(bias_q_.data(), {H, F});
-      in.bias_k = TensorView(bias_k_.data(), {H, F});
+      in.bias_q = TensorView(bias_q_.data(), {maps, F});
+      in.bias_k = TensorView(bias_k_.data(), {maps, F});
     }
     in.window_factor = TensorView(factor_.data(), {H});
     if (cos_.size() > 0) {
@@ -206,8 +219,9 @@ class Decoder {
     HybridAttentionDecodeTexts texts;
     texts.k = Heads(keys, offsets.back(), Hkv);
     texts.v = Heads(values, offsets.back(), Hkv);
-    texts.weight_k = TensorView(weight_k_.data(), {H, D, s_.F});
-    if (s_.bias) texts.bias_k = TensorView(bias_k_.data(), {H, s_.F});
+    texts.weight_k = TensorView(weight_k_.data(), {p_.maps(), D, s_.F});
+    if (s_.bias) texts.bias_k = TensorView(bias_k_.data(), {p_.maps(), s_.F});
+    texts.heads = H;
     texts.offsets = offsets.data();
     texts.sequences = N_;
     const DeviceArray<char> memory(

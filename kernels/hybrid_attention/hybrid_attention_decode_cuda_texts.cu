@@ -93,14 +93,13 @@ __global__ void __launch_bounds__(kThreads)
 
 Args ShapeOf(const HybridAttentionConfig& config,
              const HybridAttentionDecodeTexts& texts) {
-  CARACAL_CHECK(texts.k.rank == 3 && texts.weight_k.rank == 3);
+  CARACAL_CHECK_EQ(texts.k.rank, 3);
   Args a;
   a.rows = texts.k.shape[0];
   a.Hkv = static_cast<int>(texts.k.shape[1]);
   a.D = static_cast<int>(texts.k.shape[2]);
-  a.H = static_cast<int>(texts.weight_k.shape[0]);
-  a.F = static_cast<int>(texts.weight_k.shape[2]);
-  a.Fout = static_cast<int>(FeatureMapOutputs(config.feature_map, a.F));
+  a.H = static_cast<int>(texts.heads);
+  BindMaps(config.feature_map, texts.weight_k, a);
   CARACAL_CHECK(a.Hkv >= 1 && a.H % a.Hkv == 0) << a.H << " over " << a.Hkv;
   return a;
 }
@@ -118,18 +117,16 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
       HybridAttentionDecodeStatesCudaWorkspaceBytes(config, texts);
   CARACAL_CHECK(workspace.bytes >= needed)
       << workspace.bytes << " of " << needed;
-  CheckFeatureMap(config);
   SumArgs s;
   s.a = ShapeOf(config, texts);
   Args& a = s.a;
   const int64_t rows = a.rows, N = texts.sequences;
   CARACAL_CHECK_EQ(texts.offsets[0], 0);
   CARACAL_CHECK_EQ(texts.offsets[N], rows);
-  a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.k = BindBf16<const bf16>(texts.k, rows, a.Hkv, a.D);
   a.v = BindBf16<const bf16>(texts.v, rows, a.Hkv, a.D);
-  a.weight_k = BindF32(texts.weight_k, int64_t{a.H} * a.D * a.F);
-  a.bias_k = BindF32(texts.bias_k, int64_t{a.H} * a.F);
+  a.weight_k = BindF32(texts.weight_k, int64_t{a.maps} * a.D * a.F);
+  a.bias_k = BindF32(texts.bias_k, int64_t{a.maps} * a.F);
   s.state = BindF32(state, N * a.H * a.Fout * a.D);
   s.norm = BindF32(norm, N * a.H * a.Fout);
   CARACAL_CHECK(s.state != nullptr && s.norm != nullptr);

@@ -123,6 +123,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
         .v = rows.v,
         .weight_k = maps.weight_k,
         .bias_k = maps.bias_k,
+        .heads = layer.heads(),
         .offsets = texts.offsets,
         .sequences = texts.sequences};
     ArenaScope scratch(exec.arena);
