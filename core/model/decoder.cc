@@ -97,7 +97,8 @@ absl::Status Decoder::FeedDevice(absl::Span<const int32_t> tokens) {
   if (session_ == nullptr && !no_session_) {
     auto session = OpsOf(exec_).StartDecoding(exec_, model_->weights(),
                                               &model_->adapters(), plan_);
-    no_session_ = absl::IsUnimplemented(session.status());
+    no_session_ = absl::IsUnimplemented(session.status()) ||
+                  absl::IsResourceExhausted(session.status());
     if (!no_session_) {
       RETURN_IF_ERROR(session.status());
       session_ = *std::move(session);

@@ -21,8 +21,9 @@ namespace caracal {
 // the mask depends on, and what follows is decoded one by one, with a sliding
 // window. Not thread-safe.
 // On a device the first call's tokens are one pass, and those that follow go
-// one by one. What it has no decoding kernels for (windows of tens of thousands
-// of tokens) runs the whole text again in every call.
+// one by one. Where it has no decoding kernels (windows of tens of thousands of
+// tokens), or no memory for caches beside what a training left, every call runs
+// the whole text again.
 // After the second single-token call of a length class nothing is allocated.
 class Decoder {
  public:
@@ -71,7 +72,7 @@ class Decoder {
   // On a device.
   ModePlan plan_;
   std::unique_ptr<DecodingSession> session_;  // from the first call on
-  bool no_session_ = false;                   // it has no kernels for the plan
+  bool no_session_ = false;                   // there is none to be had
   std::vector<int32_t> text_;                 // then: all that was fed
   int32_t likeliest_ = -1;  // that was read last, the session's next
 };

@@ -25,7 +25,7 @@ struct EvaluatorOptions {
   std::string name;  // for people: host and process
   int threads = 0;   // 0: one a core
   // As ChooseDevice() has it.
-  std::string device = "cpu";
+  std::string device = "auto";
   // Ends when there was nothing to do, or no coordinator, for so long.
   absl::Duration idle_exit = absl::InfiniteDuration();
   // A line for people.
