@@ -1,7 +1,8 @@
 // A block takes one head of one sequence. Where there are few of them, a slice
 // of its columns: scores and features are then computed by every slice, the
 // state is read and written once. Where there are many, a kernel of its own
-// takes the states, which is what such a step waits for.
+// takes the states, which is what such a step waits for, and what leads there
+// is shared among sequences and heads.
 #include <algorithm>
 
 #include "kernels/common/cuda_check.h"
@@ -16,9 +17,7 @@ namespace {
 // Heads of all sequences from which on there are two kernels.
 constexpr int64_t kManyHeads = 512;
 
-// kSplit: what concerns the state is left to a second kernel.
-template <bool kSplit>
-__global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
+__global__ void __launch_bounds__(kThreads, 2)
     Decode(const __grid_constant__ DecodeArgs d) {
   extern __shared__ __align__(16) char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
@@ -28,7 +27,7 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
   const int64_t slot = int64_t{sequence} * a.H + head;
   float* const state = d.state + slot * a.Fout * a.D + column;
   float* const norm = d.norm + slot * a.Fout;
-  if constexpr (!kSplit) Fetch(d, state, columns, head, slice);
+  Fetch(d, state, columns, head, slice);
   AwaitEarlier();
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = AnyLinear(terms);
@@ -80,30 +79,20 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
     den += w;
   }
   const int warp = threadIdx.x / 32;
-  float* const work = d.work + slot * WorkOf(a);
-  if constexpr (kSplit) {
-    const bool past = terms & kLinearPastTerms, adds = leaving < leaving_end;
+  if ((terms & kLinearPastTerms) && d.state != nullptr) {
     for (int f = threadIdx.x; f < a.Fout; f += kThreads) {
-      work[f] = past ? alpha * shared.phi_q[f] : 0.0f;
-      work[a.Fout + f] = adds ? shared.phi_k[f] : 0.0f;
+      den += alpha * shared.phi_q[f] * norm[f];
     }
-  } else {
-    if ((terms & kLinearPastTerms) && d.state != nullptr) {
-      for (int f = threadIdx.x; f < a.Fout; f += kThreads) {
-        den += alpha * shared.phi_q[f] * norm[f];
-      }
+  }
+  if (d.state != nullptr &&
+      ((terms & kLinearPastTerms) || leaving < leaving_end)) {
+    const float scale = terms & kLinearPastTerms ? alpha : 0.0f;
+    if (scale == 0) {
+      for (int f = threadIdx.x; f < a.Fout; f += kThreads) shared.phi_q[f] = 0;
+      __syncthreads();
     }
-    if (d.state != nullptr &&
-        ((terms & kLinearPastTerms) || leaving < leaving_end)) {
-      const float scale = terms & kLinearPastTerms ? alpha : 0.0f;
-      if (scale == 0) {
-        for (int f = threadIdx.x; f < a.Fout; f += kThreads)
-          shared.phi_q[f] = 0;
-        __syncthreads();
-      }
-      ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
-                leaving < leaving_end, scale, shared.sums[warp]);
-    }
+    ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
+              leaving < leaving_end, scale, shared.sums[warp]);
   }
   // Component modes look at the linear terms of near keys, too.
   if (terms & kLinearNearTerms) {
@@ -136,16 +125,11 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum += shared.sums[w][c];
-    if constexpr (kSplit) {
-      work[2 * a.Fout + c] = sum;
-    } else {
-      y[c] = __float2bfloat16_rn(den == 0 ? 0.0f : sum / den);
-    }
+    y[c] = __float2bfloat16_rn(den == 0 ? 0.0f : sum / den);
   }
-  if (kSplit && threadIdx.x == 0) work[2 * a.Fout + a.D] = den;
 
   SliceBarrier(d.slices);  // All have read the norm.
-  for (int j = leaving; j < leaving_end && !kSplit; ++j) {
+  for (int j = leaving; j < leaving_end; ++j) {
     if (j > leaving) {  // A terrace: a block of keys leaves at once.
       __syncthreads();
       LoadKey(d, h, j, shared.k, shared.key);
@@ -160,21 +144,7 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
       }
     }
   }
-  // No head reads these rows: older keys lie there than any looks at.
-  if (slice == 0 && head % (a.H / a.Hkv) == 0) {
-    const int64_t ring = ((h.ring_row + n % d.ring_rows) * a.Hkv + h.kv) * a.D;
-    const int64_t sink = ((h.sink_row + n) * a.Hkv + h.kv) * a.D;
-    const bf16* const v = h.Value(d, n);
-    for (int i = threadIdx.x; i < a.D; i += kThreads) {
-      const bf16 k = __float2bfloat16_rn(shared.k[i]);
-      d.ring_k[ring + i] = k;
-      d.ring_v[ring + i] = v[i];
-      if (n < a.sinks) {
-        d.sink_k[sink + i] = k;
-        d.sink_v[sink + i] = v[i];
-      }
-    }
-  }
+  if (slice == 0 && head % (a.H / a.Hkv) == 0) PutToken(d, h, shared.k);
 }
 
 __global__ void Advance(int32_t* length, int64_t sequences) {
@@ -228,13 +198,12 @@ bool Supports(const HybridAttentionConfig& config, int64_t D, int64_t F) {
          MostSharedBytes();
 }
 
-template <bool kSplit>
 void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
             cudaStream_t stream) {
   const Args& a = d.a;
   const size_t bytes = SharedBytes(ring, a.sinks, a.Fout, a.D);
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      Decode<kSplit>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+      Decode, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   cudaLaunchConfig_t launch = {};
   launch.gridDim = dim3(d.slices, a.H, N);
   launch.blockDim = dim3(kThreads);
@@ -246,7 +215,7 @@ void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
   attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   launch.attrs = attributes;
   launch.numAttrs = major < 9 ? 0 : d.slices > 1 ? 2 : 1;
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode<kSplit>, d));
+  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
 }
 
 size_t WorkspaceBytes(const HybridAttentionConfig& config,
@@ -322,13 +291,14 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   const size_t needed = WorkspaceBytes(config, in);
   CARACAL_CHECK(workspace.bytes >= needed)
       << workspace.bytes << " of " << needed;
-  if (needed > 0 && d.state != nullptr) {
+  if (needed > 0 && d.state != nullptr &&
+      PrepareSharedBytes(a, ring + a.sinks) <= MostSharedBytes()) {
     d.work = static_cast<float*>(workspace.data);
     d.slices = 1;
-    Launch<true>(d, ring, N, major, stream);
+    LaunchPrepare(d, N, ring + a.sinks, stream);
     LaunchState(d, N, stream);
   } else {
-    Launch<false>(d, ring, N, major, stream);
+    Launch(d, ring, N, major, stream);
   }
 }
 

@@ -30,8 +30,12 @@ struct DecodeArgs {
 // the softmax set's values [D], the denominator so far.
 inline constexpr int64_t WorkOf(const Args& a) { return 2 * a.Fout + a.D + 1; }
 
-// The second kernel: reads the state and moves it on. D at most 128, sliding
-// windows.
+// Both take D of at most 128 and sliding windows. The first makes the work and
+// puts the tokens into rings and sinks; `keys`: that a window and sinks have at
+// most. The second reads the state and moves it on.
+size_t PrepareSharedBytes(const Args& a, int64_t keys);
+void LaunchPrepare(const DecodeArgs& d, int64_t sequences, int64_t keys,
+                   cudaStream_t stream);
 void LaunchState(const DecodeArgs& d, int64_t sequences, cudaStream_t stream);
 
 }  // namespace caracal::kernels::cuda::decode

@@ -129,7 +129,7 @@ __device__ __forceinline__ void Project(const Args& a, int t,
 
 // phi of a query and of a key [D] (shared; null: none), each by half the
 // threads. Begins and ends with a barrier.
-__device__ __noinline__ void Features(const Args& a, int head, const float* q,
+inline __device__ __noinline__ void Features(const Args& a, int head, const float* q,
                                       const float* k, Shared& shared,
                                       float* phi_q, float* phi_k) {
   constexpr int kHalf = kThreads / 2;
@@ -279,6 +279,27 @@ __device__ __forceinline__ void Values(const DecodeArgs& d, const Head& head,
     for (int c = 0; c < 8; ++c) sum[c] += w * x[c];
   }
   AddLanes(sum, width, mine && lane < width, 1.0f, sums + 8 * pack);
+}
+
+// The token's key k [D] and value into ring and sinks: no head reads these
+// rows, older keys lie there than any looks at.
+__device__ __forceinline__ void PutToken(const DecodeArgs& d, const Head& head,
+                                         const float* k) {
+  const Args& a = d.a;
+  const int n = head.n;
+  const int64_t ring =
+      ((head.ring_row + n % d.ring_rows) * a.Hkv + head.kv) * a.D;
+  const int64_t sink = ((head.sink_row + n) * a.Hkv + head.kv) * a.D;
+  const bf16* const v = head.Value(d, n);
+  for (int i = threadIdx.x; i < a.D; i += kThreads) {
+    const bf16 key = __float2bfloat16_rn(k[i]);
+    d.ring_k[ring + i] = key;
+    d.ring_v[ring + i] = v[i];
+    if (n < a.sinks) {
+      d.sink_k[sink + i] = key;
+      d.sink_v[sink + i] = v[i];
+    }
+  }
 }
 
 // Slices of a head are a cluster.

@@ -67,6 +67,9 @@ std::vector<Shape> DecodeShapes() {
   add(30, 65, 8, 2, 64, 32, 1, 1, sliding).terms = TermSets();
   add(20, 260, 2, 1, 96, 64, 4, 0, sliding).terms = TermSets();
   add(12, 520, 1, 1, 24, 18, 3, 0, sliding).bias = true;
+  add(40, 65, 8, 1, 128, 64, 16, 2, sliding);
+  add(20, 103, 5, 1, 64, 256, 6, 0, sliding).terms = TermSets();
+  add(90, 130, 4, 4, 128, 64, 64, 4, sliding).config.affine = true;
   add(12, 130, 4, 1, 64, 64, 3, 2, terraced);
   add(100, 3, 4, 2, 64, 64, 24, 4, sliding).terms = TermSets();
   add(100, 3, 3, 1, 64, 64, 24, 3, terraced).terms = TermSets();
