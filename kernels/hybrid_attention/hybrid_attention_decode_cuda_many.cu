@@ -1,8 +1,8 @@
 // The first of two kernels for many sequences: all but the states. Some blocks
-// make features, of one head and a tile of sequences, for which its maps are
-// read once; the others make softmax weights and their values' sums, of one
-// sequence and up to four query heads of a key head, which its keys and values
-// are read once for. Neither waits for the other.
+// make features, of a head's queries or keys and a tile of sequences, for which
+// the map is read once; the others make softmax weights and their values' sums,
+// of one sequence and up to four query heads of a key head, which its keys and
+// values are read once for. Neither waits for the other.
 #include <algorithm>
 #include <cfloat>
 
@@ -18,99 +18,126 @@ constexpr int kSequences = 16;  // of a tile
 constexpr int kLane = 4;        // of them, that a thread projects together
 constexpr int kGroup = 4;       // query heads
 
+constexpr int kColumns = 64;  // of a map, that lie in shared memory
+
 struct FeatureShared {
   float x[kMostD][kSequences];  // tokens, a column each
-  float z[kSequences][kMostFeatures];
-  float own[kWarps][2 * kMostFeatures];  // of a warp
+  float w[kMostD][kColumns];
+  float z[1];  // [kSequences, max(F, D)]
 };
+static_assert(kWarps * 2 * kMostFeatures <= kMostD * kColumns);
 
-// `x` [D] of shared memory becomes column s of the tile's.
-__device__ __forceinline__ void PutColumn(const float* x, int D, int lane,
-                                          float (&to)[kMostD][kSequences],
-                                          int s) {
-  __syncwarp();
-  for (int i = lane; i < D; i += 32) to[i][s] = x[i];
-  __syncwarp();
-}
-
-// z [sequence, F] = x W + b, F x kSequences / kLane pieces of work.
-__device__ __forceinline__ void ProjectTile(const Args& a, const float* weight,
-                                            const float* bias,
+// Columns [begin, begin + count) of a map [D, F].
+__device__ __forceinline__ void LoadColumns(const Args& a, const float* weight,
+                                            int begin, int count,
                                             FeatureShared& shared) {
-  for (int item = threadIdx.x; item < a.F * (kSequences / kLane);
-       item += kThreads) {
-    const int f = item % a.F, s = item / a.F * kLane;
-    const float start = bias == nullptr ? 0.0f : __ldg(bias + f);
-    float sum[kLane] = {start, start, start, start};
-#pragma unroll 8
-    for (int i = 0; i < a.D; ++i) {
-      const float w = __ldg(weight + int64_t{i} * a.F + f);
-      const float4 x = *reinterpret_cast<const float4*>(&shared.x[i][s]);
-      sum[0] += w * x.x, sum[1] += w * x.y;
-      sum[2] += w * x.z, sum[3] += w * x.w;
+  if (a.F % 4 == 0) {
+    const int packs = count / 4;
+    for (int i = threadIdx.x; i < a.D * packs; i += kThreads) {
+      const int row = i / packs, c = i % packs * 4;
+      *reinterpret_cast<float4*>(&shared.w[row][c]) =
+          __ldg(reinterpret_cast<const float4*>(weight + int64_t{row} * a.F +
+                                                begin + c));
     }
-#pragma unroll
-    for (int l = 0; l < kLane; ++l) shared.z[s + l][f] = sum[l];
+    return;
+  }
+  for (int i = threadIdx.x; i < a.D * count; i += kThreads) {
+    const int row = i / count, c = i % count;
+    shared.w[row][c] = __ldg(weight + int64_t{row} * a.F + begin + c);
   }
 }
 
-// Into the work of the sequences [begin, end): alpha phi_q, and phi_k of the
-// key that leaves; zeros where they have no part.
+// z [sequence, F] = x W + b.
+__device__ __forceinline__ void ProjectTile(const Args& a, const float* weight,
+                                            const float* bias,
+                                            FeatureShared& shared) {
+  for (int begin = 0; begin < a.F; begin += kColumns) {
+    const int count = min(kColumns, a.F - begin);
+    __syncthreads();
+    LoadColumns(a, weight, begin, count, shared);
+    __syncthreads();
+    for (int item = threadIdx.x; item < count * (kSequences / kLane);
+         item += kThreads) {
+      const int c = item % count, s = item / count * kLane;
+      const float start = bias == nullptr ? 0.0f : __ldg(bias + begin + c);
+      float sum[kLane] = {start, start, start, start};
+#pragma unroll 8
+      for (int i = 0; i < a.D; ++i) {
+        const float w = shared.w[i][c];
+        const float4 x = *reinterpret_cast<const float4*>(&shared.x[i][s]);
+        sum[0] += w * x.x, sum[1] += w * x.y;
+        sum[2] += w * x.z, sum[3] += w * x.w;
+      }
+#pragma unroll
+      for (int l = 0; l < kLane; ++l) {
+        shared.z[(s + l) * a.F + begin + c] = sum[l];
+      }
+    }
+  }
+}
+
+// Into the work of the sequences [begin, end): alpha phi_q, or (`keys`) phi_k
+// of the key that leaves; zeros where they have no part.
 __device__ __forceinline__ void TileFeatures(const DecodeArgs& d, int head,
-                                             int begin, int end,
+                                             bool keys, int begin, int end,
                                              FeatureShared& shared) {
   const Args& a = d.a;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int kv = KvHead(a, head), map = MapOf(a, head);
-  const float alpha = Alpha(a, Gamma(a, head));
-  float* const own = shared.own[warp];
-  for (const bool keys : {false, true}) {
-    __syncthreads();
-    for (int s = warp; s < kSequences; s += kWarps) {
-      const int sequence = begin + s;
-      for (int i = lane; i < a.D; i += 32) own[i] = 0;
-      if (sequence < end) {
-        const int n = d.length[sequence];
-        const int leaving = max(Start(a, n), a.sinks);
-        if (!keys) {
-          RotateToken(At(d.q, sequence, head), a.D, d.cos, d.sin, n, lane, 32,
-                      own);
-        } else if (leaving < Start(a, n + 1) && leaving < n) {
-          const int64_t row =
-              int64_t{sequence} * d.ring_rows + leaving % d.ring_rows;
-          const bf16* const key = d.ring_k + (row * a.Hkv + kv) * a.D;
-          for (int i = lane; i < a.D; i += 32) {
-            own[i] = __bfloat162float(key[i]);
-          }
-        } else if (leaving < Start(a, n + 1)) {
-          // In a window of one key the token itself leaves.
-          RotateToken(At(d.k, sequence, kv), a.D, d.cos, d.sin, n, lane, 32,
-                      own);
+  const float* const weight =
+      (keys ? a.weight_k : a.weight_q) + map * int64_t{a.D} * a.F;
+  for (int i = 32 * threadIdx.x; i < a.D * a.F; i += 32 * kThreads) {
+    FetchLine(weight + i);
+  }
+  AwaitEarlier();
+  for (int s = warp; s < kSequences; s += kWarps) {
+    float* const token = shared.z + warp * a.D;
+    const int sequence = begin + s;
+    for (int i = lane; i < a.D; i += 32) token[i] = 0;
+    __syncwarp();
+    if (sequence < end) {
+      const int n = d.length[sequence];
+      const int leaving = max(Start(a, n), a.sinks);
+      if (!keys) {
+        RotateToken(At(d.q, sequence, head), a.D, d.cos, d.sin, n, lane, 32,
+                    token);
+      } else if (leaving < Start(a, n + 1) && leaving < n) {
+        const int64_t row =
+            int64_t{sequence} * d.ring_rows + leaving % d.ring_rows;
+        const bf16* const key = d.ring_k + (row * a.Hkv + kv) * a.D;
+        for (int i = lane; i < a.D; i += 32) {
+          token[i] = __bfloat162float(key[i]);
         }
+      } else if (leaving < Start(a, n + 1)) {
+        // In a window of one key the token itself leaves.
+        RotateToken(At(d.k, sequence, kv), a.D, d.cos, d.sin, n, lane, 32,
+                    token);
       }
-      PutColumn(own, a.D, lane, shared.x, s);
     }
-    __syncthreads();
-    const int64_t size = int64_t{a.D} * a.F;
-    const float* const bias = keys ? a.bias_k : a.bias_q;
-    ProjectTile(a, (keys ? a.weight_k : a.weight_q) + map * size,
-                bias == nullptr ? nullptr : bias + int64_t{map} * a.F, shared);
-    __syncthreads();
-    for (int s = warp; s < kSequences && begin + s < end; s += kWarps) {
-      const int sequence = begin + s, n = d.length[sequence];
-      const int64_t slot = int64_t{sequence} * a.H + head;
-      for (int half = 0; half < a.Fout / a.F; ++half) {
-        FeatureHalf(a.map, half, a.F, shared.z[s], own + half * a.F, lane);
-      }
-      __syncwarp();
-      const bool part = keys ? max(Start(a, n), a.sinks) < Start(a, n + 1)
-                             : (a.terms[slot] & kLinearPastTerms) != 0;
-      float* const work = d.work + slot * WorkOf(a) + (keys ? a.Fout : 0);
-      for (int f = lane; f < a.Fout; f += 32) {
-        work[f] = part ? (keys ? own[f] : alpha * own[f]) : 0.0f;
-      }
-      __syncwarp();
+    __syncwarp();
+    for (int i = lane; i < a.D; i += 32) shared.x[i][s] = token[i];
+    __syncwarp();
+  }
+  const float* const bias = keys ? a.bias_k : a.bias_q;
+  ProjectTile(a, weight, bias == nullptr ? nullptr : bias + int64_t{map} * a.F,
+              shared);
+  __syncthreads();
+  const float scale = keys ? 1.0f : Alpha(a, Gamma(a, head));
+  float* const phi = &shared.w[0][0] + warp * 2 * kMostFeatures;
+  for (int s = warp; s < kSequences && begin + s < end; s += kWarps) {
+    const int sequence = begin + s, n = d.length[sequence];
+    const int64_t slot = int64_t{sequence} * a.H + head;
+    for (int half = 0; half < a.Fout / a.F; ++half) {
+      FeatureHalf(a.map, half, a.F, shared.z + s * a.F, phi + half * a.F, lane);
     }
+    __syncwarp();
+    const bool part = keys ? max(Start(a, n), a.sinks) < Start(a, n + 1)
+                           : (a.terms[slot] & kLinearPastTerms) != 0;
+    float* const work = d.work + slot * WorkOf(a) + (keys ? a.Fout : 0);
+    for (int f = lane; f < a.Fout; f += 32) {
+      work[f] = part ? scale * phi[f] : 0.0f;
+    }
+    __syncwarp();
   }
 }
 
@@ -139,7 +166,7 @@ __device__ __forceinline__ void GroupScores(const DecodeArgs& d,
       for (int c = 0; c < 8; ++c) q[g][c] = shared.q[g][8 * pack + c];
     }
   }
-#pragma unroll 2
+#pragma unroll 4
   for (int i0 = 0; i0 < keys; i0 += at_once) {
     const int i = i0 + first;
     float sum[kGroup] = {};
@@ -183,7 +210,7 @@ __device__ __forceinline__ void GroupValues(const DecodeArgs& d,
   const int step = kWarps * (32 / width);
   const bool mine = pack < packs;
   float sum[kGroup][8] = {};
-#pragma unroll 2
+#pragma unroll 4
   for (int i = warp * (32 / width) + lane / width; i < keys; i += step) {
     if (!mine) continue;
     const int j = i < far ? i : head.start + i - far;
@@ -332,14 +359,15 @@ __global__ void __launch_bounds__(kThreads, 3)
   const DecodeArgs& d = many.d;
   const Args& a = d.a;
   int block = blockIdx.x;
-  AwaitEarlier();
-  if (block < a.H * many.tiles) {
-    const int begin = block / a.H * kSequences;
-    TileFeatures(d, block % a.H, begin, min(begin + kSequences, many.sequences),
+  if (block < 2 * a.H * many.tiles) {
+    const int begin = block / (2 * a.H) * kSequences;
+    TileFeatures(d, block / 2 % a.H, block % 2 == 1, begin,
+                 min(begin + kSequences, many.sequences),
                  *reinterpret_cast<FeatureShared*>(memory));
     return;
   }
-  block -= a.H * many.tiles;
+  block -= 2 * a.H * many.tiles;
+  AwaitEarlier();
   const int groups = GroupsOf(a), group = block % groups;
   const int kv = block / groups % a.Hkv, sequence = block / groups / a.Hkv;
   const int heads = a.H / a.Hkv;
@@ -353,7 +381,9 @@ __global__ void __launch_bounds__(kThreads, 3)
 size_t PrepareSharedBytes(const Args& a, int64_t window_keys) {
   const size_t window = sizeof(WindowShared) +
                         (kGroup * window_keys + a.Fout + a.D) * sizeof(float);
-  return std::max(window, sizeof(FeatureShared));
+  const size_t features =
+      sizeof(FeatureShared) + kSequences * std::max(a.F, a.D) * sizeof(float);
+  return std::max(window, features);
 }
 
 void LaunchPrepare(const DecodeArgs& d, int64_t sequences, int64_t window_keys,
@@ -366,7 +396,7 @@ void LaunchPrepare(const DecodeArgs& d, int64_t sequences, int64_t window_keys,
       d, static_cast<int>(sequences),
       static_cast<int>((sequences + kSequences - 1) / kSequences)};
   const int64_t blocks =
-      int64_t{a.H} * many.tiles + sequences * a.Hkv * GroupsOf(a);
+      int64_t{2} * a.H * many.tiles + sequences * a.Hkv * GroupsOf(a);
   LaunchEarly(Prepare, dim3(static_cast<unsigned>(blocks)), dim3(kThreads),
               bytes, stream, many);
 }
