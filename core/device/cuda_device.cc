@@ -252,6 +252,43 @@ void CudaDevice::Download(const void* device, size_t bytes, void* host) {
   }
 }
 
+class CudaDevice::Graph final : public DeviceGraph {
+ public:
+  Graph(CudaDevice* device, cudaGraphExec_t graph)
+      : device_(device), graph_(graph) {}
+  ~Graph() override { cudaGraphExecDestroy(graph_); }
+  void Launch() override {
+    if (!device_->ok()) return;
+    device_->Note(cudaGraphLaunch(graph_, device_->stream_),
+                  "launching a graph");
+  }
+
+ private:
+  CudaDevice* device_;
+  cudaGraphExec_t graph_;
+};
+
+absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
+    absl::FunctionRef<void()> enqueue) {
+  cudaGraph_t recorded = nullptr;
+  cudaGraphExec_t graph = nullptr;
+  // Other threads may meanwhile do what they like.
+  cudaError_t error =
+      cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
+  if (error == cudaSuccess) {
+    enqueue();
+    error = cudaStreamEndCapture(stream_, &recorded);
+  }
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&graph, recorded, 0);
+  if (recorded != nullptr) cudaGraphDestroy(recorded);
+  if (error != cudaSuccess) {
+    cudaGetLastError();  // Not to be found again by a kernel's launch.
+    return absl::UnavailableError(
+        absl::StrCat(name_, ": recording a graph failed: ", Describe(error)));
+  }
+  return std::make_unique<Graph>(this, graph);
+}
+
 void CudaDevice::AwaitStream() {
   if (stall_ == absl::InfiniteDuration()) {
     Note(cudaStreamSynchronize(stream_), "the work of a step");

@@ -40,12 +40,16 @@ class CudaDevice final : public Device {
   void CopyOn(void* stream, const void* from, size_t bytes, void* to) override;
   void SetZeroOn(void* stream, void* device, size_t bytes) override;
   void Download(const void* device, size_t bytes, void* host) override;
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
+      absl::FunctionRef<void()> enqueue) override;
   absl::Status Wait() override;
   void set_stall(absl::Duration limit) override { stall_ = limit; }
   uint64_t peak_bytes() const override;
   uint64_t total_bytes() const override { return total_bytes_; }
 
  private:
+  class Graph;
+
   // Pinned memory that copies go through; a copy of more waits in between.
   static constexpr size_t kStagingBytes = size_t{16} << 20;
 

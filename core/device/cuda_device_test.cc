@@ -101,5 +101,31 @@ TEST_F(CudaDeviceTest, SaysThatMemoryRanOut) {
                                         HasSubstr("out of GPU memory")));
 }
 
+// Nothing runs while it is recorded; then it runs as often as it is launched.
+TEST_F(CudaDeviceTest, RecordedWorkRunsWhenItIsLaunched) {
+  constexpr int64_t kSize = 100;
+  const std::vector<int32_t> values = Counting(kSize);
+  std::vector<int32_t> back(kSize);
+  ASSERT_OK_AND_ASSIGN(const Tensor a, device_->Allocate(DType::kI32, {kSize}));
+  ASSERT_OK_AND_ASSIGN(const Tensor b, device_->Allocate(DType::kI32, {kSize}));
+  device_->SetZero(a.view().data, a.bytes());
+  device_->SetZero(b.view().data, b.bytes());
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<DeviceGraph> graph,
+                       device_->Record([&] {
+                         device_->Copy(a.view().data, a.bytes(), b.view().data);
+                       }));
+  device_->Upload(values.data(), a.bytes(), a.view().data);
+  device_->Download(b.view().data, b.bytes(), back.data());
+  ASSERT_OK(device_->Wait());
+  EXPECT_EQ(back, std::vector<int32_t>(kSize));
+  for (int i = 0; i < 2; ++i) {
+    graph->Launch();
+    device_->Download(b.view().data, b.bytes(), back.data());
+    ASSERT_OK(device_->Wait());
+    EXPECT_EQ(back, values);
+    device_->SetZero(b.view().data, b.bytes());
+  }
+}
+
 }  // namespace
 }  // namespace caracal

@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -15,6 +17,16 @@
 #include "kernels/common/context.h"
 
 namespace caracal {
+
+// Work that was recorded once, to be launched any number of times. Launches
+// return at once; what goes wrong the device's Wait() tells. Must go before the
+// device.
+class DeviceGraph {
+ public:
+  virtual ~DeviceGraph() = default;
+  // Onto the device's stream.
+  virtual void Launch() = 0;
+};
 
 // One stream, on which everything is enqueued in order: kernels, and the copies
 // here, but for what is said to go elsewhere. Only Wait() waits for it. Must
@@ -67,6 +79,13 @@ class Device {
   virtual void SetZeroOn(void* stream, void* device, size_t bytes) = 0;
   // `host` is written by the next Wait().
   virtual void Download(const void* device, size_t bytes, void* host) = 0;
+
+  // What `enqueue` puts on the stream, recorded instead of run, with the
+  // addresses it names: it may launch kernels, copy and set to zero on the
+  // device, but neither upload, download nor wait, and the arena may not grow.
+  // kUnavailable.
+  virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
+      absl::FunctionRef<void()> enqueue) = 0;
 
   // Until all that was enqueued is done. The first error since the device was
   // opened: kResourceExhausted, or kUnavailable of a device that is lost, or

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/base/status.h"
 #include "core/model/ops/lm_loss.h"
+#include "core/model/ops/model_ops.h"
 
 namespace caracal {
 namespace {
@@ -49,6 +51,24 @@ Decoder::Decoder(const Llama* model, Execution exec, const ModePlan& plan)
 
 absl::StatusOr<ConstTensorView> Decoder::Feed(
     absl::Span<const int32_t> tokens) {
+  RETURN_IF_ERROR(FeedAll(tokens));
+  const TensorView logits(logits_.data(),
+                          {static_cast<int64_t>(logits_.size())});
+  if (session_ != nullptr) RETURN_IF_ERROR(session_->ReadLogits(logits));
+  return ConstTensorView(logits);
+}
+
+absl::StatusOr<int32_t> Decoder::FeedGreedy(absl::Span<const int32_t> tokens) {
+  RETURN_IF_ERROR(FeedAll(tokens));
+  if (session_ != nullptr) {
+    RETURN_IF_ERROR(session_->ReadLikeliest({&likeliest_, 1}));
+    return likeliest_;
+  }
+  return static_cast<int32_t>(std::max_element(logits_.begin(), logits_.end()) -
+                              logits_.begin());
+}
+
+absl::Status Decoder::FeedAll(absl::Span<const int32_t> tokens) {
   const LlamaWeights& w = model_->weights();
   CARACAL_CHECK(!tokens.empty()) << "nothing to feed";
   if (length_ + static_cast<int64_t>(tokens.size()) > w.rope_cos.dim(0)) {
@@ -64,17 +84,56 @@ absl::StatusOr<ConstTensorView> Decoder::Feed(
                        w.config.vocab_size));
     }
   }
-  if (exec_.device != nullptr) {
-    RETURN_IF_ERROR(FeedAgain(tokens));
-    tokens = {};
-  }
+  if (exec_.device != nullptr) return FeedDevice(tokens);
   while (!tokens.empty()) {
     const size_t n = ChunkOf(static_cast<int64_t>(tokens.size()));
     RETURN_IF_ERROR(FeedChunk(tokens.subspan(0, n), n == tokens.size()));
     tokens.remove_prefix(n);
   }
-  return ConstTensorView(logits_.data(),
-                         {static_cast<int64_t>(logits_.size())});
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::FeedDevice(absl::Span<const int32_t> tokens) {
+  if (session_ == nullptr && !no_session_) {
+    auto session = OpsOf(exec_).StartDecoding(exec_, model_->weights(),
+                                              &model_->adapters(), plan_);
+    no_session_ = absl::IsUnimplemented(session.status()) ||
+                  absl::IsResourceExhausted(session.status());
+    if (!no_session_) {
+      RETURN_IF_ERROR(session.status());
+      session_ = *std::move(session);
+    }
+  }
+  if (no_session_) return FeedAgain(tokens);
+  if (length_ == 0) {
+    const auto rows = static_cast<int64_t>(tokens.size());
+    for (auto i = static_cast<int64_t>(positions_.size()); i < rows; ++i) {
+      positions_.push_back(static_cast<int32_t>(i));
+    }
+    const int64_t offsets[2] = {0, rows};
+    RETURN_IF_ERROR(session_->Start(OneSequence(tokens, offsets)));
+  } else {
+    for (const int32_t& token : tokens) {
+      // It has the one that it found itself.
+      RETURN_IF_ERROR(token == likeliest_ ? session_->Step({})
+                                          : session_->Step({&token, 1}));
+      likeliest_ = -1;
+    }
+  }
+  likeliest_ = -1;
+  length_ += static_cast<int64_t>(tokens.size());
+  return absl::OkStatus();
+}
+
+TokenBatch Decoder::OneSequence(absl::Span<const int32_t> tokens,
+                                const int64_t* offsets) const {
+  const auto rows = static_cast<int64_t>(tokens.size());
+  TokenBatch batch;
+  batch.sequences = 1;
+  batch.offsets = offsets;
+  batch.tokens = ConstTensorView(tokens.data(), {rows});
+  batch.positions = ConstTensorView(positions_.data(), {rows});
+  return batch;
 }
 
 int64_t Decoder::ChunkOf(int64_t count) const {
@@ -92,11 +151,7 @@ absl::Status Decoder::FeedAgain(absl::Span<const int32_t> tokens) {
     positions_.push_back(static_cast<int32_t>(i));
   }
   const int64_t offsets[2] = {0, length_}, last = length_ - 1;
-  TokenBatch batch;
-  batch.sequences = 1;
-  batch.offsets = offsets;
-  batch.tokens = ConstTensorView(text_.data(), {length_});
-  batch.positions = ConstTensorView(positions_.data(), {length_});
+  const TokenBatch batch = OneSequence(text_, offsets);
   exec_.arena->Reset();
   const TensorView hidden = model_->Hidden(exec_, batch, plan_, nullptr);
   const TensorView logits = model_->Logits(exec_, hidden, {&last, 1});
@@ -112,11 +167,7 @@ absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
     positions_[i] = static_cast<int32_t>(length_ + i);
   }
   const int64_t offsets[2] = {0, rows};
-  TokenBatch batch;
-  batch.sequences = 1;
-  batch.offsets = offsets;
-  batch.tokens = ConstTensorView(tokens.data(), {rows});
-  batch.positions = ConstTensorView(positions_.data(), {rows});
+  const TokenBatch batch = OneSequence(tokens, offsets);
   exec_.arena->Reset();
   Variable* x = Embed(exec_, model_->weights(), batch.tokens);
   for (int i = 0; i < model_->layers(); ++i) {
@@ -140,18 +191,15 @@ absl::Status Decoder::FeedChunk(absl::Span<const int32_t> tokens,
   return exec_.status;
 }
 
-int32_t Decoder::Greedy() const {
-  return static_cast<int32_t>(std::max_element(logits_.begin(), logits_.end()) -
-                              logits_.begin());
-}
-
 void Decoder::Reset() {
   for (auto& cache : caches_) cache->Reset();
   text_.clear();
+  likeliest_ = -1;
   length_ = 0;
 }
 
 size_t Decoder::cache_bytes() const {
+  if (session_ != nullptr) return session_->cache_bytes();
   size_t total = 0;
   for (const auto& cache : caches_) total += cache->bytes();
   return total;

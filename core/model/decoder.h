@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "core/model/attention_cache.h"
 #include "core/model/llama.h"
+#include "core/model/ops/decoding_session.h"
 
 namespace caracal {
 
@@ -19,8 +20,10 @@ namespace caracal {
 // kLolcatsTerraced, where the first call's tokens are the prompt, whose length
 // the mask depends on, and what follows is decoded one by one, with a sliding
 // window. Not thread-safe.
-// On a device there is no cache yet: every call runs the whole text, which is
-// good for the few tokens of a report.
+// On a device the first call's tokens are one pass, and those that follow go
+// one by one. Where it has no decoding kernels (windows of tens of thousands of
+// tokens), or no memory for caches beside what a training left, every call runs
+// the whole text again.
 // After the second single-token call of a length class nothing is allocated.
 class Decoder {
  public:
@@ -36,8 +39,9 @@ class Decoder {
   // positions; kInvalidArgument for a token outside the vocabulary.
   absl::StatusOr<ConstTensorView> Feed(absl::Span<const int32_t> tokens);
 
-  // The likeliest next token by the last logits; ties: the lowest id.
-  int32_t Greedy() const;
+  // Feeds tokens and returns the likeliest next one; ties: the lowest id. On a
+  // device nothing but that one token comes back. Errors as of Feed().
+  absl::StatusOr<int32_t> FeedGreedy(absl::Span<const int32_t> tokens);
 
   void Reset();
   int64_t length() const { return length_; }
@@ -46,8 +50,14 @@ class Decoder {
   size_t cache_bytes() const;
 
  private:
+  // Feeds; the logits are where it was fed: logits_, or the session's.
+  absl::Status FeedAll(absl::Span<const int32_t> tokens);
+  absl::Status FeedDevice(absl::Span<const int32_t> tokens);
   absl::Status FeedAgain(absl::Span<const int32_t> tokens);
   absl::Status FeedChunk(absl::Span<const int32_t> tokens, bool want_logits);
+  // Borrows both, and positions_, which has as many.
+  TokenBatch OneSequence(absl::Span<const int32_t> tokens,
+                         const int64_t* offsets) const;
   // Tokens of the next pass, of `count` that are to be fed.
   int64_t ChunkOf(int64_t count) const;
 
@@ -57,9 +67,14 @@ class Decoder {
   std::vector<std::unique_ptr<AttentionCache>> caches_;  // one a layer
   std::vector<int32_t> positions_;
   std::vector<float> logits_;
-  ModePlan plan_;              // on a device
-  std::vector<int32_t> text_;  // likewise: all that was fed
   int64_t length_ = 0;
+
+  // On a device.
+  ModePlan plan_;
+  std::unique_ptr<DecodingSession> session_;  // from the first call on
+  bool no_session_ = false;                   // there is none to be had
+  std::vector<int32_t> text_;                 // then: all that was fed
+  int32_t likeliest_ = -1;  // that was read last, the session's next
 };
 
 }  // namespace caracal

@@ -23,9 +23,8 @@ absl::StatusOr<Continuation> GenerateGreedy(
     absl::Span<const int32_t> stop,
     const std::function<void(int32_t)>& on_token) {
   Continuation out;
-  RETURN_IF_ERROR(decoder.Feed(prompt).status());
+  ASSIGN_OR_RETURN(int32_t next, decoder.FeedGreedy(prompt));
   while (static_cast<int64_t>(out.tokens.size()) < max_new_tokens) {
-    const int32_t next = decoder.Greedy();
     if (std::find(stop.begin(), stop.end(), next) != stop.end()) {
       out.reason = FinishReason::kStop;
       break;
@@ -37,7 +36,7 @@ absl::StatusOr<Continuation> GenerateGreedy(
       out.reason = FinishReason::kContext;
       break;
     }
-    RETURN_IF_ERROR(decoder.Feed({&next, 1}).status());
+    ASSIGN_OR_RETURN(next, decoder.FeedGreedy({&next, 1}));
   }
   return out;
 }

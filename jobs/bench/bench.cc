@@ -16,10 +16,12 @@
 #include "core/base/status.h"
 #include "core/model/decoder.h"
 #include "core/model/llama.h"
+#include "core/model/ops/model_ops.h"
 #include "core/optim/adamw.h"
 #include "core/tensor/tensor.h"
 #include "dist/gradients/gradient_sync.h"
 #include "dist/nccl/device_groups.h"
+#include "jobs/bench/device_copy_rate.h"
 #include "jobs/bench/device_matrix_rate.h"
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
@@ -109,6 +111,13 @@ class Bench {
   double TeacherAttentionSeconds();
   absl::Status RunTraining(BenchResult* result);
   absl::Status RunDecode(BenchResult* result);
+  // A prompt pass and o_.new_tokens greedy tokens: seconds of both.
+  struct DecodeSeconds {
+    double prefill = 0, tokens = 0;
+  };
+  absl::StatusOr<DecodeSeconds> DecodeOnHost(Decoder& decoder, Rows& rows);
+  absl::StatusOr<DecodeSeconds> DecodeOnDevice(DecodingSession& session,
+                                               Rows& rows);
 
   Gang& gang() { return o_.gang == nullptr ? alone_ : *o_.gang; }
   Execution execution() {
@@ -149,8 +158,9 @@ absl::Status Bench::Load() {
   } else {
     ASSIGN_OR_RETURN(source_, OpenModel(o_.model));
   }
-  const WeightForm form =
-      o_.stage == "decode" ? WeightForm::kBlocks : WeightForm::kDense;
+  const WeightForm form = o_.stage == "decode" && o_.device == "cpu"
+                              ? WeightForm::kBlocks
+                              : WeightForm::kDense;
   // Before a single weight is read.
   const int64_t positions =
       o_.seq_len + (o_.stage == "decode" ? o_.new_tokens : 0);
@@ -352,26 +362,61 @@ absl::Status Bench::RunTraining(BenchResult* result) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Bench::DecodeSeconds> Bench::DecodeOnHost(Decoder& decoder,
+                                                         Rows& rows) {
+  decoder.Reset();
+  double start = Now();
+  DecodeSeconds out;
+  ASSIGN_OR_RETURN(int32_t next, decoder.FeedGreedy(rows.tokens));
+  out.prefill = Now() - start;
+  start = Now();
+  for (int64_t i = 0; i < o_.new_tokens; ++i) {
+    ASSIGN_OR_RETURN(next, decoder.FeedGreedy({&next, 1}));
+  }
+  out.tokens = Now() - start;
+  return out;
+}
+
+absl::StatusOr<Bench::DecodeSeconds> Bench::DecodeOnDevice(
+    DecodingSession& session, Rows& rows) {
+  std::vector<int32_t> next(o_.batch);
+  double start = Now();
+  DecodeSeconds out;
+  RETURN_IF_ERROR(session.Start(rows.Batch()));
+  RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
+  out.prefill = Now() - start;
+  start = Now();
+  for (int64_t i = 0; i < o_.new_tokens; ++i) RETURN_IF_ERROR(session.Step({}));
+  RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
+  out.tokens = Now() - start;
+  return out;
+}
+
 absl::Status Bench::RunDecode(BenchResult* result) {
   ASSIGN_OR_RETURN(const ComponentMode mode, ComponentModeFromName(o_.mode));
-  Decoder decoder(llama_.get(), compute_.execution(), mode);
+  Rows rows(o_.batch, std::max<int64_t>(o_.seq_len, 1),
+            weights_.config.vocab_size);
+  llama_->Plan(rows.Batch(), mode, &plan_);
+  const Execution exec = execution();
+  const bool on_device = exec.device != nullptr;
+  std::optional<Decoder> decoder;
+  std::unique_ptr<DecodingSession> session;
+  if (on_device) {
+    ASSIGN_OR_RETURN(session, OpsOf(exec).StartDecoding(
+                                  exec, weights_, adapters_.get(), plan_));
+  } else {
+    decoder.emplace(llama_.get(), exec, plan_);
+  }
   std::vector<double> rates, prefill;
   for (int step = 0; step <= o_.steps; ++step) {
-    decoder.Reset();
-    Rows rows(1, std::max<int64_t>(o_.seq_len, 1), weights_.config.vocab_size);
-    double start = Now();
-    RETURN_IF_ERROR(decoder.Feed(rows.tokens).status());
-    const double prefill_seconds = Now() - start;
-    start = Now();
-    for (int64_t i = 0; i < o_.new_tokens; ++i) {
-      const int32_t next = decoder.Greedy();
-      RETURN_IF_ERROR(decoder.Feed({&next, 1}).status());
-    }
-    const double seconds = Now() - start;
+    ASSIGN_OR_RETURN(const DecodeSeconds seconds,
+                     on_device ? DecodeOnDevice(*session, rows)
+                               : DecodeOnHost(*decoder, rows));
     if (step == 0) continue;
-    rates.push_back(static_cast<double>(o_.new_tokens) / seconds);
+    rates.push_back(static_cast<double>(o_.batch * o_.new_tokens) /
+                    seconds.tokens);
     prefill.push_back(static_cast<double>(rows.tokens.size()) /
-                      prefill_seconds);
+                      seconds.prefill);
   }
   std::sort(rates.begin(), rates.end());
   std::sort(prefill.begin(), prefill.end());
@@ -379,7 +424,15 @@ absl::Status Bench::RunDecode(BenchResult* result) {
   result->low = rates.front();
   result->high = rates.back();
   result->prefill_tokens_per_s = prefill[prefill.size() / 2];
+  result->cache_bytes =
+      on_device ? session->cache_bytes() : decoder->cache_bytes();
   result->flops = DecodeFlops(weights_.config, adapters_->config(), o_.seq_len);
+  if (!on_device) return absl::OkStatus();
+  result->step_bytes = session->step_bytes();
+  result->bytes_per_s =
+      result->step_bytes * result->tokens_per_s / static_cast<double>(o_.batch);
+  session = nullptr;
+  ASSIGN_OR_RETURN(result->copy_rate, DeviceCopyRate(compute_.device()));
   return absl::OkStatus();
 }
 
@@ -429,9 +482,10 @@ absl::StatusOr<BenchResult> RunBench(const BenchOptions& options) {
         "several ranks: measured are the stages transfer and finetune, by data "
         "and tensor ranks");
   }
-  if (options.device == "cuda" && options.stage == "decode") {
+  if (options.device == "cpu" && options.stage == "decode" &&
+      options.batch != 1) {
     return absl::UnimplementedError(
-        "--device cuda: measures the stages transfer and finetune");
+        "--batch: the CPU decodes one sequence at a time");
   }
   return Bench(options).Run();
 }

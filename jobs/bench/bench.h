@@ -17,7 +17,7 @@ struct BenchOptions {
   std::string model;               // a model file or folder; or
   std::string shape = "135m";      // random weights of this shape
   std::string stage = "transfer";  // "transfer", "finetune", "decode"
-  int64_t batch = 4;               // rows a step
+  int64_t batch = 4;               // rows a step; decode: sequences
   int64_t micro_batch = 0;         // 0: batch
   int64_t seq_len = 512;           // T; decode: tokens of context before it
   int64_t window = 64;
@@ -30,7 +30,7 @@ struct BenchOptions {
   double drop = 0;           // finetune: SSD's drop probability
   int steps = 3;             // measured, after one warm-up
   int threads = 0;
-  std::string device = "cpu";  // or "cuda": training stages only
+  std::string device = "cpu";  // or "cuda"
   // The ranks of a training stage, laid out by data and tensor; `batch` and
   // `micro_batch` are each data rank's. Borrowed; null: this process alone. All
   // ranks call.
@@ -41,6 +41,10 @@ struct BenchResult {
   double tokens_per_s = 0;          // of all ranks; median over steps
   double low = 0, high = 0;         // slowest and fastest step
   double prefill_tokens_per_s = 0;  // decode only
+  // Decode on a GPU: what a step reads and writes of its memory, that over its
+  // time, and what a copy reaches.
+  double step_bytes = 0, bytes_per_s = 0, copy_rate = 0;
+  size_t cache_bytes = 0;  // decode only: of what all sequences remember
   // transfer only: the speed if the teacher's own attention, whose work grows
   // with T, cost nothing (its time is measured by itself and taken away).
   double tokens_per_s_without_teacher_attention = 0;

@@ -78,8 +78,9 @@ absl::StatusOr<Measured> MeasureHere(const AttributeOptions& o,
                                      const std::atomic<bool>* stop,
                                      Console& console) {
   Compute compute(o.model.threads);
-  ASSIGN_OR_RETURN(const std::unique_ptr<AttributionSession> session,
-                   AttributionSession::Open(SpecOf(o), &compute, stop));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<AttributionSession> session,
+      AttributionSession::Open(SpecOf(o), o.model.device, &compute, stop));
   for (const std::string& warning : session->model().warnings) {
     console.err << "caracal: " << warning << "\n";
   }
@@ -179,6 +180,8 @@ CommandBody DeclareAttribute(CLI::App& app) {
       "have the workers (caracal-evald) of this coordinator measure it: "
       "HOST:PORT, or the path of its endpoint.json; MODEL and --data are paths "
       "of theirs");
+  // Its workers have their own.
+  app.get_option("--device")->excludes(app.get_option("--server"));
   app.add_option("--part-rows", o->part_rows,
                  "with --server, rows of what a worker takes at a time; 0: an "
                  "eighth of all")

@@ -65,8 +65,8 @@ absl::StatusOr<MeasureOptions> MeasureOptionsOf(
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<AttributionSession>> AttributionSession::Open(
-    const proto::EvaluationSpec& spec, Compute* compute,
-    const std::atomic<bool>* stop) {
+    const proto::EvaluationSpec& spec, const std::string& device,
+    Compute* compute, const std::atomic<bool>* stop) {
   if (spec.data().empty() && spec.probe().empty()) {
     return absl::InvalidArgumentError(
         "nothing to measure: give --data, --probe, or both");
@@ -86,8 +86,9 @@ absl::StatusOr<std::unique_ptr<AttributionSession>> AttributionSession::Open(
   ASSIGN_OR_RETURN(options, MeasureOptionsOf(spec));
   options.stop = stop;
   LoadedModel& model = session->model_;
-  ASSIGN_OR_RETURN(model,
-                   ModelOf(spec).Load(compute->context(), WeightForm::kDense));
+  ModelOption option = ModelOf(spec);
+  option.device = device;
+  ASSIGN_OR_RETURN(model, option.Load(compute, WeightForm::kDense));
   // As the run had it.
   options.reset_at_document =
       model.job.has_value() && model.job->attention().reset_at_document();

@@ -26,12 +26,13 @@ namespace caracal {
 // Not thread-safe.
 class AttributionSession {
  public:
-  // Loads the model and opens the data. `compute` outlives it; `stop` is looked
-  // at before every micro-batch, null: never stops. Errors name the option or
-  // the file.
+  // Loads the model, for the device that is asked for (ChooseDevice()), and
+  // opens the data. `compute` outlives it, and is its alone where that is a
+  // GPU; `stop` is looked at before every micro-batch, null: never stops.
+  // Errors name the option or the file.
   static absl::StatusOr<std::unique_ptr<AttributionSession>> Open(
-      const proto::EvaluationSpec& spec, Compute* compute,
-      const std::atomic<bool>* stop);
+      const proto::EvaluationSpec& spec, const std::string& device,
+      Compute* compute, const std::atomic<bool>* stop);
 
   const LoadedModel& model() const { return model_; }
 

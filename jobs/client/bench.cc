@@ -36,6 +36,12 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["tokens_per_s_range"] = {r.low, r.high};
   if (r.prefill_tokens_per_s > 0) {
     json["prefill_tokens_per_s"] = r.prefill_tokens_per_s;
+    json["cache_bytes"] = r.cache_bytes;
+  }
+  if (r.step_bytes > 0) {
+    json["step_bytes"] = r.step_bytes;
+    json["bytes_per_s"] = r.bytes_per_s;
+    json["copy_bytes_per_s"] = r.copy_rate;
   }
   if (r.tokens_per_s_without_teacher_attention > 0) {
     json["tokens_per_s_without_teacher_attention"] =
@@ -71,6 +77,17 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
   if (r.prefill_tokens_per_s > 0) {
     list.Add("prefill", absl::StrFormat("%.0f tokens/s over %d tokens",
                                         r.prefill_tokens_per_s, o.seq_len));
+    list.Add("remembered",
+             absl::StrCat(Bytes(r.cache_bytes), " by ", o.batch,
+                          o.batch == 1 ? " sequence" : " sequences"));
+  }
+  if (r.step_bytes > 0) {
+    list.Add("bandwidth",
+             absl::StrFormat("%.2f TB/s, %s of a copy's %.2f: %s a step",
+                             r.bytes_per_s / 1e12,
+                             Percent(r.bytes_per_s / r.copy_rate),
+                             r.copy_rate / 1e12,
+                             Bytes(static_cast<uint64_t>(r.step_bytes))));
   }
   list.Add("work",
            absl::StrFormat("%.1f MFLOP a token", r.flops.total() / 1e6));
@@ -120,7 +137,9 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   app.add_option("--shape", b.shape, "random weights instead: 135m or 8b")
       ->excludes(model);
   app.add_option("--stage", b.stage, "transfer, finetune or decode");
-  app.add_option("--batch", b.batch, "rows a step")->check(CLI::Range(1, 4096));
+  auto* batch = app.add_option("--batch", b.batch,
+                               "rows a step (4); decode: sequences (1)")
+                    ->check(CLI::Range(1, 4096));
   app.add_option("--micro-batch", b.micro_batch, "rows at a time; 0: all")
       ->check(CLI::Range(0, 4096));
   app.add_option("--seq-len", b.seq_len,
@@ -138,7 +157,7 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--steps", b.steps, "measured, after one to warm up")
       ->check(CLI::Range(1, 1000));
-  app.add_option("--device", b.device, "cpu, or cuda: transfer and finetune");
+  app.add_option("--device", b.device, "cpu or cuda");
   if (make_gang) {
     app.add_option("--data", o->shape.data, "data ranks; --batch is each one's")
         ->check(CLI::Range(1, 4096));
@@ -148,7 +167,8 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   app.add_option("--threads", b.threads, "CPU threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
   app.add_flag("--json", o->json, "print one JSON object");
-  return [o, make_gang = std::move(make_gang)](Console& console) {
+  return [o, batch, make_gang = std::move(make_gang)](Console& console) {
+    if (batch->count() == 0 && o->bench.stage == "decode") o->bench.batch = 1;
     return Bench(*o, make_gang, console);
   };
 }

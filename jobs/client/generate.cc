@@ -28,7 +28,7 @@ struct GenerateOptions {
 absl::Status Generate(const GenerateOptions& o, Console& console) {
   Compute compute(o.model.threads);
   ASSIGN_OR_RETURN(const LoadedModel model,
-                   o.model.Load(compute.context(), WeightForm::kBlocks));
+                   o.model.Load(&compute, WeightForm::kBlocks));
   for (const std::string& warning : model.warnings) {
     console.err << "caracal: " << warning << "\n";
   }
@@ -90,6 +90,8 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   nlohmann::ordered_json json;
   json["mode"] = std::string(NameOf(mode));
   if (!overrides.empty()) json["mode_at"] = o.mode_at.texts;
+  json["device"] =
+      compute.device() == nullptr ? "CPU" : compute.device()->name();
   json["prompt"] = o.prompt;
   json["prompt_tokens"] = prompt;
   json["text"] = generated;

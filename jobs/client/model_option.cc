@@ -33,9 +33,19 @@ void ModelOption::Declare(CLI::App& app) {
       ->check(CLI::PositiveNumber);
   app.add_option("--threads", threads, "CPU threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
+  DeclareDevice(app, &device);
 }
 
-absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
+CLI::Option* DeclareDevice(CLI::App& app, std::string* device) {
+  return app
+      .add_option("--device", *device,
+                  "cpu, cuda, or auto: a GPU where there is one that runs the "
+                  "model")
+      ->check(CLI::IsMember({"cpu", "cuda", "auto"}))
+      ->capture_default_str();
+}
+
+absl::StatusOr<LoadedModel> ModelOption::Load(Compute* compute,
                                               WeightForm form) const {
   kernels::FeatureMapKind map = kernels::FeatureMapKind::kHedgehog;
   if (!feature_map.empty() || half_space) {
@@ -46,6 +56,7 @@ absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
   LoadRequest request;
   request.path = path;
   request.form = form;
+  request.device = device;
   request.student_file = student_file;
   request.student = [this, map](StudentConfig* config) {
     if (!feature_map.empty() || half_space) {
@@ -67,7 +78,7 @@ absl::StatusOr<LoadedModel> ModelOption::Load(const Context& ctx,
     if (gamma_init > 0) config->gamma_init = static_cast<float>(gamma_init);
     if (lora_alpha > 0) config->lora.alpha = static_cast<float>(lora_alpha);
   };
-  return LoadModel(ctx, request);
+  return LoadModel(compute, request);
 }
 
 absl::StatusOr<std::vector<ComponentMode>> ParseModes(const std::string& text) {

@@ -27,9 +27,15 @@ struct ModelOption {
   double lora_alpha = -1;
   int threads = 0;
 
+  std::string device = "auto";
+
   void Declare(CLI::App& app);
-  absl::StatusOr<LoadedModel> Load(const Context& ctx, WeightForm form) const;
+  // As LoadModel().
+  absl::StatusOr<LoadedModel> Load(Compute* compute, WeightForm form) const;
 };
+
+// --device, for programs that run models.
+CLI::Option* DeclareDevice(CLI::App& app, std::string* device);
 
 // "a,b,c" of a --modes option. Empty text: no modes.
 absl::StatusOr<std::vector<ComponentMode>> ParseModes(const std::string& text);

@@ -194,7 +194,7 @@ TEST_F(ConversionTest, StagesMayHaveNoSteps) {
     LoadRequest request;
     request.path = run_.path;
     ASSERT_OK_AND_ASSIGN(const LoadedModel model,
-                         LoadModel(compute.context(), request));
+                         LoadModel(&compute, request));
     EXPECT_EQ(model.adapters->lora_active, c.finetune > 0);
     ASSERT_OK(Run(/*resume=*/true));
     EXPECT_EQ(Metrics(), metrics);
@@ -230,7 +230,7 @@ TEST_F(ConversionTest, DamagedCheckpointsArePassedOverAloud) {
   LoadRequest request;
   request.path = run_.path;
   ASSERT_OK_AND_ASSIGN(const LoadedModel model,
-                       LoadModel(compute.context(), request));
+                       LoadModel(&compute, request));
   EXPECT_EQ(model.checkpoint, CheckpointFolder(run_.path, 3));
   EXPECT_THAT(model.warnings, Contains(HasSubstr("checkpoint-00000004")));
   ASSERT_OK(Run(/*resume=*/true));
@@ -250,7 +250,7 @@ TEST_F(ConversionTest, WithoutAWholeCheckpointNothingStartsOver) {
   Compute compute(2);
   LoadRequest request;
   request.path = run_.path;
-  EXPECT_THAT(LoadModel(compute.context(), request),
+  EXPECT_THAT(LoadModel(&compute, request),
               StatusIs(absl::StatusCode::kNotFound,
                        HasSubstr("has no whole checkpoint")));
 }
@@ -330,7 +330,7 @@ class EarlyStopTest : public ConversionTest {
     LoadRequest request;
     request.path = run_.path;
     const absl::StatusOr<LoadedModel> model =
-        LoadModel(compute.context(), request);
+        LoadModel(&compute, request);
     if (!model.ok()) return {};
     std::vector<float> all;
     for (const Parameter& p : model->adapters->parameters().parameters()) {
@@ -467,7 +467,7 @@ TEST_F(ConversionTest, ACheckpointIsRefusedWithTheRunToGive) {
        {CheckpointFolder(run_.path, 4), CheckpointFolder(run_.path, 4) + "/",
         run_.checkpoints()}) {
     request.path = path;
-    EXPECT_THAT(LoadModel(compute.context(), request),
+    EXPECT_THAT(LoadModel(&compute, request),
                 StatusIs(absl::StatusCode::kInvalidArgument,
                          HasSubstr(absl::StrCat("give the folder of its run, ",
                                                 run_.path))))

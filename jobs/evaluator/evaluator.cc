@@ -81,7 +81,7 @@ std::string Text(const proto::LeaseResponse& lease) {
 }  // namespace
 
 Evaluator::Evaluator(EvaluatorOptions options, const std::atomic<bool>* stop)
-    : options_(std::move(options)), stop_(stop), compute_(options_.threads) {}
+    : options_(std::move(options)), stop_(stop) {}
 
 void Evaluator::Sleep(absl::Duration d) const {
   SleepUnless(stop_, nullptr, d);
@@ -135,8 +135,7 @@ absl::Status Evaluator::Run() {
       break;
     }
     if (clock->Now() - busy > kKeepModel) {
-      evaluation_ = 0;
-      session_ = nullptr;
+      Forget();
     }
     Sleep(poll);
     poll = std::min(2 * poll, kLongestPoll);
@@ -144,17 +143,23 @@ absl::Status Evaluator::Run() {
   return absl::OkStatus();
 }
 
+void Evaluator::Forget() {
+  evaluation_ = 0;
+  session_ = nullptr;
+  compute_.reset();
+}
+
 absl::StatusOr<proto::EvaluationPart> Evaluator::Measure(
     const proto::LeaseResponse& lease) {
   if (lease.has_spec()) {
-    // Not two models at a time.
-    evaluation_ = 0;
-    session_ = nullptr;
+    Forget();  // Not two models at a time.
     plan_ = lease.plan();
     options_.tell(absl::StrCat("evaluation ", lease.evaluation(), ": loads ",
                                lease.spec().model()));
+    compute_.emplace(options_.threads);
     ASSIGN_OR_RETURN(session_,
-                     AttributionSession::Open(lease.spec(), &compute_, &lost_));
+                     AttributionSession::Open(lease.spec(), options_.device,
+                                              &*compute_, &lost_));
   }
   if (session_ == nullptr) {
     return absl::InternalError("the coordinator sent no evaluation");

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -23,6 +24,8 @@ struct EvaluatorOptions {
   ServerOption server;
   std::string name;  // for people: host and process
   int threads = 0;   // 0: one a core
+  // As ChooseDevice() has it.
+  std::string device = "auto";
   // Ends when there was nothing to do, or no coordinator, for so long.
   absl::Duration idle_exit = absl::InfiniteDuration();
   // A line for people.
@@ -58,15 +61,17 @@ class Evaluator {
       const proto::LeaseResponse& lease);
   absl::Status Fail(const proto::LeaseResponse& lease, const absl::Status& why,
                     bool for_good);
+  // Frees the model and what it runs on.
+  void Forget();
   // Waits for `d` or for stop.
   void Sleep(absl::Duration d) const;
 
   const EvaluatorOptions options_;
   const std::atomic<bool>* const stop_;
-  Compute compute_;
   std::atomic<bool> lost_{false};  // the part that is worked on
   // Of the evaluation that was last worked on; 0: none.
   uint64_t evaluation_ = 0;
+  std::optional<Compute> compute_;  // the session's
   std::unique_ptr<AttributionSession> session_;
   proto::EvaluationPlan plan_;
 };

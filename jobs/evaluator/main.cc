@@ -11,6 +11,7 @@
 #include "core/base/host_name.h"
 #include "core/base/version.h"
 #include "jobs/client/interrupt.h"
+#include "jobs/client/model_option.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/evaluator/evaluator.h"
 
@@ -30,6 +31,7 @@ int Main(int argc, char** argv) {
   options.server.Declare(app);
   app.add_option("--threads", options.threads, "CPU threads; 0: one a core")
       ->check(CLI::Range(0, 1024));
+  DeclareDevice(app, &options.device);
   app.add_option_function<double>(
          "--idle-exit", [&](double s) { options.idle_exit = absl::Seconds(s); },
          "ends when there was nothing to do for so many seconds; by default "

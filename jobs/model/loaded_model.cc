@@ -6,6 +6,7 @@
 #include "dist/checkpoint/catalogue.h"
 #include "dist/checkpoint/manifest.h"
 #include "dist/checkpoint/reader.h"
+#include "jobs/model/choose_device.h"
 #include "jobs/spec/expand.h"
 #include "jobs/spec/fingerprint.h"
 #include "jobs/spec/job_file.h"
@@ -107,7 +108,7 @@ absl::StatusOr<std::string> BaseModelOfRun(const std::string& path) {
   return job.model().path();
 }
 
-absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
+absl::StatusOr<LoadedModel> LoadModel(Compute* compute,
                                       const LoadRequest& request) {
   LoadedModel model;
   model.base_path = request.path;
@@ -118,11 +119,18 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
   }
   model.name = BaseName(model.base_path);
   ASSIGN_OR_RETURN(model.source, OpenModel(model.base_path));
+  ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
+  // Before a single weight is read.
+  RETURN_IF_ERROR(
+      ChooseDevice(request.device, model.source->config(), student, compute));
+  Device* const device = compute->device();
+  const Context ctx = compute->context();
   ASSIGN_OR_RETURN(
       LlamaWeights weights,
-      LlamaWeights::Load(ctx, *model.source, Shard(), request.form));
+      LlamaWeights::Load(ctx, *model.source, Shard(),
+                         device == nullptr ? request.form : WeightForm::kDense,
+                         {}, {.device = device, .lora = &student.lora}));
   model.weights = std::make_unique<LlamaWeights>(std::move(weights));
-  ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
   model.adapters =
       std::make_unique<Adapters>(model.weights->adapter_shape(), student);
   model.adapters->Initialize(request.seed);
@@ -146,6 +154,9 @@ absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
         model.adapters.get()));
     model.adapters->lora_active = HasFinetune(*model.job);
     model.default_mode = EvaluationModeOf(*model.job);
+  }
+  if (device != nullptr) {
+    RETURN_IF_ERROR(model.adapters->parameters().PlaceOn(device));
   }
   model.llama =
       std::make_unique<Llama>(model.weights.get(), model.adapters.get());

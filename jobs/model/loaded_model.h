@@ -15,13 +15,16 @@
 #include "core/model/llama.h"
 #include "core/model/llama_weights.h"
 #include "eval/attribution/result.h"
+#include "jobs/model/compute.h"
 #include "proto/job.pb.h"
 
 namespace caracal {
 
 struct LoadRequest {
   std::string path;
+  // On the CPU; on a GPU they are dense.
   WeightForm form = WeightForm::kDense;
+  std::string device = "cpu";  // as ChooseDevice() has it
   // The student's attention and LoRA; a run folder has its own, and this then
   // changes only the fields it sets. features 0: the head dimension.
   std::function<void(StudentConfig*)> student;
@@ -49,9 +52,10 @@ struct LoadedModel {
   ComponentMode default_mode = ComponentMode::kTeacher;
 };
 
-// Errors name the file, tensor or field. A checkpoint's own folder is refused
-// with the run to give instead.
-absl::StatusOr<LoadedModel> LoadModel(const Context& ctx,
+// For passes of `compute`, which outlives it and has taken the model's device.
+// Errors name the file, tensor or field, or are ChooseDevice's. A checkpoint's
+// own folder is refused with the run to give instead.
+absl::StatusOr<LoadedModel> LoadModel(Compute* compute,
                                       const LoadRequest& request);
 
 // Tokens after which a text is over: the tokenizer's and the model's own.

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/model/feature_map_name.h"
 #include "jobs/spec/layout.h"
 #include "jobs/spec/problem.h"
 #include "jobs/spec/window_kind.h"
@@ -16,7 +17,9 @@ constexpr int64_t kMostWeightLossFeatures = 256;
 // As far as the job alone tells: with the head dimension's number of features
 // there are no more than twice 128 in any model known.
 int64_t FeaturesOf(const proto::Attention& a) {
-  return a.feature_map() == "identity" ? a.features() : 2 * a.features();
+  const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
+  return kernels::FeatureMapOutputs(
+      map.value_or(kernels::FeatureMapKind::kHedgehog), a.features());
 }
 
 // Plain softmax in a fine-tune has no gradient there.
@@ -39,10 +42,6 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded) {
     refuse("parallel.layer", "a layer chain");
   }
   const proto::Attention& a = expanded.attention();
-  if (a.feature_map() != "hedgehog" && a.feature_map() != "identity") {
-    refuse("attention.feature_map", a.feature_map());
-  }
-  if (a.half_space()) refuse("attention.half_space", "half of a feature map");
   if (WindowKindOf(a) == kernels::WindowKind::kLolcatsTerraced) {
     refuse("attention", "the window of LoLCATs' public code");
   }

@@ -37,18 +37,32 @@ TEST(SupportTest, RunsAttentionTransferOnAGpu) {
   EXPECT_THAT(Lines(job), ElementsAre());
 }
 
+TEST(SupportTest, RunsEveryFeatureMapOnAGpu) {
+  for (const char* map : {"hedgehog", "exp", "t2r", "elu1", "hedgehog_fla"}) {
+    proto::Job job = WithPreset("hedgehog");
+    job.set_device("cuda");
+    job.mutable_attention()->set_feature_map(map);
+    job.mutable_attention()->set_features(64);
+    EXPECT_THAT(Lines(job), ElementsAre()) << map;
+  }
+  // Of half a map outputs are half as many.
+  proto::Job job = WithPreset("hedgehog");
+  job.set_device("cuda");
+  job.mutable_attention()->set_half_space(true);
+  job.mutable_attention()->set_features(160);
+  EXPECT_THAT(Lines(job), ElementsAre());
+}
+
 TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
   proto::Job job = WithPreset("hedgehog");
   job.set_device("cuda");
   job.mutable_parallel()->set_layer(2);
-  job.mutable_attention()->set_feature_map("elu1");
+  job.mutable_attention()->set_feature_map("exp");
   job.mutable_attention()->set_features(160);
   EXPECT_THAT(
       Lines(job),
       ElementsAre("parallel.layer: a layer chain is not run on the device "
                   "cuda; choose the device cpu",
-                  "attention.feature_map: elu1 is not run on the device cuda; "
-                  "choose the device cpu",
                   "stages[0].transfer.loss: a loss on attention weights of "
                   "more than 256 features is not run on the device cuda; "
                   "choose the device cpu"));

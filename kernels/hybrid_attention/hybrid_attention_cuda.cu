@@ -26,10 +26,7 @@ void BindBackward(const HybridAttentionCotangent& cotangent,
   a.dq = BindBf16<bf16>(grads.dq, a.rows, a.H, a.D);
   a.dk = BindBf16<bf16>(grads.dk, a.rows, a.Hkv, a.D);
   a.dv = BindBf16<bf16>(grads.dv, a.rows, a.Hkv, a.D);
-  a.dweight_q = BindF32(grads.dweight_q, a.H * a.D * a.F);
-  a.dweight_k = BindF32(grads.dweight_k, a.H * a.D * a.F);
-  a.dbias_q = BindF32(grads.dbias_q, a.H * a.F);
-  a.dbias_k = BindF32(grads.dbias_k, a.H * a.F);
+  BindMapGradients(grads, a);
   a.dwindow_factor = BindF32(grads.dwindow_factor, a.H);
 }
 

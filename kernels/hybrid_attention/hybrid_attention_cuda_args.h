@@ -18,17 +18,19 @@ inline constexpr int kTile = 64;
 
 struct Args {
   int window = 0, sinks = 0;  // at most rows + 1
-  bool terraced = false, affine = false, identity = false;
+  bool terraced = false, affine = false;
+  FeatureMapKind map = FeatureMapKind::kHedgehog;
   int H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, sequences = 0;
+  int maps = 0;  // H, or 1: all heads share theirs
   int64_t rows = 0;
   const int64_t* offsets = nullptr;  // [sequences + 1], device
   const uint8_t* terms = nullptr;    // [sequences, H], device
 
   HeadRows<const bf16> q, k, v;
-  const float* weight_q = nullptr;       // [H, D, F]
-  const float* weight_k = nullptr;       // [H, D, F]
-  const float* bias_q = nullptr;         // [H, F] or null
-  const float* bias_k = nullptr;         // [H, F] or null
+  const float* weight_q = nullptr;       // [maps, D, F]
+  const float* weight_k = nullptr;       // [maps, D, F]
+  const float* bias_q = nullptr;         // [maps, F] or null
+  const float* bias_k = nullptr;         // [maps, F] or null
   const float* window_factor = nullptr;  // [H]
 
   // The forward's; each may be null in a backward.
@@ -56,6 +58,11 @@ struct Args {
 
 __device__ __forceinline__ int KvHead(const Args& a, int head) {
   return head / (a.H / a.Hkv);
+}
+
+// Which of the feature maps is a head's.
+__device__ __forceinline__ int MapOf(const Args& a, int head) {
+  return a.maps == 1 ? 0 : head;
 }
 
 // Left border of position n's window.

@@ -22,6 +22,26 @@ auto* BindF32(View view, int64_t size) {
   return view.f32();
 }
 
+// The feature maps' shape.
+inline void BindMaps(FeatureMapKind kind, const ConstTensorView& weight,
+                     Args& a) {
+  CARACAL_CHECK_EQ(weight.rank, 3);
+  a.map = kind;
+  a.maps = static_cast<int>(weight.shape[0]);
+  CARACAL_CHECK(a.maps == a.H || a.maps == 1)
+      << a.maps << " feature maps of " << a.H << " heads";
+  a.F = static_cast<int>(weight.shape[2]);
+  a.Fout = static_cast<int>(FeatureMapOutputs(kind, a.F));
+}
+
+inline void BindMapGradients(const HybridAttentionGradients& grads, Args& a) {
+  const int64_t size = int64_t{a.maps} * a.D * a.F;
+  a.dweight_q = BindF32(grads.dweight_q, size);
+  a.dweight_k = BindF32(grads.dweight_k, size);
+  a.dbias_q = BindF32(grads.dbias_q, int64_t{a.maps} * a.F);
+  a.dbias_k = BindF32(grads.dbias_k, int64_t{a.maps} * a.F);
+}
+
 inline Args BindInputs(const HybridAttentionConfig& config,
                        const HybridAttentionInputs& in) {
   CARACAL_CHECK(config.window >= 1) << "window " << config.window;
@@ -38,11 +58,6 @@ inline Args BindInputs(const HybridAttentionConfig& config,
       << "window kind " << NameOf(config.window_kind);
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
-  // The kernels know these two maps; another would be taken for hedgehog.
-  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
-                config.feature_map == FeatureMapKind::kIdentity)
-      << "feature map " << static_cast<int>(config.feature_map);
-  a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1];
   a.D = in.q.shape[2];
   a.Hkv = in.k.shape[1];
@@ -64,15 +79,13 @@ inline Args BindInputs(const HybridAttentionConfig& config,
         return terms & (kLinearPastTerms | kLinearNearTerms);
       });
   if (in.weight_q.defined() || linear) {
-    CARACAL_CHECK_EQ(in.weight_q.rank, 3);
-    a.F = in.weight_q.shape[2];
-    a.Fout = FeatureMapOutputs(config.feature_map, a.F);
-    const int64_t size = a.H * a.D * a.F;
+    BindMaps(config.feature_map, in.weight_q, a);
+    const int64_t size = int64_t{a.maps} * a.D * a.F;
     a.weight_q = BindF32(in.weight_q, size);
     a.weight_k = BindF32(in.weight_k, size);
     CARACAL_CHECK(a.weight_q != nullptr && a.weight_k != nullptr);
-    a.bias_q = BindF32(in.bias_q, a.H * a.F);
-    a.bias_k = BindF32(in.bias_k, a.H * a.F);
+    a.bias_q = BindF32(in.bias_q, int64_t{a.maps} * a.F);
+    a.bias_k = BindF32(in.bias_k, int64_t{a.maps} * a.F);
   }
   a.window_factor = BindF32(in.window_factor, a.H);
   CARACAL_CHECK(a.window_factor != nullptr);

@@ -1,6 +1,6 @@
 // The tensor-core version for Hopper (wgmma): chunks of 64 rows, the state of
 // the keys left of all windows in registers, sequences cut into segments that
-// run in parallel. Hedgehog without bias, D <= 128, F <= 64.
+// run in parallel. Hedgehog, a map a head, without bias, D <= 128, F <= 64.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_HOPPER_H_
 

@@ -62,6 +62,8 @@ int64_t PlainWeightParts(const Args& a);
 // Features of all rows, where there are any.
 void PlainFeatures(const Args& a, const PlainScratch& scratch,
                    cudaStream_t stream);
+// Of keys alone: phi_k [H, rows, Fout].
+void PlainKeyFeatures(const Args& a, float* phi_k, cudaStream_t stream);
 // And the stored states: the first step of both.
 void PlainPrepare(const Args& a, const PlainScratch& scratch,
                   cudaStream_t stream);

@@ -1,6 +1,7 @@
 // Plain CUDA version: backward. Rows first (dq, dphi_q, and each row's
 // statistics), then sums over later rows, then keys, then the feature maps.
 #include "kernels/common/cuda_check.h"
+#include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
 
@@ -248,29 +249,17 @@ __global__ void BackwardKeys(Args a, PlainScratch scratch) {
 // dphi [H, rows, Fout] to dz, in place in the first F columns. Warp: a row.
 __global__ void FeatureBackward(Args a, const float* phi, float* dphi) {
   const int64_t row = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
-  const int head = blockIdx.y, lane = threadIdx.x % 32, F = a.F;
+  const int head = blockIdx.y, lane = threadIdx.x % 32;
   if (row >= a.rows) return;
   const int sequence = FindSequence(a, row);
   const bool linear = AnyLinear(a.terms[sequence * a.H + head]);
   const float* s = phi + (head * a.rows + row) * a.Fout;
   float* ds = dphi + (head * a.rows + row) * a.Fout;
-  if (a.identity || !linear) {
-    for (int f = lane; !linear && f < F; f += 32) ds[f] = 0;
+  if (!linear) {
+    for (int f = lane; f < a.F; f += 32) ds[f] = 0;
     return;
   }
-  float dot[2];
-  for (int half = 0; half < 2; ++half) {
-    float sum = 0;
-    for (int f = half * F + lane; f < (half + 1) * F; f += 32) {
-      if (s[f] > kFeatureFloor) sum += s[f] * ds[f];
-    }
-    dot[half] = WarpSum(sum);
-  }
-  for (int f = lane; f < F; f += 32) {
-    const float up = s[f] > kFeatureFloor ? ds[f] : 0.0f;
-    const float down = s[F + f] > kFeatureFloor ? ds[F + f] : 0.0f;
-    ds[f] = s[f] * (up - dot[0]) - s[F + f] * (down - dot[1]);
-  }
+  FeatureGradient(a.map, a.F, s, ds, lane);
 }
 
 // dx = the softmax part + sum over the heads that read x of dz W^T.
@@ -283,7 +272,7 @@ __global__ void InputGradient(Args a, bool keys, const float* part,
     float sum = part[(row * x_heads + x_head) * a.D + d];
     for (int head = x_head * group; head < (x_head + 1) * group; ++head) {
       const float* weight =
-          (keys ? a.weight_k : a.weight_q) + (head * a.D + d) * a.F;
+          (keys ? a.weight_k : a.weight_q) + (MapOf(a, head) * a.D + d) * a.F;
       const float* from = dz + (head * a.rows + row) * a.Fout;
       for (int f = 0; f < a.F; ++f) sum += from[f] * weight[f];
     }
@@ -345,14 +334,16 @@ __global__ void __launch_bounds__(kWeightThreads)
 
 __global__ void AddWeightParts(Args a, int chunks, const float* parts,
                                float* dweight, float* dbias) {
-  const int d = blockIdx.x, head = blockIdx.y;
+  const int d = blockIdx.x, map = blockIdx.y, heads = a.H / a.maps;
   float* to = d == a.D ? dbias : dweight;
   if (to == nullptr) return;
-  to += d == a.D ? head * a.F : (head * a.D + d) * a.F;
+  to += d == a.D ? map * a.F : (map * a.D + d) * a.F;
   for (int f = threadIdx.x; f < a.F; f += blockDim.x) {
     float sum = 0;
     for (int chunk = 0; chunk < chunks; ++chunk) {
-      sum += parts[((int64_t{chunk} * a.H + head) * (a.D + 1) + d) * a.F + f];
+      for (int head = map * heads; head < (map + 1) * heads; ++head) {
+        sum += parts[((int64_t{chunk} * a.H + head) * (a.D + 1) + d) * a.F + f];
+      }
     }
     to[f] += sum;
   }
@@ -369,7 +360,7 @@ void WeightGradient(const Args& a, HeadRows<const bf16> x, bool keys,
   WeightParts<<<dim3(tiles(rows) * tiles(a.F), a.H, Chunks(a)), kWeightThreads,
                 0, stream>>>(a, x, keys, dz, parts);
   CARACAL_CUDA_CHECK_LAUNCH();
-  AddWeightParts<<<dim3(rows, a.H), kPlainThreads, 0, stream>>>(
+  AddWeightParts<<<dim3(rows, a.maps), kPlainThreads, 0, stream>>>(
       a, Chunks(a), parts, dweight, dbias);
   CARACAL_CUDA_CHECK_LAUNCH();
 }

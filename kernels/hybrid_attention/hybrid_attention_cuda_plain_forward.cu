@@ -1,5 +1,6 @@
 // Plain CUDA version: features, stored states, forward rows.
 #include "kernels/common/cuda_check.h"
+#include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
 
@@ -16,7 +17,8 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   const int head = blockIdx.y, D = a.D, F = a.F;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kFeatureRows;
   const int count = min(static_cast<int64_t>(kFeatureRows), a.rows - first);
-  const float* weight = (keys ? a.weight_k : a.weight_q) + head * a.D * a.F;
+  const int map = MapOf(a, head);
+  const float* weight = (keys ? a.weight_k : a.weight_q) + map * a.D * a.F;
   const float* bias = keys ? a.bias_k : a.bias_q;
   const int x_head = keys ? KvHead(a, head) : head;
   float* z = shared + kFeatureRows * D;
@@ -26,7 +28,7 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   __syncthreads();
   for (int f = threadIdx.x; f < F; f += blockDim.x) {
     float sum[kFeatureRows];
-    for (float& s : sum) s = bias == nullptr ? 0.0f : bias[head * F + f];
+    for (float& s : sum) s = bias == nullptr ? 0.0f : bias[map * F + f];
     for (int d = 0; d < D; ++d) {
       const float w = weight[d * F + f];
       for (int r = 0; r < kFeatureRows; ++r) {
@@ -39,23 +41,8 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
   const int lane = threadIdx.x % 32;
   for (int r = threadIdx.x / 32; r < count; r += blockDim.x / 32) {
     float* out = phi + (head * a.rows + first + r) * a.Fout;
-    if (a.identity) {
-      for (int f = lane; f < F; f += 32) out[f] = z[r * F + f];
-      continue;
-    }
-    for (int half = 0; half < 2; ++half) {
-      const float sign = half == 0 ? 1.0f : -1.0f;
-      float top = -INFINITY, sum = 0;
-      for (int f = lane; f < F; f += 32) top = fmaxf(top, sign * z[r * F + f]);
-      for (int m = 16; m > 0; m /= 2) {
-        top = fmaxf(top, __shfl_xor_sync(~0u, top, m));
-      }
-      for (int f = lane; f < F; f += 32) sum += expf(sign * z[r * F + f] - top);
-      sum = WarpSum(sum);
-      for (int f = lane; f < F; f += 32) {
-        out[half * F + f] =
-            fmaxf(expf(sign * z[r * F + f] - top) / sum, kFeatureFloor);
-      }
+    for (int half = 0; half < a.Fout / F; ++half) {
+      FeatureHalf(a.map, half, F, z + r * F, out + half * F, lane);
     }
   }
 }
@@ -124,6 +111,14 @@ __global__ void ForwardRows(Args a, PlainScratch scratch) {
   if (a.linear_den != nullptr) a.linear_den[at] = linear;
 }
 
+void LaunchFeatures(const Args& a, HeadRows<const bf16> x, bool keys,
+                    float* phi, cudaStream_t stream) {
+  const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
+  const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
+  Features<<<grid, kPlainThreads, bytes, stream>>>(a, x, keys, phi);
+  CARACAL_CUDA_CHECK_LAUNCH();
+}
+
 }  // namespace
 
 PlainScratch PlainForwardScratch(const Args& a, void* memory) {
@@ -146,14 +141,14 @@ size_t PlainRowBytes(const Args& a) {
   return 3 * sizeof(float) * (a.sinks + std::min(span, a.rows));
 }
 
+void PlainKeyFeatures(const Args& a, float* phi_k, cudaStream_t stream) {
+  LaunchFeatures(a, a.k, true, phi_k, stream);
+}
+
 void PlainFeatures(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
-  const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
-  const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
-  Features<<<grid, kPlainThreads, bytes, stream>>>(a, a.q, false, s.phi_q);
-  CARACAL_CUDA_CHECK_LAUNCH();
-  Features<<<grid, kPlainThreads, bytes, stream>>>(a, a.k, true, s.phi_k);
-  CARACAL_CUDA_CHECK_LAUNCH();
+  LaunchFeatures(a, a.q, false, s.phi_q, stream);
+  LaunchFeatures(a, a.k, true, s.phi_k, stream);
 }
 
 void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {

@@ -143,20 +143,20 @@ struct Backward {
       grads.dk = k_rows.View();
       grads.dv = v_rows.View();
     }
-    const int64_t H = s.heads, size = H * s.D * s.F;
+    const int64_t H = s.heads, maps = p.maps(), size = maps * s.D * s.F;
     const auto filled = [&](int64_t n) {
       return DeviceArray<float>(std::vector<float>(n, initial));
     };
     DeviceArray<float> wq = filled(size), wk = filled(size);
-    DeviceArray<float> bq = filled(H * s.F), bk = filled(H * s.F);
+    DeviceArray<float> bq = filled(maps * s.F), bk = filled(maps * s.F);
     DeviceArray<float> factor = filled(H);
     DeviceArray<double> error(std::vector<double>{squared_error});
     if (weights) {
-      grads.dweight_q = TensorView(wq.data(), {H, s.D, s.F});
-      grads.dweight_k = TensorView(wk.data(), {H, s.D, s.F});
+      grads.dweight_q = TensorView(wq.data(), {maps, s.D, s.F});
+      grads.dweight_k = TensorView(wk.data(), {maps, s.D, s.F});
       if (s.bias) {
-        grads.dbias_q = TensorView(bq.data(), {H, s.F});
-        grads.dbias_k = TensorView(bk.data(), {H, s.F});
+        grads.dbias_q = TensorView(bq.data(), {maps, s.F});
+        grads.dbias_k = TensorView(bk.data(), {maps, s.F});
       }
       grads.dwindow_factor = TensorView(factor.data(), {H});
     }

@@ -94,14 +94,15 @@ struct DeviceProblem {
         bias_k(p.bias_k.values),
         factor(p.factor.values) {
     const int64_t H = p.shape.heads, D = p.shape.D, F = p.shape.F;
+    const int64_t maps = p.maps();
     in.q = q.View();
     in.k = k.View();
     in.v = v.View();
-    in.weight_q = TensorView(weight_q.data(), {H, D, F});
-    in.weight_k = TensorView(weight_k.data(), {H, D, F});
+    in.weight_q = TensorView(weight_q.data(), {maps, D, F});
+    in.weight_k = TensorView(weight_k.data(), {maps, D, F});
     if (p.shape.bias) {
-      in.bias_q = TensorView(bias_q.data(), {H, F});
-      in.bias_k = TensorView(bias_k.data(), {H, F});
+      in.bias_q = TensorView(bias_q.data(), {maps, F});
+      in.bias_k = TensorView(bias_k.data(), {maps, F});
     }
     in.window_factor = TensorView(factor.data(), {H});
     in.offsets = p.offsets.data();

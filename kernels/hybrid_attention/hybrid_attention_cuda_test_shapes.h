@@ -69,6 +69,16 @@ inline std::vector<Shape> CudaShapes() {
     add({200}, 2, 1, 128, 64, 64, 4, sliding).terms = {terms};
     add({200}, 2, 1, 64, 64, 40, 0, sliding).terms = {terms};
   }
+  // Every feature map, also one shared by all heads. The identity's weights
+  // cancel, so that no bound on their rounding bounds y's.
+  for (int kind = 0; kind < kFeatureMapKinds; ++kind) {
+    if (static_cast<FeatureMapKind>(kind) == FeatureMapKind::kIdentity)
+      continue;
+    Shape& s = add({140, 90}, 4, 2, 64, 48, 32, 4, sliding);
+    s.config.feature_map = static_cast<FeatureMapKind>(kind);
+    s.bias = kind % 2 == 1;
+    s.shared_map = kind % 2 == 0;
+  }
   // Scores so large that a shift by anything but the exact maximum would
   // overflow or lose the linear part's scale.
   add({200}, 2, 1, 128, 64, 64, 4, sliding).score_size = 80;

@@ -1,10 +1,12 @@
 // A block takes one head of one sequence. Where there are few of them, a slice
 // of its columns: scores and features are then computed by every slice, the
 // state is read and written once. Where there are many, a kernel of its own
-// takes the states, which is what such a step waits for.
+// takes the states, which is what such a step waits for, and what leads there
+// is shared among sequences and heads.
 #include <algorithm>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_parts.h"
 
@@ -15,9 +17,7 @@ namespace {
 // Heads of all sequences from which on there are two kernels.
 constexpr int64_t kManyHeads = 512;
 
-// kSplit: what concerns the state is left to a second kernel.
-template <bool kSplit>
-__global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
+__global__ void __launch_bounds__(kThreads, 2)
     Decode(const __grid_constant__ DecodeArgs d) {
   extern __shared__ __align__(16) char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
@@ -27,11 +27,8 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
   const int64_t slot = int64_t{sequence} * a.H + head;
   float* const state = d.state + slot * a.Fout * a.D + column;
   float* const norm = d.norm + slot * a.Fout;
-  if constexpr (!kSplit) Fetch(d, state, columns, head, slice);
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
+  Fetch(d, state, columns, head, slice);
+  AwaitEarlier();
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = AnyLinear(terms);
   const int n = d.length[sequence];
@@ -82,30 +79,20 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
     den += w;
   }
   const int warp = threadIdx.x / 32;
-  float* const work = d.work + slot * WorkOf(a);
-  if constexpr (kSplit) {
-    const bool past = terms & kLinearPastTerms, adds = leaving < leaving_end;
+  if ((terms & kLinearPastTerms) && d.state != nullptr) {
     for (int f = threadIdx.x; f < a.Fout; f += kThreads) {
-      work[f] = past ? alpha * shared.phi_q[f] : 0.0f;
-      work[a.Fout + f] = adds ? shared.phi_k[f] : 0.0f;
+      den += alpha * shared.phi_q[f] * norm[f];
     }
-  } else {
-    if ((terms & kLinearPastTerms) && d.state != nullptr) {
-      for (int f = threadIdx.x; f < a.Fout; f += kThreads) {
-        den += alpha * shared.phi_q[f] * norm[f];
-      }
+  }
+  if (d.state != nullptr &&
+      ((terms & kLinearPastTerms) || leaving < leaving_end)) {
+    const float scale = terms & kLinearPastTerms ? alpha : 0.0f;
+    if (scale == 0) {
+      for (int f = threadIdx.x; f < a.Fout; f += kThreads) shared.phi_q[f] = 0;
+      __syncthreads();
     }
-    if (d.state != nullptr &&
-        ((terms & kLinearPastTerms) || leaving < leaving_end)) {
-      const float scale = terms & kLinearPastTerms ? alpha : 0.0f;
-      if (scale == 0) {
-        for (int f = threadIdx.x; f < a.Fout; f += kThreads)
-          shared.phi_q[f] = 0;
-        __syncthreads();
-      }
-      ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
-                leaving < leaving_end, scale, shared.sums[warp]);
-    }
+    ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
+              leaving < leaving_end, scale, shared.sums[warp]);
   }
   // Component modes look at the linear terms of near keys, too.
   if (terms & kLinearNearTerms) {
@@ -138,16 +125,11 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) sum += shared.sums[w][c];
-    if constexpr (kSplit) {
-      work[2 * a.Fout + c] = sum;
-    } else {
-      y[c] = __float2bfloat16_rn(den == 0 ? 0.0f : sum / den);
-    }
+    y[c] = __float2bfloat16_rn(den == 0 ? 0.0f : sum / den);
   }
-  if (kSplit && threadIdx.x == 0) work[2 * a.Fout + a.D] = den;
 
   SliceBarrier(d.slices);  // All have read the norm.
-  for (int j = leaving; j < leaving_end && !kSplit; ++j) {
+  for (int j = leaving; j < leaving_end; ++j) {
     if (j > leaving) {  // A terrace: a block of keys leaves at once.
       __syncthreads();
       LoadKey(d, h, j, shared.k, shared.key);
@@ -162,21 +144,7 @@ __global__ void __launch_bounds__(kThreads, kSplit ? 4 : 2)
       }
     }
   }
-  // No head reads these rows: older keys lie there than any looks at.
-  if (slice == 0 && head % (a.H / a.Hkv) == 0) {
-    const int64_t ring = ((h.ring_row + n % d.ring_rows) * a.Hkv + h.kv) * a.D;
-    const int64_t sink = ((h.sink_row + n) * a.Hkv + h.kv) * a.D;
-    const bf16* const v = h.Value(d, n);
-    for (int i = threadIdx.x; i < a.D; i += kThreads) {
-      const bf16 k = __float2bfloat16_rn(shared.k[i]);
-      d.ring_k[ring + i] = k;
-      d.ring_v[ring + i] = v[i];
-      if (n < a.sinks) {
-        d.sink_k[sink + i] = k;
-        d.sink_v[sink + i] = v[i];
-      }
-    }
-  }
+  if (slice == 0 && head % (a.H / a.Hkv) == 0) PutToken(d, h, shared.k);
 }
 
 __global__ void Advance(int32_t* length, int64_t sequences) {
@@ -186,12 +154,8 @@ __global__ void Advance(int32_t* length, int64_t sequences) {
 
 // Few heads: as many slices of 32 columns or more as fill the chip.
 int Slices(int64_t heads, int D, int* major) {
-  int device = 0, processors = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(
-      cudaDeviceGetAttribute(major, cudaDevAttrComputeCapabilityMajor, device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &processors, cudaDevAttrMultiProcessorCount, device));
+  *major = MajorCapability();
+  const int processors = Multiprocessors();
   int slices = 1;
   const auto split = [&] { return D % (16 * slices) == 0; };
   while (*major >= 9 && slices < 4 && split() && D / slices >= 64 &&
@@ -200,20 +164,6 @@ int Slices(int64_t heads, int D, int* major) {
   }
   CARACAL_CHECK(D / slices <= 128) << "head dimension " << D;
   return slices;
-}
-
-float* BindState(const TensorView& view, int64_t size) {
-  if (!view.defined()) return nullptr;
-  CARACAL_CHECK(view.contiguous());
-  CARACAL_CHECK_EQ(view.size(), size);
-  return view.f32();
-}
-
-const float* BindParameter(const ConstTensorView& view, int64_t size) {
-  if (!view.defined()) return nullptr;
-  CARACAL_CHECK(view.contiguous());
-  CARACAL_CHECK_EQ(view.size(), size);
-  return view.f32();
 }
 
 bf16* BindCache(const TensorView& view, int64_t N, int64_t fewest_rows,
@@ -229,14 +179,31 @@ bf16* BindCache(const TensorView& view, int64_t N, int64_t fewest_rows,
   return static_cast<bf16*>(view.data);
 }
 
-template <bool kSplit>
+size_t SharedBytes(int64_t ring, int64_t sinks, int64_t Fout, int64_t D) {
+  return sizeof(Shared) + (ring + sinks + Fout + D) * sizeof(float);
+}
+
+// Keys that a window reaches, at most.
+int64_t RingRows(const HybridAttentionConfig& config) {
+  return (config.window_kind == WindowKind::kTerraced ? 2 : 1) * config.window;
+}
+
+bool Supports(const HybridAttentionConfig& config, int64_t D, int64_t F) {
+  if (config.window_kind == WindowKind::kLolcatsTerraced || D > 256 ||
+      F > kMostFeatures || (D > 128 && MajorCapability() < 9)) {
+    return false;
+  }
+  const int64_t Fout = FeatureMapOutputs(config.feature_map, F);
+  return SharedBytes(RingRows(config), config.sinks, Fout, D) <=
+         MostSharedBytes();
+}
+
 void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
             cudaStream_t stream) {
   const Args& a = d.a;
-  const size_t bytes =
-      sizeof(Shared) + (ring + a.sinks + a.Fout + a.D) * sizeof(float);
+  const size_t bytes = SharedBytes(ring, a.sinks, a.Fout, a.D);
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      Decode<kSplit>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+      Decode, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   cudaLaunchConfig_t launch = {};
   launch.gridDim = dim3(d.slices, a.H, N);
   launch.blockDim = dim3(kThreads);
@@ -248,7 +215,7 @@ void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
   attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   launch.attrs = attributes;
   launch.numAttrs = major < 9 ? 0 : d.slices > 1 ? 2 : 1;
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode<kSplit>, d));
+  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
 }
 
 size_t WorkspaceBytes(const HybridAttentionConfig& config,
@@ -271,9 +238,6 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   CARACAL_CHECK(config.window >= 1 && config.sinks >= 0);
   CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
       << "window kind " << NameOf(config.window_kind);
-  CARACAL_CHECK(config.feature_map == FeatureMapKind::kHedgehog ||
-                config.feature_map == FeatureMapKind::kIdentity)
-      << "feature map " << static_cast<int>(config.feature_map);
   CARACAL_CHECK(in.q.rank == 3 && in.k.rank == 3 && in.terms != nullptr &&
                 cache.length != nullptr);
   DecodeArgs d;
@@ -283,21 +247,20 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   a.sinks = static_cast<int>(config.sinks);
   a.terraced = config.window_kind == WindowKind::kTerraced;
   a.affine = config.affine;
-  a.identity = config.feature_map == FeatureMapKind::kIdentity;
   a.H = in.q.shape[1], a.D = in.q.shape[2], a.Hkv = in.k.shape[1];
   CARACAL_CHECK(a.D >= 8 && a.D % 8 == 0) << "head dimension " << a.D;
   CARACAL_CHECK(a.Hkv >= 1 && a.H % a.Hkv == 0) << a.H << " over " << a.Hkv;
   a.terms = in.terms;
   if (in.weight_q.defined()) {
-    a.F = in.weight_q.shape[2];
+    BindMaps(config.feature_map, in.weight_q, a);
     CARACAL_CHECK(a.F >= 1 && a.F <= kMostFeatures) << a.F << " features";
-    a.Fout = FeatureMapOutputs(config.feature_map, a.F);
-    a.weight_q = BindParameter(in.weight_q, int64_t{a.H} * a.D * a.F);
-    a.weight_k = BindParameter(in.weight_k, int64_t{a.H} * a.D * a.F);
-    a.bias_q = BindParameter(in.bias_q, int64_t{a.H} * a.F);
-    a.bias_k = BindParameter(in.bias_k, int64_t{a.H} * a.F);
+    const int64_t size = int64_t{a.maps} * a.D * a.F;
+    a.weight_q = BindF32(in.weight_q, size);
+    a.weight_k = BindF32(in.weight_k, size);
+    a.bias_q = BindF32(in.bias_q, int64_t{a.maps} * a.F);
+    a.bias_k = BindF32(in.bias_k, int64_t{a.maps} * a.F);
   }
-  a.window_factor = BindParameter(in.window_factor, a.H);
+  a.window_factor = BindF32(in.window_factor, a.H);
   d.q = BindBf16<const bf16>(in.q, N, a.H, a.D);
   d.k = BindBf16<const bf16>(in.k, N, a.Hkv, a.D);
   d.v = BindBf16<const bf16>(in.v, N, a.Hkv, a.D);
@@ -305,10 +268,10 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   d.length = cache.length;
   if (in.cos.defined()) {
     CARACAL_CHECK(in.cos.rank == 2 && in.sin.defined() && a.D % 2 == 0);
-    d.cos = BindParameter(in.cos, in.cos.shape[0] * a.D / 2);
-    d.sin = BindParameter(in.sin, in.cos.shape[0] * a.D / 2);
+    d.cos = BindF32(in.cos, in.cos.shape[0] * a.D / 2);
+    d.sin = BindF32(in.sin, in.cos.shape[0] * a.D / 2);
   }
-  const int64_t ring = (a.terraced ? 2 : 1) * config.window;
+  const int64_t ring = RingRows(config);
   d.ring_k = BindCache(cache.ring_k, N, ring, a);
   d.ring_v = BindCache(cache.ring_v, N, ring, a);
   d.sink_k = BindCache(cache.sink_k, N, a.sinks, a);
@@ -316,8 +279,8 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   d.ring_rows = cache.ring_k.shape[1];
   d.sink_rows = a.sinks > 0 ? cache.sink_k.shape[1] : 0;
   CARACAL_CHECK_EQ(cache.ring_v.shape[1], d.ring_rows);
-  d.state = BindState(cache.state, N * a.H * a.Fout * a.D);
-  d.norm = BindState(cache.state_norm, N * a.H * a.Fout);
+  d.state = BindF32(cache.state, N * a.H * a.Fout * a.D);
+  d.norm = BindF32(cache.state_norm, N * a.H * a.Fout);
   CARACAL_CHECK((d.state == nullptr) == (d.norm == nullptr));
   CARACAL_CHECK(d.state == nullptr || a.weight_q != nullptr);
   if (N == 0) return;
@@ -328,18 +291,24 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   const size_t needed = WorkspaceBytes(config, in);
   CARACAL_CHECK(workspace.bytes >= needed)
       << workspace.bytes << " of " << needed;
-  if (needed > 0 && d.state != nullptr) {
+  if (needed > 0 && d.state != nullptr &&
+      PrepareSharedBytes(a, ring + a.sinks) <= MostSharedBytes()) {
     d.work = static_cast<float*>(workspace.data);
     d.slices = 1;
-    Launch<true>(d, ring, N, major, stream);
+    LaunchPrepare(d, N, ring + a.sinks, stream);
     LaunchState(d, N, stream);
   } else {
-    Launch<false>(d, ring, N, major, stream);
+    Launch(d, ring, N, major, stream);
   }
 }
 
 }  // namespace
 }  // namespace cuda::decode
+
+bool HybridAttentionDecodeCudaSupports(const HybridAttentionConfig& config,
+                                       int64_t head_dim, int64_t features) {
+  return cuda::decode::Supports(config, head_dim, features);
+}
 
 size_t HybridAttentionDecodeCudaWorkspaceBytes(
     const HybridAttentionConfig& config,

@@ -36,7 +36,7 @@ struct HybridAttentionDecodeCache {
 // rows and heads may be strided, start at multiples of 16 bytes and have
 // strides of multiples of 8 elements; D a multiple of 8, at most 256 (at most
 // 128 on chips before Hopper). Feature maps and factor as in
-// HybridAttentionInputs, fp32, [H, D, F] each; F at most 256.
+// HybridAttentionInputs, fp32; F at most 256.
 struct HybridAttentionDecodeInputs {
   ConstTensorView q, k, v;
   ConstTensorView weight_q, weight_k;
@@ -46,13 +46,18 @@ struct HybridAttentionDecodeInputs {
   const uint8_t* terms = nullptr;  // [N, H]
 };
 
+// Whether a call with such heads runs on the current device: a window's scores
+// lie in a multiprocessor's shared memory (tens of thousands of keys).
+bool HybridAttentionDecodeCudaSupports(const HybridAttentionConfig& config,
+                                       int64_t head_dim, int64_t features);
+
 // What a call with these shapes needs; nothing for few sequences.
 size_t HybridAttentionDecodeCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionDecodeInputs& in);
 
 // y [N, H, D] bf16, strided as q may be. Puts the tokens into the cache, but
 // does not count them: every layer of a model sees the same `length`.
-// Window kinds sliding and terraced, feature maps hedgehog and identity.
+// Window kinds sliding and terraced.
 void HybridAttentionDecodeCuda(const Context& ctx,
                                const HybridAttentionConfig& config,
                                const HybridAttentionDecodeInputs& in,
@@ -62,6 +67,29 @@ void HybridAttentionDecodeCuda(const Context& ctx,
 // After the last layer: length[i] += 1 for N sequences.
 void HybridAttentionDecodeAdvanceCuda(const Context& ctx, int32_t* length,
                                       int64_t sequences);
+
+// Whole texts, which decoding goes on from: rows of sequence i are
+// [offsets[i], offsets[i + 1]) of k, v [rows, Hkv, D], as in the inputs above,
+// RoPE applied.
+struct HybridAttentionDecodeTexts {
+  ConstTensorView k, v;
+  ConstTensorView weight_k, bias_k;
+  int64_t heads = 0;                 // H
+  const int64_t* offsets = nullptr;  // [sequences + 1], host memory
+  int64_t sequences = 0;
+};
+
+size_t HybridAttentionDecodeStatesCudaWorkspaceBytes(
+    const HybridAttentionConfig& config,
+    const HybridAttentionDecodeTexts& texts);
+
+// The states that such a cache has after the texts; rings and sinks are the
+// caller's part. Features and sums are fp32.
+void HybridAttentionDecodeStatesCuda(const Context& ctx,
+                                     const HybridAttentionConfig& config,
+                                     const HybridAttentionDecodeTexts& texts,
+                                     TensorView state, TensorView state_norm,
+                                     Workspace workspace);
 
 }  // namespace caracal::kernels
 

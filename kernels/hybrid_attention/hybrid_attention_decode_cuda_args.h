@@ -2,7 +2,7 @@
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_ARGS_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_ARGS_H_
 
-#include "kernels/hybrid_attention/hybrid_attention_cuda_args.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_bind.h"
 
 namespace caracal::kernels::cuda::decode {
 
@@ -30,17 +30,13 @@ struct DecodeArgs {
 // the softmax set's values [D], the denominator so far.
 inline constexpr int64_t WorkOf(const Args& a) { return 2 * a.Fout + a.D + 1; }
 
-// The second kernel: reads the state and moves it on. D at most 128, sliding
-// windows.
+// Both take D of at most 128 and sliding windows. The first makes the work and
+// puts the tokens into rings and sinks; `keys`: that a window and sinks have at
+// most. The second reads the state and moves it on.
+size_t PrepareSharedBytes(const Args& a, int64_t keys);
+void LaunchPrepare(const DecodeArgs& d, int64_t sequences, int64_t keys,
+                   cudaStream_t stream);
 void LaunchState(const DecodeArgs& d, int64_t sequences, cudaStream_t stream);
-
-// Lets the kernel start while the one before it still runs.
-inline cudaLaunchAttribute EarlyLaunch() {
-  cudaLaunchAttribute early;
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  return early;
-}
 
 }  // namespace caracal::kernels::cuda::decode
 

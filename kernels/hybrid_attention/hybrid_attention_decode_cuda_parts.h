@@ -6,8 +6,9 @@
 #include <cfloat>
 
 #include "kernels/common/cuda_pack.h"
-#include "kernels/feature_map/feature_map.h"
+#include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_args.h"
+#include "kernels/rope/rope_cuda_token.h"
 
 namespace caracal::kernels::cuda::decode {
 
@@ -69,16 +70,7 @@ __device__ __forceinline__ void LoadKey(const DecodeArgs& d, const Head& head,
 // Query or key of the token, rotated where that is asked for.
 __device__ __forceinline__ void LoadToken(const DecodeArgs& d, const bf16* from,
                                           int n, float* to) {
-  if (d.cos == nullptr) return Load(from, d.a.D, to);
-  const int half = d.a.D / 2;
-  for (int i = threadIdx.x; i < half; i += kThreads) {
-    const float c = d.cos[int64_t{n} * half + i];
-    const float s = d.sin[int64_t{n} * half + i];
-    const float x = __bfloat162float(from[i]);
-    const float y = __bfloat162float(from[i + half]);
-    to[i] = __bfloat162float(__float2bfloat16_rn(x * c - y * s));
-    to[i + half] = __bfloat162float(__float2bfloat16_rn(y * c + x * s));
-  }
+  RotateToken(from, d.a.D, d.cos, d.sin, n, threadIdx.x, kThreads, to);
 }
 
 __device__ __forceinline__ void FetchLine(const void* at) {
@@ -100,8 +92,8 @@ __device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
   const int64_t map = int64_t{a.D} * a.F;
   for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
        i += kLine * kThreads * d.slices) {
-    FetchLine(a.weight_q + head * map + i);
-    FetchLine(a.weight_k + head * map + i);
+    FetchLine(a.weight_q + MapOf(a, head) * map + i);
+    FetchLine(a.weight_k + MapOf(a, head) * map + i);
   }
 }
 
@@ -137,15 +129,16 @@ __device__ __forceinline__ void Project(const Args& a, int t,
 
 // phi of a query and of a key [D] (shared; null: none), each by half the
 // threads. Begins and ends with a barrier.
-__device__ __noinline__ void Features(const Args& a, int head, const float* q,
+inline __device__ __noinline__ void Features(const Args& a, int head, const float* q,
                                       const float* k, Shared& shared,
                                       float* phi_q, float* phi_k) {
   constexpr int kHalf = kThreads / 2;
   const bool key = threadIdx.x >= kHalf;
   const int t = threadIdx.x % kHalf;
   const float* const x = key ? k : q;
+  const int map = MapOf(a, head);
   const float* const weight =
-      (key ? a.weight_k : a.weight_q) + int64_t{head} * a.D * a.F;
+      (key ? a.weight_k : a.weight_q) + int64_t{map} * a.D * a.F;
   const float* const bias = key ? a.bias_k : a.bias_q;
   float* const z = shared.z[key];
   float* const phi = key ? phi_k : phi_q;
@@ -157,31 +150,14 @@ __device__ __noinline__ void Features(const Args& a, int head, const float* q,
   __syncthreads();
   const int parts = max(kHalf / (vector ? a.F / 4 : a.F), 1);
   for (int f = t; f < a.F && x != nullptr; f += kHalf) {
-    float sum = bias == nullptr ? 0.0f : bias[head * a.F + f];
+    float sum = bias == nullptr ? 0.0f : bias[map * a.F + f];
     for (int i = 0; i < parts; ++i) sum += z[i * a.F + f];
     z[f] = sum;  // only this thread reads this column
-    if (a.identity) phi[f] = sum;
   }
   __syncthreads();
-  if (!a.identity && x != nullptr && t < 64) {
-    // One warp softmax(z), one softmax(-z).
-    const int lane = t % 32;
-    const float sign = t < 32 ? 1.0f : -1.0f;
-    float most = -FLT_MAX, total = 0;
-    for (int i = lane; i < a.F; i += 32) most = fmaxf(most, sign * z[i]);
-    for (int m = 16; m > 0; m /= 2) {
-      most = fmaxf(most, __shfl_xor_sync(~0u, most, m));
-    }
-    float* const to = phi + (t < 32 ? 0 : a.F);
-    for (int i = lane; i < a.F; i += 32) {
-      const float e = expf(sign * z[i] - most);
-      to[i] = e;
-      total += e;
-    }
-    total = WarpTotal(total);
-    for (int i = lane; i < a.F; i += 32) {
-      to[i] = fmaxf(to[i] / total, kFeatureFloor);
-    }
+  if (x != nullptr && t < 32 * (a.Fout / a.F)) {
+    // A warp a half.
+    FeatureHalf(a.map, t / 32, a.F, z, phi + t / 32 * a.F, t % 32);
   }
   __syncthreads();
 }
@@ -303,6 +279,27 @@ __device__ __forceinline__ void Values(const DecodeArgs& d, const Head& head,
     for (int c = 0; c < 8; ++c) sum[c] += w * x[c];
   }
   AddLanes(sum, width, mine && lane < width, 1.0f, sums + 8 * pack);
+}
+
+// The token's key k [D] and value into ring and sinks: no head reads these
+// rows, older keys lie there than any looks at.
+__device__ __forceinline__ void PutToken(const DecodeArgs& d, const Head& head,
+                                         const float* k) {
+  const Args& a = d.a;
+  const int n = head.n;
+  const int64_t ring =
+      ((head.ring_row + n % d.ring_rows) * a.Hkv + head.kv) * a.D;
+  const int64_t sink = ((head.sink_row + n) * a.Hkv + head.kv) * a.D;
+  const bf16* const v = head.Value(d, n);
+  for (int i = threadIdx.x; i < a.D; i += kThreads) {
+    const bf16 key = __float2bfloat16_rn(k[i]);
+    d.ring_k[ring + i] = key;
+    d.ring_v[ring + i] = v[i];
+    if (n < a.sinks) {
+      d.sink_k[sink + i] = key;
+      d.sink_v[sink + i] = v[i];
+    }
+  }
 }
 
 // Slices of a head are a cluster.

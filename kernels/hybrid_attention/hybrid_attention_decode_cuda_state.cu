@@ -1,6 +1,6 @@
 // The states of many sequences: a block takes one head of one sequence, and is
 // little but a stream of its state through the registers.
-#include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/hybrid_attention/hybrid_attention_decode_cuda_args.h"
 
@@ -32,10 +32,7 @@ __global__ void __launch_bounds__(kThreads, 3)
     }
   };
   load(warp);  // The kernel before does not touch it.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
+  AwaitEarlier();
   const int n = d.length[sequence];
   const int leaving = max(Start(a, n), a.sinks);
   const bool adds = leaving < Start(a, n + 1);
@@ -88,18 +85,8 @@ __global__ void __launch_bounds__(kThreads, 3)
 }  // namespace
 
 void LaunchState(const DecodeArgs& d, int64_t sequences, cudaStream_t stream) {
-  int device = 0, major = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &major, cudaDevAttrComputeCapabilityMajor, device));
-  cudaLaunchAttribute early = EarlyLaunch();
-  cudaLaunchConfig_t launch = {};
-  launch.gridDim = dim3(d.a.H, sequences);
-  launch.blockDim = dim3(kThreads);
-  launch.stream = stream;
-  launch.attrs = &early;
-  launch.numAttrs = major >= 9 ? 1 : 0;
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, State, d));
+  LaunchEarly(State, dim3(d.a.H, static_cast<unsigned>(sequences)),
+              dim3(kThreads), 0, stream, d);
 }
 
 }  // namespace caracal::kernels::cuda::decode

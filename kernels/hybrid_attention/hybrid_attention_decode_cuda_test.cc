@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <vector>
@@ -66,6 +67,9 @@ std::vector<Shape> DecodeShapes() {
   add(30, 65, 8, 2, 64, 32, 1, 1, sliding).terms = TermSets();
   add(20, 260, 2, 1, 96, 64, 4, 0, sliding).terms = TermSets();
   add(12, 520, 1, 1, 24, 18, 3, 0, sliding).bias = true;
+  add(40, 65, 8, 1, 128, 64, 16, 2, sliding);
+  add(20, 103, 5, 1, 64, 256, 6, 0, sliding).terms = TermSets();
+  add(90, 130, 4, 4, 128, 64, 64, 4, sliding).config.affine = true;
   add(12, 130, 4, 1, 64, 64, 3, 2, terraced);
   add(100, 3, 4, 2, 64, 64, 24, 4, sliding).terms = TermSets();
   add(100, 3, 3, 1, 64, 64, 24, 3, terraced).terms = TermSets();
@@ -73,6 +77,18 @@ std::vector<Shape> DecodeShapes() {
     add(90, 1, 2, 1, 128, 64, 32, 4, sliding).terms = {terms};
   }
   add(100, 1, 2, 1, 128, 64, 32, 4, sliding).score_size = 80;
+  // Every feature map, also one shared by all heads; by both ways.
+  for (int kind = 0; kind < kFeatureMapKinds; ++kind) {
+    if (static_cast<FeatureMapKind>(kind) == FeatureMapKind::kIdentity)
+      continue;
+    for (const int64_t sequences : {2, 130}) {
+      Shape& s =
+          add(sequences == 2 ? 75 : 15, sequences, 4, 2, 64, 48, 8, 2, sliding);
+      s.config.feature_map = static_cast<FeatureMapKind>(kind);
+      s.bias = true;
+      s.shared_map = kind % 2 == 0;
+    }
+  }
   Shape& identity = add(60, 1, 2, 1, 64, 64, 16, 2, sliding);
   identity.config.feature_map = FeatureMapKind::kIdentity;
   identity.terms = {kSwaOnlyTerms};
@@ -116,11 +132,12 @@ class Decoder {
     HybridAttentionDecodeInputs in;
     in.q = Heads(q, sequences, H), in.k = Heads(k, sequences, Hkv);
     in.v = Heads(v, sequences, Hkv);
-    in.weight_q = TensorView(weight_q_.data(), {H, D, F});
-    in.weight_k = TensorView(weight_k_.data(), {H, D, F});
+    const int64_t maps = p_.maps();
+    in.weight_q = TensorView(weight_q_.data(), {maps, D, F});
+    in.weight_k = TensorView(weight_k_.data(), {maps, D, F});
     if (s_.bias) {
-      in.bias_q = TensorView(bias_q_.data(), {H, F});
-      in.bias_k = TensorView(bias_k_.data(), {H, F});
+      in.bias_q = TensorView(bias_q_.data(), {maps, F});
+      in.bias_k = TensorView(bias_k_.data(), {maps, F});
     }
     in.window_factor = TensorView(factor_.data(), {H});
     if (cos_.size() > 0) {
@@ -164,6 +181,62 @@ class Decoder {
   }
   int64_t at(int64_t i) const { return at_[i]; }
 
+  // Goes on after the first lengths[i] tokens of each sequence: its state comes
+  // from the kernel.
+  void Start(const std::vector<int64_t>& lengths) {
+    const int64_t H = s_.heads, Hkv = s_.kv_heads, D = s_.D, width = Hkv * D;
+    std::vector<uint16_t> k, v;
+    std::vector<uint16_t> ring_k = ring_k_.Host(), ring_v = ring_v_.Host();
+    std::vector<uint16_t> sink_k = sink_k_.Host(), sink_v = sink_v_.Host();
+    std::vector<int64_t> offsets = {0};
+    for (int64_t i = 0; i < N_; ++i) {
+      for (int64_t j = 0; j < lengths[i]; ++j) {
+        const auto take = [&](const Table& t, std::vector<uint16_t>& all,
+                              std::vector<uint16_t>& ring,
+                              std::vector<uint16_t>& sinks) {
+          const float* row = &t.values[(p_.offsets[i] + j) * t.columns];
+          std::vector<uint16_t> bits;
+          for (int64_t c = 0; c < width; ++c) {
+            bits.push_back(Bf16FromFloat(row[c]));
+          }
+          std::copy(bits.begin(), bits.end(),
+                    ring.begin() + (i * ring_ + j % ring_) * width);
+          if (j < sinks_) {
+            std::copy(bits.begin(), bits.end(),
+                      sinks.begin() + (i * sinks_ + j) * width);
+          }
+          bits.resize(width + kGap, 0xffff);
+          all.insert(all.end(), bits.begin(), bits.end());
+        };
+        take(p_.k, k, ring_k, sink_k);
+        take(p_.v, v, ring_v, sink_v);
+      }
+      offsets.push_back(offsets.back() + lengths[i]);
+    }
+    ring_k_ = Bf16(ring_k), ring_v_ = Bf16(ring_v);
+    sink_k_ = Bf16(sink_k), sink_v_ = Bf16(sink_v);
+    length_ = DeviceArray<int32_t>(
+        std::vector<int32_t>(lengths.begin(), lengths.end()));
+    at_ = lengths;
+    const Bf16 keys(k), values(v);
+    HybridAttentionDecodeTexts texts;
+    texts.k = Heads(keys, offsets.back(), Hkv);
+    texts.v = Heads(values, offsets.back(), Hkv);
+    texts.weight_k = TensorView(weight_k_.data(), {p_.maps(), D, s_.F});
+    if (s_.bias) texts.bias_k = TensorView(bias_k_.data(), {p_.maps(), s_.F});
+    texts.heads = H;
+    texts.offsets = offsets.data();
+    texts.sequences = N_;
+    const DeviceArray<char> memory(
+        HybridAttentionDecodeStatesCudaWorkspaceBytes(s_.config, texts));
+    state_.Poison();
+    norm_.Poison();
+    HybridAttentionDecodeStatesCuda(
+        {}, s_.config, texts, TensorView(state_.data(), {N_, H, p_.Fout(), D}),
+        TensorView(norm_.data(), {N_, H, p_.Fout()}),
+        {memory.data(), memory.size()});
+  }
+
  private:
   static constexpr int64_t kGap = 8;
   TensorView Heads(const Bf16& x, int64_t rows, int64_t heads) const {
@@ -196,28 +269,33 @@ class Decoder {
   std::vector<int64_t> at_;
 };
 
+// A token of the first `sequences`, against the reference's rows.
+void ExpectStep(const Problem& expected, const ReferenceProblem<double>& want,
+                int64_t sequences, Decoder& decoder, double error) {
+  const int64_t columns = expected.shape.heads * expected.shape.D;
+  std::vector<int64_t> rows;
+  for (int64_t i = 0; i < sequences; ++i) {
+    rows.push_back(expected.offsets[i] + decoder.at(i));
+  }
+  const std::vector<double> got = decoder.Step(sequences);
+  for (int64_t i = 0; i < sequences; ++i) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const double y = want.y[rows[i] * columns + c];
+      ASSERT_NEAR(got[i * columns + c], y, kBf16Rounding * std::abs(y) + error)
+          << "token " << decoder.at(i) - 1 << " of sequence " << i << " column "
+          << c;
+    }
+  }
+}
+
 // Decodes all of `p`, and expects what the reference makes of `expected`.
 void Check(const Problem& expected, Decoder& decoder, double error) {
   ReferenceProblem<double> want(expected);
   want.Forward();
-  const Shape& shape = expected.shape;
-  const int64_t columns = shape.heads * shape.D;
-  for (int64_t step = 0; step < shape.lengths[0]; ++step) {
-    const int64_t sequences = step < kLead ? 1 : expected.sequences();
-    std::vector<int64_t> rows;
-    for (int64_t i = 0; i < sequences; ++i) {
-      rows.push_back(expected.offsets[i] + decoder.at(i));
-    }
-    const std::vector<double> got = decoder.Step(sequences);
-    for (int64_t i = 0; i < sequences; ++i) {
-      for (int64_t c = 0; c < columns; ++c) {
-        const double y = want.y[rows[i] * columns + c];
-        ASSERT_NEAR(got[i * columns + c], y,
-                    kBf16Rounding * std::abs(y) + error)
-            << "token " << decoder.at(i) - 1 << " of sequence " << i
-            << " column " << c;
-      }
-    }
+  for (int64_t step = 0; step < expected.shape.lengths[0]; ++step) {
+    ExpectStep(expected, want, step < kLead ? 1 : expected.sequences(), decoder,
+               error);
+    if (::testing::Test::HasFatalFailure()) return;
   }
 }
 
@@ -229,7 +307,8 @@ Problem Rounded(const Shape& shape) {
   return p;
 }
 
-TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
+template <typename Body>
+void ForEachShape(const Body& body) {
   const char* most = std::getenv("MOST_ROWS");
   for (const Shape& s : DecodeShapes()) {
     int64_t rows = 0;
@@ -241,13 +320,39 @@ TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
                  << " W " << s.config.window << " S " << s.config.sinks << " "
                  << NameOf(s.config.window_kind) << " terms "
                  << int{s.terms[0]});
+    body(s);
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
+TEST(HybridAttentionDecodeCuda, EveryTokenAsTheReferenceHasIt) {
+  ForEachShape([](const Shape& s) {
     const Problem p = Rounded(s);
     Decoder decoder(p);
     // y is a mean of values with positive weights: an error of the weights
     // shows in numerator and denominator.
     Check(p, decoder, 2 * p.ErrorBound());
-    if (::testing::Test::HasFatalFailure()) return;
-  }
+  });
+}
+
+// The texts but for their last tokens at once, those one by one.
+TEST(HybridAttentionDecodeCuda, GoesOnAfterWholeTexts) {
+  static constexpr int64_t kLast = 4;
+  ForEachShape([](const Shape& s) {
+    const Problem p = Rounded(s);
+    Decoder decoder(p);
+    std::vector<int64_t> lengths;
+    for (const int64_t n : s.lengths) {
+      lengths.push_back(std::max<int64_t>(n - kLast, 0));
+    }
+    decoder.Start(lengths);
+    ReferenceProblem<double> want(p);
+    want.Forward();
+    for (int64_t step = 0; step < std::min(kLast, s.lengths.back()); ++step) {
+      ExpectStep(p, want, p.sequences(), decoder, 2 * p.ErrorBound());
+      if (::testing::Test::HasFatalFailure()) return;
+    }
+  });
 }
 
 // Rotated by the kernel, and before the reference sees them.

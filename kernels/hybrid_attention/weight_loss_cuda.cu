@@ -564,10 +564,7 @@ void AttentionWeightLossBackwardCuda(
       << "scores are frozen";
   Problem p = Bind(config, in);
   Args& a = p.a;
-  a.dweight_q = BindF32(grads.dweight_q, a.H * a.D * a.F);
-  a.dweight_k = BindF32(grads.dweight_k, a.H * a.D * a.F);
-  a.dbias_q = BindF32(grads.dbias_q, a.H * a.F);
-  a.dbias_k = BindF32(grads.dbias_k, a.H * a.F);
+  BindMapGradients(grads, a);
   a.dwindow_factor = BindF32(grads.dwindow_factor, a.H);
   const size_t bytes = AttentionWeightLossCudaWorkspaceBytes(config, in);
   CARACAL_CHECK(workspace.bytes >= bytes) << workspace.bytes << " of " << bytes;

@@ -1,8 +1,8 @@
 // Cross-entropy of attention weights on a CUDA device: the contract of
 // weight_loss.h, with these differences.
 //  - q, k are bf16, parameters and gradients fp32, all of them device memory;
-//    D is a multiple of 16, feature maps are hedgehog or identity with at most
-//    kWeightLossCudaMostFeatures outputs, windows sliding or terraced.
+//    D is a multiple of 16, feature maps have at most
+//    kWeightLossCudaMostFeatures outputs, windows are sliding or terraced.
 //  - Features are rounded to bf16 where they are multiplied by each other, and
 //    so is the gradient of the weights where it meets the features; sums and
 //    statistics are fp32.

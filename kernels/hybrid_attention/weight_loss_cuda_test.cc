@@ -41,14 +41,14 @@ std::vector<Shape> Shapes() {
 
 struct Solved {
   explicit Solved(const Problem& p) : at(p) {
-    const int64_t H = p.shape.heads, D = p.shape.D, F = p.shape.F;
-    grads.dweight_q = TensorView(dweight_q.data(), {H, D, F});
-    grads.dweight_k = TensorView(dweight_k.data(), {H, D, F});
+    const int64_t maps = p.maps(), D = p.shape.D, F = p.shape.F;
+    grads.dweight_q = TensorView(dweight_q.data(), {maps, D, F});
+    grads.dweight_k = TensorView(dweight_k.data(), {maps, D, F});
     if (p.shape.bias) {
-      grads.dbias_q = TensorView(dbias_q.data(), {H, F});
-      grads.dbias_k = TensorView(dbias_k.data(), {H, F});
+      grads.dbias_q = TensorView(dbias_q.data(), {maps, F});
+      grads.dbias_k = TensorView(dbias_k.data(), {maps, F});
     }
-    grads.dwindow_factor = TensorView(dfactor.data(), {H});
+    grads.dwindow_factor = TensorView(dfactor.data(), {p.shape.heads});
     const size_t bytes =
         AttentionWeightLossCudaWorkspaceBytes(p.shape.config, at.in);
     const DeviceArray<char> memory(bytes);

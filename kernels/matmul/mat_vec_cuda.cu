@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/matmul/mat_vec_cuda.h"
@@ -20,9 +21,10 @@ constexpr int kLoads = 8;  // of 16 bytes, of a lane's chunk
 // Outputs from which on a warp takes four rows rather than two.
 constexpr int64_t kMany = 16384;
 
+template <typename Out>
 struct Args {
   CudaMatrix<const bf16> x, weight, add;
-  CudaMatrix<bf16> y;
+  CudaMatrix<Out> y;
   const float* norm = nullptr;
   float eps = 0;
   int packs = 0;  // of a row of x
@@ -30,8 +32,8 @@ struct Args {
 };
 
 // x into shared memory [rows, packs], through the norm if there is one.
-template <int kRows>
-__device__ __forceinline__ void LoadX(const Args& a, uint4* x) {
+template <int kRows, typename Out>
+__device__ __forceinline__ void LoadX(const Args<Out>& a, uint4* x) {
   __shared__ float shared[kWarps];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
@@ -70,9 +72,9 @@ struct Chunk {
 // kTake rows of the weights a warp; with kSwiglu half of them are the gate's
 // and the others up's. A block goes through groups of rows that lie a grid
 // apart; while it multiplies a chunk, the next one is on its way.
-template <int kRows, int kTake, bool kSwiglu>
+template <int kRows, int kTake, bool kSwiglu, typename Out>
 __global__ void __launch_bounds__(kThreads, 2)
-    Product(const __grid_constant__ Args a) {
+    Product(const __grid_constant__ Args<Out> a) {
   extern __shared__ __align__(16) uint4 x[];
   constexpr int kPacks = kLoads / kTake, kOut = kSwiglu ? kTake / 2 : kTake;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -128,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 2)
         } else if (a.add.data != nullptr) {
           total += __bfloat162float(a.add.row(b)[n]);
         }
-        a.y.row(b)[n] = __float2bfloat16_rn(total);
+        a.y.row(b)[n] = cuda::FromFloat<Out>(total);
       }
 #pragma unroll
       for (int r = 0; r < kTake; ++r) sum[b][r] = 0;
@@ -146,11 +148,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   load(now, even);
   Chunk next = after(now);
   if (next.group < groups) load(next, odd);
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
-  LoadX<kRows>(a, x);
+  cuda::AwaitEarlier();
+  LoadX<kRows, Out>(a, x);
   // On entry `even` holds chunk `now` and `odd`, if there is one, `next`.
   while (true) {
     multiply(now.begin, even);
@@ -168,40 +167,31 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-template <int kRows, int kTake, bool kSwiglu>
-void Launch(const Context& ctx, const Args& a) {
-  const auto kernel = Product<kRows, kTake, kSwiglu>;
-  const size_t bytes = size_t{16} * kRows * a.packs;
+size_t SharedBytes(int64_t rows, int64_t columns) {
+  return rows * columns * sizeof(bf16);
+}
+
+template <int kRows, int kTake, bool kSwiglu, typename Out>
+void Launch(const Context& ctx, const Args<Out>& a) {
+  const auto kernel = Product<kRows, kTake, kSwiglu, Out>;
+  const size_t bytes = SharedBytes(kRows, 8 * int64_t{a.packs});
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   constexpr int kOut = kWarps * (kSwiglu ? kTake / 2 : kTake);
-  int device = 0, major = 0, processors = 0, blocks = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &major, cudaDevAttrComputeCapabilityMajor, device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
-      &processors, cudaDevAttrMultiProcessorCount, device));
+  int blocks = 0;
   CARACAL_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
       &blocks, kernel, kThreads, bytes));
-  cudaLaunchConfig_t launch = {};
-  launch.gridDim = dim3(static_cast<unsigned>(
-      std::min<int64_t>((a.outputs + kOut - 1) / kOut,
-                        int64_t{processors} * std::max(blocks, 1))));
-  launch.blockDim = dim3(kThreads);
-  launch.dynamicSmemBytes = bytes;
-  launch.stream = static_cast<cudaStream_t>(ctx.stream);
-  cudaLaunchAttribute early;
-  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = 1;
-  launch.attrs = &early;
-  launch.numAttrs = major >= 9 ? 1 : 0;
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, a));
+  const auto grid = static_cast<unsigned>(std::min<int64_t>(
+      (a.outputs + kOut - 1) / kOut,
+      int64_t{cuda::Multiprocessors()} * std::max(blocks, 1)));
+  cuda::LaunchEarly(kernel, dim3(grid), dim3(kThreads), bytes,
+                    static_cast<cudaStream_t>(ctx.stream), a);
 }
 
-template <bool kSwiglu>
+template <bool kSwiglu, typename Out>
 void Run(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
          ConstTensorView weight, ConstTensorView add, TensorView y) {
-  Args a;
+  Args<Out> a;
   a.x = CudaMatrixOf<bf16>(x);
   a.weight = CudaMatrixOf<bf16>(weight);
   CARACAL_CHECK(a.x.columns == a.weight.columns && a.x.columns % 8 == 0 &&
@@ -211,7 +201,7 @@ void Run(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
   CARACAL_CHECK(!kSwiglu || a.weight.rows % 2 == 0);
   a.packs = static_cast<int>(a.x.columns / 8);
   a.outputs = kSwiglu ? a.weight.rows / 2 : a.weight.rows;
-  a.y = CudaMatrixOf<bf16>(y, a.x.rows, a.outputs);
+  a.y = CudaMatrixOf<Out>(y, a.x.rows, a.outputs);
   if (add.defined()) a.add = CudaMatrixOf<bf16>(add, a.x.rows, a.outputs);
   if (norm.weight.defined()) {
     CARACAL_CHECK(norm.weight.contiguous());
@@ -221,8 +211,8 @@ void Run(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
   }
   if (a.x.rows == 0 || a.outputs == 0) return;
   const auto launch = [&](auto rows) {
-    a.outputs >= kMany ? Launch<rows(), 4, kSwiglu>(ctx, a)
-                       : Launch<rows(), 2, kSwiglu>(ctx, a);
+    a.outputs >= kMany ? Launch<rows(), 4, kSwiglu, Out>(ctx, a)
+                       : Launch<rows(), 2, kSwiglu, Out>(ctx, a);
   };
   switch (a.x.rows) {
     case 1:
@@ -240,15 +230,27 @@ void Run(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
 
 }  // namespace
 
+bool MatVecCudaSupports(int64_t rows, int64_t columns) {
+  // Beside x a block has the sums of its warps.
+  constexpr size_t kBeside = 1024;
+  return rows <= kMatVecMostRows && columns % 8 == 0 &&
+         SharedBytes(rows, columns) + kBeside <= cuda::MostSharedBytes();
+}
+
 void MatVecCuda(const Context& ctx, ConstTensorView x, const MatVecNorm& norm,
                 ConstTensorView weight, ConstTensorView add, TensorView y) {
-  Run<false>(ctx, x, norm, weight, add, y);
+  if (y.dtype == DType::kF32) {
+    CARACAL_CHECK(!add.defined()) << "fp32 outputs have nothing added";
+    Run<false, float>(ctx, x, norm, weight, add, y);
+  } else {
+    Run<false, bf16>(ctx, x, norm, weight, add, y);
+  }
 }
 
 void MatVecSwigluCuda(const Context& ctx, ConstTensorView x,
                       const MatVecNorm& norm, ConstTensorView weight,
                       TensorView y) {
-  Run<true>(ctx, x, norm, weight, {}, y);
+  Run<true, bf16>(ctx, x, norm, weight, {}, y);
 }
 
 }  // namespace caracal::kernels

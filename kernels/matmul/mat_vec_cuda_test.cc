@@ -14,6 +14,7 @@ namespace {
 using testing::DeviceArray;
 using testing::DeviceMatrix;
 using testing::kBf16Rounding;
+using testing::kRoundingOf;
 using testing::kUnitRoundoff;
 using testing::RandomVector;
 using testing::Uniform;
@@ -40,13 +41,16 @@ std::vector<double> Vector(const Matrix& x, int64_t r, int64_t k,
   return v;
 }
 
+// Out: the elements of y.
+template <typename Out = uint16_t>
 void Check(int64_t rows, int64_t n, int64_t k, bool with_norm, bool with_add,
            bool swiglu) {
   SCOPED_TRACE(::testing::Message()
                << rows << " x " << n << " x " << k << " norm " << with_norm
                << " add " << with_add << " swiglu " << swiglu);
   const Matrix x(rows, k, Uniform(1)), w(swiglu ? 2 * n : n, k, Uniform(2));
-  const Matrix add(rows, n, Uniform(3)), y(rows, n);
+  const Matrix add(rows, n, Uniform(3));
+  const DeviceMatrix<Out> y(rows, n);
   const std::vector<float> norm =
       with_norm ? RandomVector(k, Uniform(4, 0.5, 2)) : std::vector<float>();
   const DeviceArray<float> norm_weight(norm);
@@ -89,8 +93,9 @@ void Check(int64_t rows, int64_t n, int64_t k, bool with_norm, bool with_add,
       } else if (with_add) {
         want += added[r * n + i];
       }
-      ASSERT_NEAR(got[r * n + i], want,
-                  error + (kBf16Rounding + 8 * kUnitRoundoff) * std::abs(want))
+      ASSERT_NEAR(
+          got[r * n + i], want,
+          error + (kRoundingOf<Out> + 8 * kUnitRoundoff) * std::abs(want))
           << "at " << r << "," << i;
     }
   }
@@ -120,6 +125,11 @@ TEST(MatVecCuda, NormAddAndSwiglu) {
 TEST(MatVecCuda, ManyOutputs) {
   Check(1, 16385, 64, true, true, false);
   Check(2, 16384 + 7, 64, true, false, true);
+}
+
+TEST(MatVecCuda, OutputsThatAreNotRounded) {
+  Check<float>(1, 33, 576, true, false, false);
+  Check<float>(4, 16385, 64, true, false, false);
 }
 
 TEST(MatVecCuda, InPlaceOfWhatItAdds) {

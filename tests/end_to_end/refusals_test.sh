@@ -56,9 +56,9 @@ if [ ! -e /dev/nvidiactl ]; then
     --out "$work/gpu" "${tiny[@]}" --set device=cuda
   [ ! -e "$work/gpu" ] || fail "it made a folder before it refused"
 fi
-must_fail "attention.feature_map: elu1 is not run on" \
+must_fail "parallel.layer: a layer chain is not run on" \
   "$caracal" run "$work/job.textproto" --out "$work/gpu" "${tiny[@]}" \
-  --set attention.feature_map=elu1 --set device=cuda
+  --set parallel.layer=2 --set device=cuda
 
 # None of the failed starts stands in the way of a good one.
 "$caracal" run "$work/job.textproto" --out "$work/run" "${tiny[@]}" \

@@ -12,6 +12,7 @@
 #include "core/io/hdf5/hdf5.h"
 #include "core/io/hf_config.h"
 #include "core/io/model_tensors.h"
+#include "core/io/tokenizer/byte_alphabet.h"
 #include "kernels/common/dtype.h"
 
 namespace caracal {
@@ -76,6 +77,28 @@ absl::Status WriteRandomModel(const std::string& folder,
                                              config.dump()));
   return files->WriteFileAtomically(JoinPath(folder, "model.safetensors"),
                                     LittleEndian(text.size()) + text + data);
+}
+
+absl::Status WriteByteTokenizer(const std::string& folder) {
+  Json vocabulary;
+  for (int byte = 0; byte < 256; ++byte) {
+    vocabulary[ByteAlphabetChar(static_cast<uint8_t>(byte))] = byte;
+  }
+  const Json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
+  Json tokenizer;
+  tokenizer["added_tokens"] = Json::array();
+  tokenizer["normalizer"] = nullptr;
+  tokenizer["pre_tokenizer"] = bytes;
+  tokenizer["post_processor"] = nullptr;
+  tokenizer["decoder"] = {{"type", "ByteLevel"}};
+  tokenizer["model"] = {{"type", "BPE"},
+                        {"vocab", vocabulary},
+                        {"merges", Json::array()},
+                        {"unk_token", nullptr},
+                        {"dropout", nullptr}};
+  return FileSystem::Posix()->WriteFileAtomically(
+      JoinPath(folder, "tokenizer.json"), tokenizer.dump());
 }
 
 absl::Status WriteRandomData(const std::string& path, int64_t rows,

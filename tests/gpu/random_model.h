@@ -21,6 +21,9 @@ struct RandomModelShape {
 absl::Status WriteRandomModel(const std::string& folder,
                               const RandomModelShape& shape, uint64_t seed);
 
+// Adds a tokenizer to it: a token a byte, and none beside them.
+absl::Status WriteByteTokenizer(const std::string& folder);
+
 // Packed data: `rows` rows of `row_tokens` targets, random tokens.
 absl::Status WriteRandomData(const std::string& path, int64_t rows,
                              int64_t row_tokens, int64_t vocabulary,

@@ -37,10 +37,6 @@ absl::Status CheckCudaModel(const ModelConfig& model,
   if (attention.window_kind == kernels::WindowKind::kLolcatsTerraced) {
     return Refuse("attention.window_kind \"lolcats_terraced\"");
   }
-  if (attention.feature_map != kernels::FeatureMapKind::kHedgehog &&
-      attention.feature_map != kernels::FeatureMapKind::kIdentity) {
-    return Refuse("this attention.feature_map");
-  }
   return absl::OkStatus();
 }
 

@@ -64,6 +64,11 @@ class HostModelOps final : public ModelOps {
     }
     return LmLogits(exec, weights, gathered);
   }
+  absl::StatusOr<std::unique_ptr<DecodingSession>> StartDecoding(
+      const Execution&, const LlamaWeights&, Adapters*,
+      const ModePlan&) override {
+    return absl::UnimplementedError("the host has caches of its own");
+  }
   void Finish(Execution&) override {}
 };
 

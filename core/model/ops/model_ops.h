@@ -5,9 +5,12 @@
 #define CARACAL_CORE_MODEL_OPS_MODEL_OPS_H_
 
 #include <cstdint>
+#include <memory>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/model/ops/attention.h"
+#include "core/model/ops/decoding_session.h"
 #include "core/model/ops/layer.h"
 #include "core/model/ops/lm_loss.h"
 
@@ -70,6 +73,14 @@ class ModelOps {
   virtual TensorView Logits(Execution& exec, const LlamaWeights& weights,
                             ConstTensorView x,
                             absl::Span<const int64_t> rows) = 0;
+
+  // Decoding of plan.sequences() sequences in the plan's modes. The parts of
+  // exec, weights and adapters are borrowed; the plan is not. kUnimplemented on
+  // the host, which decodes by core/model/decoder.h alone, and where a device
+  // has no kernels for the plan; kResourceExhausted.
+  virtual absl::StatusOr<std::unique_ptr<DecodingSession>> StartDecoding(
+      const Execution& exec, const LlamaWeights& weights, Adapters* adapters,
+      const ModePlan& plan) = 0;
 
   // At the end of a pass. Errors of the device are in exec.status.
   virtual void Finish(Execution& exec) = 0;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/model/ops/cuda/decoding.h"
 #include "core/model/ops/make_cuda_ops.h"
 #include "kernels/matmul/matmul_cuda.h"
 
@@ -61,6 +62,12 @@ double* CudaOps::SumFor(double* host) {
     device_->SetZero(sums_.view().data, sums_.bytes());
   sum_targets_.push_back(host);
   return static_cast<double*>(sums_.view().data) + i;
+}
+
+absl::StatusOr<std::unique_ptr<DecodingSession>> CudaOps::StartDecoding(
+    const Execution& exec, const LlamaWeights& weights, Adapters* adapters,
+    const ModePlan& plan) {
+  return CudaDecoding::Make(this, exec, weights, adapters, plan);
 }
 
 void CudaOps::Finish(Execution& exec) {

@@ -52,9 +52,12 @@ class CudaOps final : public ModelOps {
               const LmLossRequest& request, Variable* x) override;
   TensorView Logits(Execution& exec, const LlamaWeights& weights,
                     ConstTensorView x, absl::Span<const int64_t> rows) override;
+  absl::StatusOr<std::unique_ptr<DecodingSession>> StartDecoding(
+      const Execution& exec, const LlamaWeights& weights, Adapters* adapters,
+      const ModePlan& plan) override;
   void Finish(Execution& exec) override;
 
-  // ---- For the operations' gradients ----
+  // ---- For the operations' gradients, and decoding ----
 
   CudaProducts& products() { return products_; }
 

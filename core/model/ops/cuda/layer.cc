@@ -207,7 +207,7 @@ void CudaOps::AddProjectionBackward(Execution& exec,
                                     TensorView dout, TensorView y,
                                     TensorView dy) {
   const int64_t room = CudaProducts::RoomOf(projection);
-  const TensorView all = GatherToNew(exec, dout, dy.shape[0], room);
+  const TensorView all = PlaceDeviceRows(exec, dout, dy.shape[0], room);
   GatherDeviceRows(exec, all, /*keep=*/room > 0,
                    [&](IndexRange rows, TensorView some) {
                      products_.InputGradient(

@@ -40,13 +40,6 @@ void CombineShards(Execution& exec, TensorView row_max, TensorView sum_exp,
   exec.Fail(exec.collective->AllReduceSum(target_logit));
 }
 
-// All rows of the residual stream, each rank having its own.
-TensorView GatherStream(Execution& exec, TensorView mine, int64_t rows) {
-  const TensorView all = GatherToNew(exec, mine, rows, /*room=*/0);
-  GatherDeviceRows(exec, all);
-  return all;
-}
-
 // What counts of a batch, in order: on the host, then on the device.
 struct ActiveRows {
   int64_t count = 0;
@@ -176,13 +169,13 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   const TensorView logits = AllocateRows(exec, chunk, vocabulary);
   TensorView teacher_logits;
   if (kl != nullptr) teacher_logits = AllocateRows(exec, chunk, vocabulary);
-  const TensorView stream = GatherStream(exec, x->value, rows);
+  const TensorView stream = AllDeviceRows(exec, x->value, rows);
   TensorView teacher_stream;
   if (kl != nullptr) {
     TensorView mine(const_cast<void*>(kl->teacher_x.data), DType::kBF16,
                     {kl->teacher_x.shape[0], width});
     mine.stride[0] = kl->teacher_x.stride[0];
-    teacher_stream = GatherStream(exec, mine, rows);
+    teacher_stream = AllDeviceRows(exec, mine, rows);
   }
   const auto vector = [&] { return arena.AllocateF32({chunk}); };
   const TensorView inv_rms = vector(), row_max = vector(), sum_exp = vector();

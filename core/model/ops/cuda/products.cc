@@ -4,6 +4,7 @@
 
 #include "core/device/device.h"
 #include "kernels/lora/lora_cuda.h"
+#include "kernels/matmul/mat_vec_cuda.h"
 
 namespace caracal {
 namespace {
@@ -50,6 +51,12 @@ void CudaProducts::Multiply(Execution& exec, ConstTensorView a, Transpose tb,
                             ConstTensorView b, TensorView c,
                             ConstTensorView add) {
   if (!exec.device->ok()) return;
+  const bool with_sum = add.defined() && c.dtype != DType::kBF16;
+  if (tb == Transpose::kYes && !with_sum &&
+      kernels::MatVecCudaSupports(a.shape[0], a.shape[1])) {
+    kernels::MatVecCuda(exec.ctx, a, {}, b, add, c);
+    return;
+  }
   kernels::MatMulCuda(exec.ctx, plans_, Transpose::kNo, tb, 1, a, b,
                       add.defined() ? 1.0f : 0.0f, c, workspace(), add);
 }

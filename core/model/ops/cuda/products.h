@@ -46,7 +46,7 @@ class CudaProducts {
   void AdapterGradients(Execution& exec, const Projection& projection,
                         TensorView dy, TensorView x);
 
-  // c = a op(b).
+  // c = a op(b), + add where that is defined. Few rows of a by mat_vec_cuda.h.
   void Multiply(Execution& exec, ConstTensorView a, kernels::Transpose tb,
                 ConstTensorView b, TensorView c, ConstTensorView add = {});
 

@@ -136,6 +136,23 @@ void GatherDeviceRows(Execution& exec, TensorView all, bool keep, OnRows work) {
   work(every, all);
 }
 
+TensorView AllDeviceRows(Execution& exec, TensorView mine, int64_t rows) {
+  const TensorView all = PlaceDeviceRows(exec, mine, rows, /*room=*/0);
+  GatherDeviceRows(exec, all);
+  return all;
+}
+
+TensorView PlaceDeviceRows(Execution& exec, TensorView mine, int64_t rows,
+                           int64_t room) {
+  if (exec.collective->size() == 1) return mine;
+  const TensorView all = AllocateRows(exec, rows, mine.shape[1], room);
+  const TensorView place = MyDeviceRows(exec, all);
+  exec.device->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
+                        mine.shape[1] * sizeof(uint16_t), mine.shape[0],
+                        place.data, place.stride[0] * sizeof(uint16_t));
+  return all;
+}
+
 void SumDeviceRows(Execution& exec, TensorView partial, TensorView mine) {
   SumDeviceRows(
       exec, partial, ConstTensorView(), mine, [](IndexRange, TensorView) {},
@@ -171,17 +188,6 @@ void SumDeviceRows(Execution& exec, TensorView partial, ConstTensorView add,
   } else {
     kernels::AccumulateCuda(exec.ctx, Flat(sum), Flat(mine));
   }
-}
-
-TensorView GatherToNew(Execution& exec, TensorView mine, int64_t rows,
-                       int64_t room) {
-  if (exec.collective->size() == 1) return mine;
-  const TensorView all = AllocateRows(exec, rows, mine.shape[1], room);
-  const TensorView place = MyDeviceRows(exec, all);
-  exec.device->CopyRows(mine.data, mine.stride[0] * sizeof(uint16_t),
-                        mine.shape[1] * sizeof(uint16_t), mine.shape[0],
-                        place.data, place.stride[0] * sizeof(uint16_t));
-  return all;
 }
 
 }  // namespace caracal

@@ -31,6 +31,14 @@ void GatherDeviceRows(Execution& exec, TensorView all);
 // not come to `all`.
 void GatherDeviceRows(Execution& exec, TensorView all, bool keep, OnRows work);
 
+// All `rows` of a matrix whose rows the ranks share out, each having its own:
+// in the device's arena; with one rank itself.
+TensorView AllDeviceRows(Execution& exec, TensorView mine, int64_t rows);
+// The same before they are gathered: with this rank's rows, and `room` elements
+// behind each row.
+TensorView PlaceDeviceRows(Execution& exec, TensorView mine, int64_t rows,
+                           int64_t room);
+
 // This rank's share of the sum over ranks, to mine [StreamRows(rows), C] with
 // rows as far apart as partial's: its place in partial, or other memory.
 // Partial is of no use afterwards.
@@ -40,11 +48,6 @@ void SumDeviceRows(Execution& exec, TensorView partial, TensorView mine);
 void SumDeviceRows(Execution& exec, TensorView partial, ConstTensorView add,
                    TensorView mine, OnRows work,
                    absl::FunctionRef<void()> meanwhile);
-
-// All `rows` rows of what each rank has its share of, with `room` elements
-// behind each; in the arena, but with one rank `mine` itself.
-TensorView GatherToNew(Execution& exec, TensorView mine, int64_t rows,
-                       int64_t room);
 
 }  // namespace caracal
 

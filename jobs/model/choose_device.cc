@@ -1,0 +1,23 @@
+#include "jobs/model/choose_device.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "core/device/open_cuda.h"
+#include "core/model/ops/make_cuda_ops.h"
+
+namespace caracal {
+
+absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
+                          const StudentConfig& student, Compute* compute) {
+  if (name == "cpu") return absl::OkStatus();
+  if (name != "cuda" && name != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--device: there is no '", name, "'; use cpu, cuda or auto"));
+  }
+  absl::Status runs = FindCuda();
+  if (runs.ok()) runs = CheckCudaModel(model, student);
+  if (!runs.ok()) return name == "cuda" ? runs : absl::OkStatus();
+  return compute->UseCuda();
+}
+
+}  // namespace caracal

@@ -1,0 +1,23 @@
+// Which device a command's model runs on.
+#ifndef CARACAL_JOBS_MODEL_CHOOSE_DEVICE_H_
+#define CARACAL_JOBS_MODEL_CHOOSE_DEVICE_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "core/io/model_config.h"
+#include "core/model/adapters.h"
+#include "jobs/model/compute.h"
+
+namespace caracal {
+
+// "cpu"; "cuda"; or "auto": a GPU where there is one that runs the model. On a
+// GPU passes of `compute` run there from now on; it must not have one yet.
+// Errors, of "cuda" those of FindCuda() and CheckCudaModel() and of both
+// UseCuda()'s, are one line; kInvalidArgument for another name.
+absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
+                          const StudentConfig& student, Compute* compute);
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_MODEL_CHOOSE_DEVICE_H_

@@ -1,0 +1,54 @@
+#include "jobs/model/choose_device.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/status_matchers.h"
+
+namespace caracal {
+namespace {
+
+// A model that GPUs run, but for its hidden size.
+ModelConfig Model(int64_t hidden) {
+  ModelConfig model;
+  model.hidden_size = hidden;
+  model.intermediate_size = 128;
+  model.head_dim = 64;
+  return model;
+}
+
+TEST(ChooseDeviceTest, TheCpuIsAlwaysThere) {
+  for (const int64_t hidden : {64, 66}) {
+    Compute compute(1);
+    EXPECT_OK(ChooseDevice("cpu", Model(hidden), StudentConfig(), &compute));
+    EXPECT_EQ(compute.device(), nullptr);
+  }
+}
+
+// On machines with and without a GPU.
+TEST(ChooseDeviceTest, AutoTakesAGpuThatRunsTheModel) {
+  Compute odd(1), even(1);
+  EXPECT_OK(ChooseDevice("auto", Model(66), StudentConfig(), &odd));
+  EXPECT_EQ(odd.device(), nullptr);
+  EXPECT_OK(ChooseDevice("auto", Model(64), StudentConfig(), &even));
+  EXPECT_EQ(even.device() != nullptr, FindCuda().ok());
+}
+
+TEST(ChooseDeviceTest, CudaIsThereOrToldNotToBe) {
+  Compute compute(1);
+  const absl::Status status =
+      ChooseDevice("cuda", Model(64), StudentConfig(), &compute);
+  EXPECT_EQ(status, FindCuda());
+  EXPECT_EQ(compute.device() != nullptr, status.ok());
+  EXPECT_FALSE(ChooseDevice("cuda", Model(66), StudentConfig(), &compute).ok());
+}
+
+TEST(ChooseDeviceTest, OtherNamesAreRefused) {
+  Compute compute(1);
+  EXPECT_THAT(ChooseDevice("gpu", Model(64), StudentConfig(), &compute),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "--device: there is no 'gpu'; use cpu, cuda or auto"));
+}
+
+}  // namespace
+}  // namespace caracal

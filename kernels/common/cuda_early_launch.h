@@ -1,0 +1,76 @@
+// Kernels that on Hopper may start while the one before them on the stream
+// still runs: what they fetch before AwaitEarlier() must not be its work. For
+// .cu sources only.
+#ifndef CARACAL_KERNELS_COMMON_CUDA_EARLY_LAUNCH_H_
+#define CARACAL_KERNELS_COMMON_CUDA_EARLY_LAUNCH_H_
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/common/cuda_check.h"
+
+namespace caracal::kernels::cuda {
+
+#ifdef __CUDACC__
+
+// Every thread calls it, once: lets the next kernel on the stream start, then
+// waits until all before this one are done and their writes seen.
+__device__ __forceinline__ void AwaitEarlier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+  cudaGridDependencySynchronize();
+#endif
+}
+
+#endif  // __CUDACC__
+
+// The attribute of such a launch.
+inline cudaLaunchAttribute EarlyLaunch() {
+  cudaLaunchAttribute early;
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  return early;
+}
+
+// Of the current device.
+inline int MajorCapability() {
+  int device = 0, major = 0;
+  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &major, cudaDevAttrComputeCapabilityMajor, device));
+  return major;
+}
+inline int Multiprocessors() {
+  int device = 0, count = 0;
+  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
+  CARACAL_CUDA_CHECK(
+      cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+  return count;
+}
+
+// Of shared memory that a block may have.
+inline size_t MostSharedBytes() {
+  int device = 0, bytes = 0;
+  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return bytes;
+}
+
+// `kernel` takes its arguments as one struct.
+template <typename Args>
+void LaunchEarly(void (*kernel)(Args), dim3 grid, dim3 block, size_t shared,
+                 cudaStream_t stream, const Args& args) {
+  cudaLaunchAttribute early = EarlyLaunch();
+  cudaLaunchConfig_t launch = {};
+  launch.gridDim = grid;
+  launch.blockDim = block;
+  launch.dynamicSmemBytes = shared;
+  launch.stream = stream;
+  launch.attrs = &early;
+  launch.numAttrs = MajorCapability() >= 9 ? 1 : 0;
+  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, args));
+}
+
+}  // namespace caracal::kernels::cuda
+
+#endif  // CARACAL_KERNELS_COMMON_CUDA_EARLY_LAUNCH_H_
