@@ -10,7 +10,8 @@
 // (2410.10254), the layer of flash-linear-attention.
 // A new map is a row in each of three tables: its width (feature_map.cc), its
 // specification (feature_map_ref.h) and its vectorised block functions
-// (feature_map_simd.cc), through which the attention kernels call too.
+// (feature_map_simd.cc), through which the attention kernels call too; and a
+// case in each of two functions for GPUs (feature_map_cuda.h).
 #ifndef CARACAL_KERNELS_FEATURE_MAP_FEATURE_MAP_H_
 #define CARACAL_KERNELS_FEATURE_MAP_FEATURE_MAP_H_
 

@@ -15,8 +15,8 @@
 //    zero weights: a NaN in one sequence can show in the next.
 //
 // Versions, chosen by shape: on Hopper's tensor cores for D <= 128 and F <= 64
-// (hedgehog, no bias), fastest for F = 64, windows of a tile of 64 and at most
-// 16 sinks; and a plain one for everything else.
+// (hedgehog, a map a head, no bias), fastest for F = 64, windows of a tile of
+// 64 and at most 16 sinks; and a plain one for everything else.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 

@@ -107,8 +107,9 @@ absl::Status List(const TokenOptions& o, Console& console) {
   }
   const std::string notice = AdminNotice(records, now);
   // Whoever comes by certificate is an admin without one.
-  if (!notice.empty() && o.server.certificate.empty())
+  if (!notice.empty() && o.server.certificate.empty()) {
     console.err << notice << "\n";
+  }
   return absl::OkStatus();
 }
 

@@ -19,7 +19,7 @@ using Stack =
     std::unique_ptr<STACK_OF(X509), OpenSslDeleter<STACK_OF(X509), FreeStack>>;
 
 // Of what a client shows, bytes in PEM format: the work for a call has a bound.
-constexpr size_t kLongest = 32 << 10;
+constexpr size_t kLongest = 16 << 10;
 
 // Keys of at least 112 bits of security, as the TLS library asks for.
 constexpr int kSecurityLevel = 2;

@@ -113,7 +113,15 @@ TEST_F(PathRootsTest, EveryStringOfAJobIsKnownToBeAPathOrNone) {
                                           "Attention.feature_init",
                                           "Lora.projections",
                                           "Evaluation.prompt",
-                                          "Probe.kinds"};
+                                          "Probe.kinds",
+                                          "Slurm.partition",
+                                          "Slurm.account",
+                                          "Slurm.qos",
+                                          "Slurm.time",
+                                          "Slurm.memory",
+                                          "Slurm.gres",
+                                          "Slurm.constraint",
+                                          "Slurm.reservation"};
   const std::map<std::string, std::string> paths = {
       {"Model.path", "model.path"},
       {"Data.path", "data.path"},

@@ -455,7 +455,7 @@ std::string Coordinator::LastMetrics(JobId id) const {
 void Coordinator::Events(
     JobId job, uint64_t sequence, int64_t limit,
     std::function<void(absl::StatusOr<std::vector<StoredEvent>>)> reply) {
-  queue_.ReadDurable(
+  ReadStore(
       [=](JobStore& store) { reply(store.Events(job, sequence, limit)); });
 }
 

@@ -149,6 +149,10 @@ class Coordinator {
   void OnStore(std::function<void(JobStore&)> run) {
     queue_.Read(std::move(run));
   }
+  // The same to read what is durable: also while the store takes no changes.
+  void ReadStore(std::function<void(JobStore&)> read) {
+    queue_.ReadDurable(std::move(read));
+  }
 
   // Makes a batch durable that is no job's; `done` and `held` as of
   // CommitQueue::Add.

@@ -230,21 +230,19 @@ void Evaluations::Lease(const WorkerInfo& worker,
 void Evaluations::Renew(const PartLease& lease, Reply reply) {
   const auto answer = std::make_shared<OneAnswer<absl::Status>>(reply);
   bool renewed = false;
-  {
-    const std::lock_guard lock(mutex_);
-    const absl::Time now = Now();
-    EvaluationChanges changes;
-    state_.Tick(now, &changes, planned_);
-    planned_ = std::max(planned_, now);
-    answer->result = state_.Renew(lease, now);
-    renewed = answer->result.ok();
-    // That it is lost may be what is still to be stored.
-    Commit(
-        changes, std::nullopt,
-        renewed ? std::function<void()>() : [answer] { answer->Stored(); },
-        renewed ? CommitQueue::Held()
-                : [answer](const absl::Status& why) { answer->Held(why); });
-  }
+  // That it is lost may be what is still to be stored.
+  Do(
+      [&](absl::Time now, EvaluationChanges*) {
+        answer->result = state_.Renew(lease, now);
+        renewed = answer->result.ok();
+        return std::nullopt;
+      },
+      [answer] {
+        if (!answer->result.ok()) answer->Stored();
+      },
+      [answer](const absl::Status& why) {
+        if (!answer->result.ok()) answer->Held(why);
+      });
   if (renewed) reply(absl::OkStatus());
 }
 
@@ -368,8 +366,8 @@ void Evaluations::ReadParts(
     return reply(absl::InvalidArgumentError(absl::StrCat(
         "from: evaluation ", id, " has parts 0 to ", view->parts - 1)));
   }
-  coordinator_->OnStore([id, from, parts = view->parts,
-                         reply = std::move(reply)](JobStore& store) {
+  coordinator_->ReadStore([id, from, parts = view->parts,
+                           reply = std::move(reply)](JobStore& store) {
     PartPage page;
     size_t bytes = 0;
     int64_t next = from;

@@ -8,15 +8,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "core/base/file_system.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
@@ -71,30 +70,31 @@ class Events : public LauncherEvents {
   }
   // Until there is one that begins so; it.
   std::string Await(const std::string& begin) {
-    absl::MutexLock lock(&mutex_);
+    std::unique_lock lock(mutex_);
     std::string found;
-    const auto is_there = [&] {
+    changed_.wait(lock, [&] {
       for (const std::string& event : all_) {
         if (absl::StartsWith(event, begin)) found = event;
       }
       return !found.empty();
-    };
-    mutex_.Await(absl::Condition(&is_there));
+    });
     return found;
   }
   std::vector<std::string> all() {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     return all_;
   }
 
  private:
   // Once, however often it comes in a row.
   void Add(const std::string& event) {
-    absl::MutexLock lock(&mutex_);
+    const std::lock_guard lock(mutex_);
     if (all_.empty() || all_.back() != event) all_.push_back(event);
+    changed_.notify_all();
   }
-  absl::Mutex mutex_;
-  std::vector<std::string> all_ ABSL_GUARDED_BY(mutex_);
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> all_;  // guarded by mutex_
 };
 
 class SlurmLauncherTest : public testing::Test {
