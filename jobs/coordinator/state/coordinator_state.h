@@ -175,6 +175,7 @@ class CoordinatorState {
   static Key KeyOf(const JobRecord& job) {
     return {-job.request.priority, job.id};
   }
+  static absl::Status NoSuchJob(JobId id);
   JobRecord* FindMutable(JobId id);
   // The job, if the epoch is that of a gang that it still has.
   absl::StatusOr<JobRecord*> FindGang(JobId id, uint64_t epoch);

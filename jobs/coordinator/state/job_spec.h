@@ -13,8 +13,8 @@ namespace caracal {
 // A tenth of the time that its text takes, which few people ever ask for.
 std::string MakeSpec(const proto::Job& expanded);
 
-// kInvalidArgument for what MakeSpec has not made. Also takes the text of a job file
-// (JobText), which is what programs before this one kept.
+// kInvalidArgument for what MakeSpec has not made. Also takes the text of a job
+// file (JobText), which is what programs before this one kept.
 absl::StatusOr<proto::Job> ReadSpec(absl::string_view spec);
 
 // As a job file; of what cannot be read, why not.
