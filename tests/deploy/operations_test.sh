@@ -35,8 +35,8 @@ run() {
 not_daemon='/^caracald /d'
 
 prepare
-long=("$work/job.textproto" --set threads=1 --set budget.transfer_steps=400
-  --set checkpoint.every_steps=50 --set validation.every_steps=100)
+long=("$work/job.textproto" --set threads=1 --set budget.transfer_steps=1200
+  --set checkpoint.every_steps=100 --set validation.every_steps=400)
 "$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
 start_daemon --slots 2 --job-slots 2
 # As another user would call it.

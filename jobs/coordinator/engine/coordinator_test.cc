@@ -72,6 +72,7 @@ class CoordinatorTest : public ::testing::Test {
   }
   // Until all that was asked is durable and told.
   void Wait() {
+    AwaitHealth(true);  // Reads don't wait for a store that fails.
     std::promise<void> done;
     coordinator_->Events(0, 0, 0, [&](const auto&) { done.set_value(); });
     done.get_future().wait();
