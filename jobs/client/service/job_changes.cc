@@ -87,12 +87,20 @@ std::shared_ptr<ChangeOptions> Declare(CLI::App& app) {
 
 CommandBody DeclareCancel(CLI::App& app) {
   const auto o = Declare(app);
-  return [o](Console&) {
-    return ForEach(*o, [&](uint64_t id) {
+  return [o](Console& console) {
+    return ForEach(*o, [&](uint64_t id) -> absl::Status {
       proto::CancelJobRequest request;
       request.set_id(id);
       request.set_idempotency_key(NewIdempotencyKey());
-      return o->server.Call(&proto::Jobs::Stub::Cancel, request).status();
+      RETURN_IF_ERROR(
+          o->server.Call(&proto::Jobs::Stub::Cancel, request).status());
+      // One that had ended is as it was, which is not what was asked for.
+      proto::GetJobRequest get;
+      get.set_id(id);
+      ASSIGN_OR_RETURN(const proto::JobInfo job,
+                       o->server.Call(&proto::Jobs::Stub::Get, get));
+      console.out << "job " << id << " is " << StateWord(job.state()) << "\n";
+      return absl::OkStatus();
     });
   };
 }

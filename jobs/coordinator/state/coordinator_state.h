@@ -89,6 +89,7 @@ class CoordinatorState {
   // others wait for it; kNotFound for a number that no job has had. One that is
   // forgotten already is OK, which needs no key: numbers are not given again.
   absl::Status Remove(JobId id, Effects* effects);
+  // kFailedPrecondition when the job has ended.
   absl::Status SetPriority(JobId id, int64_t priority, absl::Time now,
                            Effects* effects,
                            const std::string& idempotency_key = "");

@@ -225,6 +225,11 @@ absl::Status CoordinatorState::SetPriority(JobId id, int64_t priority,
     return absl::InvalidArgumentError(absl::StrCat(
         "priority is ", priority, ", expected ", -kMost, " to ", kMost));
   }
+  if (IsFinal(job->state)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("job ", id, " is ", WordOf(job->state),
+                     "; it waits for nothing that a priority changes"));
+  }
   Remember(*job, "priority", idempotency_key, effects);
   if (job->request.priority == priority) return absl::OkStatus();
   ready_.erase(KeyOf(*job));
