@@ -106,13 +106,16 @@ def submissions(options, job):
     server = Server(options, options.work / "submit", 1)
     for _ in range(1 if options.short else 3):
         disk = syncs_per_second(options.work / "syncs", seconds)
-        one = server.ask("submit", job, 1, seconds)["per_second"]
-        row("one client", f"{one:,.0f} submissions/s, {100 * one / disk:.0f}% "
-            f"of {disk:,.0f} fdatasync/s")
-        many = server.ask("submit", job, clients, seconds)
+        for calls in (1, clients):
+            one = server.ask("submit", job, 1, calls, seconds)["per_second"]
+            at_a_time = "a call" if calls == 1 else f"{calls} calls"
+            row(f"one client, {at_a_time} at a time",
+                f"{one:,.0f} submissions/s, {100 * one / disk:.0f}% of "
+                f"{disk:,.0f} fdatasync/s")
+        many = server.ask("submit", job, clients, 1, seconds)
         row(f"{clients} clients", f"{many['per_second']:,.0f} submissions/s")
     while True:
-        newest = server.ask("submit", job, 4, 0.1)
+        newest = server.ask("submit", job, 4, 1, 0.1)
         try:
             pages = server.ask("list", jobs)
             break
@@ -133,7 +136,7 @@ def gangs(options, job):
     server = Server(options, data, count)
     submitted = 0
     while submitted < count:
-        submitted += server.ask("submit", job, 1 if options.short else 8,
+        submitted += server.ask("submit", job, 1 if options.short else 8, 1,
                                 0.1)["submitted"]
     deadline = time.monotonic() + 60
     while len(list((data / "gangs").glob("*-1/credential"))) < count:

@@ -1,7 +1,8 @@
 // Loads a coordinator, and prints one JSON object of what it saw.
 //
-//   load_client ADDRESS submit JOB CLIENTS SECONDS
-//       submissions a second, each durable before it is answered
+//   load_client ADDRESS submit JOB CLIENTS CALLS SECONDS
+//       submissions a second, each durable before it is answered; a client has
+//       one connection, and so many calls under way on it
 //   load_client ADDRESS list JOBS
 //       milliseconds of pages of the newest jobs: of 100, of 1,000, and of all
 //   load_client ADDRESS gangs DATA GANGS WATCHERS SECONDS
@@ -56,16 +57,20 @@ void Check(const grpc::Status& status) {
 }
 
 Json Submit(const std::string& address, const std::string& job, int clients,
-            double seconds) {
+            int calls, double seconds) {
   std::ifstream file(job);
   std::stringstream text;
   text << file.rdbuf();
   std::atomic<int64_t> done = 0;
   std::vector<std::thread> threads;
   const absl::Duration start = Now(), end = start + absl::Seconds(seconds);
+  std::vector<std::unique_ptr<proto::Jobs::Stub>> stubs;
   for (int i = 0; i < clients; ++i) {
+    stubs.push_back(proto::Jobs::NewStub(MakeChannel({address})));
+  }
+  for (int i = 0; i < clients * calls; ++i) {
     threads.emplace_back([&, i] {
-      const auto stub = proto::Jobs::NewStub(MakeChannel({address}));
+      const auto& stub = stubs[i / calls];
       proto::SubmitRequest request;
       request.set_job(text.str());
       for (int64_t n = 0; Now() < end; ++n) {
@@ -80,6 +85,7 @@ Json Submit(const std::string& address, const std::string& job, int clients,
   }
   for (std::thread& thread : threads) thread.join();
   return {{"clients", clients},
+          {"calls", calls},
           {"submitted", done.load()},
           {"per_second",
            static_cast<double>(done) / absl::ToDoubleSeconds(Now() - start)}};
@@ -223,8 +229,9 @@ Json Gangs(const std::string& address, const std::string& data, int gangs,
 int Main(int argc, char** argv) {
   const std::string what = argc > 2 ? argv[2] : "";
   Json out;
-  if (what == "submit" && argc == 6) {
-    out = Submit(argv[1], argv[3], std::atoi(argv[4]), std::atof(argv[5]));
+  if (what == "submit" && argc == 7) {
+    out = Submit(argv[1], argv[3], std::atoi(argv[4]), std::atoi(argv[5]),
+                 std::atof(argv[6]));
   } else if (what == "list" && argc == 4) {
     out = List(argv[1], std::atoi(argv[3]));
   } else if (what == "gangs" && argc == 7) {
