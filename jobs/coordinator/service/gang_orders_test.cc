@@ -258,11 +258,12 @@ TEST_F(GangOrdersTest, GangsThatTrainAreHeardOfWithoutSlurm) {
   const auto beat = [&](int64_t step) {
     absl::StatusOr<GangAnswer> answer;
     Wait([&](absl::Notification* done) {
-      coordinator_->Heartbeat(id, 1, {.progress = {"transfer", step, 10}},
-                              [&answer, done](const absl::StatusOr<GangAnswer>& got) {
-                                answer = got;
-                                done->Notify();
-                              });
+      coordinator_->Heartbeat(
+          id, 1, {.progress = {"transfer", step, 10}},
+          [&answer, done](const absl::StatusOr<GangAnswer>& got) {
+            answer = got;
+            done->Notify();
+          });
     });
     return answer.ok() && answer->go_on;
   };
@@ -281,6 +282,32 @@ TEST_F(GangOrdersTest, GangsThatTrainAreHeardOfWithoutSlurm) {
   EXPECT_EQ(launcher_->With<std::string>(
                 [](FakeSlurm& slurm) { return slurm.job(1).state; }),
             "CANCELLED");
+}
+
+TEST_F(GangOrdersTest, WhatAnUnheardGangDiedOfIsKept) {
+  const JobId id = Launch();
+  WithSlurm([](FakeSlurm& slurm) { slurm.Begin(1); });
+  Pass(poll_);
+  WithSlurm([&](FakeSlurm& slurm) {
+    slurm.job(1).is_forgotten = true;
+    slurm.sacct =
+        CommandResult{.output = absl::StrCat(
+                          "1|NODE_FAIL|0:0|2026-11-29T18:30:44|",
+                          slurm.job(1).name, "|", slurm.job(1).folder, "\n")};
+  });
+  coordinator_->Heartbeat(id, 1, {}, [](const auto&) {});
+  Pass(limits_.heartbeat_timeout + poll_);
+  EXPECT_TRUE(Job(id).given_up.has_value());
+  for (absl::Duration passed;
+       passed < grace_ && Job(id).state == JobState::kRunning;
+       passed += poll_) {
+    Pass(poll_);
+  }
+  EXPECT_EQ(Job(id).state, JobState::kRetrying);
+  EXPECT_EQ(Job(id).reason,
+            "its gang was not heard of for 30s; Slurm's job 1 ended as "
+            "NODE_FAIL");
+  EXPECT_EQ(Count("sacct"), 1);
 }
 
 TEST_F(GangOrdersTest, WhatAJobAsksOfSlurmReachesSbatch) {

@@ -548,7 +548,66 @@ TEST_F(SlurmGangsTest, KillCancels) {
   EXPECT_THAT(slurm_.commands.back(), ElementsAre("scancel", "--quiet", "1"));
   Poll();
   EXPECT_THAT(events_.all.back(),
-              "ended 7-3 lost: it was killed, as was asked for");
+              "ended 7-3 lost: Slurm's job 1 ended as CANCELLED");
+}
+
+// The coordinator gives up gangs that it does not hear of, whatever of.
+TEST_F(SlurmGangsTest, OfOneToBeKilledSlurmStillTellsWhy) {
+  const char* const kStates[] = {"NODE_FAIL", "TIMEOUT", "CANCELLED"};
+  for (const char* state : kStates) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    slurm_.job(number).state = state;
+    slurm_.job(number).reason = "why";
+    gangs_->Kill(id);
+    Poll();
+    EXPECT_EQ(events_.all.back(),
+              absl::StrCat("ended ", ToString(id), " lost: Slurm's job ",
+                           number, " ended as ", state, " (why)"));
+  }
+  EXPECT_EQ(slurm_.Count("scancel"), 0);
+}
+
+TEST_F(SlurmGangsTest, OfOneToBeKilledTheAccountingIsAsked) {
+  const struct {
+    const char* record;
+    const char* end;
+  } kCases[] = {
+      {"NODE_FAIL|0:0", "lost: Slurm's job 1 ended as NODE_FAIL"},
+      {"TIMEOUT|0:0", "lost: Slurm's job 2 ended as TIMEOUT"},
+      {"CANCELLED by 7|0:0", "lost: Slurm's job 3 ended as CANCELLED (by 7)"},
+      {"OUT_OF_MEMORY|0:125",
+       "failed: Slurm's job 4 was out of memory: ask for more of it"}};
+  for (const auto& [record, end] : kCases) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    ForgetOne(id);
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.sacct = CommandResult{.output = Record(id, number, record)};
+    gangs_->Kill(id);
+    WaitForGrace();
+    EXPECT_THAT(events_.all,
+                ElementsAre(absl::StrCat("ended ", ToString(id), " ", end)));
+    EXPECT_EQ(slurm_.Count("sacct"), number);
+  }
+}
+
+TEST_F(SlurmGangsTest, ThatItWasKilledIsToldWhenNobodyKnowsMore) {
+  const std::string gone = "Slurm does not know it any more";
+  Start();
+  slurm_.Begin(1);
+  gangs_->Kill(kId);
+  Poll();
+  slurm_.job(1).is_forgotten = true;
+  WaitForGrace();
+  EXPECT_THAT(events_.all.back(), "ended 7-3 lost: it was killed; " + gone);
+  // It was gone before it could be.
+  ForgetOne({7, 4});
+  gangs_->Kill({7, 4});
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-4 lost: " + gone + ", and it left no word"));
 }
 
 TEST_F(SlurmGangsTest, OrdersAreSentUntilTheyAreDone) {
