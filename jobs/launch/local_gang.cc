@@ -195,7 +195,7 @@ absl::Status RunLocalGang(const GangCommand& command) {
     const std::vector<ChildProcess> ranks = ChildrenOf(child);
     if (IsSet(command.kill)) {
       Kill(child, ranks);
-      return absl::UnavailableError("the ranks were killed, as was asked for");
+      return absl::UnavailableError("the ranks were killed");
     }
     if (!asked && IsSet(command.stop) && !ranks.empty()) {
       // mpirun hands this one on to its ranks, when it has some.

@@ -129,6 +129,13 @@ void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
   if (absl::IsAlreadyExists(launcher_->Start(*spec))) launcher_->Find(id);
 }
 
+void GangOrders::StoreChanged(const absl::Status& health) {
+  Note(health.ok()
+           ? "changes are stored again"
+           : absl::StrCat("changes can't be stored now: ", health.message()));
+  hub_->StoreChanged(health);
+}
+
 void GangOrders::GangFound(GangId id) {
   coordinator_->GangFound(id.job, id.epoch);
 }
@@ -138,11 +145,8 @@ void GangOrders::GangWaits(GangId id, const std::string& reason) {
 }
 
 void GangOrders::ClusterSilent(const std::string& reason) {
-  std::clog << (reason.empty()
-                    ? "caracald: the cluster answers again"
-                    : absl::StrCat("caracald: the cluster does not answer: ",
-                                   reason))
-            << std::endl;
+  Note(reason.empty() ? "the cluster answers again"
+                      : absl::StrCat("the cluster does not answer: ", reason));
   coordinator_->SetClusterSilent(!reason.empty());
 }
 
@@ -172,8 +176,7 @@ void GangOrders::TellLeftMetrics(const GangId& id) {
     const absl::StatusOr<std::vector<std::string>> left = MetricsAfter(
         FileSystem::Posix(), run.metrics(), *first + told - 1, kLinesAtATime);
     if (!left.ok()) {
-      std::clog << "caracald: " << left.status().message() << std::endl;
-      return;
+      return Note(std::string(left.status().message()));
     }
     if (left->empty()) return;
     coordinator_->ReportLeft(id.job, id.epoch,

@@ -310,6 +310,14 @@ TEST_F(GangOrdersTest, WhatAnUnheardGangDiedOfIsKept) {
   EXPECT_EQ(Count("sacct"), 1);
 }
 
+TEST_F(GangOrdersTest, TheLogTellsOfAStoreThatFails) {
+  orders_.StoreChanged(absl::UnavailableError("x.sqlite: disk is full"));
+  orders_.StoreChanged(absl::OkStatus());
+  EXPECT_EQ(logged_.str(),
+            "caracald: changes can't be stored now: x.sqlite: disk is full\n"
+            "caracald: changes are stored again\n");
+}
+
 TEST_F(GangOrdersTest, WhatAJobAsksOfSlurmReachesSbatch) {
   Launch("slurm { partition: 'gpu' time: '2-0' memory: '64G' }");
   EXPECT_THAT(Sbatch(0),
