@@ -189,12 +189,13 @@ TEST_F(SlurmGangsTest, ItsEndIsThatOfTheRanks) {
   const struct {
     int status;
     const char* end;
-  } kCases[] = {{85, "ended 1-1 stopped: stopped, as told above"},
-                {138, "ended 1-2 stopped: stopped before the first step"},
-                {75, "ended 1-3 lost: the ranks ended"},
-                {137, "ended 1-4 lost: a rank was ended by signal 9"},
-                {1, "ended 1-5 failed: the ranks ended with an error"},
-                {139, "ended 1-6 failed: a rank crashed"}};
+  } kCases[] = {
+      {85, "ended 1-1 stopped: it was asked to stop, and saved first"},
+      {138, "ended 1-2 stopped: stopped before the first step"},
+      {75, "ended 1-3 lost: the ranks ended"},
+      {137, "ended 1-4 lost: a rank was ended by signal 9"},
+      {1, "ended 1-5 failed: the ranks ended with an error"},
+      {139, "ended 1-6 failed: a rank crashed"}};
   for (const auto& [status, end] : kCases) {
     GangSpec spec = Spec({1, static_cast<uint64_t>(slurm_.jobs.size() + 1)});
     Start(spec);
@@ -367,7 +368,7 @@ TEST_F(SlurmGangsTest, TheAccountingTellsOfForgottenOnes) {
       {"OUT_OF_MEMORY|0:125",
        "failed: Slurm's job 5 was out of memory: ask for more of it"},
       {"FAILED|0:9", "lost: Slurm's job 6 ended as FAILED (signal 9)"},
-      {"FAILED|85:0", "stopped: stopped, as told above"},
+      {"FAILED|85:0", "stopped: it was asked to stop, and saved first"},
       {"FAILED|75:0", "lost: the ranks ended"},
       {"FAILED|1:0", "failed: the ranks ended with an error"},
       {"COMPLETED|0:0", "lost: Slurm's job 10 ended as COMPLETED"},
