@@ -59,8 +59,12 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
   gang.arguments = arguments(gang.threads);
   if (HoldsRun(files, {run})) gang.arguments.push_back("--resume");
   if (gang.ranks > 1 && spec.evaluation().rows() > 0) {
-    // The report is made by one process, with the whole model.
-    gang.afterwards = arguments(gang.threads * gang.ranks);
+    // The report is made by one process, with the whole model: on one node,
+    // with the threads of the ranks that were there.
+    const int ranks = rules.slurm.has_slurm
+                          ? RanksOfANode(spec.slurm(), gang.ranks)
+                          : gang.ranks;
+    gang.afterwards = arguments(gang.threads * ranks);
     gang.afterwards.push_back("--report");
   }
   return gang;

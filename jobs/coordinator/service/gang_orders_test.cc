@@ -328,6 +328,25 @@ TEST_F(GangOrdersTest, WhatAJobAsksOfSlurmReachesSbatch) {
   EXPECT_THAT(Sbatch(1), Contains("--partition=all"));
 }
 
+TEST_F(GangOrdersTest, TheReportHasTheThreadsOfOneNode) {
+  JobRecord job;
+  job.id = 7;
+  job.epoch = 1;
+  const auto threads = [&](const std::string& slurm, bool has_slurm) {
+    job.request.spec = SpecOf(
+        "parallel { data: 4 } threads: 3 evaluation { rows: 8 } " + slurm);
+    return MakeGangSpec(job, data_, {.slurm = {.has_slurm = has_slurm}})
+        .value()
+        .afterwards;
+  };
+  EXPECT_THAT(threads("", true), Contains("threads=12"));
+  EXPECT_THAT(threads("slurm { nodes: 2 }", true), Contains("threads=6"));
+  EXPECT_THAT(threads("slurm { ranks_per_node: 1 }", true),
+              Contains("threads=3"));
+  // It is all on this machine.
+  EXPECT_THAT(threads("slurm { nodes: 2 }", false), Contains("threads=12"));
+}
+
 TEST_F(GangOrdersTest, WhatIsForbiddenByNowFails) {
   JobRecord job;
   job.id = 7;
