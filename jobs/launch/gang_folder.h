@@ -50,7 +50,9 @@ enum class GangPhase {
   kRevoked,     // never will be
   kRunning,
   kEnded,
-  kVanished,  // killed, with its supervisor. Ranks may take a moment to follow
+  // Its supervisor is gone and has written no end: it was killed, or had no
+  // room on the disk. Ranks may take a moment to follow.
+  kVanished,
 };
 absl::string_view ToString(GangPhase phase);
 

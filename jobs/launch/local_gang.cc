@@ -195,7 +195,7 @@ absl::Status RunLocalGang(const GangCommand& command) {
     const std::vector<ChildProcess> ranks = ChildrenOf(child);
     if (IsSet(command.kill)) {
       Kill(child, ranks);
-      return absl::UnavailableError("the ranks were killed, as was asked for");
+      return absl::UnavailableError("the ranks were killed");
     }
     if (!asked && IsSet(command.stop) && !ranks.empty()) {
       // mpirun hands this one on to its ranks, when it has some.
@@ -230,9 +230,10 @@ absl::Status GangStatus(int wait_status) {
     case kWorkerDone:
       return absl::OkStatus();
     case kWorkerStopped:
-      return absl::CancelledError("stopped, as told above");
+      return absl::CancelledError("it was asked to stop, and saved first");
     case kWorkerTransient:
-      return absl::UnavailableError("the ranks ended, as told above");
+      return absl::UnavailableError(
+          "the ranks ended for a reason that may pass (their output may tell)");
   }
   // mpirun's for a rank that a signal ended.
   const int signal = exit_status - 128;
@@ -249,7 +250,8 @@ absl::Status GangStatus(int wait_status) {
     return absl::InternalError(absl::StrCat("a rank crashed: signal ", signal,
                                             " (", strsignal(signal), ")"));
   }
-  return absl::InternalError("the ranks ended with an error, told above");
+  return absl::InternalError(
+      "the ranks ended with an error (their output may tell)");
 }
 
 }  // namespace caracal

@@ -20,11 +20,11 @@ int Signalled(int signal) { return signal; }
 TEST(GangStatus, TellsHowTheRanksEnded) {
   EXPECT_OK(GangStatus(Exited(kWorkerDone)));
   EXPECT_THAT(GangStatus(Exited(kWorkerStopped)),
-              StatusIs(StatusCode::kCancelled, HasSubstr("told above")));
+              StatusIs(StatusCode::kCancelled, HasSubstr("saved first")));
   EXPECT_THAT(GangStatus(Exited(kWorkerTransient)),
-              StatusIs(StatusCode::kUnavailable, HasSubstr("told above")));
+              StatusIs(StatusCode::kUnavailable, HasSubstr("may pass")));
   EXPECT_THAT(GangStatus(Exited(kWorkerFailed)),
-              StatusIs(StatusCode::kInternal, HasSubstr("told above")));
+              StatusIs(StatusCode::kInternal, HasSubstr("with an error")));
 }
 
 TEST(GangStatus, KilledRanksMayGoOnAndCrashedOnesWouldCrashAgain) {

@@ -84,6 +84,7 @@ struct LocalLauncher::Watched {
   std::string missing_reason = "it was never started";
   std::string reason, shared_folder;  // when kSweeping
   bool tell_found = false, stop = false, kill = false;
+  bool was_killed = false;  // its supervisor, by us
   absl::Duration look_at = absl::ZeroDuration();
   absl::Duration force_at = absl::InfiniteDuration();
 };
@@ -307,7 +308,9 @@ bool LocalLauncher::Advance(GangId id, Watched& gang) {
   }
   if (clock_->Now() >= gang.force_at) {
     gang.force_at = absl::InfiniteDuration();
-    syscall(SYS_pidfd_send_signal, gang.process.get(), SIGKILL, nullptr, 0);
+    const bool sent = syscall(SYS_pidfd_send_signal, gang.process.get(),
+                              SIGKILL, nullptr, 0) == 0;
+    gang.was_killed = sent && gang.stage == Watched::Stage::kRunning;
   }
   return false;
 }
@@ -340,7 +343,10 @@ bool LocalLauncher::Look(GangId id, Watched& gang) {
       case GangPhase::kVanished:
         gang.stage = Watched::Stage::kSweeping;
         gang.look_at = absl::ZeroDuration();
-        gang.reason = "the gang was killed, with its supervisor";
+        gang.reason = gang.was_killed
+                          ? "the gang was killed, with its supervisor"
+                          : "the gang ended without a word (its output.log "
+                            "may tell)";
         gang.shared_folder = SharedFolderOf(sight->pid, sight->start_time);
         return Advance(id, gang);
       case GangPhase::kRunning: {

@@ -338,8 +338,7 @@ TEST_F(LocalLauncherTest, KillsRanksThatDoNotListen) {
   StartRanks(2, "deaf");
   launcher_->Stop(kId);
   launcher_->Kill(kId);
-  EXPECT_EQ(events_->Wait(),
-            "ended 1-1 lost: the ranks were killed, as was asked for");
+  EXPECT_EQ(events_->Wait(), "ended 1-1 lost: the ranks were killed");
   EXPECT_THAT(GangProcesses(Folder().path()), IsEmpty());
   EXPECT_EQ(events_->All().size(), 1);
 }
@@ -371,8 +370,10 @@ TEST_F(LocalLauncherTest, AKilledSupervisorIsNoticedWithItsRanks) {
   Open();
   StartRanks(2, "deaf");
   kill(SupervisorPid(), SIGKILL);
+  // By whom, or whether it had no room for its end, is not known.
   EXPECT_EQ(events_->Wait(),
-            "ended 1-1 lost: the gang was killed, with its supervisor");
+            "ended 1-1 lost: the gang ended without a word (its output.log may "
+            "tell)");
   EXPECT_THAT(GangProcesses(Folder().path()), IsEmpty());
 }
 

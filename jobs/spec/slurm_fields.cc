@@ -210,6 +210,16 @@ void CheckSlurm(const proto::Job& expanded, std::vector<Problem>* problems) {
   CheckPlaces(expanded, problems);
 }
 
+int RanksOfANode(const proto::Slurm& slurm, int ranks) {
+  int nodes = 1;
+  if (slurm.has_nodes()) {
+    nodes = slurm.nodes();
+  } else if (slurm.has_ranks_per_node()) {
+    nodes = (ranks + slurm.ranks_per_node() - 1) / slurm.ranks_per_node();
+  }
+  return std::max(1, ranks / nodes);
+}
+
 std::vector<std::string> SbatchOptionsOf(const proto::Slurm& slurm) {
   const Reflection* const reflection = slurm.GetReflection();
   std::vector<std::string> out;

@@ -26,6 +26,11 @@ bool AsksSlurm(const proto::Job& job);
 // numbers are the field table's.
 void CheckSlurm(const proto::Job& expanded, std::vector<Problem>* problems);
 
+// How many of so many ranks each node of the job has, on average, rounded down:
+// as much of a node as the job surely has may be used by that many. All of
+// them, when it asks for no number of nodes.
+int RanksOfANode(const proto::Slurm& slurm, int ranks);
+
 // One --name=value for each field that is set.
 std::vector<std::string> SbatchOptionsOf(const proto::Slurm& slurm);
 

@@ -155,6 +155,20 @@ TEST(SlurmFields, SayWhatTheyTake) {
   }
 }
 
+TEST(SlurmFields, RanksOfANodeAreNoMoreThanItSurelyHas) {
+  const auto ranks = [](const std::string& slurm, int all) {
+    return RanksOfANode(Parse(slurm).slurm(), all);
+  };
+  EXPECT_EQ(ranks("", 4), 4);
+  EXPECT_EQ(ranks("slurm { nodes: 2 }", 4), 2);
+  EXPECT_EQ(ranks("slurm { nodes: 3 }", 5), 1);
+  EXPECT_EQ(ranks("slurm { nodes: 3 ranks_per_node: 3 }", 7), 2);
+  EXPECT_EQ(ranks("slurm { ranks_per_node: 2 }", 5), 1);
+  EXPECT_EQ(ranks("slurm { ranks_per_node: 8 }", 4), 4);
+  // Of a job that is refused.
+  EXPECT_EQ(ranks("slurm { nodes: 9 }", 4), 1);
+}
+
 TEST(SlurmFields, NodesGoWithTheRanks) {
   const std::string ranks = "parallel { data: 2 tensor: 2 }";
   EXPECT_THAT(Problems("nodes: 4", ranks), IsEmpty());

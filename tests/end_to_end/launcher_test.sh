@@ -76,7 +76,7 @@ start 2 --set budget.transfer_steps=100000
 crash
 supervisor=$(sed -E 's/.*"pid": ?([0-9]+).*/\1/' "$gangs/1-2/claim")
 kill -KILL "$supervisor"
-find_gang 2 '^ended 1-2 lost the gang was killed, with its supervisor'
+find_gang 2 '^ended 1-2 lost the gang ended without a word'
 [ -z "$(ranks_of "$gangs/1-2")" ] || fail "ranks are left"
 
 # A rank is killed: the others tell.

@@ -24,6 +24,8 @@ is_refused() {
     grep -q "coordinator.sqlite" "$work/refused.txt"
 }
 eventually "a submission is refused" is_refused
+[ "$(grep -c "caracald: changes can't be stored now: .*coordinator.sqlite" \
+  "$work/daemon.txt")" = 1 ] || fail "its log: $(cat "$work/daemon.txt")"
 # So is all else that would be changed.
 for change in "cancel 1" "resume 1" "rm 1" "priority 1 3"; do
   must_fail "changes can't be stored now" timeout 5 "$caracal" $change

@@ -5,14 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "jobs/launch/slurm/slurm_options.h"
 #include "jobs/spec/slurm_fields.h"
 
 namespace caracal {
 namespace {
-
-// Slurm warns of a limit up to a minute early; less than another one is no time
-// to get anywhere in, and gangs would follow each other for ever.
-constexpr absl::Duration kLeastTime = absl::Minutes(2);
 
 using Names = std::optional<std::vector<std::string>>;
 
@@ -59,7 +56,7 @@ void CheckSlurmRules(const proto::Job& expanded, const SlurmRules& rules,
   CheckNames("slurm.reservation", slurm.reservation(), rules.reservations,
              problems);
   const std::optional<absl::Duration> time = ParseSlurmTime(slurm.time());
-  const absl::Duration least = rules.save_before_limit + kLeastTime;
+  const absl::Duration least = LeastTimeLimit(rules.save_before_limit);
   if (time.has_value() && *time < least &&
       !IsAboutSame(*problems, "slurm.time")) {
     problems->push_back(

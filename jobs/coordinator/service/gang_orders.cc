@@ -59,8 +59,12 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
   gang.arguments = arguments(gang.threads);
   if (HoldsRun(files, {run})) gang.arguments.push_back("--resume");
   if (gang.ranks > 1 && spec.evaluation().rows() > 0) {
-    // The report is made by one process, with the whole model.
-    gang.afterwards = arguments(gang.threads * gang.ranks);
+    // The report is made by one process, with the whole model: on one node,
+    // with the threads of the ranks that were there.
+    const int ranks = rules.slurm.has_slurm
+                          ? RanksOfANode(spec.slurm(), gang.ranks)
+                          : gang.ranks;
+    gang.afterwards = arguments(gang.threads * ranks);
     gang.afterwards.push_back("--report");
   }
   return gang;
@@ -129,6 +133,13 @@ void GangOrders::StartGang(const GangId& id, const JobRecord& job) {
   if (absl::IsAlreadyExists(launcher_->Start(*spec))) launcher_->Find(id);
 }
 
+void GangOrders::StoreChanged(const absl::Status& health) {
+  Note(health.ok()
+           ? "changes are stored again"
+           : absl::StrCat("changes can't be stored now: ", health.message()));
+  hub_->StoreChanged(health);
+}
+
 void GangOrders::GangFound(GangId id) {
   coordinator_->GangFound(id.job, id.epoch);
 }
@@ -138,11 +149,8 @@ void GangOrders::GangWaits(GangId id, const std::string& reason) {
 }
 
 void GangOrders::ClusterSilent(const std::string& reason) {
-  std::clog << (reason.empty()
-                    ? "caracald: the cluster answers again"
-                    : absl::StrCat("caracald: the cluster does not answer: ",
-                                   reason))
-            << std::endl;
+  Note(reason.empty() ? "the cluster answers again"
+                      : absl::StrCat("the cluster does not answer: ", reason));
   coordinator_->SetClusterSilent(!reason.empty());
 }
 
@@ -172,8 +180,7 @@ void GangOrders::TellLeftMetrics(const GangId& id) {
     const absl::StatusOr<std::vector<std::string>> left = MetricsAfter(
         FileSystem::Posix(), run.metrics(), *first + told - 1, kLinesAtATime);
     if (!left.ok()) {
-      std::clog << "caracald: " << left.status().message() << std::endl;
-      return;
+      return Note(std::string(left.status().message()));
     }
     if (left->empty()) return;
     coordinator_->ReportLeft(id.job, id.epoch,

@@ -58,9 +58,8 @@ class GangOrders : public CoordinatorOutput, public LauncherEvents {
     hub_->Happened(events);
   }
 
-  void StoreChanged(const absl::Status& health) override {
-    hub_->StoreChanged(health);
-  }
+  // Says so in the log, too.
+  void StoreChanged(const absl::Status& health) override;
 
   void Removed(JobId) override {
     absl::MutexLock lock(&removed_mutex_);

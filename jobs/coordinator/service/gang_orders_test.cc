@@ -258,11 +258,12 @@ TEST_F(GangOrdersTest, GangsThatTrainAreHeardOfWithoutSlurm) {
   const auto beat = [&](int64_t step) {
     absl::StatusOr<GangAnswer> answer;
     Wait([&](absl::Notification* done) {
-      coordinator_->Heartbeat(id, 1, {.progress = {"transfer", step, 10}},
-                              [&answer, done](const absl::StatusOr<GangAnswer>& got) {
-                                answer = got;
-                                done->Notify();
-                              });
+      coordinator_->Heartbeat(
+          id, 1, {.progress = {"transfer", step, 10}},
+          [&answer, done](const absl::StatusOr<GangAnswer>& got) {
+            answer = got;
+            done->Notify();
+          });
     });
     return answer.ok() && answer->go_on;
   };
@@ -283,6 +284,40 @@ TEST_F(GangOrdersTest, GangsThatTrainAreHeardOfWithoutSlurm) {
             "CANCELLED");
 }
 
+TEST_F(GangOrdersTest, WhatAnUnheardGangDiedOfIsKept) {
+  const JobId id = Launch();
+  WithSlurm([](FakeSlurm& slurm) { slurm.Begin(1); });
+  Pass(poll_);
+  WithSlurm([&](FakeSlurm& slurm) {
+    slurm.job(1).is_forgotten = true;
+    slurm.sacct =
+        CommandResult{.output = absl::StrCat(
+                          "1|NODE_FAIL|0:0|2026-11-29T18:30:44|",
+                          slurm.job(1).name, "|", slurm.job(1).folder, "\n")};
+  });
+  coordinator_->Heartbeat(id, 1, {}, [](const auto&) {});
+  Pass(limits_.heartbeat_timeout + poll_);
+  EXPECT_TRUE(Job(id).given_up.has_value());
+  for (absl::Duration passed;
+       passed < grace_ && Job(id).state == JobState::kRunning;
+       passed += poll_) {
+    Pass(poll_);
+  }
+  EXPECT_EQ(Job(id).state, JobState::kRetrying);
+  EXPECT_EQ(Job(id).reason,
+            "its gang was not heard of for 30s; Slurm's job 1 ended as "
+            "NODE_FAIL");
+  EXPECT_EQ(Count("sacct"), 1);
+}
+
+TEST_F(GangOrdersTest, TheLogTellsOfAStoreThatFails) {
+  orders_.StoreChanged(absl::UnavailableError("x.sqlite: disk is full"));
+  orders_.StoreChanged(absl::OkStatus());
+  EXPECT_EQ(logged_.str(),
+            "caracald: changes can't be stored now: x.sqlite: disk is full\n"
+            "caracald: changes are stored again\n");
+}
+
 TEST_F(GangOrdersTest, WhatAJobAsksOfSlurmReachesSbatch) {
   Launch("slurm { partition: 'gpu' time: '2-0' memory: '64G' }");
   EXPECT_THAT(Sbatch(0),
@@ -291,6 +326,25 @@ TEST_F(GangOrdersTest, WhatAJobAsksOfSlurmReachesSbatch) {
                              testing::Not(Contains("--partition=all"))));
   Launch();
   EXPECT_THAT(Sbatch(1), Contains("--partition=all"));
+}
+
+TEST_F(GangOrdersTest, TheReportHasTheThreadsOfOneNode) {
+  JobRecord job;
+  job.id = 7;
+  job.epoch = 1;
+  const auto threads = [&](const std::string& slurm, bool has_slurm) {
+    job.request.spec = SpecOf(
+        "parallel { data: 4 } threads: 3 evaluation { rows: 8 } " + slurm);
+    return MakeGangSpec(job, data_, {.slurm = {.has_slurm = has_slurm}})
+        .value()
+        .afterwards;
+  };
+  EXPECT_THAT(threads("", true), Contains("threads=12"));
+  EXPECT_THAT(threads("slurm { nodes: 2 }", true), Contains("threads=6"));
+  EXPECT_THAT(threads("slurm { ranks_per_node: 1 }", true),
+              Contains("threads=3"));
+  // It is all on this machine.
+  EXPECT_THAT(threads("slurm { nodes: 2 }", false), Contains("threads=12"));
 }
 
 TEST_F(GangOrdersTest, WhatIsForbiddenByNowFails) {

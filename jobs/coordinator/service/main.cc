@@ -157,7 +157,12 @@ int Main(int argc, char** argv) {
   token.Declare(app);
   CLI11_PARSE(app, argc, argv);
   if (token.chosen()) return RunToken(token, options.data_folder);
-  if (launcher == "slurm") options.slurm = slurm;
+  if (launcher == "slurm") {
+    options.slurm = slurm;
+  } else if (const absl::Status none = CheckNoSlurmFlags(app); !none.ok()) {
+    std::cerr << "caracald: " << none.message() << "\n";
+    return 1;
+  }
   limits.slots =
       slots.value_or(options.slurm.has_value() ? kMostSlots : AvailableCores());
   if (app.count("--web") == 0 && absl::EndsWith(options.listen, ":0")) {

@@ -5,14 +5,38 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace caracal {
+namespace {
+
+constexpr char kGroup[] = "With --launcher slurm";
+
+// "a, b" -> a and b; "": none.
+std::vector<std::string> NamesOf(const std::string& flag,
+                                 const std::string& text) {
+  std::vector<std::string> out;
+  if (text.empty()) return out;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    out.emplace_back(absl::StripAsciiWhitespace(part));
+    if (out.back().empty()) {
+      throw CLI::ValidationError(
+          flag, absl::StrCat("'", text,
+                             "' has an empty name; expected names with commas "
+                             "between, or '' for none"));
+    }
+  }
+  return out;
+}
+
+}  // namespace
 
 void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options,
                        SlurmRules* rules) {
-  constexpr char kGroup[] = "With --launcher slurm";
   const auto text = [&](const char* name, std::string* value,
                         const char* help) {
     app.add_option(name, *value, help)->group(kGroup);
@@ -55,11 +79,8 @@ void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options,
   const auto allow = [&](const char* name, auto* allowed, const char* help) {
     app.add_option_function<std::string>(
            name,
-           [allowed](const std::string& names) {
-             *allowed =
-                 names.empty()
-                     ? std::vector<std::string>()
-                     : std::vector<std::string>(absl::StrSplit(names, ','));
+           [name, allowed](const std::string& names) {
+             *allowed = NamesOf(name, names);
            },
            help)
         ->type_name("NAME,...")
@@ -70,6 +91,16 @@ void DeclareSlurmFlags(CLI::App& app, SlurmOptions* options,
   allow("--slurm-allow-accounts", &rules->accounts, "likewise");
   allow("--slurm-allow-qos", &rules->qos, "likewise");
   allow("--slurm-allow-reservations", &rules->reservations, "likewise");
+}
+
+absl::Status CheckNoSlurmFlags(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group() == kGroup && option->count() > 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          option->get_name(), " has an effect only with --launcher slurm"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace caracal

@@ -175,7 +175,9 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
   if (job->given_up.has_value()) {
     if (end != GangEnd::kDone) {
       end = *job->given_up;
-      why = job->reason;
+      // Why it was given up, and what it died of: that may be why.
+      why = reason.empty() ? job->reason
+                           : absl::StrCat(job->reason, "; ", reason);
     }
     job->given_up.reset();
   }

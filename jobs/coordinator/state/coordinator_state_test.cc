@@ -341,7 +341,7 @@ TEST_F(CoordinatorStateTest, AGangThatIsNotHeardOfIsEndedFirst) {
   EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
   End(id, GangEnd::kFailed, "killed");
   EXPECT_EQ(StateOf(id), JobState::kRetrying);
-  EXPECT_THAT(Job(id).reason, HasSubstr("not heard of for 30s"));
+  EXPECT_EQ(Job(id).reason, "its gang was not heard of for 30s; killed");
 }
 
 TEST_F(CoordinatorStateTest, AGangThatFinishedUnheardIsDone) {

@@ -272,6 +272,7 @@ bool SlurmGangs::Advance(GangId id, Gang& gang, const SlurmJob* job,
   }
   if (job->phase == SlurmPhase::kClearing) return false;
   if (gang.kill) {
+    gang.was_cancelled = true;
     orders->kill.push_back(job->number);
   } else if (gang.stop) {
     orders->stop.push_back(job->number);
@@ -291,14 +292,10 @@ bool SlurmGangs::AdvanceMissing(GangId id, Gang& gang, const SlurmJob* job,
   const absl::Status revoked = gang.folder.Revoke();
   if (revoked.ok()) return AdvanceNeverBegun(id, gang, job);
   if (!absl::IsFailedPrecondition(revoked)) return false;
-  if (job != nullptr && IsOutOfMemory(job) && (waited_long || gang.kill)) {
-    return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
-  }
-  if (gang.kill) {
-    return End(id, gang, GangEnd::kLost, "it was killed, as was asked for");
-  }
-  if (!waited_long) return false;
-  if (job != nullptr) return End(id, gang, GangEnd::kLost, Describe(*job));
+  // Of one that is to be killed no better word is waited for. Slurm may have
+  // ended it first, and says why.
+  if (!waited_long && !gang.kill) return false;
+  if (job != nullptr) return EndByState(id, gang, *job);
   const absl::StatusOr<std::string> number = ReadClaimingJob(gang.folder);
   if (!has_accounting_ || !number.ok()) return EndForgotten(id, gang, nullptr);
   orders->forgotten[id] = *number;
@@ -362,7 +359,9 @@ bool SlurmGangs::EndForgotten(GangId id, Gang& gang,
   if (AdvanceByStatus(id, gang, nullptr)) return true;
   const std::string gone = "Slurm does not know it any more";
   if (record == nullptr) {
-    return End(id, gang, GangEnd::kLost, gone + ", and it left no word");
+    return End(id, gang, GangEnd::kLost,
+               gang.was_cancelled ? "it was killed; " + gone
+                                  : gone + ", and it left no word");
   }
   const SlurmJob& job = record->job;
   // slurmctld had no time to tell.
@@ -371,13 +370,17 @@ bool SlurmGangs::EndForgotten(GangId id, Gang& gang,
                absl::StrCat(gone, ", and its accounting still has job ",
                             job.number, " as ", job.state));
   }
-  if (IsOutOfMemory(&job)) {
-    return End(id, gang, GangEnd::kFailed, OutOfMemory(job));
-  }
   // The script ends as the ranks did. That all is done is not taken from here,
   // as the folder lacks what says so: a new gang finds out in no time.
   if (job.state == "FAILED" && record->exit_status != 0) {
     return EndByStatus(id, gang, record->exit_status, &job);
+  }
+  return EndByState(id, gang, job);
+}
+
+bool SlurmGangs::EndByState(GangId id, Gang& gang, const SlurmJob& job) {
+  if (IsOutOfMemory(&job)) {
+    return End(id, gang, GangEnd::kFailed, OutOfMemory(job));
   }
   return End(id, gang, GangEnd::kLost, Describe(job));
 }

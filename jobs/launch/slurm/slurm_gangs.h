@@ -40,7 +40,8 @@ struct SlurmGangsOptions {
 //   does not name it, or names it as ended.
 // - How it ended is what its folder tells (slurm_gang_folder.h); when that
 //   tells nothing for a while, what Slurm does: squeue, or, of a job that it
-//   has forgotten, the accounting, if there is one.
+//   has forgotten, the accounting, if there is one. That holds for one that was
+//   to be killed, too: it may be silent because of how Slurm ended it.
 //
 // For one thread, but for FolderOf and Create.
 class SlurmGangs {
@@ -69,6 +70,7 @@ class SlurmGangs {
     GangFolder folder;
     std::string mark;  // "": its folder has not been looked at
     bool stop = false, kill = false, tell_found = false, waited = false;
+    bool was_cancelled = false;  // scancel was told to end it
     // Of one that is not there, and of which nothing else is known.
     GangEnd missing_end = GangEnd::kLost;
     std::string missing_reason = "it was never started";
@@ -106,6 +108,8 @@ class SlurmGangs {
   bool AdvanceByStatus(GangId id, Gang& gang, const SlurmJob* job);
   // By the exit status of its ranks.
   bool EndByStatus(GangId id, Gang& gang, int exit_status, const SlurmJob* job);
+  // By how Slurm has it, which has ended it.
+  bool EndByState(GangId id, Gang& gang, const SlurmJob& job);
   // Of those that squeue does not know any more, and that left no word.
   void AdvanceForgotten(const std::map<GangId, std::string>& numbers);
   bool EndForgotten(GangId id, Gang& gang, const SlurmRecord* record);

@@ -189,12 +189,13 @@ TEST_F(SlurmGangsTest, ItsEndIsThatOfTheRanks) {
   const struct {
     int status;
     const char* end;
-  } kCases[] = {{85, "ended 1-1 stopped: stopped, as told above"},
-                {138, "ended 1-2 stopped: stopped before the first step"},
-                {75, "ended 1-3 lost: the ranks ended"},
-                {137, "ended 1-4 lost: a rank was ended by signal 9"},
-                {1, "ended 1-5 failed: the ranks ended with an error"},
-                {139, "ended 1-6 failed: a rank crashed"}};
+  } kCases[] = {
+      {85, "ended 1-1 stopped: it was asked to stop, and saved first"},
+      {138, "ended 1-2 stopped: stopped before the first step"},
+      {75, "ended 1-3 lost: the ranks ended"},
+      {137, "ended 1-4 lost: a rank was ended by signal 9"},
+      {1, "ended 1-5 failed: the ranks ended with an error"},
+      {139, "ended 1-6 failed: a rank crashed"}};
   for (const auto& [status, end] : kCases) {
     GangSpec spec = Spec({1, static_cast<uint64_t>(slurm_.jobs.size() + 1)});
     Start(spec);
@@ -367,7 +368,7 @@ TEST_F(SlurmGangsTest, TheAccountingTellsOfForgottenOnes) {
       {"OUT_OF_MEMORY|0:125",
        "failed: Slurm's job 5 was out of memory: ask for more of it"},
       {"FAILED|0:9", "lost: Slurm's job 6 ended as FAILED (signal 9)"},
-      {"FAILED|85:0", "stopped: stopped, as told above"},
+      {"FAILED|85:0", "stopped: it was asked to stop, and saved first"},
       {"FAILED|75:0", "lost: the ranks ended"},
       {"FAILED|1:0", "failed: the ranks ended with an error"},
       {"COMPLETED|0:0", "lost: Slurm's job 10 ended as COMPLETED"},
@@ -548,7 +549,66 @@ TEST_F(SlurmGangsTest, KillCancels) {
   EXPECT_THAT(slurm_.commands.back(), ElementsAre("scancel", "--quiet", "1"));
   Poll();
   EXPECT_THAT(events_.all.back(),
-              "ended 7-3 lost: it was killed, as was asked for");
+              "ended 7-3 lost: Slurm's job 1 ended as CANCELLED");
+}
+
+// The coordinator gives up gangs that it does not hear of, whatever of.
+TEST_F(SlurmGangsTest, OfOneToBeKilledSlurmStillTellsWhy) {
+  const char* const kStates[] = {"NODE_FAIL", "TIMEOUT", "CANCELLED"};
+  for (const char* state : kStates) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    Start(Spec(id));
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.Begin(number);
+    slurm_.job(number).state = state;
+    slurm_.job(number).reason = "why";
+    gangs_->Kill(id);
+    Poll();
+    EXPECT_EQ(events_.all.back(),
+              absl::StrCat("ended ", ToString(id), " lost: Slurm's job ",
+                           number, " ended as ", state, " (why)"));
+  }
+  EXPECT_EQ(slurm_.Count("scancel"), 0);
+}
+
+TEST_F(SlurmGangsTest, OfOneToBeKilledTheAccountingIsAsked) {
+  const struct {
+    const char* record;
+    const char* end;
+  } kCases[] = {
+      {"NODE_FAIL|0:0", "lost: Slurm's job 1 ended as NODE_FAIL"},
+      {"TIMEOUT|0:0", "lost: Slurm's job 2 ended as TIMEOUT"},
+      {"CANCELLED by 7|0:0", "lost: Slurm's job 3 ended as CANCELLED (by 7)"},
+      {"OUT_OF_MEMORY|0:125",
+       "failed: Slurm's job 4 was out of memory: ask for more of it"}};
+  for (const auto& [record, end] : kCases) {
+    const GangId id = {1, slurm_.jobs.size() + 1};
+    ForgetOne(id);
+    const int number = static_cast<int>(slurm_.jobs.size());
+    slurm_.sacct = CommandResult{.output = Record(id, number, record)};
+    gangs_->Kill(id);
+    WaitForGrace();
+    EXPECT_THAT(events_.all,
+                ElementsAre(absl::StrCat("ended ", ToString(id), " ", end)));
+    EXPECT_EQ(slurm_.Count("sacct"), number);
+  }
+}
+
+TEST_F(SlurmGangsTest, ThatItWasKilledIsToldWhenNobodyKnowsMore) {
+  const std::string gone = "Slurm does not know it any more";
+  Start();
+  slurm_.Begin(1);
+  gangs_->Kill(kId);
+  Poll();
+  slurm_.job(1).is_forgotten = true;
+  WaitForGrace();
+  EXPECT_THAT(events_.all.back(), "ended 7-3 lost: it was killed; " + gone);
+  // It was gone before it could be.
+  ForgetOne({7, 4});
+  gangs_->Kill({7, 4});
+  WaitForGrace();
+  EXPECT_THAT(events_.all,
+              ElementsAre("ended 7-4 lost: " + gone + ", and it left no word"));
 }
 
 TEST_F(SlurmGangsTest, OrdersAreSentUntilTheyAreDone) {

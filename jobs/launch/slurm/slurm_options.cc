@@ -93,6 +93,10 @@ absl::Status CheckDuration(absl::string_view name, absl::Duration value,
 
 }  // namespace
 
+absl::Duration LeastTimeLimit(absl::Duration save_before_limit) {
+  return save_before_limit + absl::Minutes(2);
+}
+
 absl::Status CheckSlurmOptions(const SlurmOptions& o) {
   for (const auto& [name, value] :
        {std::pair{"partition", &o.partition}, std::pair{"account", &o.account},
@@ -106,12 +110,14 @@ absl::Status CheckSlurmOptions(const SlurmOptions& o) {
   const absl::Duration tick = absl::Milliseconds(1);
   RETURN_IF_ERROR(CheckDuration("time limit", o.time_limit, absl::Minutes(1),
                                 zero, absl::Hours(24 * 3650)));
-  if (o.time_limit > zero && o.time_limit <= o.save_before_limit) {
+  const absl::Duration least = LeastTimeLimit(o.save_before_limit);
+  if (o.time_limit > zero && o.time_limit < least) {
     return absl::InvalidArgumentError(absl::StrCat(
         "Slurm's time limit is ", absl::FormatDuration(o.time_limit),
         ", but gangs are asked to save ",
         absl::FormatDuration(o.save_before_limit),
-        " before it: no gang would get anywhere"));
+        " before it, or up to a minute earlier; expected at least ",
+        absl::FormatDuration(least)));
   }
   // sbatch keeps it in 16 bits.
   RETURN_IF_ERROR(CheckDuration("time to save before the limit",

@@ -40,6 +40,11 @@ struct SlurmOptions {
   absl::Duration grace = absl::Seconds(60);
 };
 
+// The least time limit of a gang that is asked to save so long before it:
+// Slurm may ask up to a minute early, and less than another one is no time to
+// get anywhere in, and gangs would follow each other for ever.
+absl::Duration LeastTimeLimit(absl::Duration save_before_limit);
+
 // kInvalidArgument naming the option and what it may be.
 absl::Status CheckSlurmOptions(const SlurmOptions& options);
 

@@ -60,7 +60,8 @@ TEST(SlurmOptions, WhatIsNoValueIsRefused) {
   ExpectRefused({.memory = "1\n"}, "memory");
   ExpectRefused({.mpi = ""}, "mpi");
   ExpectRefused({.time_limit = absl::Seconds(90)}, "time limit is 1m30s");
-  ExpectRefused({.time_limit = absl::Minutes(2)}, "no gang would get");
+  ExpectRefused({.time_limit = absl::Minutes(3)}, "expected at least 4m");
+  EXPECT_OK(CheckSlurmOptions({.time_limit = absl::Minutes(4)}));
   ExpectRefused({.save_before_limit = absl::Hours(19)}, "before the limit");
   ExpectRefused({.poll_interval = absl::ZeroDuration()}, "poll interval");
   ExpectRefused({.command_limit = absl::InfiniteDuration()}, "command");

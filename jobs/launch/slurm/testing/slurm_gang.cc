@@ -63,7 +63,6 @@ absl::Status Main(int argc, char** argv) {
   options.slurm.grace = absl::Seconds(2);
   const std::string limit = argv[3];
   if (!limit.empty()) {
-    options.slurm.time_limit = absl::Minutes(std::atoi(limit.c_str()));
     options.slurm.save_before_limit =
         absl::Seconds(std::atoi(limit.c_str() + limit.find(',') + 1));
   }
@@ -77,6 +76,11 @@ absl::Status Main(int argc, char** argv) {
     spec.id = id;
     spec.ranks = std::atoi(argv[7]);
     spec.working_directory = argv[8];
+    // As a job's own: shorter than a site's may be.
+    if (!limit.empty()) {
+      spec.cluster_options = {"--time=" +
+                              std::to_string(std::atoi(limit.c_str()))};
+    }
     std::vector<std::string>* list = &spec.arguments;
     for (int i = 9; i < argc; ++i) {
       if (std::strcmp(argv[i], "--then") == 0) {
