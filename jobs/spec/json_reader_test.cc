@@ -90,7 +90,7 @@ TEST(JsonReaderTest, OfATextThatEndsTooEarlyTheOpenBlocksAreUnclosed) {
       ReadJson("{\n \"a\": {\"b\": 1, \"c\": {}, \"d\": {");
   ASSERT_EQ(parsed.faults.size(), 1);
   EXPECT_THAT(parsed.faults[0].message,
-              HasSubstr("for the block of line 2, column 29"));
+              HasSubstr("for the block of line 2, column 30"));
   EXPECT_TRUE(parsed.root.unclosed);
   ASSERT_EQ(parsed.root.members.size(), 1);
   const Value& a = parsed.root.members[0].value;
