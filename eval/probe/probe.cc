@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/base/status.h"
 #include "eval/probe/passkey.h"
 #include "eval/probe/prompt_builder.h"
@@ -22,6 +24,20 @@ absl::StatusOr<ProbeKind> ProbeKindFromName(absl::string_view name) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("there is no probe '", name, "'; there are ", names));
+}
+
+absl::StatusOr<std::vector<int64_t>> ParseProbeLengths(absl::string_view text) {
+  std::vector<int64_t> lengths;
+  for (const absl::string_view one :
+       absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+    int64_t length;
+    if (!absl::SimpleAtoi(one, &length) || length < 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "found '", one, "', expected numbers of tokens with commas between"));
+    }
+    lengths.push_back(length);
+  }
+  return lengths;
 }
 
 absl::StatusOr<std::vector<ProbeSample>> MakeProbeSamples(

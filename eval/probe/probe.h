@@ -35,6 +35,9 @@ absl::string_view NameOf(ProbeKind kind);
 // kInvalidArgument, listing the names there are.
 absl::StatusOr<ProbeKind> ProbeKindFromName(absl::string_view name);
 
+// "256,1024": lengths in tokens. kInvalidArgument with the one that is none.
+absl::StatusOr<std::vector<int64_t>> ParseProbeLengths(absl::string_view text);
+
 // `count` samples whose tokens, answers included, are at most `length`, and
 // fewer by less than a sentence. kInvalidArgument: not even the shortest
 // prompt has room.

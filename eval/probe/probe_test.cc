@@ -25,6 +25,18 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+TEST(ParseProbeLengthsTest, ReadsNumbersWithCommasBetween) {
+  const auto lengths = ParseProbeLengths("256, 1024,");
+  ASSERT_OK(lengths);
+  EXPECT_EQ(*lengths, (std::vector<int64_t>{256, 1024}));
+  for (const char* text : {"256,long", "0", "1.5"}) {
+    EXPECT_THAT(ParseProbeLengths(text).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         HasSubstr("expected numbers of tokens")))
+        << text;
+  }
+}
+
 class ProbeTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {

@@ -1,9 +1,12 @@
 #include "jobs/client/probe_option.h"
 
-#include "absl/strings/numbers.h"
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "eval/probe/probe.h"
 
 namespace caracal {
 
@@ -31,16 +34,9 @@ absl::StatusOr<ProbeOptions> ProbeOption::Options() const {
     if (!kind.ok()) return Annotate(kind.status(), "--probe");
     options.kinds.push_back(*kind);
   }
-  for (const absl::string_view text :
-       absl::StrSplit(lengths, ',', absl::SkipWhitespace())) {
-    int64_t length;
-    if (!absl::SimpleAtoi(text, &length) || length < 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--probe-lengths: found '", text,
-                       "', expected numbers of tokens with commas between"));
-    }
-    options.lengths.push_back(length);
-  }
+  absl::StatusOr<std::vector<int64_t>> parsed = ParseProbeLengths(lengths);
+  if (!parsed.ok()) return Annotate(parsed.status(), "--probe-lengths");
+  options.lengths = *std::move(parsed);
   options.samples = samples;
   return options;
 }

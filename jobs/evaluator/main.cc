@@ -6,6 +6,7 @@
 #include <string>
 
 #include "CLI/CLI.hpp"
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/host_name.h"
@@ -14,6 +15,7 @@
 #include "jobs/client/model_option.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/evaluator/evaluator.h"
+#include "jobs/model/choose_device.h"
 
 namespace caracal {
 namespace {
@@ -45,6 +47,11 @@ int Main(int argc, char** argv) {
   options.tell = [](const std::string& line) {
     std::cerr << absl::StrCat("caracal-evald: ", line, "\n") << std::flush;
   };
+  // Else every part that it leased would fail.
+  if (const absl::Status device = CheckDevice(options.device); !device.ok()) {
+    options.tell(std::string(device.message()));
+    return 1;
+  }
   std::signal(SIGPIPE, SIG_IGN);
   SilenceGrpcLog();
   const std::atomic<bool>* const stop = CatchInterrupts();

@@ -7,13 +7,17 @@
 
 namespace caracal {
 
+absl::Status CheckDevice(const std::string& name) {
+  if (name == "cuda") return FindCuda();
+  if (name == "cpu" || name == "auto") return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--device: there is no '", name, "'; use cpu, cuda or auto"));
+}
+
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
                           const StudentConfig& student, Compute* compute) {
+  RETURN_IF_ERROR(CheckDevice(name));
   if (name == "cpu") return absl::OkStatus();
-  if (name != "cuda" && name != "auto") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--device: there is no '", name, "'; use cpu, cuda or auto"));
-  }
   absl::Status runs = FindCuda();
   if (runs.ok()) runs = CheckCudaModel(model, student);
   if (!runs.ok()) return name == "cuda" ? runs : absl::OkStatus();

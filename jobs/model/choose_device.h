@@ -11,6 +11,10 @@
 
 namespace caracal {
 
+// Whether ChooseDevice() may succeed for some model: for programs that are to
+// refuse to start rather than fail later. Errors are those that it would have.
+absl::Status CheckDevice(const std::string& name);
+
 // "cpu"; "cuda"; or "auto": a GPU where there is one that runs the model. On a
 // GPU passes of `compute` run there from now on; it must not have one yet.
 // Errors, of "cuda" those of FindCuda() and CheckCudaModel() and of both

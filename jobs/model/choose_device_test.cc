@@ -39,15 +39,24 @@ TEST(ChooseDeviceTest, CudaIsThereOrToldNotToBe) {
   const absl::Status status =
       ChooseDevice("cuda", Model(64), StudentConfig(), &compute);
   EXPECT_EQ(status, FindCuda());
+  EXPECT_EQ(CheckDevice("cuda"), FindCuda());
   EXPECT_EQ(compute.device() != nullptr, status.ok());
   EXPECT_FALSE(ChooseDevice("cuda", Model(66), StudentConfig(), &compute).ok());
 }
 
 TEST(ChooseDeviceTest, OtherNamesAreRefused) {
   Compute compute(1);
-  EXPECT_THAT(ChooseDevice("gpu", Model(64), StudentConfig(), &compute),
+  const absl::Status refused =
+      ChooseDevice("gpu", Model(64), StudentConfig(), &compute);
+  EXPECT_THAT(refused,
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "--device: there is no 'gpu'; use cpu, cuda or auto"));
+  EXPECT_EQ(CheckDevice("gpu"), refused);
+}
+
+TEST(ChooseDeviceTest, WithoutAModelOnlyAMissingGpuIsRefused) {
+  EXPECT_OK(CheckDevice("cpu"));
+  EXPECT_OK(CheckDevice("auto"));
 }
 
 }  // namespace

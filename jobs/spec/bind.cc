@@ -2,7 +2,11 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <algorithm>
+#include <deque>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "jobs/spec/closest_name.h"
@@ -35,22 +39,46 @@ const char* KindName(Value::Kind kind) {
   return "";
 }
 
+const FieldDescriptor* FindField(const Descriptor* descriptor,
+                                 const std::string& name) {
+  const FieldDescriptor* field = descriptor->FindFieldByName(name);
+  return field != nullptr ? field : descriptor->FindFieldByCamelcaseName(name);
+}
+
+using Members = std::deque<const Member*>;
+
 class Binder {
  public:
   Binder(absl::string_view file, FieldLocations* locations,
          std::vector<Problem>* problems)
       : file_(file), locations_(*locations), problems_(*problems) {}
 
-  void BindMembers(const Value& block, absl::string_view path,
-                   Message* message) {
+  // Within an unclosed block every block is in doubt, for what ends it may be
+  // meant for another one: it seems to end before the first member that only a
+  // block around it has. From there on its members are not bound, but returned.
+  Members BindMembers(const Value& block, absl::string_view path,
+                      Message* message) {
+    around_.push_back(message->GetDescriptor());
+    unclosed_ += block.unclosed;
+    Members left = BindUntilEnd(block, path, message);
+    unclosed_ -= block.unclosed;
+    around_.pop_back();
+    return left;
+  }
+
+ private:
+  Members BindUntilEnd(const Value& block, absl::string_view path,
+                       Message* message) {
     const Descriptor* descriptor = message->GetDescriptor();
     std::set<std::string> seen;
-    for (const Member& member : block.members) {
+    Members left;
+    for (const Member& member : block.members) left.push_back(&member);
+    while (!left.empty()) {
+      const Member& member = *left.front();
+      const FieldDescriptor* field = FindField(descriptor, member.name);
+      if (field == nullptr && unclosed_ > 0 && IsAround(member.name)) break;
+      left.pop_front();
       if (member.value.kind == Value::Kind::kNull) continue;
-      const FieldDescriptor* field = descriptor->FindFieldByName(member.name);
-      if (field == nullptr) {
-        field = descriptor->FindFieldByCamelcaseName(member.name);
-      }
       const std::string name = JoinField(path, member.name);
       if (field == nullptr) {
         Refuse(name, member,
@@ -61,7 +89,7 @@ class Binder {
       if (member.value.kind == Value::Kind::kUnread) continue;
       const std::string field_path = JoinField(path, field->name());
       if (field->is_repeated()) {
-        BindRepeated(member, field, field_path, message);
+        TakeOver(BindRepeated(member, field, field_path, message), &left);
         continue;
       }
       if (!seen.insert(field->name()).second) {
@@ -78,11 +106,23 @@ class Binder {
           continue;
         }
       }
-      BindOne(member.value, field, field_path, message);
+      TakeOver(BindOne(member.value, field, field_path, message), &left);
     }
+    return left;
   }
 
- private:
+  // What a block returned stands after it in the block around it.
+  static void TakeOver(const Members& returned, Members* left) {
+    left->insert(left->begin(), returned.begin(), returned.end());
+  }
+
+  bool IsAround(const std::string& name) const {
+    return std::any_of(around_.begin(), around_.end(),
+                       [&](const Descriptor* descriptor) {
+                         return FindField(descriptor, name) != nullptr;
+                       });
+  }
+
   // `at`: a member or a value.
   template <typename At>
   void Refuse(const std::string& path, const At& at, std::string message) {
@@ -94,25 +134,28 @@ class Binder {
     return LocationIn(file_, at.line, at.column);
   }
 
-  void BindRepeated(const Member& member, const FieldDescriptor* field,
-                    const std::string& path, Message* message) {
+  // Returns what BindMembers() does, as does BindOne().
+  Members BindRepeated(const Member& member, const FieldDescriptor* field,
+                       const std::string& path, Message* message) {
     const Reflection* reflection = message->GetReflection();
     locations_.emplace(path, Where(member));
     const auto next = [&] {
       return FieldAt(path, reflection->FieldSize(*message, field));
     };
     if (member.value.kind != Value::Kind::kList) {
-      BindOne(member.value, field, next(), message);
-      return;
+      return BindOne(member.value, field, next(), message);
     }
+    Members left;
     for (const Value& item : member.value.items) {
-      BindOne(item, field, next(), message);
+      const Members more = BindOne(item, field, next(), message);
+      left.insert(left.end(), more.begin(), more.end());
     }
+    return left;
   }
 
   // Sets a singular field, or appends to a repeated one.
-  void BindOne(const Value& value, const FieldDescriptor* field,
-               const std::string& path, Message* message) {
+  Members BindOne(const Value& value, const FieldDescriptor* field,
+                  const std::string& path, Message* message) {
     const bool is_message =
         field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
     locations_[path] = Where(value);
@@ -122,26 +165,28 @@ class Binder {
              absl::StrCat("expected ",
                           is_message ? "a block {...}" : "a single value",
                           ", found ", KindName(value.kind)));
-      return;
+      return {};
     }
     const Reflection* reflection = message->GetReflection();
     if (is_message) {
-      BindMembers(value, path,
-                  field->is_repeated()
-                      ? reflection->AddMessage(message, field)
-                      : reflection->MutableMessage(message, field));
-      return;
+      return BindMembers(value, path,
+                         field->is_repeated()
+                             ? reflection->AddMessage(message, field)
+                             : reflection->MutableMessage(message, field));
     }
     const absl::Status status = SetScalarField(
         {value.text, value.kind == Value::Kind::kString}, field, -1, message);
     if (!status.ok()) {
       Refuse(path, value, std::string(status.message()));
     }
+    return {};
   }
 
   const std::string file_;
   FieldLocations& locations_;
   std::vector<Problem>& problems_;
+  std::vector<const Descriptor*> around_;  // of the blocks that are bound
+  int unclosed_ = 0;                       // of them
 };
 
 }  // namespace

@@ -165,8 +165,15 @@ absl::StatusOr<proto::Job> LoadJobText(
   FieldLocations unwanted;
   if (locations == nullptr) locations = &unwanted;
   proto::Job job = ParseJob(text, file, locations, problems);
-  // What is not in a text that was read in part may be in the rest of it.
-  if (IsUnread(*problems)) return proto::Job();
+  if (IsUnread(*problems)) {
+    // What is not in a text that was read in part may be in the rest of it:
+    // only what each value says by itself can be told.
+    std::vector<Problem> found;
+    CheckFieldRules(job, "", &found);
+    LocateProblems(*locations, &found);
+    AddProblems(std::move(found), problems);
+    return proto::Job();
+  }
   ApplyOverrides(overrides, &job, locations, problems);
   if (!job.has_name()) job.set_name(AsFolderName(Stem(file)));
   MakePathsAbsolute(folder, *locations, &job, problems);

@@ -47,10 +47,10 @@ absl::StatusOr<proto::Job> LoadJob(const std::string& path,
 // The same of a text, as `LoadJob` has it of its file: `file` names it in
 // problems, relative paths count from `folder`; where that is "" there must be
 // none. Where single fields can't be read, the others are checked all the same;
-// where the syntax is at fault, for names and types alone. A job without
-// problems comes back; with any it is not whole, and empty where the syntax is
-// at fault. Null `files`: whether model and data are there is left to whoever
-// runs the job. `locations` may be null.
+// where the syntax is at fault, for names, types and single values alone. A job
+// without problems comes back; with any it is not whole, and empty where the
+// syntax is at fault. Null `files`: whether model and data are there is left to
+// whoever runs the job. `locations` may be null.
 absl::StatusOr<proto::Job> LoadJobText(
     absl::string_view text, const std::string& file, const std::string& folder,
     const std::vector<std::string>& overrides, FileSystem* files,

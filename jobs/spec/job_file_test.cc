@@ -103,11 +103,11 @@ TEST_F(JobFileTest, NamesFileLineAndField) {
   EXPECT_THAT(LoadJob(json, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("job.json:3:10: lora.rnak")));
-  const std::string syntax = Write("s.textproto", "preset: 'x'\nlora {");
+  const std::string syntax = Write("s.textproto", "preset: 'ssd'\nlora {");
   EXPECT_THAT(LoadJob(syntax, {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       syntax + ":2:7: expected '}' for the block of line 2, "
-                                "found the end of the file"));
+                       syntax + ":2:6: the block that begins here has no end: "
+                                "expected '}' before the end of the file"));
 }
 
 // Also where the text can't be read as a whole; what is missing in it is not
@@ -135,6 +135,44 @@ threads: [1 2]
                        AllOf(HasSubstr("2 problems:\n"),
                              HasSubstr(json + ":1:33: syntax error"),
                              HasSubstr(json + ":1:11: lora.rnak: "))));
+}
+
+// What is in it, and what follows and seems to stand beside it.
+TEST_F(JobFileTest, ABlockWithoutAnEndHidesNothing) {
+  const std::string text = Write("open.textproto", R"(preset: "lolcatz"
+attention {
+  window: 0
+  windw: 3
+stages { finetune { lr: fast
+budget { bach: 2 }
+threads: -1
+optimizer { beta1: 2 }
+)");
+  EXPECT_THAT(
+      LoadJob(text, {}),
+      StatusIs(
+          absl::StatusCode::kInvalidArgument,
+          AllOf(HasSubstr("10 problems:\n"),
+                HasSubstr(text + ":2:11: the block that begins here has no"),
+                HasSubstr(text + ":5:8: the block that begins here has no"),
+                HasSubstr(text + ":5:19: the block that begins here has no"),
+                HasSubstr(text + ":1:9: preset: there is no 'lolcatz'"),
+                HasSubstr(text + ":3:11: attention.window: is 0"),
+                HasSubstr(text + ":4:3: attention.windw: there is no such"),
+                HasSubstr(text + ":5:25: stages[0].finetune.lr: "),
+                HasSubstr(text + ":6:10: budget.bach: there is no such"),
+                HasSubstr(text + ":7:10: threads: is -1"),
+                HasSubstr(text + ":8:20: optimizer.beta1: is 2"))));
+  const std::string json =
+      Write("open.json", R"({"preset": "lolcatz", "attention": {"window": 64,
+"budget": {"bach": 2}, "threads": -1})");
+  EXPECT_THAT(LoadJob(json, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("4 problems:\n"),
+                             HasSubstr("for the block of line 1, column 1"),
+                             HasSubstr("preset: there is no 'lolcatz'"),
+                             HasSubstr(json + ":2:12: budget.bach: there is"),
+                             HasSubstr("threads: is -1"))));
 }
 
 TEST_F(JobFileTest, LocatesRangesToo) {

@@ -139,13 +139,18 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
     // The character after a number was read as well.
     const bool in_number = absl::StrContains(text, "number");
     const Place& place = in_number ? position_.scalar : position_.token;
-    at_end_ = absl::StrContains(text, "unexpected end of input");
-    return Fail(text, place);
+    if (!absl::StrContains(text, "unexpected end of input") || open_.empty()) {
+      return Fail(text, place);
+    }
+    for (Value* const value : open_) value->unclosed = true;
+    const Value& last = *open_.back();
+    return Fail(absl::StrCat(text, " for the ",
+                             last.kind == Value::Kind::kList ? "list" : "block",
+                             " of line ", last.line, ", column ", last.column),
+                place);
   }
 
   const SyntaxFault& fault() const { return fault_; }
-  // Whether the fault is that the text ends.
-  bool at_end() const { return at_end_; }
 
  private:
   bool Fail(const std::string& message, const Place& place) {
@@ -192,7 +197,6 @@ class TreeBuilder : public nlohmann::json::json_sax_t {
   Value& root_;
   std::vector<Value*> open_;
   SyntaxFault fault_;
-  bool at_end_ = false;
 };
 
 }  // namespace
@@ -205,7 +209,6 @@ ParsedText ReadJson(absl::string_view text) {
   const CountingIterator end(text.data() + text.size(), &position);
   if (!nlohmann::json::sax_parse(begin, end, &builder)) {
     read.faults.push_back(builder.fault());
-    if (builder.at_end()) read.root = Value();
   }
   if (read.root.kind != Value::Kind::kBlock) {
     if (read.faults.empty()) {

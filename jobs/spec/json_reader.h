@@ -9,8 +9,7 @@ namespace caracal {
 
 // The whole text, which must be one object. At the first place that is not JSON
 // nothing tells where the text goes on: what stands before it is in the tree.
-// Of a text that ends too early the tree is empty, for a brace may be missing
-// anywhere.
+// Where the text ends too early the blocks that are open are unclosed.
 ParsedText ReadJson(absl::string_view text);
 
 }  // namespace caracal

@@ -85,11 +85,19 @@ TEST(JsonReaderTest, KeepsWhatStandsBeforeTheFault) {
 }
 
 // Where a brace is missing, what follows was taken for a part of its block.
-TEST(JsonReaderTest, OfATextThatEndsTooEarlyNothingIsKept) {
-  const ParsedText parsed = ReadJson(R"({"a": {"b": 1, "c": {"d": 2}})");
-  EXPECT_EQ(parsed.faults.size(), 1);
-  EXPECT_EQ(parsed.root.kind, Value::Kind::kBlock);
-  EXPECT_TRUE(parsed.root.members.empty());
+TEST(JsonReaderTest, OfATextThatEndsTooEarlyTheOpenBlocksAreUnclosed) {
+  const ParsedText parsed =
+      ReadJson("{\n \"a\": {\"b\": 1, \"c\": {}, \"d\": {");
+  ASSERT_EQ(parsed.faults.size(), 1);
+  EXPECT_THAT(parsed.faults[0].message,
+              HasSubstr("for the block of line 2, column 30"));
+  EXPECT_TRUE(parsed.root.unclosed);
+  ASSERT_EQ(parsed.root.members.size(), 1);
+  const Value& a = parsed.root.members[0].value;
+  EXPECT_TRUE(a.unclosed);
+  ASSERT_EQ(a.members.size(), 3);
+  EXPECT_FALSE(a.members[1].value.unclosed);
+  EXPECT_TRUE(a.members[2].value.unclosed);
 }
 
 TEST(JsonReaderTest, RefusesDeepText) {

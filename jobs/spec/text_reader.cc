@@ -133,16 +133,16 @@ class Reader {
   }
 
   // Members up to `close` ("}" or ">", consumed), or to the end of the file
-  // where it is empty. What an unclosed block has in it belongs elsewhere, who
-  // knows where: it is dropped.
+  // where it is empty.
   void ReadMembers(absl::string_view close, int depth, Value* block) {
     while (!faults_.full()) {
       if (AtEnd()) {
         if (close.empty()) return;
-        Expected(
-            absl::StrCat("'", close, "' for the block of line ", block->line));
-        block->kind = Value::Kind::kUnread;
-        block->members.clear();
+        faults_.Add(block->line - 1, block->column - 1,
+                    absl::StrCat("the block that begins here has no end: "
+                                 "expected '",
+                                 close, "' before the end of the file"));
+        block->unclosed = true;
         return;
       }
       if (AtSymbol("}") || AtSymbol(">")) {
@@ -150,7 +150,7 @@ class Reader {
           Expected(close.empty()
                        ? "a field name"
                        : absl::StrCat("'", close, "' for the block of line ",
-                                      block->line));
+                                      block->line, ", column ", block->column));
         }
         Next();
         if (close.empty()) continue;

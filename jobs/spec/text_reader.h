@@ -9,7 +9,8 @@ namespace caracal {
 
 // The whole text as one block, with every place that is not text format: after
 // each, it goes on with the next member. Members that can't be read are
-// kUnread, as is a block without an end. Extensions and Any are not read.
+// kUnread; a block without an end has all that follows in it. Extensions and
+// Any are not read.
 ParsedText ReadTextFormat(absl::string_view text);
 
 }  // namespace caracal

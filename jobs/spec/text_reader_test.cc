@@ -75,13 +75,14 @@ TEST(TextReaderTest, TellsWhereAFaultIs) {
   } kCases[] = {
       {"a: 1\nb 2", "2:3: expected ':' or '{' after b, found '2'"},
       {"a {\n b: 1\n",
-       "3:1: expected '}' for the block of line 1, found the end of the file"},
+       "1:3: the block that begins here has no end: expected '}' before the "
+       "end of the file"},
       {"a: }", "1:4: expected a value, found '}'"},
       {"a: [1 2]", "1:7: expected ',' or ']', found '2'"},
       {"}", "1:1: expected a field name, found '}'"},
       {"a { b: 1 }\n} c: 2", "2:1: expected a field name, found '}'"},
       {"a < b: 1 }\nc: 2",
-       "1:10: expected '>' for the block of line 1, found '}'"},
+       "1:10: expected '>' for the block of line 1, column 3, found '}'"},
       {"[ext]: 1", "1:1: expected a field name, found '['"},
       {"a: -", "1:5: expected a value, found the end of the file"},
       {"\tb 2", "1:11: expected ':' or '{' after b, found '2'"},
@@ -126,12 +127,15 @@ j: 10)";
 }
 
 // What follows may belong to it or not.
-TEST(TextReaderTest, ABlockWithoutAnEndIsNotRead) {
+TEST(TextReaderTest, ABlockWithoutAnEndHasWhatFollows) {
   const ParsedText parsed = ReadTextFormat("a: 1\nb {\n c { d: 1 }\ne: 2\n");
   EXPECT_EQ(parsed.faults.size(), 1);
   ASSERT_EQ(parsed.root.members.size(), 2);
-  EXPECT_EQ(parsed.root.members[1].value.kind, Value::Kind::kUnread);
-  EXPECT_TRUE(parsed.root.members[1].value.members.empty());
+  const Value& b = parsed.root.members[1].value;
+  EXPECT_TRUE(b.unclosed);
+  ASSERT_EQ(b.members.size(), 2);
+  EXPECT_FALSE(b.members[0].value.unclosed);
+  EXPECT_EQ(b.members[1].name, "e");
 }
 
 TEST(TextReaderTest, StopsAtManyFaults) {

@@ -28,6 +28,9 @@ struct Value {
   std::string text;
   std::vector<Member> members;
   std::vector<Value> items;
+  // A block whose end was not found: some of what is in it may belong to a
+  // block around it.
+  bool unclosed = false;
 };
 
 struct Member {

@@ -168,6 +168,12 @@ must_fail "there is no evaluation 999" "$caracal" evaluation cancel 999
 grep -q "there is nothing to do" "$work/idle.log" &&
   ! grep -q "is done" "$work/idle.log" || fail "$(cat "$work/idle.log")"
 
+# On a machine with a GPU, or without: in a line of its own, nothing is leased.
+if ! nvidia-smi -L >/dev/null 2>&1; then
+  must_fail "CUDA" "$evald" --device cuda --idle-exit 0.5
+  [ "$(wc -l <"$work/err.txt")" = 1 ] || fail "$(cat "$work/err.txt")"
+fi
+
 # It says that the coordinator is away, and gives up when it may.
 kill_daemon
 must_fail "no coordinator answers" "$evald" --idle-exit 0.3

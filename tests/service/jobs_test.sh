@@ -60,10 +60,16 @@ for problem in "--set optimizer.beta1=2: optimizer.beta1: is 2" \
   "priority: is 99999999, must be" "after: there is no job 77"; do
   grep -q -F -e "  $problem" "$work/err.txt" || fail "$(cat "$work/err.txt")"
 done
+# Of one block: what it holds, and that it is not for this coordinator.
+must_fail "2 problems" "$caracal" submit "$work/job.textproto" \
+  --set slurm.memory=10Q
+grep -q "slurm.memory: is '\?10Q" "$work/err.txt" &&
+  grep -q "slurm: this coordinator starts gangs on its own" "$work/err.txt" ||
+  fail "$(cat "$work/err.txt")"
 printf 'seed 1\nlora { rnak: 3 }\npreset {\n' >"$work/broken.textproto"
 must_fail "priority: is 99999999" "$caracal" submit "$work/broken.textproto" \
   --priority 99999999
-for place in 1:6 2:8 4:1; do
+for place in 1:6 2:8 3:8; do
   grep -q "broken.textproto:$place: " "$work/err.txt" \
     || fail "$(cat "$work/err.txt")"
 done

@@ -186,11 +186,14 @@ def test_finished_job(page):
 def test_bad_job(page):
     bad = job_text(page.work, "bad", 6) + "optimizer { beta1: 2 beta2: 7 }\n"
     type_job(page, bad)
+    page.find("#after").send_keys("abc")
+    page.find("#retries").clear()
+    page.find("#retries").send_keys("1.7")
     page.find("form.submit button[type=submit]").click()
     page.until("problems", lambda: page.all(".problems li"))
     fields = [e.text for e in page.all(".problems li code")]
-    check("optimizer.beta1" in fields and "optimizer.beta2" in fields,
-          f"fields {fields}")
+    check({"optimizer.beta1", "optimizer.beta2", "after",
+           "max_retries"} <= set(fields), f"fields {fields}")
     check(page.run("return document.activeElement.id") == "problems",
           "problems are not focused")
     page.picture("bad_job")

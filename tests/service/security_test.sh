@@ -149,7 +149,11 @@ refused_is_told() {
 }
 eventually "a refused certificate is told" refused_is_told
 ! grep -q "^E[0-9]" "$work/daemon.txt" || fail "$(cat "$work/daemon.txt")"
-must_fail "no coordinator answers" "$caracal" ls --server "127.0.0.1:$port"
+must_refuse "speaks TLS: give --ca" "$caracal" ls --server "127.0.0.1:$port"
+must_fail "$c/roles: has no certificate in PEM format" "$caracal" ls \
+  --server "127.0.0.1:$port" --ca "$c/roles"
+must_fail "$c/eve.key: is not the key of $c/ann.pem" "$caracal" ls \
+  --certificate "$c/ann.pem" --certificate-key "$c/eve.key"
 "$caracal" ls --server "localhost:$port" --ca "$c/ca.pem" >/dev/null ||
   fail "ls by --ca"
 must_fail "not sent to 192.0.2.1:7272 without TLS" "$caracal" ls \

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "core/base/status.h"
 #include "jobs/client/service/tls_refusal.h"
 #include "jobs/client/service/token_source.h"
+#include "jobs/coordinator/access/certificate_files.h"
 #include "jobs/coordinator/access/loopback.h"
 #include "jobs/coordinator/rpc/wire.h"
 
@@ -79,7 +81,7 @@ absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(server));
   }
   if (!ca.empty()) {
-    ASSIGN_OR_RETURN(endpoint.ca, FileSystem::Posix()->ReadFile(ca));
+    ASSIGN_OR_RETURN(endpoint.ca, ReadCertificateFile(ca));
   }
   return endpoint;
 }
@@ -96,9 +98,10 @@ absl::StatusOr<ClientIdentity> ServerOption::FindIdentity(
       return absl::FailedPreconditionError(
           "--certificate needs TLS: --ca says whose certificates to trust");
     }
-    ASSIGN_OR_RETURN(identity.certificate,
-                     FileSystem::Posix()->ReadFile(certificate));
-    ASSIGN_OR_RETURN(identity.key, FileSystem::Posix()->ReadFile(key));
+    ASSIGN_OR_RETURN(CertificateAndKey own,
+                     ReadCertificateAndKey(certificate, key));
+    identity.certificate = std::move(own.certificate);
+    identity.key = std::move(own.key);
   }
   return identity;
 }
@@ -148,6 +151,13 @@ absl::Status ServerOption::ExplainAway(const std::string& why) const {
     const absl::StatusOr<ClientIdentity> identity = FindIdentity(*endpoint);
     // Of certificates gRPC says no more than that there is no connection.
     if (identity.ok()) RETURN_IF_ERROR(FindTlsRefusal(*endpoint, *identity));
+    if (endpoint->ca.empty() && !IsUnixAddress(endpoint->address) &&
+        SpeaksTls(endpoint->address)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          endpoint->address,
+          " speaks TLS: give --ca, which says whose "
+          "certificates to trust, or its endpoint.json as --server"));
+    }
   }
   return absl::UnavailableError(absl::StrCat(
       "no coordinator answers at ", server, " (", why,

@@ -1,8 +1,8 @@
 #include "jobs/client/service/submit.h"
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -27,6 +27,27 @@ struct SubmitOptions {
   bool json = false;
 };
 
+bool Tells(const std::vector<Problem>& problems, const Problem& problem) {
+  return std::any_of(problems.begin(), problems.end(), [&](const Problem& p) {
+    return p.field == problem.field && p.message == problem.message;
+  });
+}
+
+// Appends what the coordinator tells that `problems`, which were found here, do
+// not. What else it tells of a field follows from what is wrong here, unless it
+// tells that as well: then it was asked of what stands in the file.
+void AddNewProblems(const std::vector<Problem>& found,
+                    std::vector<Problem>* problems) {
+  std::vector<Problem> only_here;
+  for (const Problem& problem : *problems) {
+    if (!Tells(found, problem)) only_here.push_back(problem);
+  }
+  for (const Problem& problem : found) {
+    if (IsAboutSame(only_here, problem.field)) continue;
+    if (!Tells(*problems, problem)) problems->push_back(problem);
+  }
+}
+
 // What the coordinator finds wrong with a request beside `problems`, which were
 // found here, in the words of the job file. Where it can't be asked, that.
 void AddCoordinatorsProblems(const SubmitOptions& o,
@@ -48,7 +69,7 @@ void AddCoordinatorsProblems(const SubmitOptions& o,
       found.push_back({field, problem.message(), LocationOf(locations, field)});
     }
   }
-  AddProblems(std::move(found), problems);
+  AddNewProblems(found, problems);
 }
 
 // Puts the job into the request: whole, with absolute paths. Whether model and

@@ -140,6 +140,24 @@ std::string WrongName(X509* certificate, const std::string& name) {
 
 }  // namespace
 
+bool SpeaksTls(const std::string& address, absl::Duration patience) {
+  const SslContext context(SSL_CTX_new(TLS_client_method()));
+  if (context == nullptr) return false;
+  Bio connection = Connect(address, patience);
+  if (connection == nullptr) return false;
+  // Nothing is said to it: whoever it is may have any certificate.
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
+  const Ssl ssl(SSL_new(context.get()));
+  BIO* const bio = connection.release();
+  SSL_set_bio(ssl.get(), bio, bio);
+  ERR_clear_error();
+  const bool agreed = SSL_connect(ssl.get()) == 1;
+  // An alert is TLS as well: the server wants something of its clients.
+  const bool alert = ERR_GET_REASON(ERR_peek_error()) >= SSL_AD_REASON_OFFSET;
+  ERR_clear_error();
+  return agreed || alert;
+}
+
 absl::Status FindTlsRefusal(const Endpoint& endpoint,
                             const ClientIdentity& identity,
                             absl::Duration patience) {

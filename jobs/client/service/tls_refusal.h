@@ -3,6 +3,8 @@
 #ifndef CARACAL_JOBS_CLIENT_SERVICE_TLS_REFUSAL_H_
 #define CARACAL_JOBS_CLIENT_SERVICE_TLS_REFUSAL_H_
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "jobs/coordinator/rpc/endpoint.h"
@@ -16,6 +18,11 @@ namespace caracal {
 absl::Status FindTlsRefusal(const Endpoint& endpoint,
                             const ClientIdentity& identity,
                             absl::Duration patience = absl::Seconds(5));
+
+// Whether somebody at HOST:PORT answers in TLS. Makes a connection of its own,
+// as above, over which nothing is said.
+bool SpeaksTls(const std::string& address,
+               absl::Duration patience = absl::Seconds(5));
 
 }  // namespace caracal
 

@@ -142,6 +142,22 @@ TEST_F(TlsRefusalTest, SaysWhatTheServerSaysOfTheClients) {
                        HasSubstr("an authority that the server does not")));
 }
 
+TEST_F(TlsRefusalTest, TellsServersThatSpeakTlsFromOthers) {
+  for (const std::string& client_ca : {"", authority_.certificate.c_str()}) {
+    const OneConnection one([&](BIO* connection) {
+      Serve(Server(authority_), client_ca, connection);
+    });
+    address_ = one.address();
+    EXPECT_TRUE(SpeaksTls(address_));
+  }
+  EXPECT_FALSE(SpeaksTls(address_));  // nobody is there any more
+  const OneConnection plain([](BIO* connection) {
+    BIO_write(connection, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+    BIO_free_all(connection);
+  });
+  EXPECT_FALSE(SpeaksTls(plain.address()));
+}
+
 TEST_F(TlsRefusalTest, SaysThatAServerSpeaksNoTls) {
   const OneConnection one([](BIO* connection) {
     BIO_write(connection, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);

@@ -44,8 +44,7 @@ void CheckSlurmRules(const proto::Job& expanded, const SlurmRules& rules,
     problems->push_back(
         {"slurm",
          "this coordinator starts gangs on its own machine, not as jobs of "
-         "Slurm (`caracald --launcher slurm` does that); leave it out, or "
-         "--set slurm={}",
+         "Slurm (`caracald --launcher slurm` does that); leave it out",
          ""});
     return;
   }

@@ -25,11 +25,10 @@ std::vector<std::string> Problems(const std::string& job,
 }
 
 TEST(SlurmRules, WithoutSlurmNothingMayBeAsked) {
-  EXPECT_THAT(
-      Problems("slurm { partition: 'gpu' }", {}),
-      ElementsAre("slurm: this coordinator starts gangs on its own "
-                  "machine, not as jobs of Slurm (`caracald --launcher "
-                  "slurm` does that); leave it out, or --set slurm={}"));
+  EXPECT_THAT(Problems("slurm { partition: 'gpu' }", {}),
+              ElementsAre("slurm: this coordinator starts gangs on its own "
+                          "machine, not as jobs of Slurm (`caracald --launcher "
+                          "slurm` does that); leave it out"));
   EXPECT_THAT(Problems("slurm {}", {}), IsEmpty());
   EXPECT_THAT(Problems("", {}), IsEmpty());
 }

@@ -7,10 +7,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "core/base/status.h"
 #include "core/base/utf8.h"
+#include "core/model/component_mode.h"
+#include "core/model/feature_map_name.h"
+#include "core/model/mode_overrides.h"
+#include "eval/probe/probe.h"
 #include "jobs/coordinator/rpc/submission.h"
 #include "jobs/coordinator/rpc/unary.h"
 #include "jobs/coordinator/rpc/wire.h"
@@ -63,7 +69,40 @@ bool IsOneOf(const std::string& value,
          std::find(values.begin(), values.end(), value) != values.end();
 }
 
-// But for its paths.
+// What options of `caracal attribute` list or name: whether the model and the
+// tokenizer suit it shows when the plan is made.
+void CheckNames(const proto::EvaluationSpec& spec,
+                std::vector<Problem>* problems) {
+  const auto refuse = [&](std::string field, const absl::Status& why) {
+    if (why.ok()) return;
+    problems->push_back(
+        {absl::StrCat("spec.", field), std::string(why.message()), ""});
+  };
+  for (const absl::string_view mode :
+       absl::StrSplit(spec.modes(), ',', absl::SkipWhitespace())) {
+    refuse("modes", ComponentModeFromName(mode).status());
+  }
+  for (int i = 0; i < spec.mode_at_size(); ++i) {
+    refuse(
+        absl::StrCat("mode_at[", i, "]"),
+        Annotate(ParseModeOverride(spec.mode_at(i)).status(), spec.mode_at(i)));
+  }
+  for (const absl::string_view probe :
+       absl::StrSplit(spec.probe(), ',', absl::SkipWhitespace())) {
+    refuse("probe",
+           ProbeKindFromName(absl::StripAsciiWhitespace(probe)).status());
+  }
+  refuse("probe_lengths", ParseProbeLengths(spec.probe_lengths()).status());
+  if (!spec.feature_map().empty() || spec.half_space()) {
+    refuse("feature_map",
+           FeatureMapFromName(
+               spec.feature_map().empty() ? "hedgehog" : spec.feature_map(),
+               spec.half_space())
+               .status());
+  }
+}
+
+// But for its paths, and CheckNames().
 void CheckSpec(const proto::EvaluationSpec& spec,
                std::vector<Problem>* problems) {
   const auto refuse = [&](absl::string_view field, const char* why) {
@@ -155,6 +194,7 @@ absl::Status CheckEvaluation(const proto::EvaluationSpec& spec,
     problems->push_back({"spec", "is too long", ""});
   } else {
     CheckSpec(spec, problems);
+    CheckNames(spec, problems);
     CheckPaths(spec, roots, &outside, problems);
   }
   const absl::Status status = ProblemsToStatus(*problems, "evaluation");

@@ -22,6 +22,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 using Stub = proto::Evaluations::Stub;
 
@@ -353,6 +354,25 @@ TEST_F(EvaluationsServiceTest, WhatCannotBeMeasuredIsRefused) {
               HasSubstr("spec.window"));
   EXPECT_THAT(why([](auto& r) { r.mutable_spec()->set_window_kind("x"); }),
               HasSubstr("spec.window_kind"));
+  // Every name in every list, at once.
+  const std::string names = why([](auto& r) {
+    proto::EvaluationSpec& spec = *r.mutable_spec();
+    spec.set_modes("hybrid,nothin,x");
+    spec.add_mode_at("layers=0:hybrid");
+    spec.add_mode_at("layers=a:hybrid");
+    spec.set_probe("passkey,quiz");
+    spec.set_probe_lengths("64,long");
+    spec.set_feature_map("relu");
+    spec.set_ablate("x");
+  });
+  for (const char* problem :
+       {"spec.modes: unknown component mode 'nothin'",
+        "spec.modes: unknown component mode 'x'", "spec.mode_at[1]: layers=a",
+        "spec.probe: there is no probe 'quiz'", "spec.probe_lengths: ",
+        "'long'", "spec.feature_map: ", "spec.ablate: "}) {
+    EXPECT_THAT(names, HasSubstr(problem));
+  }
+  EXPECT_THAT(names, Not(HasSubstr("mode_at[0]")));
   EXPECT_THAT(why([](auto& r) { r.mutable_spec()->set_ablate("x"); }),
               HasSubstr("spec.ablate"));
   EXPECT_THAT(why([](auto& r) { r.mutable_spec()->set_gamma_init(1); }),

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/status.h"
@@ -114,6 +117,59 @@ void Log(AuditLog* audit, const WebRequest& request,
        .method = absl::StrCat(request.method, " ", AsValidUtf8(request.path)),
        .job = job,
        .outcome = outcome});
+}
+
+// The jobs of "after", as ReadSubmit() has it.
+void ReadAfter(const nlohmann::json& after, proto::SubmitRequest* submit,
+               std::vector<Problem>* unread) {
+  constexpr size_t kLongest = 80;
+  const auto refuse = [&](const nlohmann::json& found) {
+    const std::string text =
+        found.dump(-1, ' ', true, Json::error_handler_t::replace);
+    unread->push_back({"after",
+                       absl::StrCat("found ", text.substr(0, kLongest),
+                                    ", expected numbers of jobs"),
+                       ""});
+  };
+  if (!after.is_array()) return refuse(after);
+  for (const nlohmann::json& id : after) {
+    if (id.is_number_unsigned()) {
+      submit->add_after(id.get<JobId>());
+    } else {
+      refuse(id);
+    }
+  }
+}
+
+// Fields of another type than theirs are left out and told in `unread`.
+// kInvalidArgument: there is no job to be looked at.
+absl::Status ReadSubmit(const WebRequest& request, proto::SubmitRequest* submit,
+                        std::vector<Problem>* unread) {
+  ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+  const JsonFields fields(body);
+  RETURN_IF_ERROR(fields.Require("job"));
+  RETURN_IF_ERROR(fields.Get("job", submit->mutable_job()));
+  RETURN_IF_ERROR(
+      fields.Get("idempotency_key", submit->mutable_idempotency_key()));
+  const auto number = [&](const char* field) -> std::optional<int64_t> {
+    if (fields.Find(field) == nullptr) return std::nullopt;
+    int64_t value = 0;
+    const absl::Status read = fields.Get(field, &value);
+    if (read.ok()) return value;
+    // It begins with the field's name.
+    absl::string_view why = read.message();
+    absl::ConsumePrefix(&why, absl::StrCat(field, " "));
+    unread->push_back({field, std::string(why), ""});
+    return std::nullopt;
+  };
+  if (const auto priority = number("priority")) submit->set_priority(*priority);
+  if (const auto retries = number("max_retries")) {
+    submit->set_max_retries(*retries);
+  }
+  if (const nlohmann::json* after = fields.Find("after")) {
+    ReadAfter(*after, submit, unread);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -254,32 +310,21 @@ WebAnswer WebApi::List(const WebRequest& request) {
 
 WebAnswer WebApi::Submit(const WebRequest& request, const Caller& caller) {
   proto::SubmitRequest submit;
-  const absl::Status status = [&] {
-    ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
-    const JsonFields fields(body);
-    int64_t priority = 0, max_retries = 0;
-    RETURN_IF_ERROR(fields.Require("job"));
-    RETURN_IF_ERROR(fields.Get("job", submit.mutable_job()));
-    RETURN_IF_ERROR(
-        fields.Get("idempotency_key", submit.mutable_idempotency_key()));
-    RETURN_IF_ERROR(fields.Get("priority", &priority));
-    submit.set_priority(priority);
-    RETURN_IF_ERROR(fields.Get("max_retries", &max_retries));
-    if (fields.Find("max_retries") != nullptr) {
-      submit.set_max_retries(max_retries);
-    }
-    const nlohmann::json* after = fields.Find("after");
-    if (after == nullptr) return absl::OkStatus();
-    if (!after->is_array()) return fields.Unexpected("after", "a list of jobs");
-    for (const nlohmann::json& id : *after) {
-      if (!id.is_number_unsigned()) {
-        return fields.Unexpected("after", "numbers of jobs");
-      }
-      submit.add_after(id.get<JobId>());
-    }
-    return absl::OkStatus();
-  }();
+  std::vector<Problem> unread;
+  const absl::Status status = ReadSubmit(request, &submit, &unread);
   if (!status.ok()) return Refusal(status);
+  if (!unread.empty()) {
+    // Together with what is wrong with the rest.
+    std::vector<Problem> problems;
+    absl::Status refused =
+        sources_.submitter->Validate(submit, caller.name, &problems);
+    if (refused.ok()) {
+      problems.insert(problems.begin(), unread.begin(), unread.end());
+      refused = ProblemsToStatus(problems, "request");
+    }
+    Log(sources_.audit, request, caller, 0, refused);
+    return Refusal(refused, problems);
+  }
   const auto reply = std::make_shared<Reply>();
   sources_.submitter->Submit(
       submit, caller.name,

@@ -301,6 +301,24 @@ TEST_F(WebServerTest, EveryProblemOfAJobIsToldWithItsField) {
         R"({"job":"x","max_retries":"3"})"}) {
     EXPECT_EQ(Post("/api/jobs", body)->status, 400) << body;
   }
+  // What is no number is told together with the job's own problems.
+  const auto both = Post("/api/jobs", Json{{"job", Job("lora { rank: -1 } ")},
+                                           {"max_retries", "1.7"},
+                                           {"after", Json::array({"abc", 7.5})}}
+                                          .dump());
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->status, 400);
+  std::vector<std::string> lines;
+  const Json refused = Json::parse(both->body);
+  for (const Json& problem : refused["error"]["problems"]) {
+    lines.push_back(absl::StrCat(problem["field"].get<std::string>(), ": ",
+                                 problem["message"].get<std::string>()));
+  }
+  EXPECT_THAT(lines, ::testing::UnorderedElementsAre(
+                         "max_retries: is \"1.7\", expected an integer",
+                         "after: found \"abc\", expected numbers of jobs",
+                         "after: found 7.5, expected numbers of jobs",
+                         ::testing::StartsWith("lora.rank: is -1")));
   EXPECT_TRUE(coordinator_->List({}, 0, 9).jobs.empty());
   EXPECT_GE(submitter_->Counts().refused, 1);
 }

@@ -10,16 +10,20 @@ attention { window: 64 sinks: 4 feature_map: "hedgehog" features: 64 }
 budget { transfer_steps: 32 finetune_steps: 16 batch: 4 }
 `;
 
-// The number that was typed; `otherwise` where there is none.
-function whole(typed, otherwise) {
-  return typed.trim() === "" ? otherwise : Math.trunc(Number(typed));
+// The whole number that was typed. What is none goes as it is, for the
+// coordinator to refuse with all else that is wrong.
+function number(typed) {
+  return /^-?[0-9]{1,15}$/.test(typed) ? Number(typed) : typed;
 }
 
-// The numbers of "3, 4". What is none goes as it is, for the coordinator to
-// refuse.
+// `otherwise` where nothing was typed.
+function whole(typed, otherwise) {
+  return typed.trim() === "" ? otherwise : number(typed.trim());
+}
+
+// The numbers of "3, 4".
 function ids(typed) {
-  return typed.split(/[\s,]+/).filter((word) => word !== "")
-    .map((word) => (/^[0-9]{1,15}$/.test(word) ? Number(word) : word));
+  return typed.split(/[\s,]+/).filter((word) => word !== "").map(number);
 }
 
 export function showSubmit(main) {
@@ -29,11 +33,13 @@ export function showSubmit(main) {
     "aria-describedby": "hint problems", required: true,
   });
   text.value = kExample;
-  const number = (id, value, more) => h("input", {
-    id, type: "number", step: 1, value, inputmode: "numeric", ...more,
+  // As text: of an input for numbers nothing is left of what is none.
+  const field = (id, value) => h("input", {
+    id, type: "text", value, inputmode: "numeric",
+    autocomplete: "off",
   });
-  const priority = number("priority", 0);
-  const retries = number("retries", 3, {min: 0});
+  const priority = field("priority", 0);
+  const retries = field("retries", 3);
   const after = h("input", {
     id: "after", type: "text", inputmode: "numeric", placeholder: "none",
     autocomplete: "off", pattern: "[0-9, ]*",
