@@ -149,7 +149,7 @@ exec {said}< <(exec python3 "$(dirname "$0")/stop_thread.py" "$pid" \
 stopper=$!
 read -r -t 30 -u "$said" line && [ "$line" = stopped ] ||
   fail "stop_thread.py: $(cat "$work/stopper.txt")"
-where="in [A-Za-z]+ on rank [02] of the .*group of ranks 0 1 2 .(from|to) rank 1,"
+where="in [A-Za-z]+ on rank [02] of the .*group of (all ranks|ranks 0 1 2) .(from|to) rank 1,"
 ends 75 "rank [02] on $host: stage transfer, step [0-9]+: nothing came for \
 3[.0-9]*s $where"
 # It stood until it was killed.
