@@ -33,10 +33,6 @@ absl::Status CheckCudaModel(const ModelConfig& model,
     return Refuse(absl::StrCat("a hidden size of ", model.hidden_size,
                                ", more than ", kMostHidden));
   }
-  const kernels::HybridAttentionConfig& attention = student.attention;
-  if (attention.window_kind == kernels::WindowKind::kLolcatsTerraced) {
-    return Refuse("attention.window_kind \"lolcats_terraced\"");
-  }
   return absl::OkStatus();
 }
 
