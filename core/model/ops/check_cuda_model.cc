@@ -16,8 +16,7 @@ absl::Status Refuse(absl::string_view what) {
 
 }  // namespace
 
-absl::Status CheckCudaModel(const ModelConfig& model,
-                            const StudentConfig& student) {
+absl::Status CheckCudaModel(const ModelConfig& model) {
   for (const auto& [name, size] : {std::pair("hidden size", model.hidden_size),
                                    {"MLP size", model.intermediate_size},
                                    {"head dimension", model.head_dim}}) {

@@ -17,8 +17,7 @@ absl::StatusOr<std::unique_ptr<ModelOps>> MakeCudaOps(Device* device);
 // Whether those can run such a model: kUnimplemented naming what they can't.
 // hidden and MLP sizes and the head dimension are multiples of 16, the last at
 // most 256, hidden at most kRmsNormMaxColumns.
-absl::Status CheckCudaModel(const ModelConfig& model,
-                            const StudentConfig& student);
+absl::Status CheckCudaModel(const ModelConfig& model);
 
 }  // namespace caracal
 
