@@ -150,7 +150,7 @@ void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
 
 void CoordinatorState::SetClusterSilent(bool silent, absl::Time now) {
   cluster_silent_ = silent;
-  for (const JobId id : holders_) {
+  for (const JobId id : counts_.holders()) {
     const JobRecord& job = jobs_.at(id);
     if (job.state == JobState::kLaunching && !job.given_up.has_value()) {
       SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
@@ -225,7 +225,7 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
 }
 
 void CoordinatorState::HearAnew(absl::Time now) {
-  for (const JobId id : holders_) {
+  for (const JobId id : counts_.holders()) {
     const JobRecord& job = jobs_.at(id);
     if (deadlines_.at(id).second == Deadline::kHeard) {
       SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
