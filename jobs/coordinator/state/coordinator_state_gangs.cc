@@ -174,7 +174,8 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
   std::string why = reason;
   if (job->given_up.has_value()) {
     if (end != GangEnd::kDone) {
-      end = *job->given_up;
+      // That it failed may be for having been killed.
+      if (end != GangEnd::kOutOfMemory) end = *job->given_up;
       // Why it was given up, and what it died of: that may be why.
       why = reason.empty() ? job->reason
                            : absl::StrCat(job->reason, "; ", reason);
@@ -191,7 +192,7 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
            ? job->reason
            : absl::StrCat(job->reason, "; its gang did not save: ", reason),
        now, effects);
-  } else if (end == GangEnd::kFailed) {
+  } else if (end == GangEnd::kFailed || end == GangEnd::kOutOfMemory) {
     Go(*job, JobState::kFailed, JobCause::kGaveUp, why, now, effects);
   } else if (end == GangEnd::kStopped) {
     // Not at once: whoever stopped it may mean it.

@@ -387,6 +387,27 @@ TEST_F(CoordinatorStateTest, OneThatWasCancelledTellsThatItCouldNotSave) {
   EXPECT_EQ(Job(id).reason, "cancelled by ann");
 }
 
+// The same would happen to the next gang, unlike to one that failed as it was
+// killed.
+TEST_F(CoordinatorStateTest, OutOfMemoryIsFinalAlsoOfAGangThatWasGivenUp) {
+  for (const bool given_up : {false, true}) {
+    for (const GangEnd end : {GangEnd::kFailed, GangEnd::kOutOfMemory}) {
+      const JobId id = Running();
+      if (given_up) Pass(absl::Minutes(1));
+      ASSERT_EQ(Job(id).given_up.has_value(), given_up);
+      End(id, end, "it was out of memory");
+      EXPECT_EQ(StateOf(id), given_up && end == GangEnd::kFailed
+                                 ? JobState::kRetrying
+                                 : JobState::kFailed);
+      EXPECT_EQ(
+          Job(id).reason,
+          absl::StrCat(given_up ? "its gang was not heard of for 30s; " : "",
+                       "it was out of memory"));
+      ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+    }
+  }
+}
+
 // Of one whose answer was lost, long after.
 TEST_F(CoordinatorStateTest, AChangeThatComesAgainLateIsTheOneOfBefore) {
   const JobId id = Running();

@@ -288,7 +288,7 @@ class World {
     if (gangs_.empty()) return;
     auto& [id, gang] = *AnyGang();
     if (!gang.alive) return;
-    End(gang, static_cast<GangEnd>(Below(4)));
+    End(gang, static_cast<GangEnd>(Below(static_cast<int>(kGangEnds.size()))));
     untold_.insert(id);
   }
 
