@@ -48,8 +48,8 @@ std::vector<absl::StatusOr<proto::SubmitResponse>> SubmitAll(
   using Answer = absl::StatusOr<proto::SubmitResponse>;
   const absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> stub =
       server.Connect();
-  std::vector<Answer> answers(requests.size(), Answer(stub.status()));
-  if (!stub.ok()) return answers;
+  if (!stub.ok()) return std::vector<Answer>(requests.size(), stub.status());
+  std::vector<Answer> answers(requests.size());
   std::vector<std::unique_ptr<SubmitCall>> calls(requests.size());
   Window window;
   for (size_t i = 0; i < requests.size(); ++i) {
