@@ -77,24 +77,46 @@ __device__ __forceinline__ void FetchLine(const void* at) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
-// The state's slice and a slice's share of the feature maps.
-__device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
-                                      int columns, int head, int slice) {
-  const Args& a = d.a;
+// The state's slice into the L2 cache, which all of a step's weights go through
+// between two reads of it.
+__device__ __forceinline__ void FetchState(const DecodeArgs& d,
+                                           const float* state, int columns) {
+  if (d.state == nullptr) return;
   constexpr int kLine = 32;  // floats
-  if (d.state != nullptr) {
-    const int lines = (columns + kLine - 1) / kLine;
-    for (int i = threadIdx.x; i < a.Fout * lines; i += kThreads) {
-      FetchLine(state + int64_t{i / lines} * a.D + i % lines * kLine);
-    }
+  const int lines = (columns + kLine - 1) / kLine;
+  for (int i = threadIdx.x; i < d.a.Fout * lines; i += kThreads) {
+    FetchLine(state + int64_t{i / lines} * d.a.D + i % lines * kLine);
   }
-  if (a.weight_q == nullptr) return;
-  const int64_t map = int64_t{a.D} * a.F;
-  for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
-       i += kLine * kThreads * d.slices) {
-    FetchLine(a.weight_q + MapOf(a, head) * map + i);
-    FetchLine(a.weight_k + MapOf(a, head) * map + i);
+}
+
+// The window's keys and the slice's columns of values.
+__device__ __forceinline__ void FetchWindow(const DecodeArgs& d,
+                                            const Head& head, int far, int keys,
+                                            int column) {
+  constexpr int kLine = 64;  // elements
+  const int lines = (d.a.D + kLine - 1) / kLine;
+  for (int i = threadIdx.x; i < (keys - 1) * lines; i += kThreads) {
+    const int key = i / lines, j = key < far ? key : head.start + key - far;
+    FetchLine(head.Key(d, j) + i % lines * kLine);
+    if (i % lines == 0) FetchLine(head.Value(d, j) + column);
   }
+}
+
+// A head's feature maps [2, D, F], into shared memory. Every thread waits for
+// its part by AwaitMaps(); a barrier makes them everybody's.
+__device__ __forceinline__ void CopyMaps(const Args& a, int head, float* to) {
+  const int size = a.D * a.F;
+  for (int i = 4 * threadIdx.x; i < 2 * size; i += 4 * kThreads) {
+    const float* const from =
+        (i < size ? a.weight_q : a.weight_k) + int64_t{MapOf(a, head)} * size;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                     static_cast<uint32_t>(__cvta_generic_to_shared(to + i))),
+                 "l"(from + i % size)
+                 : "memory");
+  }
+}
+__device__ __forceinline__ void AwaitMaps() {
+  asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 // z = x W + b of one map by half the block's threads: thread t of them. kVector
@@ -113,11 +135,11 @@ __device__ __forceinline__ void Project(const Args& a, int t,
       for (int i = part; i < a.D; i += parts) {
         const float* const w = weight + int64_t{i} * a.F + kVector * f;
         if constexpr (kVector == 4) {
-          const float4 v = __ldg(reinterpret_cast<const float4*>(w));
+          const float4 v = *reinterpret_cast<const float4*>(w);
           sum[0] += x[i] * v.x, sum[1] += x[i] * v.y;
           sum[2] += x[i] * v.z, sum[3] += x[i] * v.w;
         } else {
-          sum[0] += x[i] * __ldg(w);
+          sum[0] += x[i] * *w;
         }
       }
 #pragma unroll
@@ -128,17 +150,21 @@ __device__ __forceinline__ void Project(const Args& a, int t,
 }
 
 // phi of a query and of a key [D] (shared; null: none), each by half the
-// threads. Begins and ends with a barrier.
-inline __device__ __noinline__ void Features(const Args& a, int head, const float* q,
-                                      const float* k, Shared& shared,
-                                      float* phi_q, float* phi_k) {
+// threads; `maps` where they were copied to, or null. Begins and ends with a
+// barrier.
+inline __device__ __noinline__ void Features(const Args& a, int head,
+                                             const float* maps, const float* q,
+                                             const float* k, Shared& shared,
+                                             float* phi_q, float* phi_k) {
   constexpr int kHalf = kThreads / 2;
   const bool key = threadIdx.x >= kHalf;
   const int t = threadIdx.x % kHalf;
   const float* const x = key ? k : q;
   const int map = MapOf(a, head);
-  const float* const weight =
-      (key ? a.weight_k : a.weight_q) + int64_t{map} * a.D * a.F;
+  const int64_t size = int64_t{a.D} * a.F;
+  const float* const weight = maps == nullptr
+                                  ? (key ? a.weight_k : a.weight_q) + map * size
+                                  : maps + (key ? size : 0);
   const float* const bias = key ? a.bias_k : a.bias_q;
   float* const z = shared.z[key];
   float* const phi = key ? phi_k : phi_q;
@@ -281,18 +307,19 @@ __device__ __forceinline__ void Values(const DecodeArgs& d, const Head& head,
   AddLanes(sum, width, mine && lane < width, 1.0f, sums + 8 * pack);
 }
 
-// The token's key k [D] and value into ring and sinks: no head reads these
-// rows, older keys lie there than any looks at.
+// The token's key k [D] and value into ring and sinks, by kBlock threads: no
+// head reads these rows, older keys lie there than any looks at.
+template <int kBlock, typename Key>
 __device__ __forceinline__ void PutToken(const DecodeArgs& d, const Head& head,
-                                         const float* k) {
+                                         const Key* k) {
   const Args& a = d.a;
   const int n = head.n;
   const int64_t ring =
       ((head.ring_row + n % d.ring_rows) * a.Hkv + head.kv) * a.D;
   const int64_t sink = ((head.sink_row + n) * a.Hkv + head.kv) * a.D;
   const bf16* const v = head.Value(d, n);
-  for (int i = threadIdx.x; i < a.D; i += kThreads) {
-    const bf16 key = __float2bfloat16_rn(k[i]);
+  for (int i = threadIdx.x; i < a.D; i += kBlock) {
+    const bf16 key(k[i]);
     d.ring_k[ring + i] = key;
     d.ring_v[ring + i] = v[i];
     if (n < a.sinks) {
