@@ -34,19 +34,14 @@ __global__ void __launch_bounds__(kThreads, 2)
   FetchState(d, state, columns);
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = AnyLinear(terms);
-  const int n = d.length[sequence];
-  Head h;
-  h.n = n, h.start = Start(a, n), h.sequence = sequence;
-  h.kv = KvHead(a, head);
-  h.first = h.start % d.ring_rows;
-  h.ring_row = int64_t{sequence} * d.ring_rows;
-  h.sink_row = int64_t{sequence} * d.sink_rows;
+  const Head h(d, sequence, KvHead(a, head));
+  const int n = h.n;
   const int far = min(a.sinks, h.start), keys = far + n + 1 - h.start;
   // Keys that the state takes in: they have left the next token's window.
   const int leaving = max(h.start, a.sinks);
   const int leaving_end = d.state == nullptr ? 0 : Start(a, n + 1);
 
-  FetchWindow(d, h, far, keys, column);
+  FetchWindow(d, h, far, keys, column, columns);
   AwaitEarlier();
 
   LoadToken(d, At(d.q, sequence, head), n, shared.q);

@@ -37,8 +37,10 @@ struct DecodeArgs {
 
 // Floats that the first of two kernels leaves for the second, of a head: alpha
 // phi_q and phi_k [Fout] each (zeros for what has no part), the weighted sum of
-// the softmax set's values [D], the denominator so far.
-inline constexpr int64_t WorkOf(const Args& a) { return 2 * a.Fout + a.D + 1; }
+// the softmax set's values [D], the denominator so far; a multiple of 16 bytes.
+inline constexpr int64_t WorkOf(const Args& a) {
+  return (2 * a.Fout + a.D + 4) / 4 * 4;
+}
 
 // Both take D of at most kManyMostD and sliding windows. The first makes the
 // work and puts the tokens into rings and sinks. The second reads the state and

@@ -20,6 +20,8 @@ struct ManyArgs {
   int shares = 0;  // such blocks of a head
 };
 
+// kD, kF: D and F, where the compiler knows them, or 0.
+template <int kD, int kF>
 __global__ void __launch_bounds__(kManyThreads, kResident)
     Prepare(const __grid_constant__ ManyArgs many) {
   extern __shared__ __align__(16) char memory[];
@@ -28,18 +30,18 @@ __global__ void __launch_bounds__(kManyThreads, kResident)
   int block = blockIdx.x;
   if (block < 2 * a.H * many.shares) {
     const int begin = block / (2 * a.H) * many.each;
-    TileFeatures(d, block / 2 % a.H, block % 2 == 1, begin,
-                 min(begin + many.each, many.sequences),
-                 *reinterpret_cast<FeatureShared*>(memory));
+    TileFeatures<kD, kF>(d, block / 2 % a.H, block % 2 == 1, begin,
+                         min(begin + many.each, many.sequences),
+                         *reinterpret_cast<FeatureShared*>(memory));
     return;
   }
   block -= 2 * a.H * many.shares;
   const int groups = GroupsOf(a), group = block % groups;
   const int kv = block / groups % a.Hkv, sequence = block / groups / a.Hkv;
   const int heads = a.H / a.Hkv;
-  WindowSums(d, sequence, kv, kv * heads + group * kGroup,
-             min(kGroup, heads - group * kGroup), group == 0,
-             *reinterpret_cast<WindowShared*>(memory));
+  WindowSums<kD>(d, sequence, kv, kv * heads + group * kGroup,
+                 min(kGroup, heads - group * kGroup), group == 0,
+                 *reinterpret_cast<WindowShared*>(memory));
 }
 
 int RoundUp(int64_t n, int64_t multiple) {
@@ -55,9 +57,11 @@ static size_t PrepareSharedBytes(const Args& a) {
 void LaunchPrepare(const DecodeArgs& d, int64_t sequences,
                    cudaStream_t stream) {
   const Args& a = d.a;
+  const auto kernel =
+      a.D == 128 && a.F == 64 ? Prepare<128, 64> : Prepare<0, 0>;
   const size_t bytes = PrepareSharedBytes(a);
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      Prepare, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   ManyArgs many;
   many.d = d;
   many.sequences = static_cast<int>(sequences);
@@ -69,7 +73,7 @@ void LaunchPrepare(const DecodeArgs& d, int64_t sequences,
   many.shares = (many.sequences + many.each - 1) / many.each;
   const int64_t blocks =
       int64_t{2} * a.H * many.shares + sequences * a.Hkv * GroupsOf(a);
-  LaunchEarly(Prepare, dim3(static_cast<unsigned>(blocks)), dim3(kManyThreads),
+  LaunchEarly(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kManyThreads),
               bytes, stream, many);
 }
 

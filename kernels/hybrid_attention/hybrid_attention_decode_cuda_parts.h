@@ -35,16 +35,26 @@ __device__ __forceinline__ float BlockMax(float x, float* shared) {
 // Where this block's head finds key or value j of its sequence.
 struct Head {
   int n, start, sequence, kv;
-  int first;                   // row of `start` in the ring
-  int64_t ring_row, sink_row;  // first rows of the sequence
+  int first;                 // row of `start` in the ring
+  int64_t ring_at, sink_at;  // where the sequence's first rows are
+
+  __device__ Head(const DecodeArgs& d, int sequence, int kv)
+      : n(d.length[sequence]),
+        start(Start(d.a, n)),
+        sequence(sequence),
+        kv(kv),
+        first(start % d.ring_rows),
+        ring_at((int64_t{sequence} * d.ring_rows * d.a.Hkv + kv) * d.a.D),
+        sink_at((int64_t{sequence} * d.sink_rows * d.a.Hkv + kv) * d.a.D) {}
 
   // j < n.
   __device__ const bf16* Cached(const DecodeArgs& d, const bf16* ring,
                                 const bf16* sinks, int j) const {
     int row = first + j - start;  // goes round once at most
     if (row >= d.ring_rows) row -= d.ring_rows;
-    const int64_t at = j >= start ? ring_row + row : sink_row + j;
-    return (j >= start ? ring : sinks) + (at * d.a.Hkv + kv) * d.a.D;
+    const int64_t width = int64_t{d.a.Hkv} * d.a.D;
+    return j >= start ? ring + ring_at + row * width
+                      : sinks + sink_at + j * width;
   }
   __device__ const bf16* Key(const DecodeArgs& d, int j) const {
     return Cached(d, d.ring_k, d.sink_k, j);
@@ -92,13 +102,14 @@ __device__ __forceinline__ void FetchState(const DecodeArgs& d,
 // The window's keys and the slice's columns of values.
 __device__ __forceinline__ void FetchWindow(const DecodeArgs& d,
                                             const Head& head, int far, int keys,
-                                            int column) {
+                                            int column, int columns) {
   constexpr int kLine = 64;  // elements
   const int lines = (d.a.D + kLine - 1) / kLine;
   for (int i = threadIdx.x; i < (keys - 1) * lines; i += kThreads) {
-    const int key = i / lines, j = key < far ? key : head.start + key - far;
-    FetchLine(head.Key(d, j) + i % lines * kLine);
-    if (i % lines == 0) FetchLine(head.Value(d, j) + column);
+    const int key = i / lines, c = i % lines * kLine;
+    const int j = key < far ? key : head.start + key - far;
+    FetchLine(head.Key(d, j) + c);
+    if (c < columns) FetchLine(head.Value(d, j) + column + c);
   }
 }
 
@@ -314,9 +325,9 @@ __device__ __forceinline__ void PutToken(const DecodeArgs& d, const Head& head,
                                          const Key* k) {
   const Args& a = d.a;
   const int n = head.n;
-  const int64_t ring =
-      ((head.ring_row + n % d.ring_rows) * a.Hkv + head.kv) * a.D;
-  const int64_t sink = ((head.sink_row + n) * a.Hkv + head.kv) * a.D;
+  const int64_t width = int64_t{a.Hkv} * a.D;
+  const int64_t ring = head.ring_at + n % d.ring_rows * width;
+  const int64_t sink = head.sink_at + n * width;
   const bf16* const v = head.Value(d, n);
   for (int i = threadIdx.x; i < a.D; i += kBlock) {
     const bf16 key(k[i]);

@@ -49,6 +49,12 @@ struct WindowKeys {
   Head head;
   int far, count;
 
+  __device__ __forceinline__ WindowKeys(const DecodeArgs& d, int sequence,
+                                        int kv)
+      : head(d, sequence, kv),
+        far(min(d.a.sinks, head.start)),
+        count(far + head.n + 1 - head.start) {}
+
   __device__ __forceinline__ int Position(int i) const {
     return i < far ? i : head.start + i - far;
   }
@@ -63,9 +69,9 @@ struct TileRows {
   uint4 k[2][4], v[4][2];
 
   // But for the token's.
-  __device__ __forceinline__ void Load(const DecodeArgs& d,
+  __device__ __forceinline__ void Load(const DecodeArgs& d, int D,
                                        const WindowKeys& keys, int i0) {
-    const int c = threadIdx.x % 4, g = threadIdx.x % 32 / 4, D = d.a.D;
+    const int c = threadIdx.x % 4, g = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int i = i0 + 8 * r + g;
@@ -132,18 +138,17 @@ struct WarpPart {
   float sum[2][4][4] = {};
 
   // `first`: of this warp.
-  __device__ __forceinline__ void Add(const DecodeArgs& d,
+  __device__ __forceinline__ void Add(const Args& a, int D,
                                       const WindowKeys& keys, int i0,
                                       bool first, const TileRows& rows,
                                       int count, int terms, float gamma,
                                       const WindowShared& shared) {
-    const Args& a = d.a;
     const int c = threadIdx.x % 4, g = threadIdx.x % 32 / 4;
     float s[2][4] = {};  // of heads g and, zeros, g + 8
 #pragma unroll
     for (int t = 0; t < 4; ++t) {
       uint4 q = {};
-      if (g < count && 32 * t + 8 * c < a.D) {
+      if (g < count && 32 * t + 8 * c < D) {
         q = *reinterpret_cast<const uint4*>(&shared.q[g][32 * t + 8 * c]);
       }
       const uint32_t low[4] = {q.x, 0, q.y, 0}, high[4] = {q.z, 0, q.w, 0};
@@ -153,7 +158,7 @@ struct WarpPart {
         Mma(s[r], high, rows.k[r][t].z, rows.k[r][t].w);
       }
     }
-    const float root = rsqrtf(static_cast<float>(a.D));
+    const float root = rsqrtf(static_cast<float>(D));
     float weight[4] = {s[0][0], s[0][1], s[1][0], s[1][1]};
     float most = top;
 #pragma unroll
@@ -181,9 +186,11 @@ struct WarpPart {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int key = i0 + KeyOf(e, c);
-      const bool kept =
-          key < keys.count &&
-          SoftmaxTerm(a, terms, keys.head.start, keys.Position(key));
+      // As SoftmaxTerm() has it.
+      const int term = key < keys.far                 ? kFarSinkTerms
+                       : keys.Position(key) < a.sinks ? kNearSinkTerms
+                                                      : kNearTerms;
+      const bool kept = key < keys.count && (terms & term);
       weight[e] = kept ? gamma * expf(weight[e] - most) : 0.0f;
       den += weight[e];
     }
@@ -259,11 +266,11 @@ __device__ __forceinline__ void WarpFeatures(const Args& a, int map, bool key,
 
 // Component modes look at the linear terms of near keys, too: adds those of a
 // head to its work. A warp takes a key at a time.
-__device__ __noinline__ void AddNearTerms(const DecodeArgs& d,
-                                          const WindowKeys& keys, int head,
-                                          int g, float* work,
+__device__ __noinline__ void AddNearTerms(const DecodeArgs& d, int sequence,
+                                          int kv, int head, int g, float* work,
                                           WindowShared& shared) {
   const Args& a = d.a;
+  const WindowKeys keys(d, sequence, kv);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int map = MapOf(a, head);
   const float alpha = Alpha(a, Gamma(a, head));
@@ -311,82 +318,98 @@ __device__ __noinline__ void AddNearTerms(const DecodeArgs& d,
   }
 }
 
+// The tokens' queries and key, rotated, and value, to where they are shared.
+__device__ __forceinline__ void LoadTokens(const DecodeArgs& d, int D,
+                                           const Head& h, int first, int count,
+                                           WindowShared& shared) {
+  constexpr int kLanes = kManyMostD / 8;  // of a token
+  const int i = threadIdx.x % kLanes;
+  if (8 * i >= D) return;
+  for (int row = threadIdx.x / kLanes; row < count + 2;
+       row += kManyThreads / kLanes) {
+    if (row == count + 1) {
+      *reinterpret_cast<uint4*>(shared.v + 8 * i) =
+          LoadPack(At(d.v, h.sequence, h.kv), i);
+      continue;
+    }
+    TokenPairs pairs;
+    pairs.Load(row < count ? At(d.q, h.sequence, first + row)
+                           : At(d.k, h.sequence, h.kv),
+               D, d.cos, d.sin, h.n, 4 * i);
+    pairs.Store(D, 4 * i, row < count ? shared.q[row] : shared.k);
+  }
+}
+
+// What the warps have left, to the work of head `g`; by a warp.
+__device__ __forceinline__ void JoinParts(const Args& a, int D, int g,
+                                          int count, float* work,
+                                          const WindowShared& shared) {
+  float most = shared.top[0][g], factor[kManyWarps], den = 0;
+#pragma unroll
+  for (int w = 1; w < kManyWarps; ++w) most = fmaxf(most, shared.top[w][g]);
+#pragma unroll
+  for (int w = 0; w < kManyWarps; ++w) {
+    factor[w] = expf(shared.top[w][g] - most);
+    den += factor[w] * shared.den[w][g];
+  }
+  const int lane = threadIdx.x % 32;
+  if (lane == 0) work[2 * a.Fout + D] = den;
+  if (4 * lane >= D) return;
+  float sum[4] = {};
+#pragma unroll
+  for (int w = 0; w < kManyWarps; ++w) {
+    const float4 x = *reinterpret_cast<const float4*>(
+        shared.sums + (w * count + g) * D + 4 * lane);
+    sum[0] += factor[w] * x.x, sum[1] += factor[w] * x.y;
+    sum[2] += factor[w] * x.z, sum[3] += factor[w] * x.w;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) work[2 * a.Fout + 4 * lane + i] = sum[i];
+}
+
 // Into the work of heads [first, first + count), which share key head kv: the
 // weighted sum of values and the denominator. The first ones put the token into
-// the cache.
+// the cache. kD is D, where the compiler knows it, or 0.
+template <int kD>
 __device__ __forceinline__ void WindowSums(const DecodeArgs& d, int sequence,
                                            int kv, int first, int count,
                                            bool puts, WindowShared& shared) {
   const Args& a = d.a;
+  const int D = kD > 0 ? kD : a.D;
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4;
-  const int n = d.length[sequence];
-  WindowKeys keys;
-  Head& h = keys.head;
-  h.n = n, h.start = Start(a, n), h.sequence = sequence, h.kv = kv;
-  h.first = h.start % d.ring_rows;
-  h.ring_row = int64_t{sequence} * d.ring_rows;
-  h.sink_row = int64_t{sequence} * d.sink_rows;
-  keys.far = min(a.sinks, h.start);
-  keys.count = keys.far + n + 1 - h.start;
+  const WindowKeys keys(d, sequence, kv);
   TileRows rows;
   int i0 = warp * kTileKeys;
-  rows.Load(d, keys, i0);  // The kernel before has no part in it.
-  const int terms =
-      g < count ? a.terms[int64_t{sequence} * a.H + first + g] : 0;
-  const float gamma = Gamma(a, min(first + g, a.H - 1));
+  rows.Load(d, D, keys, i0);  // The kernel before has no part in it.
+  const int64_t slot = int64_t{sequence} * a.H + first;
+  const int terms = g < count ? a.terms[slot + g] : 0;
+  const float gamma = Gamma(a, first + min(g, count - 1));
   AwaitEarlier();
 
-  const int packs = a.D / 8;
-  for (int item = threadIdx.x; item < (count + 2) * packs;
-       item += kManyThreads) {
-    const int row = item / packs, i = item % packs;
-    if (row == count + 1) {
-      *reinterpret_cast<uint4*>(shared.v + 8 * i) =
-          LoadPack(At(d.v, sequence, kv), i);
-      continue;
-    }
-    TokenPairs pairs;
-    pairs.Load(
-        row < count ? At(d.q, sequence, first + row) : At(d.k, sequence, kv),
-        a.D, d.cos, d.sin, n, 4 * i);
-    pairs.Store(a.D, 4 * i, row < count ? shared.q[row] : shared.k);
-  }
+  LoadTokens(d, D, keys.head, first, count, shared);
   __syncthreads();
   WarpPart part;
   for (bool once = true; i0 < keys.count; once = false) {
     if (keys.count - 1 < i0 + kTileKeys) {
-      rows.TakeToken(a.D, keys.count - 1 - i0, shared.k, shared.v);
+      rows.TakeToken(D, keys.count - 1 - i0, shared.k, shared.v);
     }
-    part.Add(d, keys, i0, once, rows, count, terms, gamma, shared);
+    part.Add(a, D, keys, i0, once, rows, count, terms, gamma, shared);
     i0 += kManyWarps * kTileKeys;
-    if (i0 < keys.count) rows.Load(d, keys, i0);
+    if (i0 < keys.count) rows.Load(d, D, keys, i0);
   }
-  part.Leave(a.D, count, shared);
+  part.Leave(D, count, shared);
   __syncthreads();
 
-  float* const work = d.work + (int64_t{sequence} * a.H + first) * WorkOf(a);
-  for (int i = threadIdx.x; i < count * a.D; i += kManyThreads) {
-    const int head = i / a.D, c = i % a.D;
-    float most = shared.top[0][head], sum = 0, den = 0;
-#pragma unroll
-    for (int w = 1; w < kManyWarps; ++w) {
-      most = fmaxf(most, shared.top[w][head]);
-    }
-#pragma unroll
-    for (int w = 0; w < kManyWarps; ++w) {
-      const float factor = expf(shared.top[w][head] - most);
-      sum += factor * shared.sums[w * count * a.D + i];
-      den += factor * shared.den[w][head];
-    }
-    work[head * WorkOf(a) + 2 * a.Fout + c] = sum;
-    if (c == 0) work[head * WorkOf(a) + 2 * a.Fout + a.D] = den;
+  float* const work = d.work + slot * WorkOf(a);
+  for (int i = warp; i < count; i += kManyWarps) {
+    JoinParts(a, D, i, count, work + i * WorkOf(a), shared);
   }
   for (int i = 0; i < count; ++i) {
-    if (a.terms[int64_t{sequence} * a.H + first + i] & kLinearNearTerms) {
-      AddNearTerms(d, keys, first + i, i, work + i * WorkOf(a), shared);
+    if (a.terms[slot + i] & kLinearNearTerms) {
+      AddNearTerms(d, sequence, kv, first + i, i, work + i * WorkOf(a), shared);
     }
   }
-  if (puts) PutToken<kManyThreads>(d, h, shared.k);
+  if (puts) PutToken<kManyThreads>(d, keys.head, shared.k);
 }
 
 }  // namespace caracal::kernels::cuda::decode

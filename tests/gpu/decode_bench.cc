@@ -161,16 +161,18 @@ class Decoder {
     return {times[1], times[kRows / 2], times[kRows - 2]};
   }
 
-  // Of a step: state and norm read, and written once in waiting_rows + 1 steps;
-  // features that wait written once and read until then; the window's keys and
-  // those values read.
+  // That move in a step, beside the weights, on average: the window's keys and
+  // values, and the states read; of waiting_rows + 1 steps one writes the
+  // states, the others what waits beside them, which is read with its values
+  // until then.
   double Bytes() const {
-    const double rows = waiting_rows, read = rows / 2;
-    return static_cast<double>(N) * s.layers *
-           (4.0 * s.H * 2 * s.F *
-                ((s.D + 1) * (1 + 1 / (rows + 1)) + rows / (rows + 1) + read) +
-            2.0 * (2 * s.window + read) * s.kv());
+    const double rows = waiting_rows, steps = rows + 1, read = rows / 2;
+    return WindowBytes() + (1 + 1 / steps) * StateBytes() +
+           (rows / steps + read) * FeatureBytes() +
+           read / (2 * s.window) * WindowBytes();
   }
+  // The same if every step wrote its states.
+  double RewritingBytes() const { return WindowBytes() + 2 * StateBytes(); }
 
   void Step() {
     EmbeddingForwardCuda(ctx, VectorView(ids),
@@ -210,6 +212,13 @@ class Decoder {
   }
 
  private:
+  // Of all sequences and layers.
+  double WindowBytes() const {
+    return 2.0 * 2 * s.window * s.kv() * N * s.layers;
+  }
+  double FeatureBytes() const { return 4.0 * s.H * 2 * s.F * N * s.layers; }
+  double StateBytes() const { return (s.D + 1) * FeatureBytes(); }
+
   // The first random, the others like it.
   static Bf16 Copied(int64_t i, const std::deque<Bf16>& all, int64_t size,
                      uint64_t seed) {
@@ -361,12 +370,18 @@ int Main(int argc, char** argv) {
       decoder.SetContext(context);
       // A multiple of the steps between two writes of a state.
       const bench::Times t = decoder.Measure(n <= 8 ? 16 : 8);
-      const double bytes = weights.Bytes() + decoder.Bytes();
+      const auto gb = [&](double rest) {
+        return (weights.Bytes() + rest) * 1e-9;
+      };
+      const double moved = gb(decoder.Bytes());
+      const double rewriting = gb(decoder.RewritingBytes());
       std::printf(
           "%4ld sequences, %6d tokens before: %7.3f ms (%.3f - %.3f), %8.0f "
-          "tokens/s, %.1f GB at %.2f TB/s\n",
+          "tokens/s; %.1f GB move, %.2f TB/s; %.1f GB if every step wrote its "
+          "states, %.2f TB/s\n",
           static_cast<long>(n), context, t.median, t.low, t.high,
-          n / t.median * 1e3, bytes * 1e-9, bytes / t.median * 1e-9);
+          n / t.median * 1e3, moved, moved / t.median, rewriting,
+          rewriting / t.median);
       std::fflush(stdout);
     }
   }
