@@ -18,6 +18,10 @@ namespace {
 
 constexpr char kTensorGroup[] = "tensor group";
 
+// A chain's receives are posted a micro-batch ahead and spin until the rows are
+// there, while passes run: they get few multiprocessors.
+constexpr int kLinkBlocks = 2;
+
 absl::StatusOr<std::shared_ptr<void>> NewStream() {
   cudaStream_t stream = nullptr;
   const cudaError_t error =
@@ -72,6 +76,21 @@ absl::StatusOr<AxisGroups> OnDevice(
   RETURN_IF_ERROR(place("second tensor group", own, &host.tensor_behind));
   ASSIGN_OR_RETURN(host.behind, NcclQueue::Create(std::move(host.data_behind),
                                                   own, device->stream()));
+  const auto place_links =
+      [&](const char* name, std::unique_ptr<Collective>& group,
+          std::unique_ptr<CollectiveQueue>* queue) -> absl::Status {
+    if (host.shape.layer == 1) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::shared_ptr<void> stream, NewStream());
+    ASSIGN_OR_RETURN(auto links,
+                     NcclCollective::Create(std::move(group), stream, name,
+                                            stall, kLinkBlocks));
+    ASSIGN_OR_RETURN(
+        *queue, NcclQueue::Create(std::move(links), stream, device->stream()));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(place_links("layer chain", host.layer, &host.even_links));
+  RETURN_IF_ERROR(
+      place_links("second layer chain", host.layer_behind, &host.odd_links));
   return host;
 }
 

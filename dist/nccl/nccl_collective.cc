@@ -38,7 +38,7 @@ NcclCollective::~NcclCollective() {
 
 absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
     Collective* control, void* stream, const std::string& name,
-    absl::Duration timeout) {
+    absl::Duration timeout, int most_blocks) {
   std::unique_ptr<NcclCollective> group(new NcclCollective());
   group->comm_->stream = static_cast<cudaStream_t>(stream);
   group->control_ = control;
@@ -56,20 +56,26 @@ absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
   if (group->rank_ == 0) mine.result = ncclGetUniqueId(&mine.id);
   std::vector<Invitation> all(group->size_);
   RETURN_IF_ERROR(control->AllGatherBytes(&mine, sizeof(mine), all.data()));
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  if (most_blocks != kAnyBlocks) {
+    config.minCTAs = 1;
+    config.maxCTAs = most_blocks;
+  }
   CARACAL_RETURN_IF_NCCL_ERROR(all[0].result, nullptr,
                                group->Where("making an identifier"));
   CARACAL_RETURN_IF_NCCL_ERROR(
-      ncclCommInitRank(&group->comm_->comm, group->size_, all[0].id,
-                       group->rank_),
+      ncclCommInitRankConfig(&group->comm_->comm, group->size_, all[0].id,
+                             group->rank_, &config),
       nullptr, group->Where("joining"));
   return group;
 }
 
 absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
     std::unique_ptr<Collective> control, std::shared_ptr<void> stream,
-    const std::string& name, absl::Duration timeout) {
-  ASSIGN_OR_RETURN(std::unique_ptr<NcclCollective> group,
-                   Create(control.get(), stream.get(), name, timeout));
+    const std::string& name, absl::Duration timeout, int most_blocks) {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<NcclCollective> group,
+      Create(control.get(), stream.get(), name, timeout, most_blocks));
   group->kept_stream_ = std::move(stream);
   group->kept_control_ = std::move(control);
   return group;

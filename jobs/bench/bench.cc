@@ -185,7 +185,7 @@ absl::Status Bench::Load() {
   student.attention.sinks = o_.sinks;
   student.features = o_.features > 0 ? o_.features : source_->config().head_dim;
   if (o_.device == "cuda") {
-    RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+    RETURN_IF_ERROR(CheckCudaModel(source_->config()));
     RETURN_IF_ERROR(UseGpu());
   }
   ASSIGN_OR_RETURN(

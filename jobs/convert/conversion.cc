@@ -133,9 +133,7 @@ class Conversion {
 // Whether a GPU of this rank's host can run the job.
 absl::Status Conversion::CheckGpu() {
   RETURN_IF_ERROR(FindCuda());
-  ASSIGN_OR_RETURN(const StudentConfig student,
-                   StudentConfigOf(job_, source_->config()));
-  RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+  RETURN_IF_ERROR(CheckCudaModel(source_->config()));
   // Once more, now that the number of features is known.
   const std::vector<Problem> problems = CudaProblems(job_);
   if (problems.empty()) return absl::OkStatus();

@@ -179,3 +179,19 @@ start_daemon --max-queued-per-user 1
 must_fail "local has 1 jobs that wait, and at most 1" "$caracal" submit \
   "$work/job.textproto"
 "$caracal" cancel 45 44 || fail "cancel"
+
+# Several at once, numbered in the order of the files; what is wrong with one
+# keeps no other out.
+kill_daemon
+start_daemon
+cp "$work/job.textproto" "$work/same.textproto"
+must_fail "1 of 3 jobs were not taken in" "$caracal" submit \
+  "$work/job.textproto" "$work/broken.textproto" "$work/same.textproto"
+[ "$(cat "$work/out.txt")" = $'46\n47' ] || fail "$(cat "$work/out.txt")"
+grep -q "^$work/broken.textproto: " "$work/err.txt" || fail "$(cat "$work/err.txt")"
+[ "$("$caracal" submit "$work/job.textproto" "$work/same.textproto" --json)" = \
+  "{\"jobs\":[{\"file\":\"$work/job.textproto\",\"id\":48},{\"file\":\"$work/same.textproto\",\"id\":49}]}" ] ||
+  fail "submit --json"
+must_fail "--key is for one job" "$caracal" submit "$work/job.textproto" \
+  "$work/same.textproto" --key k
+"$caracal" cancel 49 48 47 46 || fail "cancel"

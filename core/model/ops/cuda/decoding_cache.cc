@@ -47,12 +47,21 @@ double KeyBytes(const LayerContext& layer) {
          static_cast<double>(layer.kv_heads() * layer.head_dim());
 }
 
+// Behind a prompt a window as LoLCATs' code has it slides, as on the host.
+kernels::HybridAttentionConfig ConfigOf(const LayerContext& layer) {
+  kernels::HybridAttentionConfig config = layer.attention();
+  if (config.window_kind == kernels::WindowKind::kLolcatsTerraced) {
+    config.window_kind = kernels::WindowKind::kSliding;
+  }
+  return config;
+}
+
 // The window's and the sinks' keys and values, and the linear state.
 class HybridDecodingCache final : public CudaDecodingCache {
  public:
   static absl::StatusOr<std::unique_ptr<CudaDecodingCache>> Make(
       Device& device, const LayerContext& layer, const ModePlan& plan) {
-    const kernels::HybridAttentionConfig config = layer.attention();
+    const kernels::HybridAttentionConfig config = ConfigOf(layer);
     const int64_t features = layer.adapters->config().features;
     const int64_t heads = layer.heads(), kv = layer.kv_heads();
     const int64_t dim = layer.head_dim(), n = plan.sequences();
@@ -104,7 +113,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
             TensorView qkv) override {
     Device& device = *exec.device;
     const QkvViews rows = SplitQkvRows(layer, qkv);
-    const int64_t ring = ring_k_.dim(1), sinks = layer.attention().sinks;
+    const int64_t ring = ring_k_.dim(1), sinks = ConfigOf(layer).sinks;
     for (int64_t i = 0; i < texts.sequences; ++i) {
       const int64_t begin = texts.offsets[i];
       const int64_t length = texts.offsets[i + 1] - begin;
@@ -146,10 +155,10 @@ class HybridDecodingCache final : public CudaDecodingCache {
         .sequences = texts.sequences};
     ArenaScope scratch(exec.arena);
     const Workspace workspace = device.arena().AllocateWorkspace(
-        kernels::HybridAttentionDecodeStatesCudaWorkspaceBytes(
-            layer.attention(), in));
+        kernels::HybridAttentionDecodeStatesCudaWorkspaceBytes(ConfigOf(layer),
+                                                               in));
     if (!device.ok()) return;
-    kernels::HybridAttentionDecodeStatesCuda(exec.ctx, layer.attention(), in,
+    kernels::HybridAttentionDecodeStatesCuda(exec.ctx, ConfigOf(layer), in,
                                              state_, norm_, workspace);
   }
 
@@ -168,14 +177,13 @@ class HybridDecodingCache final : public CudaDecodingCache {
       cache.waiting = waiting_;
       cache.begun = static_cast<const int32_t*>(begun_.view().data);
     }
-    kernels::HybridAttentionDecodeCuda(ctx, layer.attention(),
-                                       Inputs(layer, qkv), cache,
-                                       AsHeads(layer, y), workspace);
+    kernels::HybridAttentionDecodeCuda(ctx, ConfigOf(layer), Inputs(layer, qkv),
+                                       cache, AsHeads(layer, y), workspace);
   }
 
   size_t workspace_bytes(const LayerContext& layer,
                          TensorView qkv) const override {
-    return kernels::HybridAttentionDecodeCudaWorkspaceBytes(layer.attention(),
+    return kernels::HybridAttentionDecodeCudaWorkspaceBytes(ConfigOf(layer),
                                                             Inputs(layer, qkv));
   }
 
@@ -196,7 +204,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
   double step_bytes(const LayerContext& layer,
                     const std::vector<int64_t>& lengths) const override {
     double total = 0;
-    const int64_t keys = layer.attention().window + layer.attention().sinks;
+    const int64_t keys = ConfigOf(layer).window + ConfigOf(layer).sinks;
     for (const int64_t n : lengths) {
       total += KeyBytes(layer) * static_cast<double>(std::min(n, keys) + 1);
     }
