@@ -1,5 +1,5 @@
-// Device functions of hybrid attention's decoding kernel. Included only by its
-// source.
+// Device functions of hybrid attention's decoding kernels. Included only by
+// their sources.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
 
