@@ -45,11 +45,13 @@ struct SubmitCall {
 std::vector<absl::StatusOr<proto::SubmitResponse>> SubmitAll(
     const ServerOption& server,
     const std::vector<const proto::SubmitRequest*>& requests) {
-  using Answer = absl::StatusOr<proto::SubmitResponse>;
+  std::vector<absl::StatusOr<proto::SubmitResponse>> answers(requests.size());
   const absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> stub =
       server.Connect();
-  std::vector<Answer> answers(requests.size(), Answer(stub.status()));
-  if (!stub.ok()) return answers;
+  if (!stub.ok()) {
+    for (auto& answer : answers) answer = stub.status();
+    return answers;
+  }
   std::vector<std::unique_ptr<SubmitCall>> calls(requests.size());
   Window window;
   for (size_t i = 0; i < requests.size(); ++i) {
