@@ -1,0 +1,41 @@
+// A gated MLP's first half in one pass on a Hopper device:
+//     out = silu(x Wg^T) (x Wu^T)
+// Both products are summed in fp32 and rounded to bf16, out once more: what
+// MatMulCuda() and SwigluForwardCuda() make of them, but for the order of the
+// sums.
+//
+//   x       [rows, K]
+//   weight  [2 F, K]    Wg's rows, then Wu's
+//   gate_up [rows, 2 F] the products, or undefined: they are not stored
+//   out     [rows, F]
+//
+// All bf16 in device memory, starts and row strides multiples of 16 bytes.
+// No call waits for the device or allocates. Same inputs, same bits.
+#ifndef CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
+#define CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
+
+#include "kernels/common/context.h"
+#include "kernels/common/tensor_view.h"
+
+namespace caracal::kernels {
+
+// Whether the current device can.
+bool SwigluMatMulCudaSupported();
+
+inline constexpr size_t kSwigluMatMulCudaWorkspaceBytes = 16;
+
+// How the work is laid out; the results have the same bits.
+struct SwigluMatMulLayout {
+  int cluster = 2;    // blocks that share what they read of the weight: 1 or 2
+  int row_group = 8;  // tiles of 128 cluster rows that share it in the L2 cache
+};
+
+// `workspace` may be used by one call at a time (on one stream).
+void SwigluMatMulCuda(const Context& ctx, ConstTensorView x,
+                      ConstTensorView weight, TensorView gate_up,
+                      TensorView out, Workspace workspace,
+                      const SwigluMatMulLayout& layout = {});
+
+}  // namespace caracal::kernels
+
+#endif  // CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
