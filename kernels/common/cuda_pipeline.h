@@ -53,18 +53,20 @@ struct Barrier {
         : "memory");
   }
 
-  // Of block `rank` of the cluster, the same barrier; what this thread wrote
-  // into that block's shared memory is seen by those that WaitForCluster().
+  // At the same barrier of block `rank` of the cluster. Says that what was
+  // read here has been read; ordinary writes to that block's memory are not
+  // ordered by it (that takes a fence of many hundred cycles).
   __device__ __forceinline__ void ArriveAt(int rank) {
     asm volatile(
         "{\n"
         ".reg .b32 at;\n"
         "mapa.shared::cluster.u32 at, %0, %1;\n"
-        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [at];\n"
+        "mbarrier.arrive.shared::cluster.b64 _, [at];\n"
         "}\n" ::"r"(SharedAddress(&word)),
         "r"(rank)
         : "memory");
   }
+  // Wait(), for what blocks of the cluster SendTo() this one.
   __device__ __forceinline__ void WaitForCluster(int phase) {
     asm volatile(
         "{\n"
@@ -168,15 +170,19 @@ __device__ __forceinline__ void ClusterBarrier() {
       "barrier.cluster.wait.acquire;" ::
           : "memory");
 }
-// *at of block `rank` of the cluster.
-__device__ __forceinline__ void WriteShared(int* at, int rank, int value) {
+// Writes *at of block `rank` of the cluster; its 4 bytes count on that block's
+// `barrier`.
+__device__ __forceinline__ void SendTo(int rank, int value, int* at,
+                                       Barrier& barrier) {
   asm volatile(
       "{\n"
-      ".reg .b32 to;\n"
-      "mapa.shared::cluster.u32 to, %0, %1;\n"
-      "st.shared::cluster.u32 [to], %2;\n"
+      ".reg .b32 to, bar;\n"
+      "mapa.shared::cluster.u32 to, %0, %2;\n"
+      "mapa.shared::cluster.u32 bar, %1, %2;\n"
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], "
+      "%3, [bar];\n"
       "}\n" ::"r"(SharedAddress(at)),
-      "r"(rank), "r"(value)
+      "r"(SharedAddress(&barrier.word)), "r"(rank), "r"(value)
       : "memory");
 }
 // One lane of the warp arrives at a block's barrier, or one at each block's,

@@ -15,9 +15,14 @@
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_HOPPER_H_
 #define CARACAL_KERNELS_MATMUL_MATMUL_HOPPER_H_
 
+#include <algorithm>
+
 #include "kernels/common/cuda_accumulators.h"
+#include "kernels/common/cuda_check.h"
 #include "kernels/common/cuda_early_launch.h"
+#include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pipeline.h"
+#include "kernels/common/cuda_tensor_map.h"
 
 namespace caracal::kernels::cuda {
 
@@ -31,7 +36,7 @@ inline constexpr int kTileStages = 4;
 
 // Operands, and which tiles there are.
 struct TileArgs {
-  CUtensorMap a, b;  // in boxes of 128 rows
+  CUtensorMap a, b;  // in boxes of kTileRows and TileShared::kRowsOfB rows
   int row_tiles;     // of a cluster: 128 rows for each of its blocks
   int column_tiles;
   int depth;  // of K, in kTileDepth
@@ -60,6 +65,9 @@ __device__ __forceinline__ Tile TileAt(const TileArgs& a, int number) {
 template <int kBlocks>
 struct TileShared {
   static constexpr int kBytesA = kTileRows * 128, kBytesB = kTileColumns * 128;
+  // Rows of B that a block brings at a time.
+  static constexpr int kRowsOfB =
+      kBlocks <= 2 ? kTileRun : kTileColumns / kBlocks;
 
   char a[kTileStages][kBytesA];
   char b[kTileStages][kBytesB];
@@ -94,21 +102,24 @@ struct StageCounter {
 template <int kBlocks>
 __device__ __forceinline__ void ProduceTiles(TileShared<kBlocks>& shared,
                                              const TileArgs& a) {
-  const int rank = blockIdx.x % kBlocks, clusters = gridDim.x / kBlocks;
-  const int tiles = a.tiles();
+  constexpr int kPart = TileShared<kBlocks>::kRowsOfB;
+  const int rank = blockIdx.x % kBlocks, tiles = a.tiles();
   StageCounter at;
-  int next = blockIdx.x / kBlocks;  // the first block's
+  // Blocks that have to wait for a multiprocessor take what is left then.
+  int next = rank == 0 ? atomicAdd(a.taken, 1) : 0;
   for (int number = 0;; ++number) {
     const int slot = number % 2;
     int which = next;
+    if (rank == 0 && number >= 2) {
+      shared.tile_empty[slot].Wait(number / 2 - 1);
+    }
+    shared.tile_full[slot].ArriveExpecting(sizeof(int));
     if (rank == 0) {
-      if (number >= 2) shared.tile_empty[slot].WaitForCluster(number / 2 - 1);
       for (int r = 0; r < kBlocks; ++r) {
-        WriteShared(&shared.tile[slot], r, which);
-        shared.tile_full[slot].ArriveAt(r);
+        SendTo(r, which, &shared.tile[slot], shared.tile_full[slot]);
       }
       // Needed only when this tile is on its way.
-      if (which < tiles) next = clusters + atomicAdd(a.taken, 1);
+      if (which < tiles) next = atomicAdd(a.taken, 1);
     } else {
       shared.tile_full[slot].WaitForCluster(number / 2);
       which = shared.tile[slot];
@@ -123,10 +134,11 @@ __device__ __forceinline__ void ProduceTiles(TileShared<kBlocks>& shared,
       full.ArriveExpecting(sizeof(shared.a[0]) + sizeof(shared.b[0]));
       const int column = step * kTileDepth;
       LoadMatrixBox(a.a, SharedAddress(shared.a[at.stage]), column, row, full);
-      for (int run = rank; run < 2; run += kBlocks) {
-        const uint32_t to =
-            SharedAddress(shared.b[at.stage]) + run * kTileRun * 128;
-        const int begin = tile.column * a.run_step + run * a.run_apart;
+      for (int part = rank * kPart; part < kTileColumns;
+           part += kPart * kBlocks) {
+        const uint32_t to = SharedAddress(shared.b[at.stage]) + part * 128;
+        const int begin = tile.column * a.run_step +
+                          part / kTileRun * a.run_apart + part % kTileRun;
         if constexpr (kBlocks == 1) {
           LoadMatrixBox(a.b, to, column, begin, full);
         } else {
@@ -239,6 +251,55 @@ __device__ __forceinline__ void MultiplyTiles(char* memory, const TileArgs& a,
     ConsumeTiles(shared, a, group, finish);
     if constexpr (kBlocks > 1) ClusterBarrier();
   }
+}
+
+// ---- Launchers ----
+
+inline int TilesOf(int64_t size, int64_t of_tile) {
+  return static_cast<int>((size + of_tile - 1) / of_tile);
+}
+
+// Whether the current device has what this takes, and a tile so many rows.
+inline bool SuitsTiles(int64_t rows) {
+  return rows >= kTileRows && MajorCapability() == 9;
+}
+
+inline CUtensorMap BoxMapOf(const CudaMatrix<const bf16>& m, int box_rows) {
+  return CudaMatrixMap(m.data, m.rows, m.columns, m.stride, box_rows);
+}
+
+// Of x and weight, whose columns are what is summed over. Column tile j takes
+// weight's rows from j run_step and j run_step + run_apart on. `taken`: device
+// memory, cleared on the stream.
+template <int kBlocks>
+TileArgs TileArgsOf(const CudaMatrix<const bf16>& x,
+                    const CudaMatrix<const bf16>& weight, int column_tiles,
+                    int run_step, int run_apart, int row_group, int* taken,
+                    cudaStream_t stream) {
+  TileArgs a = {};
+  a.a = BoxMapOf(x, kTileRows);
+  a.b = BoxMapOf(weight, TileShared<kBlocks>::kRowsOfB);
+  a.row_tiles = TilesOf(x.rows, kBlocks * kTileRows);
+  a.column_tiles = column_tiles;
+  a.depth = TilesOf(x.columns, kTileDepth);
+  a.run_step = run_step;
+  a.run_apart = run_apart;
+  a.row_group = row_group;
+  a.taken = taken;
+  CARACAL_CUDA_CHECK(cudaMemsetAsync(taken, 0, sizeof(*taken), stream));
+  return a;
+}
+
+// `kernel` is one that calls MultiplyTiles<kBlocks>.
+template <int kBlocks, typename Args>
+void LaunchTiles(void (*kernel)(Args), const TileArgs& tiles, const Args& args,
+                 cudaStream_t stream) {
+  constexpr size_t kShared = sizeof(TileShared<kBlocks>);
+  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+  const int clusters = std::min(Multiprocessors() / kBlocks, tiles.tiles());
+  LaunchEarly(kernel, clusters * kBlocks, kTileThreads, kShared, stream, args,
+              kBlocks);
 }
 
 }  // namespace caracal::kernels::cuda

@@ -1,13 +1,9 @@
 // The columns of a tile are 128 of the gate and the same 128 of up: a thread
 // has both in its accumulators.
-#include <algorithm>
-
-#include "kernels/common/cuda_check.h"
 #include "kernels/common/cuda_matrix.h"
-#include "kernels/common/cuda_tensor_map.h"
 #include "kernels/matmul/matmul_hopper.h"
+#include "kernels/matmul/matmul_swiglu_cuda.h"
 #include "kernels/swiglu/swiglu_cuda_math.h"
-#include "kernels/swiglu/swiglu_matmul_cuda.h"
 
 namespace caracal::kernels {
 namespace {
@@ -61,71 +57,60 @@ __global__ void __launch_bounds__(cuda::kTileThreads, 1)
       });
 }
 
-template <int kBlocks, bool kKeep>
-void Launch(const Args& a, cudaStream_t stream) {
-  constexpr size_t kShared = sizeof(cuda::TileShared<kBlocks>);
-  const auto kernel = Forward<kBlocks, kKeep>;
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
-  const int clusters =
-      std::min(cuda::Multiprocessors() / kBlocks, a.tiles.tiles());
-  cuda::LaunchEarly(kernel, clusters * kBlocks, cuda::kTileThreads, kShared,
-                    stream, a, kBlocks);
-}
-
-int Tiles(int64_t size, int64_t of_tile) {
-  return static_cast<int>((size + of_tile - 1) / of_tile);
-}
-
-CUtensorMap MapOf(const CudaMatrix<const cuda::bf16>& m, int box_rows) {
-  return CudaMatrixMap(m.data, m.rows, m.columns, m.stride, box_rows);
+template <int kBlocks>
+void Launch(const CudaMatrix<const cuda::bf16>& x,
+            const CudaMatrix<const cuda::bf16>& weight, int64_t F,
+            int row_group, bool keep, Workspace workspace, Args& a,
+            cudaStream_t stream) {
+  a.tiles = cuda::TileArgsOf<kBlocks>(
+      x, weight, cuda::TilesOf(F, kTileRun), /*run_step=*/kTileRun,
+      /*run_apart=*/static_cast<int>(F), row_group,
+      static_cast<int*>(workspace.data), stream);
+  cuda::LaunchTiles<kBlocks>(
+      keep ? Forward<kBlocks, true> : Forward<kBlocks, false>, a.tiles, a,
+      stream);
 }
 
 }  // namespace
 
-bool SwigluMatMulCudaSupported() { return cuda::MajorCapability() == 9; }
+bool MatMulSwigluCudaSupported() { return cuda::MajorCapability() == 9; }
 
-void SwigluMatMulCuda(const Context& ctx, ConstTensorView x,
+bool MatMulSwigluCudaSuits(int64_t rows) { return cuda::SuitsTiles(rows); }
+
+void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
                       ConstTensorView weight, TensorView gate_up,
                       TensorView out, Workspace workspace,
-                      const SwigluMatMulLayout& layout) {
+                      const MatMulSwigluLayout& layout) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(out));
   const int64_t rows = product.rows, F = product.columns;
   const auto input = CudaMatrixOf<cuda::bf16>(x);
   const int64_t K = input.columns;
   CARACAL_CHECK_EQ(input.rows, rows);
   CARACAL_CHECK(K >= 1) << "empty sums";
-  CARACAL_CHECK(workspace.bytes >= kSwigluMatMulCudaWorkspaceBytes)
+  CARACAL_CHECK(workspace.bytes >= kMatMulSwigluCudaWorkspaceBytes)
       << workspace.bytes << " bytes of workspace";
-  CARACAL_CHECK(layout.cluster == 1 || layout.cluster == 2) << layout.cluster;
+  CARACAL_CHECK(layout.cluster == 1 || layout.cluster == 2 ||
+                layout.cluster == 4)
+      << layout.cluster;
   const auto matrix = CudaMatrixOf<cuda::bf16>(weight, 2 * F, K);
   if (rows == 0 || F == 0) return;
 
-  Args a = {};
-  a.tiles.a = MapOf(input, cuda::kTileRows);
-  a.tiles.b = MapOf(matrix, kTileRun);
-  a.tiles.row_tiles = Tiles(rows, layout.cluster * cuda::kTileRows);
-  a.tiles.column_tiles = Tiles(F, kTileRun);
-  a.tiles.depth = Tiles(K, cuda::kTileDepth);
-  a.tiles.run_step = kTileRun;
-  a.tiles.run_apart = static_cast<int>(F);
-  a.tiles.row_group = layout.row_group;
-  a.tiles.taken = static_cast<int*>(workspace.data);
-  a.out = MapOf(product, kPanel);
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  CARACAL_CUDA_CHECK(
-      cudaMemsetAsync(workspace.data, 0, sizeof(*a.tiles.taken), stream));
-  if (!gate_up.defined()) {
-    layout.cluster == 1 ? Launch<1, false>(a, stream)
-                        : Launch<2, false>(a, stream);
-    return;
+  Args a = {};
+  a.out = cuda::BoxMapOf(product, kPanel);
+  if (gate_up.defined()) {
+    CARACAL_CHECK(F % 8 == 0) << "F " << F << ", wanted a multiple of 8";
+    auto half = CudaMatrixOf<cuda::bf16>(ConstTensorView(gate_up), rows, 2 * F);
+    half.columns = F;
+    a.gate = cuda::BoxMapOf(half, kPanel);
+    half.data += F;
+    a.up = cuda::BoxMapOf(half, kPanel);
   }
-  auto half = CudaMatrixOf<cuda::bf16>(ConstTensorView(gate_up), rows, 2 * F);
-  half.columns = F;
-  a.gate = MapOf(half, kPanel);
-  half.data += F;
-  a.up = MapOf(half, kPanel);
-  layout.cluster == 1 ? Launch<1, true>(a, stream) : Launch<2, true>(a, stream);
+  const auto launch = layout.cluster == 1   ? Launch<1>
+                      : layout.cluster == 2 ? Launch<2>
+                                            : Launch<4>;
+  launch(input, matrix, F, layout.row_group, gate_up.defined(), workspace, a,
+         stream);
 }
 
 }  // namespace caracal::kernels

@@ -11,8 +11,8 @@
 //
 // All bf16 in device memory, starts and row strides multiples of 16 bytes.
 // No call waits for the device or allocates. Same inputs, same bits.
-#ifndef CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
-#define CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
+#ifndef CARACAL_KERNELS_MATMUL_MATMUL_SWIGLU_CUDA_H_
+#define CARACAL_KERNELS_MATMUL_MATMUL_SWIGLU_CUDA_H_
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
@@ -20,22 +20,25 @@
 namespace caracal::kernels {
 
 // Whether the current device can.
-bool SwigluMatMulCudaSupported();
+bool MatMulSwigluCudaSupported();
+// Whether it can, and rows fill a tile: with fewer cuBLASLt, which cuts
+// long sums up, and SwiGLU's own kernel are faster.
+bool MatMulSwigluCudaSuits(int64_t rows);
 
-inline constexpr size_t kSwigluMatMulCudaWorkspaceBytes = 16;
+inline constexpr size_t kMatMulSwigluCudaWorkspaceBytes = 16;
 
 // How the work is laid out; the results have the same bits.
-struct SwigluMatMulLayout {
-  int cluster = 2;    // blocks that share what they read of the weight: 1 or 2
+struct MatMulSwigluLayout {
+  int cluster = 2;    // blocks that share what they read of W: 1, 2 or 4
   int row_group = 8;  // tiles of 128 cluster rows that share it in the L2 cache
 };
 
 // `workspace` may be used by one call at a time (on one stream).
-void SwigluMatMulCuda(const Context& ctx, ConstTensorView x,
+void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
                       ConstTensorView weight, TensorView gate_up,
                       TensorView out, Workspace workspace,
-                      const SwigluMatMulLayout& layout = {});
+                      const MatMulSwigluLayout& layout = {});
 
 }  // namespace caracal::kernels
 
-#endif  // CARACAL_KERNELS_SWIGLU_SWIGLU_MATMUL_CUDA_H_
+#endif  // CARACAL_KERNELS_MATMUL_MATMUL_SWIGLU_CUDA_H_
