@@ -23,28 +23,31 @@
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pipeline.h"
 #include "kernels/common/cuda_tensor_map.h"
+#include "kernels/matmul/norm_between.h"
 
 namespace caracal::kernels::cuda {
 
 inline constexpr int kTileRows = 128;
 inline constexpr int kTileRun = 128;  // rows of B that lie together
 inline constexpr int kTileColumns = 2 * kTileRun;
+static_assert(kTileColumns == kNormPartColumns);
 inline constexpr int kTileDepth = 64;  // columns of A and B at a time
 inline constexpr int kTileConsumers = 2;
 inline constexpr int kTileThreads = (1 + kTileConsumers) * kGroup;
 inline constexpr int kTileStages = 4;
+inline constexpr int kTileBlocks = 2;  // of a cluster; one run of B each
+// So many row tiles of a cluster are gone through together, column by column:
+// their rows of A stay in the L2 cache, and B is read once for all of them.
+inline constexpr int kTileRowGroup = 8;
 
 // Operands, and which tiles there are.
 struct TileArgs {
-  CUtensorMap a, b;  // in boxes of kTileRows and TileShared::kRowsOfB rows
+  CUtensorMap a, b;  // in boxes of kTileRows and kTileRun rows
   int row_tiles;     // of a cluster: 128 rows for each of its blocks
   int column_tiles;
   int depth;  // of K, in kTileDepth
   // Where column tile j's runs begin: j run_step, and run_apart after that.
   int run_step, run_apart;
-  // So many row tiles are gone through together, column by column: their rows
-  // of A stay in the L2 cache, and B is read once for all of them.
-  int row_group;
   int* taken;  // 0
 
   __host__ __device__ int tiles() const { return row_tiles * column_tiles; }
@@ -54,20 +57,15 @@ struct Tile {
   int row, column;  // in tiles
 };
 __device__ __forceinline__ Tile TileAt(const TileArgs& a, int number) {
-  const int of_group = a.row_group * a.column_tiles;
-  const int first = number / of_group * a.row_group;
-  const int rows = min(a.row_group, a.row_tiles - first);
+  const int of_group = kTileRowGroup * a.column_tiles;
+  const int first = number / of_group * kTileRowGroup;
+  const int rows = min(kTileRowGroup, a.row_tiles - first);
   const int within = number % of_group;
   return {first + within % rows, within / rows};
 }
 
-// kBlocks: of a cluster.
-template <int kBlocks>
 struct TileShared {
   static constexpr int kBytesA = kTileRows * 128, kBytesB = kTileColumns * 128;
-  // Rows of B that a block brings at a time.
-  static constexpr int kRowsOfB =
-      kBlocks <= 2 ? kTileRun : kTileColumns / kBlocks;
 
   char a[kTileStages][kBytesA];
   char b[kTileStages][kBytesB];
@@ -77,10 +75,10 @@ struct TileShared {
   Barrier full[kTileStages], empty[kTileStages];
 
   __device__ __forceinline__ void Init() {
-    constexpr int kWarps = kBlocks * kTileConsumers * kGroup / 32;
+    constexpr int kWarps = kTileBlocks * kTileConsumers * kGroup / 32;
     for (int i = 0; i < 2; ++i) {
       tile_full[i].Init(1);
-      tile_empty[i].Init(kWarps + kBlocks - 1);
+      tile_empty[i].Init(kWarps + kTileBlocks - 1);
     }
     for (int i = 0; i < kTileStages; ++i) {
       full[i].Init(1);
@@ -99,11 +97,9 @@ struct StageCounter {
 };
 
 // One thread of each block: everything the block reads.
-template <int kBlocks>
-__device__ __forceinline__ void ProduceTiles(TileShared<kBlocks>& shared,
+__device__ __forceinline__ void ProduceTiles(TileShared& shared,
                                              const TileArgs& a) {
-  constexpr int kPart = TileShared<kBlocks>::kRowsOfB;
-  const int rank = blockIdx.x % kBlocks, tiles = a.tiles();
+  const int rank = blockIdx.x % kTileBlocks, tiles = a.tiles();
   StageCounter at;
   // Blocks that have to wait for a multiprocessor take what is left then.
   int next = rank == 0 ? atomicAdd(a.taken, 1) : 0;
@@ -115,7 +111,7 @@ __device__ __forceinline__ void ProduceTiles(TileShared<kBlocks>& shared,
     }
     shared.tile_full[slot].ArriveExpecting(sizeof(int));
     if (rank == 0) {
-      for (int r = 0; r < kBlocks; ++r) {
+      for (int r = 0; r < kTileBlocks; ++r) {
         SendTo(r, which, &shared.tile[slot], shared.tile_full[slot]);
       }
       // Needed only when this tile is on its way.
@@ -127,27 +123,45 @@ __device__ __forceinline__ void ProduceTiles(TileShared<kBlocks>& shared,
     }
     if (which >= tiles) return;
     const Tile tile = TileAt(a, which);
-    const int row = (tile.row * kBlocks + rank) * kTileRows;
+    const int row = (tile.row * kTileBlocks + rank) * kTileRows;
+    const int from = tile.column * a.run_step + rank * a.run_apart;
     for (int step = 0; step < a.depth; ++step, at.Next()) {
       Barrier& full = shared.full[at.stage];
       if (at.turn > 0) shared.empty[at.stage].Wait(at.turn - 1);
       full.ArriveExpecting(sizeof(shared.a[0]) + sizeof(shared.b[0]));
       const int column = step * kTileDepth;
       LoadMatrixBox(a.a, SharedAddress(shared.a[at.stage]), column, row, full);
-      for (int part = rank * kPart; part < kTileColumns;
-           part += kPart * kBlocks) {
-        const uint32_t to = SharedAddress(shared.b[at.stage]) + part * 128;
-        const int begin = tile.column * a.run_step +
-                          part / kTileRun * a.run_apart + part % kTileRun;
-        if constexpr (kBlocks == 1) {
-          LoadMatrixBox(a.b, to, column, begin, full);
-        } else {
-          LoadMatrixBoxForAll(a.b, to, column, begin, full, (1 << kBlocks) - 1);
-        }
-      }
+      LoadMatrixBoxForAll(
+          a.b, SharedAddress(shared.b[at.stage]) + rank * kTileRun * 128,
+          column, from, full, (1 << kTileBlocks) - 1);
     }
   }
 }
+
+// Factors of rows whose squares were summed up in parts: an RMSNorm that comes
+// after a product by its input.
+struct RowScale {
+  const float* squares = nullptr;  // [rows, parts]; null: 1
+  int rows = 0, parts = 0;
+  float mean = 0;  // 1 / columns
+  float eps = 0;
+
+  // Of this thread's rows: `row` is the warpgroup's first.
+  __device__ __forceinline__ float2 At(int row) const {
+    if (squares == nullptr) return {1.0f, 1.0f};
+    float factor[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int at = min(row + ThreadRow() + 8 * r, rows - 1);
+      float sum = 0;
+      for (int i = threadIdx.x % 4; i < parts; i += 4) {
+        sum += __ldcg(squares + int64_t{at} * parts + i);
+      }
+      factor[r] = 1.0f / sqrtf(QuadSum(sum) * mean + eps);
+    }
+    return {factor[0], factor[1]};
+  }
+};
 
 // Sends panels of 64 rows and columns, rounded to bf16, from a warpgroup's
 // accumulators to memory.
@@ -179,14 +193,19 @@ struct PanelStore {
   }
 };
 
-// One warpgroup's whole job: 64 rows of each tile. finish(sums, row, column
-// tile, store): the accumulators (cuda_wgmma.h) of the rows from `row` on.
-template <int kBlocks, typename Finish>
-__device__ __forceinline__ void ConsumeTiles(TileShared<kBlocks>& shared,
+// What is done with tiles, a warpgroup's 64 rows at a time:
+//   Held Fetch(row, column tile)   what finishing wants of memory; the last
+//                                  products go on meanwhile
+//   (sums, held, row, column tile, store)
+// `sums` are accumulators (cuda_wgmma.h) of the rows from `row` on.
+
+// One warpgroup's whole job.
+template <typename Finish>
+__device__ __forceinline__ void ConsumeTiles(TileShared& shared,
                                              const TileArgs& a, int group,
                                              const Finish& finish) {
   constexpr int kRows = kTileRows / kTileConsumers;
-  const int rank = blockIdx.x % kBlocks;
+  const int rank = blockIdx.x % kTileBlocks;
   const uint32_t tile_a = SharedAddress(shared.a) + group * kRows * 128;
   const uint32_t tile_b = SharedAddress(shared.b);
   PanelStore store{SharedAddress(shared.out[group]), group};
@@ -214,30 +233,31 @@ __device__ __forceinline__ void ConsumeTiles(TileShared<kBlocks>& shared,
     for (int step = 1; step < a.depth; ++step) {
       multiply(true);
       WgmmaWait<1>();
-      ArriveWarpAtAll<kBlocks>(shared.empty[before]);
+      ArriveWarpAtAll<kTileBlocks>(shared.empty[before]);
       before = at.stage;
       at.Next();
     }
+    const Tile tile = TileAt(a, which);
+    const int row = (tile.row * kTileBlocks + rank) * kTileRows + group * kRows;
+    const auto held = finish.Fetch(row, tile.column);
     WgmmaWait();
     Pin(sums);
-    ArriveWarpAtAll<kBlocks>(shared.empty[before]);
-    const Tile tile = TileAt(a, which);
-    finish(sums, (tile.row * kBlocks + rank) * kTileRows + group * kRows,
-           tile.column, store);
+    ArriveWarpAtAll<kTileBlocks>(shared.empty[before]);
+    finish(sums, held, row, tile.column, store);
   }
   WaitStores();  // they read shared memory
 }
 
 // A kernel's body; `memory` as TileShared.
-template <int kBlocks, typename Finish>
+template <typename Finish>
 __device__ __forceinline__ void MultiplyTiles(char* memory, const TileArgs& a,
                                               const Finish& finish) {
   // Registers of a thread: 65,536 in all.
-  constexpr int kProducer = 40, kConsumer = 232;
-  auto& shared = *reinterpret_cast<TileShared<kBlocks>*>(memory);
+  constexpr int kProducer = 24, kConsumer = 240;
+  auto& shared = *reinterpret_cast<TileShared*>(memory);
   if (threadIdx.x == 0) shared.Init();
   __syncthreads();
-  if constexpr (kBlocks > 1) ClusterBarrier();
+  ClusterBarrier();
   AwaitEarlier();
   const int group = __shfl_sync(~0u, threadIdx.x / kGroup, 0);
   if (group == kTileConsumers) {
@@ -245,11 +265,11 @@ __device__ __forceinline__ void MultiplyTiles(char* memory, const TileArgs& a,
     if (threadIdx.x % kGroup == 0) ProduceTiles(shared, a);
     __syncwarp();
     // Others may still bring and read what lies here.
-    if constexpr (kBlocks > 1) ClusterBarrier();
+    ClusterBarrier();
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kConsumer));
     ConsumeTiles(shared, a, group, finish);
-    if constexpr (kBlocks > 1) ClusterBarrier();
+    ClusterBarrier();
   }
 }
 
@@ -259,9 +279,18 @@ inline int TilesOf(int64_t size, int64_t of_tile) {
   return static_cast<int>((size + of_tile - 1) / of_tile);
 }
 
-// Whether the current device has what this takes, and a tile so many rows.
-inline bool SuitsTiles(int64_t rows) {
-  return rows >= kTileRows && MajorCapability() == 9;
+// Whether the current device has what this takes, and its multiprocessors would
+// be busy with the rows and columns that are there most of the time: not where
+// the last tiles are few or stand out of the matrix.
+inline bool SuitsTiles(int64_t rows, int64_t columns) {
+  constexpr double kBusy = 0.8;
+  if (MajorCapability() != 9) return false;
+  const int64_t tiles =
+      int64_t{TilesOf(rows, kTileRows)} * TilesOf(columns, kTileColumns);
+  const int64_t all = Multiprocessors();
+  const double turns = static_cast<double>((tiles + all - 1) / all * all);
+  return static_cast<double>(rows * columns) >=
+         kBusy * turns * kTileRows * kTileColumns;
 }
 
 inline CUtensorMap BoxMapOf(const CudaMatrix<const bf16>& m, int box_rows) {
@@ -271,35 +300,56 @@ inline CUtensorMap BoxMapOf(const CudaMatrix<const bf16>& m, int box_rows) {
 // Of x and weight, whose columns are what is summed over. Column tile j takes
 // weight's rows from j run_step and j run_step + run_apart on. `taken`: device
 // memory, cleared on the stream.
-template <int kBlocks>
-TileArgs TileArgsOf(const CudaMatrix<const bf16>& x,
-                    const CudaMatrix<const bf16>& weight, int column_tiles,
-                    int run_step, int run_apart, int row_group, int* taken,
-                    cudaStream_t stream) {
+inline TileArgs TileArgsOf(const CudaMatrix<const bf16>& x,
+                           const CudaMatrix<const bf16>& weight,
+                           int column_tiles, int run_step, int run_apart,
+                           int* taken, cudaStream_t stream) {
   TileArgs a = {};
   a.a = BoxMapOf(x, kTileRows);
-  a.b = BoxMapOf(weight, TileShared<kBlocks>::kRowsOfB);
-  a.row_tiles = TilesOf(x.rows, kBlocks * kTileRows);
+  a.b = BoxMapOf(weight, kTileRun);
+  a.row_tiles = TilesOf(x.rows, kTileBlocks * kTileRows);
   a.column_tiles = column_tiles;
   a.depth = TilesOf(x.columns, kTileDepth);
   a.run_step = run_step;
   a.run_apart = run_apart;
-  a.row_group = row_group;
   a.taken = taken;
   CARACAL_CUDA_CHECK(cudaMemsetAsync(taken, 0, sizeof(*taken), stream));
   return a;
 }
 
-// `kernel` is one that calls MultiplyTiles<kBlocks>.
-template <int kBlocks, typename Args>
+// Those of rows of so many columns.
+template <typename Void>
+auto SquaresOf(const BasicTensorView<Void>& squares, int64_t rows,
+               int64_t columns) {
+  CARACAL_CHECK(squares.rank == 2 && squares.shape[0] == rows &&
+                squares.shape[1] == NormPartsOf(columns) &&
+                squares.contiguous())
+      << "squares of " << rows << " rows of " << columns << " columns";
+  return squares.f32();
+}
+
+// Of x's rows, of K columns.
+inline RowScale RowScaleOf(const RowNorm& norm, int64_t rows, int64_t K) {
+  RowScale scale;
+  if (!norm.squares.defined()) return scale;
+  scale.squares = SquaresOf(norm.squares, rows, K);
+  scale.rows = static_cast<int>(rows);
+  scale.parts = static_cast<int>(NormPartsOf(K));
+  scale.mean = 1.0f / static_cast<float>(K);
+  scale.eps = norm.eps;
+  return scale;
+}
+
+// `kernel` is one that calls MultiplyTiles().
+template <typename Args>
 void LaunchTiles(void (*kernel)(Args), const TileArgs& tiles, const Args& args,
                  cudaStream_t stream) {
-  constexpr size_t kShared = sizeof(TileShared<kBlocks>);
+  constexpr size_t kShared = sizeof(TileShared);
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
-  const int clusters = std::min(Multiprocessors() / kBlocks, tiles.tiles());
-  LaunchEarly(kernel, clusters * kBlocks, kTileThreads, kShared, stream, args,
-              kBlocks);
+  const int clusters = std::min(Multiprocessors() / kTileBlocks, tiles.tiles());
+  LaunchEarly(kernel, clusters * kTileBlocks, kTileThreads, kShared, stream,
+              args, kTileBlocks);
 }
 
 }  // namespace caracal::kernels::cuda

@@ -1,18 +1,21 @@
 // Products with work on their results, in one pass and by cuBLASLt and the
 // work's own kernel, on the GPU. Each runs for some time, so that power and
 // clock are those of a training step:
-//     matmul_hopper_bench SECONDS
-// SwiGLU of gate and up, RoPE of queries and keys; 8B shape, 8 rows of 1,024,
-// and 135M shape, 32.
+//     matmul_hopper_bench SECONDS [swiglu|rope|residual|few]...
+// SwiGLU of gate and up, RoPE of queries and keys, sums with the residual
+// stream and their norm; 8B shape, 8 rows of 1,024, and 135M shape, 32.
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "kernels/common/cuda_bench.h"
+#include "kernels/matmul/matmul_add_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/matmul/matmul_rope_cuda.h"
 #include "kernels/matmul/matmul_swiglu_cuda.h"
+#include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/rope/rope_cuda.h"
 #include "kernels/swiglu/swiglu_cuda.h"
 
@@ -73,30 +76,21 @@ void BenchmarkSwiglu(double seconds, int64_t rows, int64_t F, int64_t K) {
   TensorView gate = both, up = both;
   gate.shape[1] = up.shape[1] = F;
   up.data = both_memory.data() + F;
-  const auto fused = [&](bool keep, MatMulSwigluLayout layout) {
-    return [&, keep, layout](int) {
-      MatMulSwigluCuda({}, x, weight, keep ? both : TensorView(), out,
-                       library.workspace, layout);
+  const auto fused = [&](TensorView kept) {
+    return [&, kept](int) {
+      MatMulSwigluCuda({}, x, weight, {}, kept, out, library.workspace);
     };
   };
-  std::vector<Candidate> candidates = {
-      {"cuBLASLt alone", [&](int) { library.Multiply(x, weight, both); }},
-      {"cuBLASLt, then SwiGLU",
-       [&](int) {
-         library.Multiply(x, weight, both);
-         SwigluForwardCuda({}, gate, up, out);
-       }},
-  };
-  const MatMulSwigluLayout layouts[] = {
-      {1, 8}, {2, 4}, {2, 8}, {2, 16}, {4, 4}};
-  for (const MatMulSwigluLayout& layout : layouts) {
-    const std::string name = "cluster " + std::to_string(layout.cluster) +
-                             ", group " + std::to_string(layout.row_group);
-    candidates.push_back({"one pass, " + name, fused(false, layout)});
-    if (layout.row_group != 8) continue;
-    candidates.push_back({"and kept, " + name, fused(true, layout)});
-  }
-  Compare(seconds, std::move(candidates), 4.0 * rows * F * K);
+  Compare(seconds,
+          {{"cuBLASLt alone", [&](int) { library.Multiply(x, weight, both); }},
+           {"cuBLASLt, then SwiGLU",
+            [&](int) {
+              library.Multiply(x, weight, both);
+              SwigluForwardCuda({}, gate, up, out);
+            }},
+           {"one pass", fused({})},
+           {"one pass, gate and up kept", fused(both)}},
+          4.0 * rows * F * K);
 }
 
 void BenchmarkRope(double seconds, int64_t sequences, int64_t H, int64_t Hkv,
@@ -132,54 +126,87 @@ void BenchmarkRope(double seconds, int64_t sequences, int64_t H, int64_t Hkv,
             }},
            {"one pass",
             [&](int) {
-              MatMulRopeCuda({}, x, weight, H + Hkv,
+              MatMulRopeCuda({}, x, weight, {}, H + Hkv,
                              testing::VectorView(positions), cos, sin, y,
                              library.workspace);
             }},
            {"one pass, none rotated",
             [&](int) {
-              MatMulRopeCuda({}, x, weight, 0, testing::VectorView(positions),
-                             cos, sin, y, library.workspace);
+              MatMulRopeCuda({}, x, weight, {}, 0,
+                             testing::VectorView(positions), cos, sin, y,
+                             library.workspace);
             }}},
           2.0 * rows * N * K);
 }
 
-void BenchmarkPlain(double seconds, int64_t rows, int64_t N, int64_t K) {
-  std::printf("product alone: %ld rows, N %ld, K %ld\n",
-              static_cast<long>(rows), static_cast<long>(N),
-              static_cast<long>(K));
+// To the residual stream, and the norm that follows.
+void BenchmarkAdd(double seconds, int64_t rows, int64_t N, int64_t K) {
+  std::printf("residual: %ld rows, N %ld, K %ld\n", static_cast<long>(rows),
+              static_cast<long>(N), static_cast<long>(K));
   const auto x_memory = RandomOnDevice<uint16_t>(rows * K, 1, 1);
   const auto weight_memory = RandomOnDevice<uint16_t>(N * K, 0.02, 2);
-  const DeviceArray<float> table(64);
-  const DeviceArray<int32_t> positions(rows);
-  const DeviceArray<uint16_t> out(rows * N);
+  const auto add_memory = RandomOnDevice<uint16_t>(rows * N, 1, 3);
+  const auto norm_memory = RandomOnDevice<float>(N, 1, 4);
+  const DeviceArray<uint16_t> out(rows * N), normed_memory(rows * N);
+  const DeviceArray<float> squares(rows * NormPartsOf(N)), inv_rms(rows);
   Library library;
   const TensorView x = Matrix(x_memory, rows, K);
   const TensorView weight = Matrix(weight_memory, N, K);
-  const TensorView y = Matrix(out, rows, N);
-  const TensorView angles(table.data(), {1, 64});
+  const TensorView add = Matrix(add_memory, rows, N), y = Matrix(out, rows, N);
+  const TensorView normed = Matrix(normed_memory, rows, N);
+  const TensorView norm_weight = testing::VectorView(norm_memory);
+  const auto multiply = [&](int) {
+    MatMulCuda({}, library.plans, Transpose::kNo, Transpose::kYes, 1, x, weight,
+               1, y, library.workspace, add);
+  };
+  const auto ours = [&](const NormOutput& norm) {
+    return [&, norm](int) {
+      MatMulAddCuda({}, x, weight, add, y, norm, library.workspace);
+    };
+  };
   Compare(seconds,
-          {{"cuBLASLt", [&](int) { library.Multiply(x, weight, y); }},
-           {"ours",
-            [&](int) {
-              MatMulRopeCuda({}, x, weight, 0, testing::VectorView(positions),
-                             angles, angles, y, library.workspace);
-            }}},
+          {{"cuBLASLt alone", multiply},
+           {"cuBLASLt, then RMSNorm",
+            [&](int i) {
+              multiply(i);
+              RmsNormForwardCuda({}, y, norm_weight, 1e-5f, normed,
+                                 testing::VectorView(inv_rms));
+            }},
+           {"ours", ours({})},
+           {"one pass, norm's part",
+            ours({norm_weight, normed,
+                  TensorView(squares.data(), {rows, NormPartsOf(N)})})}},
           2.0 * rows * N * K);
 }
 
 int Main(int argc, char** argv) {
   bench::PrintDevice();
   const double seconds = argc > 1 ? std::atof(argv[1]) : 1;
-  BenchmarkSwiglu(seconds, 8192, 14336, 4096);
-  BenchmarkRope(seconds, 8, 32, 8, 128, 4096);
-  BenchmarkPlain(seconds, 8192, 4096, 4096);
-  BenchmarkPlain(seconds, 8192, 4096, 14336);
-  BenchmarkSwiglu(seconds, 32768, 1536, 576);
-  BenchmarkRope(seconds, 32, 9, 3, 64, 576);
-  BenchmarkPlain(seconds / 2, 128, 6144, 4096);
-  BenchmarkPlain(seconds / 2, 1024, 6144, 4096);
-  BenchmarkPlain(seconds / 2, 2048, 960, 576);
+  const auto wanted = [&](const char* name) {
+    if (argc <= 2) return true;
+    for (int i = 2; i < argc; ++i) {
+      if (std::strcmp(argv[i], name) == 0) return true;
+    }
+    return false;
+  };
+  if (wanted("swiglu")) {
+    BenchmarkSwiglu(seconds, 8192, 14336, 4096);
+    BenchmarkSwiglu(seconds, 32768, 1536, 576);
+  }
+  if (wanted("rope")) {
+    BenchmarkRope(seconds, 8, 32, 8, 128, 4096);
+    BenchmarkRope(seconds, 32, 9, 3, 64, 576);
+  }
+  if (wanted("residual")) {
+    BenchmarkAdd(seconds, 8192, 4096, 4096);
+    BenchmarkAdd(seconds, 8192, 4096, 14336);
+    BenchmarkAdd(seconds, 32768, 576, 576);
+    BenchmarkAdd(seconds, 32768, 576, 1536);
+  }
+  if (wanted("few")) {
+    BenchmarkRope(seconds / 2, 1, 32, 8, 128, 4096);
+    BenchmarkAdd(seconds / 2, 128, 4096, 14336);
+  }
   return 0;
 }
 

@@ -12,8 +12,6 @@ using cuda::kTileColumns;
 using cuda::PanelStore;
 using cuda::TileArgs;
 
-constexpr int kBlocks = 2;  // of a cluster
-constexpr int kRowGroup = 8;
 constexpr int kPanel = 64;  // rows and columns that are stored together
 
 struct Args {
@@ -23,6 +21,7 @@ struct Args {
   int rotated;  // columns
   const int32_t* positions;
   const float *cos, *sin;
+  cuda::RowScale scale;
 };
 
 // Rounded to bf16, as a product is that is stored.
@@ -30,57 +29,81 @@ __device__ __forceinline__ float Rounded(float x) {
   return __bfloat162float(__float2bfloat16_rn(x));
 }
 
-// The heads of a warpgroup's 64 rows and 256 columns that are to be rotated.
 template <int D>
-__device__ __forceinline__ void RotateHeads(const Args& a, int row, int column,
-                                            float (&sums)[kTileColumns / 2]) {
-  constexpr int kHalf = D / 2;
+struct Finish {
+  const Args& a;
+
+  static constexpr int kHalf = D / 2;
+  struct Held {
+    float2 scale;
+    float2 cos[2][kHalf / 8], sin[2][kHalf / 8];  // two columns each
+  };
+  __device__ __forceinline__ Held Fetch(int row, int tile) const {
+    Held held;
+    held.scale = a.scale.At(row);
+    if (tile * kTileColumns >= a.rotated) return held;
 #pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int at = min(row + cuda::ThreadRow() + 8 * r, a.rows - 1);
-    const int64_t angles =
-        int64_t{__ldg(a.positions + at)} * kHalf + cuda::ThreadColumn();
+    for (int r = 0; r < 2; ++r) {
+      const int at = min(row + cuda::ThreadRow() + 8 * r, a.rows - 1);
+      const int64_t first =
+          int64_t{__ldg(a.positions + at)} * kHalf + cuda::ThreadColumn();
 #pragma unroll
-    for (int b = 0; b < kHalf / 8; ++b) {
-      const float2 cos =
-          __ldg(reinterpret_cast<const float2*>(a.cos + angles + 8 * b));
-      const float2 sin =
-          __ldg(reinterpret_cast<const float2*>(a.sin + angles + 8 * b));
+      for (int b = 0; b < kHalf / 8; ++b) {
+        const auto load = [&](const float* table) {
+          return __ldg(reinterpret_cast<const float2*>(table + first + 8 * b));
+        };
+        held.cos[r][b] = load(a.cos);
+        held.sin[r][b] = load(a.sin);
+      }
+    }
+    return held;
+  }
+
+  __device__ __forceinline__ void operator()(float (&sums)[kTileColumns / 2],
+                                             const Held& held, int row,
+                                             int tile,
+                                             PanelStore& store) const {
 #pragma unroll
-      for (int head = 0; head < kTileColumns / D; ++head) {
-        if (column + head * D >= a.rotated) continue;
+    for (int i = 0; i < kTileColumns / 2; ++i) {
+      sums[i] *= i % 4 < 2 ? held.scale.x : held.scale.y;
+    }
+    const int column = tile * kTileColumns;
+    if (column < a.rotated) Rotate(held, column, sums);
 #pragma unroll
-        for (int c = 0; c < 2; ++c) {
-          float& low = sums[head * D / 2 + 4 * b + 2 * r + c];
-          float& high = sums[head * D / 2 + kHalf / 2 + 4 * b + 2 * r + c];
-          low = Rounded(low);
-          high = Rounded(high);
-          cuda::RotatePair(c == 0 ? cos.x : cos.y, c == 0 ? sin.x : sin.y, low,
-                           high);
-        }
+    for (int panel = 0; panel < kTileColumns / kPanel; ++panel) {
+      store(a.y, row, column + panel * kPanel, [&](int b, int r) {
+        const int at = panel * kPanel / 2 + 4 * b + 2 * r;
+        return cuda::PackBf16(sums[at], sums[at + 1]);
+      });
+    }
+  }
+
+  // The heads that are to be.
+  __device__ __forceinline__ void Rotate(
+      const Held& held, int column, float (&sums)[kTileColumns / 2]) const {
+#pragma unroll
+    for (int head = 0; head < kTileColumns / D; ++head) {
+      if (column + head * D >= a.rotated) continue;
+#pragma unroll
+      for (int i = 0; i < kHalf / 2; ++i) {
+        const int r = i % 4 / 2, b = i / 4;
+        const float2 cos = held.cos[r][b], sin = held.sin[r][b];
+        float& low = sums[head * kHalf + i];
+        float& high = sums[head * kHalf + kHalf / 2 + i];
+        low = Rounded(low);
+        high = Rounded(high);
+        cuda::RotatePair(i % 2 == 0 ? cos.x : cos.y, i % 2 == 0 ? sin.x : sin.y,
+                         low, high);
       }
     }
   }
-}
+};
 
 template <int D>
 __global__ void __launch_bounds__(cuda::kTileThreads, 1)
     Forward(const __grid_constant__ Args a) {
   extern __shared__ __align__(1024) char memory[];
-  cuda::MultiplyTiles<kBlocks>(
-      memory, a.tiles,
-      [&](float(&sums)[kTileColumns / 2], int row, int tile,
-          PanelStore& store) {
-        const int column = tile * kTileColumns;
-        if (column < a.rotated) RotateHeads<D>(a, row, column, sums);
-#pragma unroll
-        for (int panel = 0; panel < kTileColumns / kPanel; ++panel) {
-          store(a.y, row, column + panel * kPanel, [&](int b, int r) {
-            const int at = panel * kPanel / 2 + 4 * b + 2 * r;
-            return cuda::PackBf16(sums[at], sums[at + 1]);
-          });
-        }
-      });
+  cuda::MultiplyTiles(memory, a.tiles, Finish<D>{a});
 }
 
 }  // namespace
@@ -89,12 +112,12 @@ bool MatMulRopeCudaSupported(int64_t D) {
   return (D == 64 || D == 128) && cuda::MajorCapability() == 9;
 }
 
-bool MatMulRopeCudaSuits(int64_t rows, int64_t D) {
-  return MatMulRopeCudaSupported(D) && cuda::SuitsTiles(rows);
+bool MatMulRopeCudaSuits(int64_t rows, int64_t N, int64_t D) {
+  return MatMulRopeCudaSupported(D) && cuda::SuitsTiles(rows, N);
 }
 
 void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
-                    ConstTensorView weight, int64_t heads,
+                    ConstTensorView weight, const RowNorm& norm, int64_t heads,
                     ConstTensorView positions, ConstTensorView cos,
                     ConstTensorView sin, TensorView y, Workspace workspace) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(y));
@@ -115,19 +138,18 @@ void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
   if (rows == 0 || N == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   Args a = {};
-  a.tiles =
-      cuda::TileArgsOf<kBlocks>(input, matrix, cuda::TilesOf(N, kTileColumns),
-                                /*run_step=*/kTileColumns,
-                                /*run_apart=*/cuda::kTileRun, kRowGroup,
-                                static_cast<int*>(workspace.data), stream);
+  a.tiles = cuda::TileArgsOf(input, matrix, cuda::TilesOf(N, kTileColumns),
+                             /*run_step=*/kTileColumns,
+                             /*run_apart=*/cuda::kTileRun,
+                             static_cast<int*>(workspace.data), stream);
   a.y = cuda::BoxMapOf(product, kPanel);
+  a.scale = cuda::RowScaleOf(norm, rows, K);
   a.rows = static_cast<int>(rows);
   a.rotated = static_cast<int>(heads * D);
   a.positions = VectorOf<int32_t>(positions, rows);
   a.cos = cosines.data;
   a.sin = sines.data;
-  cuda::LaunchTiles<kBlocks>(D == 64 ? Forward<64> : Forward<128>, a.tiles, a,
-                             stream);
+  cuda::LaunchTiles(D == 64 ? Forward<64> : Forward<128>, a.tiles, a, stream);
 }
 
 }  // namespace caracal::kernels

@@ -18,6 +18,7 @@ constexpr int kPanel = 64;  // rows and columns that are stored together
 struct Args {
   TileArgs tiles;
   CUtensorMap gate, up, out;  // in panels
+  cuda::RowScale scale;
 };
 
 // Of bf16 pairs.
@@ -29,58 +30,56 @@ __device__ __forceinline__ uint32_t SwigluPair(uint32_t gate, uint32_t up) {
 }
 
 // kKeep: gate and up are stored, too.
-template <int kBlocks, bool kKeep>
+template <bool kKeep>
+struct Finish {
+  const Args& a;
+
+  __device__ __forceinline__ float2 Fetch(int row, int) const {
+    return a.scale.At(row);
+  }
+
+  __device__ __forceinline__ void operator()(
+      const float (&sums)[cuda::kTileColumns / 2], float2 scale, int row,
+      int tile, PanelStore& store) const {
+#pragma unroll
+    for (int panel = 0; panel < kTileRun / kPanel; ++panel) {
+      const int column = tile * kTileRun + panel * kPanel;
+      // Sums of 8 columns are 4 apart; those of up follow the gate's.
+      const auto pair = [&](int run, int b, int r) {
+        const int at = run * kTileRun / 2 + panel * kPanel / 2 + 4 * b + 2 * r;
+        const float by = r == 0 ? scale.x : scale.y;
+        return PackBf16(sums[at] * by, sums[at + 1] * by);
+      };
+      const auto gate = [&](int b, int r) { return pair(0, b, r); };
+      const auto up = [&](int b, int r) { return pair(1, b, r); };
+      if constexpr (kKeep) {
+        store(a.gate, row, column, gate);
+        store(a.up, row, column, up);
+      }
+      store(a.out, row, column,
+            [&](int b, int r) { return SwigluPair(gate(b, r), up(b, r)); });
+    }
+  }
+};
+
+template <bool kKeep>
 __global__ void __launch_bounds__(cuda::kTileThreads, 1)
     Forward(const __grid_constant__ Args a) {
   extern __shared__ __align__(1024) char memory[];
-  cuda::MultiplyTiles<kBlocks>(
-      memory, a.tiles,
-      [&](const float(&sums)[kTileRun], int row, int tile, PanelStore& store) {
-#pragma unroll
-        for (int panel = 0; panel < kTileRun / kPanel; ++panel) {
-          const int column = tile * kTileRun + panel * kPanel;
-          // Sums of 8 columns are 4 apart; those of up follow the gate's.
-          const auto pair = [&](int run, int b, int r) {
-            const int at =
-                run * kTileRun / 2 + panel * kPanel / 2 + 4 * b + 2 * r;
-            return PackBf16(sums[at], sums[at + 1]);
-          };
-          const auto gate = [&](int b, int r) { return pair(0, b, r); };
-          const auto up = [&](int b, int r) { return pair(1, b, r); };
-          if constexpr (kKeep) {
-            store(a.gate, row, column, gate);
-            store(a.up, row, column, up);
-          }
-          store(a.out, row, column,
-                [&](int b, int r) { return SwigluPair(gate(b, r), up(b, r)); });
-        }
-      });
-}
-
-template <int kBlocks>
-void Launch(const CudaMatrix<const cuda::bf16>& x,
-            const CudaMatrix<const cuda::bf16>& weight, int64_t F,
-            int row_group, bool keep, Workspace workspace, Args& a,
-            cudaStream_t stream) {
-  a.tiles = cuda::TileArgsOf<kBlocks>(
-      x, weight, cuda::TilesOf(F, kTileRun), /*run_step=*/kTileRun,
-      /*run_apart=*/static_cast<int>(F), row_group,
-      static_cast<int*>(workspace.data), stream);
-  cuda::LaunchTiles<kBlocks>(
-      keep ? Forward<kBlocks, true> : Forward<kBlocks, false>, a.tiles, a,
-      stream);
+  cuda::MultiplyTiles(memory, a.tiles, Finish<kKeep>{a});
 }
 
 }  // namespace
 
 bool MatMulSwigluCudaSupported() { return cuda::MajorCapability() == 9; }
 
-bool MatMulSwigluCudaSuits(int64_t rows) { return cuda::SuitsTiles(rows); }
+bool MatMulSwigluCudaSuits(int64_t rows, int64_t F) {
+  return cuda::SuitsTiles(rows, 2 * F);
+}
 
 void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
-                      ConstTensorView weight, TensorView gate_up,
-                      TensorView out, Workspace workspace,
-                      const MatMulSwigluLayout& layout) {
+                      ConstTensorView weight, const RowNorm& norm,
+                      TensorView gate_up, TensorView out, Workspace workspace) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(out));
   const int64_t rows = product.rows, F = product.columns;
   const auto input = CudaMatrixOf<cuda::bf16>(x);
@@ -89,14 +88,16 @@ void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
   CARACAL_CHECK(K >= 1) << "empty sums";
   CARACAL_CHECK(workspace.bytes >= kMatMulSwigluCudaWorkspaceBytes)
       << workspace.bytes << " bytes of workspace";
-  CARACAL_CHECK(layout.cluster == 1 || layout.cluster == 2 ||
-                layout.cluster == 4)
-      << layout.cluster;
   const auto matrix = CudaMatrixOf<cuda::bf16>(weight, 2 * F, K);
   if (rows == 0 || F == 0) return;
 
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   Args a = {};
+  a.tiles = cuda::TileArgsOf(input, matrix, cuda::TilesOf(F, kTileRun),
+                             /*run_step=*/kTileRun,
+                             /*run_apart=*/static_cast<int>(F),
+                             static_cast<int*>(workspace.data), stream);
+  a.scale = cuda::RowScaleOf(norm, rows, K);
   a.out = cuda::BoxMapOf(product, kPanel);
   if (gate_up.defined()) {
     CARACAL_CHECK(F % 8 == 0) << "F " << F << ", wanted a multiple of 8";
@@ -106,11 +107,8 @@ void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
     half.data += F;
     a.up = cuda::BoxMapOf(half, kPanel);
   }
-  const auto launch = layout.cluster == 1   ? Launch<1>
-                      : layout.cluster == 2 ? Launch<2>
-                                            : Launch<4>;
-  launch(input, matrix, F, layout.row_group, gate_up.defined(), workspace, a,
-         stream);
+  cuda::LaunchTiles(gate_up.defined() ? Forward<true> : Forward<false>, a.tiles,
+                    a, stream);
 }
 
 }  // namespace caracal::kernels

@@ -9,6 +9,8 @@
 //   gate_up [rows, 2 F] the products, or undefined: they are not stored
 //   out     [rows, F]
 //
+// Rows of x may stand for their norm (norm_between.h).
+//
 // All bf16 in device memory, starts and row strides multiples of 16 bytes.
 // No call waits for the device or allocates. Same inputs, same bits.
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_SWIGLU_CUDA_H_
@@ -16,28 +18,22 @@
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
+#include "kernels/matmul/norm_between.h"
 
 namespace caracal::kernels {
 
 // Whether the current device can.
 bool MatMulSwigluCudaSupported();
-// Whether it can, and rows fill a tile: with fewer cuBLASLt, which cuts
-// long sums up, and SwiGLU's own kernel are faster.
-bool MatMulSwigluCudaSuits(int64_t rows);
+// Whether it can, and tiles of 128 rows and 256 columns suit the shape: with
+// few cuBLASLt, which has other tiles and cuts long sums up, is faster.
+bool MatMulSwigluCudaSuits(int64_t rows, int64_t F);
 
 inline constexpr size_t kMatMulSwigluCudaWorkspaceBytes = 16;
 
-// How the work is laid out; the results have the same bits.
-struct MatMulSwigluLayout {
-  int cluster = 2;    // blocks that share what they read of W: 1, 2 or 4
-  int row_group = 8;  // tiles of 128 cluster rows that share it in the L2 cache
-};
-
 // `workspace` may be used by one call at a time (on one stream).
 void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
-                      ConstTensorView weight, TensorView gate_up,
-                      TensorView out, Workspace workspace,
-                      const MatMulSwigluLayout& layout = {});
+                      ConstTensorView weight, const RowNorm& norm,
+                      TensorView gate_up, TensorView out, Workspace workspace);
 
 }  // namespace caracal::kernels
 

@@ -18,6 +18,7 @@ using testing::DeviceMatrix;
 using testing::EveryRow;
 using testing::kBf16Rounding;
 using testing::kUnitRoundoff;
+using testing::RandomSquares;
 using testing::ReferenceProduct;
 using testing::Uniform;
 
@@ -61,17 +62,20 @@ void ExpectSwiglu(const ReferenceProduct& products, int64_t F,
 }
 
 void Check(Workspace workspace, int64_t rows, int64_t F, int64_t K,
-           const MatMulSwigluLayout& layout) {
-  SCOPED_TRACE(::testing::Message()
-               << "rows " << rows << " F " << F << " K " << K << " cluster "
-               << layout.cluster << " group " << layout.row_group);
+           bool normed) {
+  SCOPED_TRACE(::testing::Message() << "rows " << rows << " F " << F << " K "
+                                    << K << " normed " << normed);
   const Matrix x(rows, K, Uniform(1)), weight(2 * F, K, Uniform(2));
   const Matrix gate_up(rows, 2 * F), out(rows, F), alone(rows, F);
-  MatMulSwigluCuda({}, x.View(), weight.View(), gate_up.View(), out.View(),
-                   workspace, layout);
-  MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), alone.View(),
-                   workspace, layout);
-  const ReferenceProduct products(x.Host(), weight.Host(), rows, 2 * F, K);
+  const RandomSquares squares(rows, K, 3);
+  const RowNorm norm = normed ? squares.norm : RowNorm{};
+  MatMulSwigluCuda({}, x.View(), weight.View(), norm, gate_up.View(),
+                   out.View(), workspace);
+  MatMulSwigluCuda({}, x.View(), weight.View(), norm, TensorView(),
+                   alone.View(), workspace);
+  const ReferenceProduct products(
+      x.Host(), weight.Host(), rows, 2 * F, K,
+      normed ? squares.factor : std::vector<double>());
   const std::vector<double> both = gate_up.Host();
   for (size_t i = 0; i < both.size(); ++i) {
     ASSERT_NEAR(both[i], products.value[i], products.error[i])
@@ -88,10 +92,8 @@ TEST_F(MatMulSwigluCudaTest, MatchesDouble) {
       {64, 256, 200}, {300, 264, 328}, {257, 640, 136}, {513, 72, 520},
   };
   for (const auto& s : shapes) {
-    for (const int cluster : {1, 2, 4}) {
-      for (const int row_group : {1, 8}) {
-        Check(workspace(), s[0], s[1], s[2], {cluster, row_group});
-      }
+    for (const bool normed : {false, true}) {
+      Check(workspace(), s[0], s[1], s[2], normed);
     }
   }
 }
@@ -102,28 +104,26 @@ TEST_F(MatMulSwigluCudaTest, ManyTilesHaveTheSameBits) {
   const int64_t rows = 1900, F = 5000, K = 448;
   const Matrix x(rows, K, Uniform(1)), weight(2 * F, K, Uniform(2));
   std::vector<uint16_t> first;
-  for (const int cluster : {1, 2, 2, 4}) {
-    for (const int row_group : {3, 16}) {
-      const Matrix out(rows, F);
-      MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), out.View(),
-                       workspace(), {cluster, row_group});
-      if (first.empty()) {
-        first = out.Bits();
-        // A row of each tile.
-        constexpr int64_t kFirst = 5, kStep = 127;
-        const std::vector<double> some = EveryRow(x.Host(), K, kFirst, kStep);
-        const auto count = static_cast<int64_t>(some.size()) / K;
-        const ReferenceProduct products(some, weight.Host(), count, 2 * F, K);
-        ExpectSwiglu(products, F, EveryRow(out.Host(), F, kFirst, kStep));
-      }
-      EXPECT_EQ(out.Bits(), first);
+  for (int i = 0; i < 3; ++i) {
+    const Matrix out(rows, F);
+    MatMulSwigluCuda({}, x.View(), weight.View(), {}, TensorView(), out.View(),
+                     workspace());
+    if (i == 0) {
+      first = out.Bits();
+      // A row of each tile.
+      constexpr int64_t kFirst = 5, kStep = 127;
+      const std::vector<double> some = EveryRow(x.Host(), K, kFirst, kStep);
+      const auto count = static_cast<int64_t>(some.size()) / K;
+      const ReferenceProduct products(some, weight.Host(), count, 2 * F, K);
+      ExpectSwiglu(products, F, EveryRow(out.Host(), F, kFirst, kStep));
     }
+    EXPECT_EQ(out.Bits(), first);
   }
 }
 
 TEST_F(MatMulSwigluCudaTest, NoRows) {
   const Matrix x(0, 64), weight(32, 64, Uniform(1)), out(0, 16);
-  MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), out.View(),
+  MatMulSwigluCuda({}, x.View(), weight.View(), {}, TensorView(), out.View(),
                    workspace());
 }
 
