@@ -38,6 +38,7 @@ struct Finish {
   static constexpr int kPairs = kTileColumns / 8;
   struct Held {
     uint32_t pairs[2][kPairs];
+    float2 weight;  // of two columns a thread
   };
   __device__ __forceinline__ Held Fetch(int row, int tile) const {
     Held held;
@@ -57,6 +58,12 @@ struct Finish {
         }
       }
     }
+    if constexpr (kNorm) {
+      const int at = tile * kTileColumns + threadIdx.x % cuda::kGroup * 2;
+      held.weight = at < a.add.columns
+                        ? __ldg(reinterpret_cast<const float2*>(a.weight + at))
+                        : float2{0, 0};
+    }
     return held;
   }
 
@@ -64,6 +71,9 @@ struct Finish {
       const float (&sums)[kTileColumns / 2], const Held& held, int row,
       int tile, PanelStore& store) const {
     float squares[2] = {0, 0};
+    auto* const weights = reinterpret_cast<float2*>(store.columns);
+    // Read after the first store's barriers, by the group alone.
+    if constexpr (kNorm) weights[threadIdx.x % cuda::kGroup] = held.weight;
 #pragma unroll
     for (int panel = 0; panel < kTileColumns / kPanel; ++panel) {
       const int column = tile * kTileColumns + panel * kPanel;
@@ -81,11 +91,8 @@ struct Finish {
       if constexpr (kNorm) {
 #pragma unroll
         for (int b = 0; b < 8; ++b) {
-          const int at = column + 8 * b + cuda::ThreadColumn();
           const float2 weight =
-              at < a.add.columns
-                  ? __ldg(reinterpret_cast<const float2*>(a.weight + at))
-                  : float2{0, 0};
+              weights[(panel * kPanel + 8 * b + cuda::ThreadColumn()) / 2];
 #pragma unroll
           for (int r = 0; r < 2; ++r) {
             const float low = Low(pairs[b][r]), high = High(pairs[b][r]);

@@ -35,7 +35,8 @@ inline constexpr int kTileDepth = 64;  // columns of A and B at a time
 inline constexpr int kTileConsumers = 2;
 inline constexpr int kTileThreads = (1 + kTileConsumers) * kGroup;
 inline constexpr int kTileStages = 4;
-inline constexpr int kTileBlocks = 2;  // of a cluster; one run of B each
+inline constexpr int kTileFetchAhead = 8;  // steps of kTileDepth
+inline constexpr int kTileBlocks = 2;      // of a cluster; one run of B each
 // So many row tiles of a cluster are gone through together, column by column:
 // their rows of A stay in the L2 cache, and B is read once for all of them.
 inline constexpr int kTileRowGroup = 8;
@@ -70,6 +71,7 @@ struct TileShared {
   char a[kTileStages][kBytesA];
   char b[kTileStages][kBytesB];
   char out[kTileConsumers][2][kBoxBytes];
+  float columns[kTileConsumers][kTileColumns];
   int tile[2];  // numbers; used in turn
   Barrier tile_full[2], tile_empty[2];
   Barrier full[kTileStages], empty[kTileStages];
@@ -146,18 +148,38 @@ struct RowScale {
   float mean = 0;  // 1 / columns
   float eps = 0;
 
+  // Loads under way: a quad shares out the parts of its rows.
+  static constexpr int kMost = 4;  // parts a thread; more are waited for
+  struct Parts {
+    float of[2][kMost];
+  };
   // Of this thread's rows: `row` is the warpgroup's first.
-  __device__ __forceinline__ float2 At(int row) const {
+  __device__ __forceinline__ Parts Fetch(int row) const {
+    Parts out = {};
+    if (squares == nullptr) return out;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int at = min(row + ThreadRow() + 8 * r, rows - 1);
+      const float* const from = squares + int64_t{at} * parts;
+#pragma unroll
+      for (int j = 0; j < kMost; ++j) {
+        const int i = 4 * j + threadIdx.x % 4;
+        if (i < parts) out.of[r][j] = __ldcg(from + i);
+      }
+      for (int i = 4 * kMost + threadIdx.x % 4; i < parts; i += 4) {
+        out.of[r][0] += __ldcg(from + i);
+      }
+    }
+    return out;
+  }
+  __device__ __forceinline__ float2 Of(const Parts& fetched) const {
     if (squares == nullptr) return {1.0f, 1.0f};
     float factor[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int at = min(row + ThreadRow() + 8 * r, rows - 1);
-      float sum = 0;
-      for (int i = threadIdx.x % 4; i < parts; i += 4) {
-        sum += __ldcg(squares + int64_t{at} * parts + i);
-      }
-      factor[r] = 1.0f / sqrtf(QuadSum(sum) * mean + eps);
+      const float(&part)[kMost] = fetched.of[r];
+      const float sum = QuadSum((part[0] + part[1]) + (part[2] + part[3]));
+      factor[r] = 1.0f / sqrtf(sum * mean + eps);
     }
     return {factor[0], factor[1]};
   }
@@ -167,6 +189,7 @@ struct RowScale {
 // accumulators to memory.
 struct PanelStore {
   uint32_t memory;  // of two panels
+  float* columns;   // for whoever finishes: a number a column of the tile
   int group;
   int next = 0;
 
@@ -194,8 +217,9 @@ struct PanelStore {
 };
 
 // What is done with tiles, a warpgroup's 64 rows at a time:
-//   Held Fetch(row, column tile)   what finishing wants of memory; the last
-//                                  products go on meanwhile
+//   Held Fetch(row, column tile)   what finishing wants of memory, loads under
+//                                  way while the last products are made: all
+//                                  multiprocessors want theirs at about a time
 //   (sums, held, row, column tile, store)
 // `sums` are accumulators (cuda_wgmma.h) of the rows from `row` on.
 
@@ -208,7 +232,8 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
   const int rank = blockIdx.x % kTileBlocks;
   const uint32_t tile_a = SharedAddress(shared.a) + group * kRows * 128;
   const uint32_t tile_b = SharedAddress(shared.b);
-  PanelStore store{SharedAddress(shared.out[group]), group};
+  PanelStore store{SharedAddress(shared.out[group]), shared.columns[group],
+                   group};
   float sums[kTileColumns / 2];
   StageCounter at;
   const auto multiply = [&](bool accumulate) {
@@ -229,17 +254,21 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
     multiply(false);
     int before = at.stage;
     at.Next();
-#pragma unroll 1
-    for (int step = 1; step < a.depth; ++step) {
+    const auto go_on = [&] {
       multiply(true);
       WgmmaWait<1>();
       ArriveWarpAtAll<kTileBlocks>(shared.empty[before]);
       before = at.stage;
       at.Next();
-    }
+    };
     const Tile tile = TileAt(a, which);
     const int row = (tile.row * kTileBlocks + rank) * kTileRows + group * kRows;
+    const int fetch = max(1, a.depth - kTileFetchAhead);
+#pragma unroll 1
+    for (int step = 1; step < fetch; ++step) go_on();
     const auto held = finish.Fetch(row, tile.column);
+#pragma unroll 1
+    for (int step = fetch; step < a.depth; ++step) go_on();
     WgmmaWait();
     Pin(sums);
     ArriveWarpAtAll<kTileBlocks>(shared.empty[before]);

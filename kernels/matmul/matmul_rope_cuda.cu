@@ -35,12 +35,12 @@ struct Finish {
 
   static constexpr int kHalf = D / 2;
   struct Held {
-    float2 scale;
+    cuda::RowScale::Parts squares;
     float2 cos[2][kHalf / 8], sin[2][kHalf / 8];  // two columns each
   };
   __device__ __forceinline__ Held Fetch(int row, int tile) const {
     Held held;
-    held.scale = a.scale.At(row);
+    held.squares = a.scale.Fetch(row);
     if (tile * kTileColumns >= a.rotated) return held;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -63,9 +63,10 @@ struct Finish {
                                              const Held& held, int row,
                                              int tile,
                                              PanelStore& store) const {
+    const float2 scale = a.scale.Of(held.squares);
 #pragma unroll
     for (int i = 0; i < kTileColumns / 2; ++i) {
-      sums[i] *= i % 4 < 2 ? held.scale.x : held.scale.y;
+      sums[i] *= i % 4 < 2 ? scale.x : scale.y;
     }
     const int column = tile * kTileColumns;
     if (column < a.rotated) Rotate(held, column, sums);

@@ -34,13 +34,15 @@ template <bool kKeep>
 struct Finish {
   const Args& a;
 
-  __device__ __forceinline__ float2 Fetch(int row, int) const {
-    return a.scale.At(row);
+  using Held = cuda::RowScale::Parts;
+  __device__ __forceinline__ Held Fetch(int row, int) const {
+    return a.scale.Fetch(row);
   }
 
   __device__ __forceinline__ void operator()(
-      const float (&sums)[cuda::kTileColumns / 2], float2 scale, int row,
+      const float (&sums)[cuda::kTileColumns / 2], const Held& held, int row,
       int tile, PanelStore& store) const {
+    const float2 scale = a.scale.Of(held);
 #pragma unroll
     for (int panel = 0; panel < kTileRun / kPanel; ++panel) {
       const int column = tile * kTileRun + panel * kPanel;
