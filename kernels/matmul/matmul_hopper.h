@@ -23,14 +23,12 @@
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pipeline.h"
 #include "kernels/common/cuda_tensor_map.h"
-#include "kernels/matmul/norm_between.h"
 
 namespace caracal::kernels::cuda {
 
 inline constexpr int kTileRows = 128;
 inline constexpr int kTileRun = 128;  // rows of B that lie together
 inline constexpr int kTileColumns = 2 * kTileRun;
-static_assert(kTileColumns == kNormPartColumns);
 inline constexpr int kTileDepth = 64;  // columns of A and B at a time
 inline constexpr int kTileConsumers = 2;
 inline constexpr int kTileThreads = (1 + kTileConsumers) * kGroup;
@@ -71,7 +69,6 @@ struct TileShared {
   char a[kTileStages][kBytesA];
   char b[kTileStages][kBytesB];
   char out[kTileConsumers][2][kBoxBytes];
-  float columns[kTileConsumers][kTileColumns];
   int tile[2];  // numbers; used in turn
   Barrier tile_full[2], tile_empty[2];
   Barrier full[kTileStages], empty[kTileStages];
@@ -140,56 +137,10 @@ __device__ __forceinline__ void ProduceTiles(TileShared& shared,
   }
 }
 
-// Factors of rows whose squares were summed up in parts: an RMSNorm that comes
-// after a product by its input.
-struct RowScale {
-  const float* squares = nullptr;  // [rows, parts]; null: 1
-  int rows = 0, parts = 0;
-  float mean = 0;  // 1 / columns
-  float eps = 0;
-
-  // Loads under way: a quad shares out the parts of its rows.
-  static constexpr int kMost = 4;  // parts a thread; more are waited for
-  struct Parts {
-    float of[2][kMost];
-  };
-  // Of this thread's rows: `row` is the warpgroup's first.
-  __device__ __forceinline__ Parts Fetch(int row) const {
-    Parts out = {};
-    if (squares == nullptr) return out;
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const int at = min(row + ThreadRow() + 8 * r, rows - 1);
-      const float* const from = squares + int64_t{at} * parts;
-#pragma unroll
-      for (int j = 0; j < kMost; ++j) {
-        const int i = 4 * j + threadIdx.x % 4;
-        if (i < parts) out.of[r][j] = __ldcg(from + i);
-      }
-      for (int i = 4 * kMost + threadIdx.x % 4; i < parts; i += 4) {
-        out.of[r][0] += __ldcg(from + i);
-      }
-    }
-    return out;
-  }
-  __device__ __forceinline__ float2 Of(const Parts& fetched) const {
-    if (squares == nullptr) return {1.0f, 1.0f};
-    float factor[2];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const float(&part)[kMost] = fetched.of[r];
-      const float sum = QuadSum((part[0] + part[1]) + (part[2] + part[3]));
-      factor[r] = 1.0f / sqrtf(sum * mean + eps);
-    }
-    return {factor[0], factor[1]};
-  }
-};
-
 // Sends panels of 64 rows and columns, rounded to bf16, from a warpgroup's
 // accumulators to memory.
 struct PanelStore {
   uint32_t memory;  // of two panels
-  float* columns;   // for whoever finishes: a number a column of the tile
   int group;
   int next = 0;
 
@@ -232,8 +183,7 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
   const int rank = blockIdx.x % kTileBlocks;
   const uint32_t tile_a = SharedAddress(shared.a) + group * kRows * 128;
   const uint32_t tile_b = SharedAddress(shared.b);
-  PanelStore store{SharedAddress(shared.out[group]), shared.columns[group],
-                   group};
+  PanelStore store{SharedAddress(shared.out[group]), group};
   float sums[kTileColumns / 2];
   StageCounter at;
   const auto multiply = [&](bool accumulate) {
@@ -344,29 +294,6 @@ inline TileArgs TileArgsOf(const CudaMatrix<const bf16>& x,
   a.taken = taken;
   CARACAL_CUDA_CHECK(cudaMemsetAsync(taken, 0, sizeof(*taken), stream));
   return a;
-}
-
-// Those of rows of so many columns.
-template <typename Void>
-auto SquaresOf(const BasicTensorView<Void>& squares, int64_t rows,
-               int64_t columns) {
-  CARACAL_CHECK(squares.rank == 2 && squares.shape[0] == rows &&
-                squares.shape[1] == NormPartsOf(columns) &&
-                squares.contiguous())
-      << "squares of " << rows << " rows of " << columns << " columns";
-  return squares.f32();
-}
-
-// Of x's rows, of K columns.
-inline RowScale RowScaleOf(const RowNorm& norm, int64_t rows, int64_t K) {
-  RowScale scale;
-  if (!norm.squares.defined()) return scale;
-  scale.squares = SquaresOf(norm.squares, rows, K);
-  scale.rows = static_cast<int>(rows);
-  scale.parts = static_cast<int>(NormPartsOf(K));
-  scale.mean = 1.0f / static_cast<float>(K);
-  scale.eps = norm.eps;
-  return scale;
 }
 
 // `kernel` is one that calls MultiplyTiles().

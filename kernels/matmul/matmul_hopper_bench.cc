@@ -1,9 +1,9 @@
 // Products with work on their results, in one pass and by cuBLASLt and the
 // work's own kernel, on the GPU. Each runs for some time, so that power and
 // clock are those of a training step:
-//     matmul_hopper_bench SECONDS [swiglu|rope|residual|few]...
-// SwiGLU of gate and up, RoPE of queries and keys, sums with the residual
-// stream and their norm; 8B shape, 8 rows of 1,024, and 135M shape, 32.
+//     matmul_hopper_bench SECONDS [swiglu|rope|few]...
+// SwiGLU of gate and up, RoPE of queries and keys; 8B shape, 8 rows of 1,024,
+// and 135M shape, 32.
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -11,11 +11,9 @@
 #include <vector>
 
 #include "kernels/common/cuda_bench.h"
-#include "kernels/matmul/matmul_add_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/matmul/matmul_rope_cuda.h"
 #include "kernels/matmul/matmul_swiglu_cuda.h"
-#include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/rope/rope_cuda.h"
 #include "kernels/swiglu/swiglu_cuda.h"
 
@@ -78,7 +76,7 @@ void BenchmarkSwiglu(double seconds, int64_t rows, int64_t F, int64_t K) {
   up.data = both_memory.data() + F;
   const auto fused = [&](TensorView kept) {
     return [&, kept](int) {
-      MatMulSwigluCuda({}, x, weight, {}, kept, out, library.workspace);
+      MatMulSwigluCuda({}, x, weight, kept, out, library.workspace);
     };
   };
   Compare(seconds,
@@ -126,56 +124,15 @@ void BenchmarkRope(double seconds, int64_t sequences, int64_t H, int64_t Hkv,
             }},
            {"one pass",
             [&](int) {
-              MatMulRopeCuda({}, x, weight, {}, H + Hkv,
+              MatMulRopeCuda({}, x, weight, H + Hkv,
                              testing::VectorView(positions), cos, sin, y,
                              library.workspace);
             }},
            {"one pass, none rotated",
             [&](int) {
-              MatMulRopeCuda({}, x, weight, {}, 0,
-                             testing::VectorView(positions), cos, sin, y,
-                             library.workspace);
+              MatMulRopeCuda({}, x, weight, 0, testing::VectorView(positions),
+                             cos, sin, y, library.workspace);
             }}},
-          2.0 * rows * N * K);
-}
-
-// To the residual stream, and the norm that follows.
-void BenchmarkAdd(double seconds, int64_t rows, int64_t N, int64_t K) {
-  std::printf("residual: %ld rows, N %ld, K %ld\n", static_cast<long>(rows),
-              static_cast<long>(N), static_cast<long>(K));
-  const auto x_memory = RandomOnDevice<uint16_t>(rows * K, 1, 1);
-  const auto weight_memory = RandomOnDevice<uint16_t>(N * K, 0.02, 2);
-  const auto add_memory = RandomOnDevice<uint16_t>(rows * N, 1, 3);
-  const auto norm_memory = RandomOnDevice<float>(N, 1, 4);
-  const DeviceArray<uint16_t> out(rows * N), normed_memory(rows * N);
-  const DeviceArray<float> squares(rows * NormPartsOf(N)), inv_rms(rows);
-  Library library;
-  const TensorView x = Matrix(x_memory, rows, K);
-  const TensorView weight = Matrix(weight_memory, N, K);
-  const TensorView add = Matrix(add_memory, rows, N), y = Matrix(out, rows, N);
-  const TensorView normed = Matrix(normed_memory, rows, N);
-  const TensorView norm_weight = testing::VectorView(norm_memory);
-  const auto multiply = [&](int) {
-    MatMulCuda({}, library.plans, Transpose::kNo, Transpose::kYes, 1, x, weight,
-               1, y, library.workspace, add);
-  };
-  const auto ours = [&](const NormOutput& norm) {
-    return [&, norm](int) {
-      MatMulAddCuda({}, x, weight, add, y, norm, library.workspace);
-    };
-  };
-  Compare(seconds,
-          {{"cuBLASLt alone", multiply},
-           {"cuBLASLt, then RMSNorm",
-            [&](int i) {
-              multiply(i);
-              RmsNormForwardCuda({}, y, norm_weight, 1e-5f, normed,
-                                 testing::VectorView(inv_rms));
-            }},
-           {"ours", ours({})},
-           {"one pass, norm's part",
-            ours({norm_weight, normed,
-                  TensorView(squares.data(), {rows, NormPartsOf(N)})})}},
           2.0 * rows * N * K);
 }
 
@@ -197,16 +154,7 @@ int Main(int argc, char** argv) {
     BenchmarkRope(seconds, 8, 32, 8, 128, 4096);
     BenchmarkRope(seconds, 32, 9, 3, 64, 576);
   }
-  if (wanted("residual")) {
-    BenchmarkAdd(seconds, 8192, 4096, 4096);
-    BenchmarkAdd(seconds, 8192, 4096, 14336);
-    BenchmarkAdd(seconds, 32768, 576, 576);
-    BenchmarkAdd(seconds, 32768, 576, 1536);
-  }
-  if (wanted("few")) {
-    BenchmarkRope(seconds / 2, 1, 32, 8, 128, 4096);
-    BenchmarkAdd(seconds / 2, 128, 4096, 14336);
-  }
+  if (wanted("few")) BenchmarkRope(seconds, 1, 32, 8, 128, 4096);
   return 0;
 }
 

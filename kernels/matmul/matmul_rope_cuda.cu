@@ -21,7 +21,6 @@ struct Args {
   int rotated;  // columns
   const int32_t* positions;
   const float *cos, *sin;
-  cuda::RowScale scale;
 };
 
 // Rounded to bf16, as a product is that is stored.
@@ -35,12 +34,10 @@ struct Finish {
 
   static constexpr int kHalf = D / 2;
   struct Held {
-    cuda::RowScale::Parts squares;
     float2 cos[2][kHalf / 8], sin[2][kHalf / 8];  // two columns each
   };
   __device__ __forceinline__ Held Fetch(int row, int tile) const {
     Held held;
-    held.squares = a.scale.Fetch(row);
     if (tile * kTileColumns >= a.rotated) return held;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -63,11 +60,6 @@ struct Finish {
                                              const Held& held, int row,
                                              int tile,
                                              PanelStore& store) const {
-    const float2 scale = a.scale.Of(held.squares);
-#pragma unroll
-    for (int i = 0; i < kTileColumns / 2; ++i) {
-      sums[i] *= i % 4 < 2 ? scale.x : scale.y;
-    }
     const int column = tile * kTileColumns;
     if (column < a.rotated) Rotate(held, column, sums);
 #pragma unroll
@@ -118,7 +110,7 @@ bool MatMulRopeCudaSuits(int64_t rows, int64_t N, int64_t D) {
 }
 
 void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
-                    ConstTensorView weight, const RowNorm& norm, int64_t heads,
+                    ConstTensorView weight, int64_t heads,
                     ConstTensorView positions, ConstTensorView cos,
                     ConstTensorView sin, TensorView y, Workspace workspace) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(y));
@@ -144,7 +136,6 @@ void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
                              /*run_apart=*/cuda::kTileRun,
                              static_cast<int*>(workspace.data), stream);
   a.y = cuda::BoxMapOf(product, kPanel);
-  a.scale = cuda::RowScaleOf(norm, rows, K);
   a.rows = static_cast<int>(rows);
   a.rotated = static_cast<int>(heads * D);
   a.positions = VectorOf<int32_t>(positions, rows);

@@ -9,8 +9,6 @@
 //   cos, sin  fp32 [P, D / 2] (rope.h), contiguous; D is 64 or 128
 //   y         [rows, N], its first `heads` D columns rotated
 //
-// Rows of x may stand for their norm (norm_between.h).
-//
 // All in device memory, matrices bf16; starts and row strides are multiples of
 // 16 bytes. No call waits for the device or allocates. Same inputs, same bits.
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_ROPE_CUDA_H_
@@ -18,7 +16,6 @@
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
-#include "kernels/matmul/norm_between.h"
 
 namespace caracal::kernels {
 
@@ -32,7 +29,7 @@ inline constexpr size_t kMatMulRopeCudaWorkspaceBytes = 16;
 
 // `workspace` may be used by one call at a time (on one stream).
 void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
-                    ConstTensorView weight, const RowNorm& norm, int64_t heads,
+                    ConstTensorView weight, int64_t heads,
                     ConstTensorView positions, ConstTensorView cos,
                     ConstTensorView sin, TensorView y, Workspace workspace);
 

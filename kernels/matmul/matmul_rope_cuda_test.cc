@@ -18,7 +18,6 @@ using testing::DeviceMatrix;
 using testing::EveryRow;
 using testing::kBf16Rounding;
 using testing::kUnitRoundoff;
-using testing::RandomSquares;
 using testing::RandomVector;
 using testing::ReferenceProduct;
 using testing::Uniform;
@@ -36,26 +35,22 @@ class MatMulRopeCudaTest : public ::testing::TestWithParam<int64_t> {
 
   struct Problem {
     Problem(int64_t rows, int64_t N, int64_t K)
-        : x(rows, K, Uniform(1)),
-          weight(N, K, Uniform(2)),
-          squares(rows, K, 5) {
+        : x(rows, K, Uniform(1)), weight(N, K, Uniform(2)) {
       for (int64_t r = 0; r < rows; ++r) {
         position.push_back(static_cast<int32_t>((r * 71 + 3) % kPositions));
       }
       positions = DeviceArray<int32_t>(position);
     }
     Matrix x, weight;
-    RandomSquares squares;
     std::vector<int32_t> position;
     DeviceArray<int32_t> positions;
   };
 
-  void Run(const Problem& p, int64_t heads, bool normed,
-           const Matrix& y) const {
-    MatMulRopeCuda(
-        {}, p.x.View(), p.weight.View(), normed ? p.squares.norm : RowNorm{},
-        heads, VectorView(p.positions), Table(cos_device_), Table(sin_device_),
-        y.View(), {memory_.data(), memory_.size()});
+  void Run(const Problem& p, int64_t heads, const Matrix& y) const {
+    MatMulRopeCuda({}, p.x.View(), p.weight.View(), heads,
+                   VectorView(p.positions), Table(cos_device_),
+                   Table(sin_device_), y.View(),
+                   {memory_.data(), memory_.size()});
   }
 
   // Of a row of N columns at a position; `products`' row `row`.
@@ -107,18 +102,15 @@ TEST_P(MatMulRopeCudaTest, MatchesDoubleAndLeavesOtherHeads) {
   for (const auto& c : cases) {
     const int64_t N = (c.heads + c.others) * D;
     const Problem p(c.rows, N, c.K);
-    for (const bool normed : {false, true}) {
-      const Matrix y(c.rows, N);
-      Run(p, c.heads, normed, y);
-      const ReferenceProduct products(
-          p.x.Host(), p.weight.Host(), c.rows, N, c.K,
-          normed ? p.squares.factor : std::vector<double>());
-      const std::vector<double> got = y.Host();
-      for (int64_t r = 0; r < c.rows; ++r) {
-        ExpectRow(products, r, N, c.heads, p.position[r], &got[r * N]);
-      }
-      EXPECT_TRUE(y.GapsIntact());
+    const Matrix y(c.rows, N);
+    Run(p, c.heads, y);
+    const ReferenceProduct products(p.x.Host(), p.weight.Host(), c.rows, N,
+                                    c.K);
+    const std::vector<double> got = y.Host();
+    for (int64_t r = 0; r < c.rows; ++r) {
+      ExpectRow(products, r, N, c.heads, p.position[r], &got[r * N]);
     }
+    EXPECT_TRUE(y.GapsIntact());
   }
 }
 
@@ -128,7 +120,7 @@ TEST_P(MatMulRopeCudaTest, ManyTilesHaveTheSameBits) {
   std::vector<uint16_t> first;
   for (int i = 0; i < 3; ++i) {
     const Matrix y(rows, N);
-    Run(p, heads, /*normed=*/false, y);
+    Run(p, heads, y);
     if (i == 0) {
       first = y.Bits();
       // A row of each tile.

@@ -18,7 +18,6 @@ constexpr int kPanel = 64;  // rows and columns that are stored together
 struct Args {
   TileArgs tiles;
   CUtensorMap gate, up, out;  // in panels
-  cuda::RowScale scale;
 };
 
 // Of bf16 pairs.
@@ -34,23 +33,19 @@ template <bool kKeep>
 struct Finish {
   const Args& a;
 
-  using Held = cuda::RowScale::Parts;
-  __device__ __forceinline__ Held Fetch(int row, int) const {
-    return a.scale.Fetch(row);
-  }
+  struct Held {};
+  __device__ __forceinline__ Held Fetch(int, int) const { return {}; }
 
   __device__ __forceinline__ void operator()(
-      const float (&sums)[cuda::kTileColumns / 2], const Held& held, int row,
+      const float (&sums)[cuda::kTileColumns / 2], const Held&, int row,
       int tile, PanelStore& store) const {
-    const float2 scale = a.scale.Of(held);
 #pragma unroll
     for (int panel = 0; panel < kTileRun / kPanel; ++panel) {
       const int column = tile * kTileRun + panel * kPanel;
       // Sums of 8 columns are 4 apart; those of up follow the gate's.
       const auto pair = [&](int run, int b, int r) {
         const int at = run * kTileRun / 2 + panel * kPanel / 2 + 4 * b + 2 * r;
-        const float by = r == 0 ? scale.x : scale.y;
-        return PackBf16(sums[at] * by, sums[at + 1] * by);
+        return PackBf16(sums[at], sums[at + 1]);
       };
       const auto gate = [&](int b, int r) { return pair(0, b, r); };
       const auto up = [&](int b, int r) { return pair(1, b, r); };
@@ -80,8 +75,8 @@ bool MatMulSwigluCudaSuits(int64_t rows, int64_t F) {
 }
 
 void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
-                      ConstTensorView weight, const RowNorm& norm,
-                      TensorView gate_up, TensorView out, Workspace workspace) {
+                      ConstTensorView weight, TensorView gate_up,
+                      TensorView out, Workspace workspace) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(out));
   const int64_t rows = product.rows, F = product.columns;
   const auto input = CudaMatrixOf<cuda::bf16>(x);
@@ -99,7 +94,6 @@ void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
                              /*run_step=*/kTileRun,
                              /*run_apart=*/static_cast<int>(F),
                              static_cast<int*>(workspace.data), stream);
-  a.scale = cuda::RowScaleOf(norm, rows, K);
   a.out = cuda::BoxMapOf(product, kPanel);
   if (gate_up.defined()) {
     CARACAL_CHECK(F % 8 == 0) << "F " << F << ", wanted a multiple of 8";

@@ -9,8 +9,6 @@
 //   gate_up [rows, 2 F] the products, or undefined: they are not stored
 //   out     [rows, F]
 //
-// Rows of x may stand for their norm (norm_between.h).
-//
 // All bf16 in device memory, starts and row strides multiples of 16 bytes.
 // No call waits for the device or allocates. Same inputs, same bits.
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_SWIGLU_CUDA_H_
@@ -18,7 +16,6 @@
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
-#include "kernels/matmul/norm_between.h"
 
 namespace caracal::kernels {
 
@@ -32,8 +29,8 @@ inline constexpr size_t kMatMulSwigluCudaWorkspaceBytes = 16;
 
 // `workspace` may be used by one call at a time (on one stream).
 void MatMulSwigluCuda(const Context& ctx, ConstTensorView x,
-                      ConstTensorView weight, const RowNorm& norm,
-                      TensorView gate_up, TensorView out, Workspace workspace);
+                      ConstTensorView weight, TensorView gate_up,
+                      TensorView out, Workspace workspace);
 
 }  // namespace caracal::kernels
 

@@ -247,12 +247,6 @@ int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
     student.y = AllocateRows(exec, rows, width);
     student.running = false;
   }
-  if (exec.collective->size() == 1 && CudaProducts::NormsBetween(layer, rows)) {
-    const int64_t hidden = layer.weights->config.hidden_size;
-    stream_norm_.scaled = AllocateRows(exec, rows, hidden);
-    stream_norm_.squares =
-        device_->arena().AllocateF32({rows, kernels::NormPartsOf(hidden)});
-  }
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, kernels::kHybridTerms, entries);
@@ -296,7 +290,6 @@ void CudaOps::EndTransfer(Execution&) {
     }
     students_[i] = {};
   }
-  stream_norm_ = {};
   transferring_ = false;
 }
 

@@ -69,10 +69,8 @@ class CudaOps final : public ModelOps {
   };
   // out = y W^T (+ LoRA), summed over the tensor-parallel group, + x.
   //   y [rows, in], x and out [stream rows, C]; out may be x
-  // `norm`: of what follows, left where that is wanted.
   void AddProjection(Execution& exec, const Projection& projection,
-                     TensorView y, TensorView x, TensorView out,
-                     const Tensor* norm);
+                     TensorView y, TensorView x, TensorView out);
   // Its gradients: dy from dout, whose rows the ranks share out, and those of
   // adapters.
   //   dout [stream rows, C], y and dy [rows, in]
@@ -122,22 +120,6 @@ class CudaOps final : public ModelOps {
   void MarkTeacher();
   // Until it is done, as far as the device's first stream goes.
   void AwaitStudent(const LayerContext& layer);
-
-  // Of a transfer step's teacher, where products leave the norm that follows
-  // them (CudaProducts::NormsBetween): of the residual stream as it is.
-  struct StreamNorm {
-    TensorView scaled, squares;      // undefined: norms are passes
-    const Tensor* weight = nullptr;  // whose norm it is; null: nobody's
-  };
-  // What the product that adds to the stream is to leave for the norm `weight`
-  // (null: none follows).
-  kernels::NormOutput LeaveNorm(const Tensor* weight);
-  // Whether a norm was left that nobody has taken.
-  bool HasNorm(const Tensor& weight) const {
-    return stream_norm_.weight == &weight;
-  }
-  kernels::RowNorm TakeNorm(float epsilon);
-  StreamNorm stream_norm_;
 
   bool transferring_ = false, teacher_marked_ = false;
   Student students_[kStudents];

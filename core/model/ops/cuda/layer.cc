@@ -174,13 +174,7 @@ void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
 }
 
 void CudaOps::AddProjection(Execution& exec, const Projection& projection,
-                            TensorView y, TensorView x, TensorView out,
-                            const Tensor* norm) {
-  const kernels::NormOutput left = LeaveNorm(norm);
-  if (left.scaled.defined()) {
-    products_.ForwardAdded(exec, projection, y, x, out, left);
-    return;
-  }
+                            TensorView y, TensorView x, TensorView out) {
   if (exec.collective->size() == 1) {
     products_.Forward(exec, projection, y, x, out);
     return;
@@ -198,18 +192,6 @@ void CudaOps::AddProjection(Execution& exec, const Projection& projection,
       [&] {
         if (transferring_) MarkTeacher();
       });
-}
-
-kernels::NormOutput CudaOps::LeaveNorm(const Tensor* weight) {
-  if (!stream_norm_.scaled.defined()) return {};
-  stream_norm_.weight = weight;
-  if (weight == nullptr) return {};
-  return {*weight, stream_norm_.scaled, stream_norm_.squares};
-}
-
-kernels::RowNorm CudaOps::TakeNorm(float epsilon) {
-  stream_norm_.weight = nullptr;
-  return {stream_norm_.squares, epsilon};
 }
 
 void CudaOps::AddProjectionBackward(Execution& exec,
@@ -277,30 +259,22 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
     qkv->value = AllocateRows(exec, batch.rows(), w.qkv.out_features());
   }
   const Arena::Mark kept = exec.arena->mark();
+  const Normed normed =
+      Norm(exec, projection, w.attention_norm, epsilon, x->value, batch.rows());
+  const bool keep =
+      exec.tape != nullptr && CudaProducts::RoomOf(projection) > 0;
   CudaProducts::Rotation rotation;
   rotation.heads = layer.heads() + layer.kv_heads();
-  rotation.positions = batch.positions;
   rotation.cos = layer.weights->rope_cos;
   rotation.sin = layer.weights->rope_sin;
-  Normed normed;
-  if (HasNorm(w.attention_norm)) {
-    products_.ForwardRotated(exec, projection, stream_norm_.scaled,
-                             TakeNorm(epsilon), rotation, qkv->value);
-  } else {
-    normed = Norm(exec, projection, w.attention_norm, epsilon, x->value,
-                  batch.rows());
-    const bool keep =
-        exec.tape != nullptr && CudaProducts::RoomOf(projection) > 0;
-    GatherDeviceRows(exec, normed.y, keep, [&](IndexRange rows, TensorView y) {
-      CudaProducts::Rotation some = rotation;
-      some.positions = ConstTensorView(
-          static_cast<const int32_t*>(batch.positions.data) + rows.begin,
-          DType::kI32, {rows.size()});
-      products_.ForwardRotated(
-          exec, projection, y, {}, some,
-          BlockOf(qkv->value, rows.begin, rows.size(), 0, qkv->value.shape[1]));
-    });
-  }
+  GatherDeviceRows(exec, normed.y, keep, [&](IndexRange rows, TensorView y) {
+    rotation.positions = ConstTensorView(
+        static_cast<const int32_t*>(batch.positions.data) + rows.begin,
+        DType::kI32, {rows.size()});
+    products_.ForwardRotated(
+        exec, projection, y, rotation,
+        BlockOf(qkv->value, rows.begin, rows.size(), 0, qkv->value.shape[1]));
+  });
   CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
   if (exec.tape == nullptr) {
     exec.arena->Release(kept);
@@ -313,8 +287,7 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
 Variable* CudaOps::ProjectOutput(Execution& exec, const LayerContext& layer,
                                  Variable* y, Variable* x) {
   Variable* out = ResidualOutput(exec, x);
-  AddProjection(exec, OutputProjection(layer), y->value, x->value, out->value,
-                &layer.layer_weights().mlp_norm);
+  AddProjection(exec, OutputProjection(layer), y->value, x->value, out->value);
   CheckFinite(exec, layer.layer, "attention output", out->value);
   if (exec.tape != nullptr) {
     exec.tape->Record<ProjectOutputGradient>(this, layer, y, x, out);
@@ -339,43 +312,32 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   }
   TensorView h;
   if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
-  // One that a product left has no pass, nor anything to keep.
-  const bool left = HasNorm(w.mlp_norm);
   Normed normed;
   if (up_room > 0) {
     normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value, rows);
-  } else if (!left) {
+  } else {
     normed.inv_rms = device_->arena().AllocateF32({x->value.shape[0]});
   }
   {
     ArenaScope scratch(exec.arena);
-    if (up_room == 0 && !left) {
+    if (up_room == 0) {
       // Without adapters nothing looks at it again.
       normed.y = AllocateRows(exec, rows, x->value.shape[1]);
       NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
     }
     const TensorView product =
         down_room > 0 ? h : AllocateRows(exec, rows, inner);
-    if (left) {
-      products_.ForwardSwiglu(exec, up_projection, stream_norm_.scaled,
-                              TakeNorm(epsilon), gate_up, product);
-    } else {
-      GatherDeviceRows(
-          exec, normed.y, /*keep=*/up_room > 0,
-          [&](IndexRange some, TensorView y) {
-            const auto of = [&](TensorView all) {
-              return BlockOf(all, some.begin, some.size(), 0, all.shape[1]);
-            };
-            products_.ForwardSwiglu(exec, up_projection, y, {},
-                                    gate_up.defined() ? of(gate_up) : gate_up,
-                                    of(product));
-          });
-    }
-    const auto next = static_cast<size_t>(layer.layer) + 1;
-    const auto& layers = layer.weights->layers;
-    AddProjection(
-        exec, down_projection, product, x->value, out->value,
-        next < layers.size() ? &layers[next].attention_norm : nullptr);
+    GatherDeviceRows(
+        exec, normed.y, /*keep=*/up_room > 0,
+        [&](IndexRange some, TensorView y) {
+          const auto of = [&](TensorView all) {
+            return BlockOf(all, some.begin, some.size(), 0, all.shape[1]);
+          };
+          products_.ForwardSwiglu(exec, up_projection, y,
+                                  gate_up.defined() ? of(gate_up) : gate_up,
+                                  of(product));
+        });
+    AddProjection(exec, down_projection, product, x->value, out->value);
     if (up_room == 0) normed.y = TensorView();
   }
   CheckFinite(exec, layer.layer, "MLP output", out->value);

@@ -5,7 +5,6 @@
 #include "core/device/device.h"
 #include "kernels/lora/lora_cuda.h"
 #include "kernels/matmul/mat_vec_cuda.h"
-#include "kernels/matmul/matmul_add_cuda.h"
 #include "kernels/matmul/matmul_rope_cuda.h"
 #include "kernels/matmul/matmul_swiglu_cuda.h"
 #include "kernels/rope/rope_cuda.h"
@@ -124,17 +123,16 @@ void CudaProducts::Forward(Execution& exec, const Projection& projection,
 }
 
 void CudaProducts::ForwardSwiglu(Execution& exec, const Projection& projection,
-                                 TensorView x, const kernels::RowNorm& norm,
-                                 TensorView gate_up, TensorView h) {
+                                 TensorView x, TensorView gate_up,
+                                 TensorView h) {
   const int64_t rows = h.shape[0], F = h.shape[1];
   if (kernels::MatMulSwigluCudaSuits(rows, F)) {
     const Operands operands = OperandsOf(exec, projection, x);
     if (!exec.device->ok()) return;
-    kernels::MatMulSwigluCuda(exec.ctx, operands.x, operands.weight, norm,
-                              gate_up, h, workspace());
+    kernels::MatMulSwigluCuda(exec.ctx, operands.x, operands.weight, gate_up, h,
+                              workspace());
     return;
   }
-  CARACAL_CHECK(!norm.squares.defined());
   ArenaScope scratch(exec.arena);
   if (!gate_up.defined()) gate_up = AllocateRows(exec, rows, 2 * F);
   Forward(exec, projection, x, ConstTensorView(), gate_up);
@@ -144,41 +142,23 @@ void CudaProducts::ForwardSwiglu(Execution& exec, const Projection& projection,
 }
 
 void CudaProducts::ForwardRotated(Execution& exec, const Projection& projection,
-                                  TensorView x, const kernels::RowNorm& norm,
-                                  const Rotation& rotation, TensorView qkv) {
+                                  TensorView x, const Rotation& rotation,
+                                  TensorView qkv) {
   const int64_t rows = qkv.shape[0], D = 2 * rotation.cos.shape[1];
   if (kernels::MatMulRopeCudaSuits(rows, qkv.shape[1], D)) {
     const Operands operands = OperandsOf(exec, projection, x);
     if (!exec.device->ok()) return;
-    kernels::MatMulRopeCuda(exec.ctx, operands.x, operands.weight, norm,
+    kernels::MatMulRopeCuda(exec.ctx, operands.x, operands.weight,
                             rotation.heads, rotation.positions, rotation.cos,
                             rotation.sin, qkv, workspace());
     return;
   }
-  CARACAL_CHECK(!norm.squares.defined());
   Forward(exec, projection, x, ConstTensorView(), qkv);
   if (!exec.device->ok()) return;
   TensorView heads(qkv.data, DType::kBF16, {rows, rotation.heads, D});
   heads.stride[0] = qkv.stride[0];
   kernels::RopeCuda(exec.ctx, heads, rotation.positions, rotation.cos,
                     rotation.sin, /*inverse=*/false);
-}
-
-bool CudaProducts::NormsBetween(const LayerContext& layer, int64_t rows) {
-  const LayerWeights& w = layer.layer_weights();
-  return kernels::MatMulAddCudaSuits(rows, w.o.out_features()) &&
-         kernels::MatMulSwigluCudaSuits(rows, w.down.in_features()) &&
-         kernels::MatMulRopeCudaSuits(rows, w.qkv.out_features(),
-                                      layer.head_dim());
-}
-
-void CudaProducts::ForwardAdded(Execution& exec, const Projection& projection,
-                                TensorView x, TensorView add, TensorView y,
-                                const kernels::NormOutput& norm) {
-  const Operands operands = OperandsOf(exec, projection, x);
-  if (!exec.device->ok()) return;
-  kernels::MatMulAddCuda(exec.ctx, operands.x, operands.weight, add, y, norm,
-                         workspace());
 }
 
 void CudaProducts::InputGradient(Execution& exec, const Projection& projection,

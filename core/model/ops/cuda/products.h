@@ -7,13 +7,11 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/model/ops/layer.h"
 #include "core/model/projection.h"
 #include "core/tape/execution.h"
 #include "core/tensor/tensor.h"
 #include "kernels/lora/lora_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
-#include "kernels/matmul/norm_between.h"
 
 namespace caracal {
 
@@ -44,8 +42,7 @@ class CudaProducts {
   //   gate_up [rows, 2 F]   undefined: nothing needs it afterwards
   //   h [rows, F]
   void ForwardSwiglu(Execution& exec, const Projection& projection,
-                     TensorView x, const kernels::RowNorm& norm,
-                     TensorView gate_up, TensorView h);
+                     TensorView x, TensorView gate_up, TensorView h);
 
   // The same of queries, keys and values [rows, (H + 2 Hkv) D], and the first
   // `heads` of each row rotated by its position.
@@ -55,17 +52,7 @@ class CudaProducts {
     ConstTensorView cos, sin;   // fp32 [P, D / 2]
   };
   void ForwardRotated(Execution& exec, const Projection& projection,
-                      TensorView x, const kernels::RowNorm& norm,
-                      const Rotation& rotation, TensorView qkv);
-
-  // Whether a norm between two products of `projection`'s kind needs no pass of
-  // its own (norm_between.h): ForwardAdded() leaves it, the products above take
-  // it. Not with adapters, which read the norm.
-  static bool NormsBetween(const LayerContext& layer, int64_t rows);
-  // Forward() with add, and what the norm of y needs.
-  void ForwardAdded(Execution& exec, const Projection& projection, TensorView x,
-                    TensorView add, TensorView y,
-                    const kernels::NormOutput& norm);
+                      TensorView x, const Rotation& rotation, TensorView qkv);
 
   // dx = dy W + LoRA's part (dx undefined: not wanted). Makes dy B, which
   // AdapterGradients reads.
