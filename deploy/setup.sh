@@ -46,6 +46,7 @@ packages=(
   python3              # deploy/count_test_cases.py
   python3-grpcio       # tests/service: deploy/python
   python3-h5py         # tests/h5py
+  python3-pkg-resources  # grpcio-tools: tests/service/python_test
   python3-selenium     # tests/service/page_test
   slurm-client         # tests/slurm: sbatch, squeue, srun
   slurmctld            # tests/slurm

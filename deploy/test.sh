@@ -25,6 +25,9 @@ fi
 promtool=$(deploy/fetch_promtool.sh) ||
   not_run+=("for want of promtool: its checks of deploy/prometheus.yml,\
  deploy/alerts.yml and /metrics in //tests/service:monitoring_test")
+grpcio_tools=$(deploy/fetch_grpcio_tools.sh) ||
+  not_run+=("for want of grpcio-tools: the stubs that it makes, in\
+ //tests/service:python_test")
 
 events=$(mktemp)
 trap 'rm -f "$events"' EXIT
@@ -36,6 +39,7 @@ bazel test --keep_going --jobs="$(nproc)" --test_output=errors \
   --show_progress --show_progress_rate_limit=20 \
   --build_event_json_file="$events" --test_env=CARACAL_SMOLLM2="$model" \
   --test_env=CARACAL_PROMTOOL="$promtool" \
+  --test_env=CARACAL_GRPCIO_TOOLS="$grpcio_tools" \
   "$@" "${targets[@]}" || bazel_status=$?
 
 for part in "${not_run[@]}"; do

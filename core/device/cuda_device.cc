@@ -111,8 +111,7 @@ absl::Status CudaDevice::Prepare(int index) {
     RETURN_IF_ERROR(check(cudaMallocHost(&data, kStagingBytes)));
     staging->data = static_cast<std::byte*>(data);
   }
-  ASSIGN_OR_RETURN(step_memory_, CudaStepMemory::Open());
-  arena_ = std::make_unique<Arena>(step_memory_.get());
+  ASSIGN_OR_RETURN(arena_, NewArena());
   pending_.reserve(1024);
   return absl::OkStatus();
 }
@@ -129,6 +128,12 @@ CudaDevice::~CudaDevice() {
   arena_ = nullptr;
   cudaFreeHost(up_.data);
   cudaFreeHost(down_.data);
+}
+
+absl::StatusOr<std::unique_ptr<Arena>> CudaDevice::NewArena() {
+  ASSIGN_OR_RETURN(std::unique_ptr<CudaStepMemory> memory,
+                   CudaStepMemory::Open(step_ledger_));
+  return std::make_unique<Arena>(std::move(memory));
 }
 
 absl::StatusOr<Tensor> CudaDevice::Allocate(
@@ -320,12 +325,12 @@ void CudaDevice::Settle() {
 
 absl::Status CudaDevice::Wait() {
   Settle();
-  RETURN_IF_ERROR(step_memory_->status());
+  RETURN_IF_ERROR(step_ledger_->status);
   return status_;
 }
 
 uint64_t CudaDevice::peak_bytes() const {
-  return peak_tensor_bytes_ + step_memory_->backed_bytes();
+  return peak_tensor_bytes_ + step_ledger_->peak_bytes;
 }
 
 }  // namespace caracal

@@ -12,6 +12,9 @@ import os
 import pathlib
 import stat
 
+# Its own lines on standard error; what they tell of is in the errors.
+os.environ.setdefault('GRPC_VERBOSITY', 'NONE')
+
 import grpc
 
 from proto import coordinator_pb2_grpc as rpc
@@ -134,6 +137,18 @@ class Server:
 
     def jobs(self):
         return rpc.JobsStub(self.channel())
+
+    def explain(self, error):
+        """What an RpcError means, for people."""
+        details = 'grpc-status-details-bin'
+        # The coordinator's own has them; gRPC's, of one that is away, has not.
+        is_away = error.code() == grpc.StatusCode.UNAVAILABLE and not any(
+            key == details for key, _ in error.trailing_metadata() or ())
+        if is_away or error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return (f'no coordinator answers at {self.options.server}: start '
+                    'one with caracald --data DIR, or say where it is with '
+                    '--server or CARACAL_SERVER')
+        return error.details()
 
     def metadata(self):
         """Of every call."""

@@ -28,12 +28,26 @@ FINAL = ('SUCCEEDED', 'FAILED', 'CANCELLED')
 PATIENCE_S = 60  # with a coordinator that is away, and may come back
 
 
-def submit(server, text, priority):
+def submit(server, path, priority):
     """The job's id. Safe to try again: the key makes it the same job."""
+    with open(path, encoding='utf-8') as file:
+        text = file.read()
     request = pb.SubmitRequest(job=text, priority=priority,
                                idempotency_key=uuid.uuid4().hex)
-    return server.jobs().Submit(request, timeout=30, wait_for_ready=True,
-                                metadata=server.metadata()).id
+    call = {'timeout': 30, 'wait_for_ready': True,
+            'metadata': server.metadata()}
+    jobs = server.jobs()
+    try:
+        return jobs.Submit(request, **call).id
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+            raise
+        # An error has room for the first problems only; this tells all.
+        problems = jobs.Validate(request, **call).problems
+        raise coordinator.Refused('\n'.join(
+            ': '.join(part for part in (p.where.replace('job', path, 1),
+                                        p.field, p.message) if part)
+            for p in problems) or error.details()) from error
 
 
 def pushback_s(error):
@@ -103,19 +117,20 @@ def main():
     parser.add_argument('--priority', type=int, default=0)
     coordinator.add_options(parser)
     options = parser.parse_args()
-    with open(options.job, encoding='utf-8') as file:
-        text = file.read()
     try:
         server = coordinator.Server(options)
-        job = submit(server, text, options.priority)
+        job = submit(server, options.job, options.priority)
         print(f'job {job}', flush=True)
         return 0 if watch(server, job) == 'SUCCEEDED' else 1
-    except (OSError, coordinator.Refused) as error:
+    except OSError as error:
+        print(f'{error.filename}: {error.strerror}' if error.filename
+              else error, file=sys.stderr)
+        return 1
+    except coordinator.Refused as error:
         print(error, file=sys.stderr)
         return 1
     except grpc.RpcError as error:
-        # Of a bad job, all that is wrong with it, a line each.
-        print(f'{error.code().name}: {error.details()}', file=sys.stderr)
+        print(server.explain(error), file=sys.stderr)
         return 1
 
 

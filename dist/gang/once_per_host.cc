@@ -3,20 +3,13 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "kernels/common/check.h"
+#include "core/collective/gather_text.h"
 
 namespace caracal {
-namespace {
-
-using Text = std::array<char, 256>;  // ends with a zero
-
-}  // namespace
 
 absl::StatusOr<std::string> OncePerHost(Gang& gang, absl::string_view what,
                                         FunctionRef<std::string()> compute) {
@@ -30,16 +23,10 @@ absl::StatusOr<std::string> OncePerHost(Gang& gang, absl::string_view what,
       keys.begin(), keys.end(),
       [&](const XXH128_hash_t& other) { return XXH128_isEqual(other, mine); });
   const auto computes = static_cast<int>(first - keys.begin());
-  Text text = {};
-  if (computes == gang.rank()) {
-    const std::string result = compute();
-    CARACAL_CHECK(result.size() < text.size()) << result.size() << " bytes";
-    std::memcpy(text.data(), result.data(), result.size());
-  }
-  std::vector<Text> texts(gang.size());
-  RETURN_IF_ERROR(
-      gang.world().AllGatherBytes(text.data(), text.size(), texts.data()));
-  return std::string(texts[computes].data());
+  ASSIGN_OR_RETURN(
+      const std::vector<std::string> results,
+      GatherText(gang.world(), computes == gang.rank() ? compute() : ""));
+  return results[computes];
 }
 
 }  // namespace caracal

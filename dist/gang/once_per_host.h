@@ -12,8 +12,7 @@
 namespace caracal {
 
 // What `compute` gives, called on one rank of those that have the same host and
-// the same `what`, at the same time on different hosts. Every rank calls; at
-// most 255 bytes come back (CHECK).
+// the same `what`, at the same time on different hosts. Every rank calls.
 absl::StatusOr<std::string> OncePerHost(Gang& gang, absl::string_view what,
                                         FunctionRef<std::string()> compute);
 

@@ -41,7 +41,7 @@ constexpr Command kCommands[] = {
      DeclareCheckpointVerify},
     {"checkpoint prune", "remove all but the newest checkpoints and the best",
      DeclareCheckpointPrune},
-    {"submit", "give a job to the coordinator; prints its number",
+    {"submit", "give jobs to the coordinator; prints their numbers",
      DeclareSubmit},
     {"ls", "show the coordinator's jobs", DeclareLs},
     {"status", "show one of the coordinator's jobs", DeclareStatus},

@@ -10,6 +10,10 @@ void JobOption::Declare(CLI::App& app) {
   app.add_option("JOB", path, "job file, text format or JSON")
       ->type_name("FILE")
       ->required();
+  DeclareOverrides(app);
+}
+
+void JobOption::DeclareOverrides(CLI::App& app) {
   // One value each, so that a JOB after it isn't taken for another.
   app.add_option("--set", overrides,
                  "change a field, as in attention.window=32; repeatable, a "

@@ -17,6 +17,8 @@ struct JobOption {
   std::vector<std::string> overrides;
 
   void Declare(CLI::App& app);
+  // --set alone, of a command that has its JOBs otherwise.
+  void DeclareOverrides(CLI::App& app);
   // The expanded job, checked by itself and against the headers of its model
   // and data.
   absl::StatusOr<proto::Job> Load() const;

@@ -23,10 +23,7 @@ class Heard : public LauncherEvents {
     said.push_back(absl::StrCat(ToString(id), " found"));
   }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
-    static constexpr const char* kNames[] = {"done", "stopped", "lost",
-                                             "failed"};
-    said.push_back(absl::StrCat(ToString(id), " ",
-                                kNames[static_cast<int>(end)], ": ", reason));
+    said.push_back(absl::StrCat(ToString(id), " ", NameOf(end), ": ", reason));
   }
   std::vector<std::string> said;
 };

@@ -27,9 +27,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxBytes = 1 << 20;  // of claim and end.json
 constexpr size_t kCredentialBytes = 32;
-// As end.json has them; in the order of GangEnd.
-constexpr std::array<const char*, 4> kEndNames = {"done", "stopped", "lost",
-                                                  "failed"};
 
 absl::Status WriteNewFile(const std::string& path, absl::string_view text) {
   const Descriptor file(
@@ -232,8 +229,8 @@ absl::StatusOr<GangEnding> GangFolder::ReadEnd() const {
   }
   std::string ignored;
   absl::ParseTime(absl::RFC3339_full, when, &ending.when, &ignored);
-  for (size_t i = 0; i < kEndNames.size(); ++i) {
-    if (name == kEndNames[i]) {
+  for (size_t i = 0; i < kGangEnds.size(); ++i) {
+    if (name == kGangEnds[i]) {
       ending.end = static_cast<GangEnd>(i);
       return ending;
     }
@@ -277,7 +274,7 @@ absl::StatusOr<GangSight> GangFolder::Inspect() const {
 }
 
 absl::Status GangFolder::WriteEnd(const GangEnding& ending) const {
-  const Json json = {{"end", kEndNames[static_cast<size_t>(ending.end)]},
+  const Json json = {{"end", NameOf(ending.end)},
                      {"message", ending.message},
                      {"when", absl::FormatTime(absl::RFC3339_full, ending.when,
                                                absl::UTCTimeZone())}};

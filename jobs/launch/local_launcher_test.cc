@@ -50,9 +50,7 @@ class Events : public LauncherEvents {
  public:
   void GangFound(GangId id) override { Add("found " + ToString(id)); }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
-    const char* const names[] = {"done", "stopped", "lost", "failed"};
-    Add(absl::StrCat("ended ", ToString(id), " ", names[static_cast<int>(end)],
-                     ": ", reason));
+    Add(absl::StrCat("ended ", ToString(id), " ", NameOf(end), ": ", reason));
   }
   // The event of this index, once it is there.
   std::string Wait(size_t index = 0) {

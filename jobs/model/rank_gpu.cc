@@ -1,27 +1,11 @@
 #include "jobs/model/rank_gpu.h"
 
-#include <array>
-
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/collective/gather_text.h"
 
 namespace caracal {
 namespace {
-
-using Text = std::array<char, 256>;  // ends with a zero
-
-// Every rank's, in their order.
-absl::StatusOr<std::vector<std::string>> FromAll(Gang& gang,
-                                                 const std::string& mine) {
-  Text text = {};
-  mine.copy(text.data(), text.size() - 1);
-  std::vector<Text> texts(gang.size());
-  RETURN_IF_ERROR(
-      gang.world().AllGatherBytes(text.data(), text.size(), texts.data()));
-  std::vector<std::string> all;
-  for (const Text& t : texts) all.emplace_back(t.data());
-  return all;
-}
 
 int FirstOf(const std::vector<std::string>& all, const std::string& what) {
   int rank = 0;
@@ -35,7 +19,7 @@ absl::StatusOr<int> GpuOfRank(Gang& gang,
                               const std::vector<std::string>& bus_ids) {
   if (gang.alone()) return 0;
   ASSIGN_OR_RETURN(const std::vector<std::string> hosts,
-                   FromAll(gang, gang.host()));
+                   GatherText(gang.world(), gang.host()));
   size_t before = 0, ranks = 0;
   for (int r = 0; r < gang.size(); ++r) {
     if (hosts[r] != gang.host()) continue;
@@ -52,7 +36,8 @@ absl::StatusOr<int> GpuOfRank(Gang& gang,
   }
   RETURN_IF_ERROR(gang.Agree(mine));
   const std::string place = absl::StrCat(gang.host(), " ", bus_ids[index]);
-  ASSIGN_OR_RETURN(const std::vector<std::string> places, FromAll(gang, place));
+  ASSIGN_OR_RETURN(const std::vector<std::string> places,
+                   GatherText(gang.world(), place));
   const int first = FirstOf(places, place);
   if (first != gang.rank()) {
     mine = absl::FailedPreconditionError(

@@ -84,6 +84,7 @@ class Binder {
         Refuse(name, member,
                absl::StrCat("there is no such field; ",
                             SuggestField(member.name, FieldNames(descriptor))));
+        TakeOver(AfterItsEnd(member.value), &left);
         continue;
       }
       if (member.value.kind == Value::Kind::kUnread) continue;
@@ -94,6 +95,7 @@ class Binder {
       }
       if (!seen.insert(field->name()).second) {
         Refuse(field_path, member, "given twice in the same block");
+        TakeOver(AfterItsEnd(member.value), &left);
         continue;
       }
       if (const OneofDescriptor* group = field->real_containing_oneof()) {
@@ -103,6 +105,7 @@ class Binder {
           Refuse(field_path, member,
                  absl::StrCat("cannot stand beside ", other->name(),
                               "; give one of the two"));
+          TakeOver(AfterItsEnd(member.value), &left);
           continue;
         }
       }
@@ -114,6 +117,24 @@ class Binder {
   // What a block returned stands after it in the block around it.
   static void TakeOver(const Members& returned, Members* left) {
     left->insert(left->begin(), returned.begin(), returned.end());
+  }
+
+  // Of a value that is not bound: what BindMembers() would return, as the end
+  // that is missing may be its own.
+  Members AfterItsEnd(const Value& value) const {
+    if (value.kind == Value::Kind::kList) {
+      return value.items.empty() ? Members() : AfterItsEnd(value.items.back());
+    }
+    Members after;
+    if (!value.unclosed) return after;
+    for (const Member& member : value.members) {
+      if (!after.empty() || IsAround(member.name)) {
+        after.push_back(&member);
+      } else {
+        after = AfterItsEnd(member.value);
+      }
+    }
+    return after;
   }
 
   bool IsAround(const std::string& name) const {
@@ -165,7 +186,7 @@ class Binder {
              absl::StrCat("expected ",
                           is_message ? "a block {...}" : "a single value",
                           ", found ", KindName(value.kind)));
-      return {};
+      return AfterItsEnd(value);
     }
     const Reflection* reflection = message->GetReflection();
     if (is_message) {

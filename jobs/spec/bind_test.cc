@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "jobs/spec/text_reader.h"
 #include "proto/job.pb.h"
 
@@ -92,6 +93,25 @@ TEST_F(BindTest, LeavesOutWhatWasNotRead) {
               ElementsAre(::testing::StartsWith("job:2:1: threds: there is no "
                                                 "such field")));
   EXPECT_EQ(job_.threads(), 5);
+}
+
+// What may be meant for blocks around it is not hidden by it.
+TEST_F(BindTest, AnUnclosedBlockThatIsNotBoundHidesNothing) {
+  for (const char* opening :
+       {"colour {", "colour [ {", "colour { shade {", "threads {",
+        "model { } model {", "stages { transfer { } finetune {"}) {
+    job_.Clear();
+    const std::vector<std::string> lines =
+        Bind(absl::StrCat(opening,
+                          "\n dark: 1\nattention { window: 32 sinks: x }\n"
+                          "seed: 7")
+                 .c_str());
+    EXPECT_THAT(lines, ::testing::Contains(::testing::StartsWith(
+                           "job:3:31: attention.sinks: ")))
+        << opening;
+    EXPECT_EQ(job_.attention().window(), 32) << opening;
+    EXPECT_EQ(job_.seed(), 7) << opening;
+  }
 }
 
 TEST_F(BindTest, NullIsAbsence) {

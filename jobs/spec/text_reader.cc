@@ -156,6 +156,11 @@ class Reader {
         if (close.empty()) continue;
         return;
       }
+      if (AtSymbol("]") && left_lists_ > 0) {
+        --left_lists_;
+        Next();
+        continue;
+      }
       if (!At(Tokenizer::TYPE_IDENTIFIER)) {
         Expected("a field name");
         Next();
@@ -227,16 +232,25 @@ class Reader {
     return true;
   }
 
+  // Whether what follows is no item: of a list without an end.
+  bool AfterList() const {
+    return AtEnd() || AtMember() || AtSymbol("}") || AtSymbol(">");
+  }
+
   bool ReadList(int depth, Value* list) {
     list->kind = Value::Kind::kList;
     Next();
     while (!AtSymbol("]")) {
+      if (AfterList()) {
+        LeaveList(*list);
+        return true;
+      }
       Value item;
       if (!ReadValue(depth + 1, &item)) return false;
       list->items.push_back(std::move(item));
       if (AtSymbol(",")) {
         Next();
-      } else if (!AtSymbol("]")) {
+      } else if (!AtSymbol("]") && !AfterList()) {
         return Expected("',' or ']'");
       }
     }
@@ -244,11 +258,26 @@ class Reader {
     return true;
   }
 
+  // Goes on after the items that were read.
+  void LeaveList(const Value& list) {
+    if (AtEnd()) {
+      faults_.Add(list.line - 1, list.column - 1,
+                  "the list that begins here has no end: expected ']' before "
+                  "the end of the file");
+      return;
+    }
+    Expected(absl::StrCat("a value or ']' of the list of line ", list.line,
+                          ", column ", list.column));
+    if (AtMember()) ++left_lists_;
+  }
+
   Faults faults_;
   ArrayInputStream stream_;
   Tokenizer tokens_;
   Tokenizer::Token token_, next_;
   int last_line_ = -1;  // of the token before
+  // That a member seemed to end, whose ']' may still come: not a fault more.
+  int left_lists_ = 0;
 };
 
 }  // namespace

@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace caracal {
@@ -79,6 +83,19 @@ TEST(TextReaderTest, TellsWhereAFaultIs) {
        "end of the file"},
       {"a: }", "1:4: expected a value, found '}'"},
       {"a: [1 2]", "1:7: expected ',' or ']', found '2'"},
+      {"a: [1, 2",
+       "1:4: the list that begins here has no end: expected ']' before the "
+       "end of the file"},
+      {"a: [\nb: 2",
+       "2:1: expected a value or ']' of the list of line 1, column 4, found "
+       "'b'"},
+      {"a { b: [1 }\nc: 2",
+       "1:11: expected a value or ']' of the list of line 1, column 8, found "
+       "'}'"},
+      // An item that lacks its braces.
+      {"a: [b { c: 1 }, d { c: 2 }]\ne: 3",
+       "1:5: expected a value or ']' of the list of line 1, column 4, found "
+       "'b'"},
       {"}", "1:1: expected a field name, found '}'"},
       {"a { b: 1 }\n} c: 2", "2:1: expected a field name, found '}'"},
       {"a < b: 1 }\nc: 2",
@@ -136,6 +153,43 @@ TEST(TextReaderTest, ABlockWithoutAnEndHasWhatFollows) {
   ASSERT_EQ(b.members.size(), 2);
   EXPECT_FALSE(b.members[0].value.unclosed);
   EXPECT_EQ(b.members[1].name, "e");
+}
+
+TEST(TextReaderTest, AListWithoutAnEndHasTheItemsBeforeTheNextMember) {
+  for (const char* end : {"", ",", "\nb: 3", ",\nb { c: 3 }", " }\nb: 3"}) {
+    const ParsedText parsed = ReadTextFormat(absl::StrCat(
+        absl::StartsWith(end, " }") ? "x { " : "", "a: [1, { y: 2 }", end));
+    EXPECT_EQ(parsed.faults.size(), 1) << end;
+    const Value* block = &parsed.root;
+    if (block->members[0].name == "x") block = &block->members[0].value;
+    ASSERT_EQ(block->members[0].value.items.size(), 2) << end;
+    EXPECT_EQ(block->members[0].value.items[1].members[0].name, "y");
+    EXPECT_EQ(parsed.root.members.size(), absl::StrContains(end, "b") ? 2 : 1);
+  }
+}
+
+// Whatever stands around it.
+TEST(TextReaderTest, NothingThatIsOpenedOrClosedAloneIsTakenInSilence) {
+  const std::vector<std::string> words = {"a", "b", ":", "[", "]",  "{",
+                                          "}", "<", ">", ",", "\n", "1"};
+  std::mt19937 chance(1);
+  int alone = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (uint32_t n = chance() % 16; n > 0; --n) {
+      absl::StrAppend(&text, words[chance() % words.size()], " ");
+    }
+    const auto count = [&](char c) {
+      return std::count(text.begin(), text.end(), c);
+    };
+    if (count('[') == count(']') && count('{') == count('}') &&
+        count('<') == count('>')) {
+      continue;
+    }
+    ++alone;
+    EXPECT_FALSE(ReadTextFormat(text).faults.empty()) << text;
+  }
+  EXPECT_GT(alone, 10000);
 }
 
 TEST(TextReaderTest, StopsAtManyFaults) {

@@ -1,6 +1,5 @@
 // `caracal-worker`: one rank of a gang that trains a job. Started by mpirun or
 // srun, as many as the job's `parallel` asks for; `caracal run` does it too.
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -22,6 +21,7 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "core/collective/agree.h"
+#include "core/collective/gather_text.h"
 #include "dist/handshake/handshake.h"
 #include "dist/liveness/liveness.h"
 #include "dist/mpi/mpi_beats.h"
@@ -94,14 +94,7 @@ absl::Status CompareOptions(const ConversionOptions& options,
 absl::StatusOr<std::vector<std::string>> HostsOf(MpiRuntime& runtime) {
   ASSIGN_OR_RETURN(std::unique_ptr<Collective> world,
                    runtime.World("hosts of the ranks"));
-  using Name = std::array<char, 256>;
-  Name mine = {};
-  runtime.host().copy(mine.data(), mine.size() - 1);
-  std::vector<Name> all(runtime.size());
-  RETURN_IF_ERROR(world->AllGatherBytes(mine.data(), mine.size(), all.data()));
-  std::vector<std::string> hosts;
-  for (const Name& name : all) hosts.emplace_back(name.data());
-  return hosts;
+  return GatherText(*world, runtime.host());
 }
 
 // The leading rank's line to the coordinator that started the gang; null for

@@ -106,6 +106,10 @@ def submissions(options, job):
     server = Server(options, options.work / "submit", 1)
     for _ in range(1 if options.short else 3):
         disk = syncs_per_second(options.work / "syncs", seconds)
+        check = server.ask("check", seconds)["per_second"]
+        row("a health check, one at a time",
+            f"{check:,.0f}/s, {100 * check / disk:.0f}% of the same disk; one "
+            f"and an fdatasync {1 / (1 / check + 1 / disk):,.0f}/s")
         for calls in (1, clients):
             one = server.ask("submit", job, 1, calls, seconds)["per_second"]
             at_a_time = "a call" if calls == 1 else f"{calls} calls"

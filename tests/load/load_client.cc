@@ -3,13 +3,18 @@
 //   load_client ADDRESS submit JOB CLIENTS CALLS SECONDS
 //       submissions a second, each durable before it is answered; a client has
 //       one connection, and so many calls under way on it
+//   load_client ADDRESS check SECONDS
+//       standard health checks a second, one at a time: what a call costs that
+//       has the server do nothing
 //   load_client ADDRESS list JOBS
 //       milliseconds of pages of the newest jobs: of 100, of 1,000, and of all
 //   load_client ADDRESS gangs DATA GANGS WATCHERS SECONDS
 //       that many jobs' gangs (jobs 1 to GANGS, which wait for them) send a
 //       sign of life and a line of metrics each second, while that many streams
 //       watch a job each
+#include <google/protobuf/empty.pb.h>
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/client_unary_call.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -56,6 +61,16 @@ void Check(const grpc::Status& status) {
   CARACAL_CHECK(status.ok()) << status.error_message();
 }
 
+// Before anything is measured.
+std::shared_ptr<grpc::Channel> MakeConnectedChannel(
+    const std::string& address) {
+  auto channel = MakeChannel({address});
+  CARACAL_CHECK(channel->WaitForConnected(std::chrono::system_clock::now() +
+                                          std::chrono::seconds(30)))
+      << address;
+  return channel;
+}
+
 Json Submit(const std::string& address, const std::string& job, int clients,
             int calls, double seconds) {
   std::ifstream file(job);
@@ -63,11 +78,11 @@ Json Submit(const std::string& address, const std::string& job, int clients,
   text << file.rdbuf();
   std::atomic<int64_t> done = 0;
   std::vector<std::thread> threads;
-  const absl::Duration start = Now(), end = start + absl::Seconds(seconds);
   std::vector<std::unique_ptr<proto::Jobs::Stub>> stubs;
   for (int i = 0; i < clients; ++i) {
-    stubs.push_back(proto::Jobs::NewStub(MakeChannel({address})));
+    stubs.push_back(proto::Jobs::NewStub(MakeConnectedChannel(address)));
   }
+  const absl::Duration start = Now(), end = start + absl::Seconds(seconds);
   for (int i = 0; i < clients * calls; ++i) {
     threads.emplace_back([&, i] {
       const auto& stub = stubs[i / calls];
@@ -91,8 +106,27 @@ Json Submit(const std::string& address, const std::string& job, int clients,
            static_cast<double>(done) / absl::ToDoubleSeconds(Now() - start)}};
 }
 
+Json CheckHealth(const std::string& address, double seconds) {
+  const auto channel = MakeConnectedChannel(address);
+  // As a stub calls it; all fields of question and answer are unknown to these.
+  const grpc::internal::RpcMethod method("/grpc.health.v1.Health/Check",
+                                         grpc::internal::RpcMethod::NORMAL_RPC,
+                                         channel);
+  const google::protobuf::Empty request;
+  int64_t done = 0;
+  const absl::Duration start = Now(), end = start + absl::Seconds(seconds);
+  for (; Now() < end; ++done) {
+    grpc::ClientContext context;
+    google::protobuf::Empty response;
+    Check(grpc::internal::BlockingUnaryCall(channel.get(), method, &context,
+                                            request, &response));
+  }
+  return {{"per_second",
+           static_cast<double>(done) / absl::ToDoubleSeconds(Now() - start)}};
+}
+
 Json List(const std::string& address, int64_t jobs) {
-  const auto stub = proto::Jobs::NewStub(MakeChannel({address}));
+  const auto stub = proto::Jobs::NewStub(MakeConnectedChannel(address));
   // Pages of one size until `wanted` jobs have come.
   const auto pages = [&](int32_t size, int64_t wanted) {
     proto::ListJobsRequest request;
@@ -144,7 +178,7 @@ Json Gangs(const std::string& address, const std::string& data, int gangs,
   // A connection carries a hundred streams, as one person's page might.
   std::vector<std::unique_ptr<proto::Jobs::Stub>> stubs;
   for (int s = 0; s <= watchers / 100; ++s) {
-    stubs.push_back(proto::Jobs::NewStub(MakeChannel({address})));
+    stubs.push_back(proto::Jobs::NewStub(MakeConnectedChannel(address)));
   }
   for (int w = 0; w < watchers; ++w) {
     streams.emplace_back([&, w] {
@@ -163,7 +197,7 @@ Json Gangs(const std::string& address, const std::string& data, int gangs,
   const absl::Duration start = Now(), end = start + absl::Seconds(seconds);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
-      const auto stub = proto::Gangs::NewStub(MakeChannel({address}));
+      const auto stub = proto::Gangs::NewStub(MakeConnectedChannel(address));
       std::vector<Gang> mine;
       for (int g = t; g < gangs; g += kThreads) {
         Gang gang;
@@ -232,6 +266,8 @@ int Main(int argc, char** argv) {
   if (what == "submit" && argc == 7) {
     out = Submit(argv[1], argv[3], std::atoi(argv[4]), std::atoi(argv[5]),
                  std::atof(argv[6]));
+  } else if (what == "check" && argc == 4) {
+    out = CheckHealth(argv[1], std::atof(argv[3]));
   } else if (what == "list" && argc == 4) {
     out = List(argv[1], std::atoi(argv[3]));
   } else if (what == "gangs" && argc == 7) {

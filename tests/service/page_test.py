@@ -86,8 +86,8 @@ class Page:
             "return document.documentElement.scrollWidth <= innerWidth"))
         # What sticks out of its card need not widen the document.
         out = self.run("""
-            const kCards = ".jobs tr, .tiles > div, .chart, .heading, .facts," +
-                " .filters, .problems, form";
+            const kCards = ".bar, .jobs tr, .tiles > div, .chart, .heading," +
+                " .facts, .filters, .history tr, .problems, form";
             for (const card of document.querySelectorAll(kCards)) {
               const edge = card.getBoundingClientRect();
               for (const e of card.querySelectorAll("*")) {
@@ -308,6 +308,9 @@ def test_themes(page):
             page.until("steps", lambda: path != "#/jobs/2" or
                        " / 4," in page.text(".tiles dd"))
             page.check_width(path)
+            check(path == "#/submit" or
+                  " slots in use" in page.find("#slots").text, "no slots")
+            check(path != "#/" or page.find(".jobs .id").text == "3", "no id")
             page.picture(f"narrow_{theme}{path[1:].replace('/', '_')}")
         if theme == "dark":
             page.find("#theme").click()  # as the system has it

@@ -7,14 +7,31 @@ python=/usr/bin/python3
 "$python" -c 'import grpc' ||
   fail "$python has no grpc: deploy/setup.sh installs python3-grpcio"
 client=deploy/python/submit_and_watch.py
-# The page's commands, with another folder for the stubs.
-commands() { sed -n '/^    mkdir stubs$/,/measurement.proto$/p' "$1"; }
-command=$(commands docs/python.md | sed "s|stubs|$work/stubs|g")
-[ -n "$command" ] || fail "docs/python.md does not say how stubs are made"
-[ "$(commands README.md)" = "$(commands docs/python.md)" ] ||
+# commands PAGE FIRST: that make stubs, the first of which begins so.
+commands() {
+  sed -n "/^    $2/,/measurement.proto\$/p" "$1" | grep . ||
+    fail "$1 does not say how stubs are made by $2"
+}
+# make_stubs FOLDER COMMANDS: in another folder than theirs.
+make_stubs() {
+  local commands=${2//=stubs/=$work/$1}
+  mkdir "$work/$1"
+  bash -euc "$commands" || fail "$commands"
+}
+make_stubs stubs "$(commands docs/python.md protoc)"
+# With the folder that deploy/fetch_grpcio_tools.sh prints, as deploy/test.sh
+# does: its version is that of Debian's grpcio, and makes the same.
+tools=$(commands README.md "python3 -m grpc_tools")
+[ "$(commands docs/python.md "python3 -m grpc_tools")" = "$tools" ] ||
   fail "README.md has other commands than docs/python.md"
-bash -euc "$command" || fail "$command"
-export PYTHONPATH=$work/stubs
+if [ -n "${CARACAL_GRPCIO_TOOLS:-}" ]; then
+  make_stubs tools_stubs \
+    "PYTHONPATH=$CARACAL_GRPCIO_TOOLS ${tools//python3/$python}"
+  diff -r "$work/stubs" "$work/tools_stubs" || fail "other stubs"
+  export PYTHONPATH=$work/tools_stubs
+else
+  export PYTHONPATH=$work/stubs
+fi
 start_daemon
 
 # Paths are the coordinator's: absolute.
@@ -34,13 +51,15 @@ PYTHON
 [ "$(wc -l <"$work/expected.txt")" -eq 12 ] || fail "steps"
 grep loss "$work/python.txt" | diff - "$work/expected.txt" || fail "losses"
 
-# What is wrong is told, all of it.
+# What is wrong is told, all of it, and nothing else.
 sed -E 's|window: 8|window: -8|; s|seed: 7|model { path: "/nowhere" }|; 2d' \
   "$work/absolute.textproto" >"$work/bad.textproto"
-must_fail "INVALID_ARGUMENT" "$python" "$client" "$work/bad.textproto"
+must_fail "bad.textproto:" "$python" "$client" "$work/bad.textproto"
 for field in attention.window model.path; do
-  grep -q "$field" "$work/err.txt" || fail "$(cat "$work/err.txt")"
+  grep -q -E "^$work/bad.textproto:[0-9]+:[0-9]+: $field: " "$work/err.txt" ||
+    fail "$(cat "$work/err.txt")"
 done
+! grep -v "^$work/bad.textproto:" "$work/err.txt" || fail "more is told"
 
 # The coordinator is killed while a job is watched, and comes back elsewhere.
 sed 's|transfer_steps: 6|transfer_steps: 3000|; s|every_steps: [23] |every_steps: 1000 |' \
@@ -79,7 +98,7 @@ port=$(sed -E 's/.*"address":"[^"]*:([0-9]+)".*/\1/' "$data/endpoint.json")
 [ "$(CARACAL_TOKEN= "${run[@]}" --server "localhost:$port" \
   --ca "$work/cert.pem" --token-file "$work/token" | tail -n 1)" = succeeded ] ||
   fail "by --ca and --token-file"
-must_fail PERMISSION_DENIED env "CARACAL_TOKEN=$viewer" "${run[@]}"
+must_fail "needs the role submitter" env "CARACAL_TOKEN=$viewer" "${run[@]}"
 must_fail "not known here" env "CARACAL_TOKEN=${admin}x" "${run[@]}"
 must_fail "a token is needed" env -u CARACAL_TOKEN "HOME=$work" "${run[@]}"
 chmod 644 "$work/token"

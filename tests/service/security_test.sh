@@ -72,10 +72,21 @@ must_fail "expected one of viewer" "${token[@]}" create new --role emperor
 
 # Where nobody calls the last admin may go, and that is said.
 other=("$caracald" --data "$work/other" token)
-"${other[@]}" create ann --role admin >/dev/null
+"${other[@]}" create ann --role admin --expires 90d >/dev/null
+"${other[@]}" list >"$work/list.txt" 2>"$work/notes.txt"
+grep -q -E "^ann admin expires 20[0-9-]+ [0-9:]+ UTC$" "$work/list.txt" &&
+  grep -q "the last token of an admin, ann's, expires at 20" "$work/notes.txt" ||
+  fail "$(cat "$work/list.txt" "$work/notes.txt")"
 "${other[@]}" revoke ann 2>"$work/notes.txt" || fail "revoke"
 grep -q "no admin has a valid token" "$work/notes.txt" ||
   fail "$(cat "$work/notes.txt")"
+# A coordinator says so as the last one expires, and not when it next looks.
+"${other[@]}" create eve --role admin --expires 1s >/dev/null
+"$caracald" --data "$work/other" --listen 127.0.0.1:0 >"$work/other.txt" 2>&1 &
+daemon=$!
+eventually "the last admin's token has expired" \
+  grep -q "no admin has a valid token" "$work/other.txt"
+kill_daemon
 
 export CARACAL_TOKEN=$admin
 start_daemon "${tls[@]}" --client-ca "$c/ca.pem" --root "$work" \

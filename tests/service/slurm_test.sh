@@ -6,8 +6,14 @@
 source "$(dirname "$0")/service.sh"
 source "$(dirname "$0")/../slurm/real_slurm.sh"
 trap 'end_all; slurm_stop' EXIT
-slurm_start || fail "no Slurm"
+slurm_start accounting enforced two || fail "no Slurm"
 prepare
+{
+  sacctmgr -i add account research
+  sacctmgr -i add qos urgent
+  sacctmgr -i add user "$(id -un)" account=research defaultaccount=research \
+    qos=normal,urgent
+} >"$work/sacctmgr.txt" 2>&1 || fail "$(cat "$work/sacctmgr.txt")"
 job=("$work/job.textproto" --set threads=1)
 long=("${job[@]}" --set budget.transfer_steps=2000
   --set checkpoint.every_steps=100 --set validation.every_steps=100)
@@ -17,7 +23,7 @@ grep -q '^warning: slurm: has no effect' "$work/alone.txt" || fail "no warning"
 "$caracal" run "${long[@]}" --out "$work/long" >/dev/null 2>&1 || fail "run"
 slurm=(--launcher slurm --slurm-poll 0.3 --slurm-partition all --slurm-time 60
   --slurm-memory 200M --slurm-option=--constraint=big --slurm-save-before 60
-  --slurm-allow-partitions fast,gone --slurm-allow-accounts '')
+  --slurm-allow-partitions fast,gone --slurm-allow-accounts research,none)
 must_fail "gres" "$caracald" --data "$work/other" --listen 127.0.0.1:0 \
   "${slurm[@]}" --slurm-gres 'gpu 8'
 start_daemon "${slurm[@]}"
@@ -31,7 +37,10 @@ for words in "slurm.partition: is 'all', but" "slurm.account: is 'a', but" \
   grep -qF -- "$words" "$work/err.txt" || fail "$words: $(cat "$work/err.txt")"
 done
 
-# With two ranks and its report, as the coordinator has it but for what it asks.
+# With two ranks and its report, as the coordinator has it but for what it asks:
+# on nodes that nobody else may use meanwhile.
+scontrol create reservation reservationname=night users="$(id -un)" \
+  starttime=now duration=60 nodes=node,node2 flags=ignore_jobs >/dev/null
 number_of() { squeue --noheader --states=all --format=%A --name="caracal-$1"; }
 # asked GANG WORDS...: what Slurm was asked for, as scontrol shows it.
 asked() {
@@ -44,10 +53,14 @@ asked() {
 [ "$("$caracal" submit "${job[@]}" --set parallel.data=2 \
   --set slurm.partition=fast --set slurm.time=1-0:30 --set slurm.memory=100M \
   --set slurm.gres=widget:2 --set 'slurm.constraint=[big|rack1]' \
-  --set slurm.nodes=1 --set slurm.ranks_per_node=2)" = 1 ] || fail "submit"
+  --set slurm.account=research --set slurm.qos=urgent \
+  --set slurm.reservation=night \
+  --set slurm.nodes=2 --set slurm.ranks_per_node=1)" = 1 ] || fail "submit"
 wait_for 1 succeeded
 asked 1-1 Partition=fast TimeLimit=1-00:30:00 MinMemoryNode=100M \
-  'Features=[big|rack1]' widget:2 NumNodes=1 NtasksPerN:B:S:C=2:
+  'Features=[big|rack1]' widget:2 NumNodes=2 NtasksPerN:B:S:C=1: \
+  Account=research QOS=urgent Reservation=night
+scontrol delete reservationname=night
 [ -s "$data/runs/1/report.html" ] || fail "no report"
 [ "$("$caracal" submit "${job[@]}")" = 2 ] || fail "submit"
 wait_for 2 succeeded
@@ -55,24 +68,29 @@ asked 2-1 Partition=all TimeLimit=01:00:00 MinMemoryNode=200M Features=big
 [ "$(losses "$data/runs/2")" = "$(losses "$work/alone")" ] || fail "losses"
 
 # What only Slurm can know is wrong ends it for good.
-[ "$("$caracal" submit "${job[@]}" --set slurm.partition=gone)" = 3 ] ||
-  fail "submit"
-wait_for 3 failed
-"$caracal" status 3 | grep -q 'invalid partition' || fail "$("$caracal" status 3)"
+refused() {
+  [ "$("$caracal" submit "${job[@]}" --set "slurm.$2")" = "$1" ] || fail "submit"
+  wait_for "$1" failed
+  "$caracal" status "$1" | grep -q -i "$3" || fail "$("$caracal" status "$1")"
+}
+refused 3 partition=gone 'invalid partition'
+refused 4 account=none 'invalid account'
+refused 5 qos=none 'invalid qos'
+refused 6 reservation=none 'requested reservation'
 
 # Found again after a kill; cancelled, it saves; resumed, it ends as if nothing
 # had been.
-[ "$("$caracal" submit "${long[@]}")" = 4 ] || fail "submit"
-eventually "job 4 trains" has_steps 4 10
+[ "$("$caracal" submit "${long[@]}")" = 7 ] || fail "submit"
+eventually "job 7 trains" has_steps 7 10
 kill_daemon
 start_daemon "${slurm[@]}"
-is 4 running || fail "job 4 is $(state_of 4)"
-"$caracal" cancel 4
-wait_for 4 cancelled
-has_steps 4 2006 && fail "it was not stopped"
-"$caracal" resume 4
-wait_for 4 succeeded
-[ "$(losses "$data/runs/4")" = "$(losses "$work/long")" ] || fail "losses"
+is 7 running || fail "job 7 is $(state_of 7)"
+"$caracal" cancel 7
+wait_for 7 cancelled
+has_steps 7 2006 && fail "it was not stopped"
+"$caracal" resume 7
+wait_for 7 succeeded
+[ "$(losses "$data/runs/7")" = "$(losses "$work/long")" ] || fail "losses"
 [ -z "$(squeue --noheader --states=PENDING,RUNNING)" ] || fail "$(squeue)"
 
 # Two workers as a job array measure a run. One is told to end, as before its time

@@ -1,10 +1,12 @@
-# A Slurm of one node on this machine, for tests. Sourced:
+# A Slurm on this machine, for tests. Sourced:
 #
-#   slurm_start [accounting]
+#   slurm_start [accounting] [enforced] [two]
 #                      munged, slurmctld and slurmd, in a new folder, on free
 #                      ports; sets and exports SLURM_CONF. Returns when the node
 #                      takes jobs. With `accounting` slurmdbd, too, and a MariaDB
-#                      for it
+#                      for it; `enforced`: only those with an account may submit.
+#                      `two`: a second node, node2, which is in the partition
+#                      `fast` alone
 #   slurm_forget       the next slurmctld forgets jobs soon after their end
 #   slurm_stop         kills all of it, with what its jobs have left, and
 #                      removes the folder; for a trap on EXIT
@@ -49,26 +51,25 @@ PYTHON
 
 slurm_configure() {
   local ports host
-  read -r -a ports <<<"$(slurm_free_ports 2)"
+  read -r -a ports <<<"$(slurm_free_ports 3)"
   host=$(hostname)
   cat >"$slurm_folder/slurm.conf" <<CONF
 ClusterName=caracal
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=${ports[0]}
-SlurmdPort=${ports[1]}
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
 AuthType=auth/munge
 # A requeued job waits for cred_expire; less is refused.
 AuthInfo=socket=$slurm_folder/munge.socket,cred_expire=5
 StateSaveLocation=$slurm_folder/state
-SlurmdSpoolDir=$slurm_folder/spool
+SlurmdSpoolDir=$slurm_folder/spool/%n
 # What a killed step leaves there would be in the way of the next cluster's.
-TmpFS=$slurm_folder/tmp
+TmpFS=$slurm_folder/tmp/%n
 SlurmctldPidFile=$slurm_folder/slurmctld.pid
-SlurmdPidFile=$slurm_folder/slurmd.pid
+SlurmdPidFile=$slurm_folder/slurmd.%n.pid
 SlurmctldLogFile=$slurm_folder/slurmctld.log
-SlurmdLogFile=$slurm_folder/slurmd.log
+SlurmdLogFile=$slurm_folder/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -90,15 +91,23 @@ TCPTimeout=2
 MessageTimeout=5
 GresTypes=widget
 # More CPUs than there are: ranks of several jobs at a time.
-NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 CPUs=8 RealMemory=1024 Feature=big,rack1 Gres=widget:4 State=UNKNOWN
+NodeName=DEFAULT CPUs=8 RealMemory=1024 Feature=big,rack1 Gres=widget:4 State=UNKNOWN
+NodeName=node NodeHostname=$host NodeAddr=127.0.0.1 Port=${ports[1]}
 PartitionName=all Nodes=node Default=YES MaxTime=INFINITE State=UP
-PartitionName=fast Nodes=node MaxTime=INFINITE State=UP
+PartitionName=fast Nodes=$(slurm_list "${slurm_nodes[@]}") MaxTime=INFINITE State=UP
 CONF
+  if [ "${#slurm_nodes[@]}" -gt 1 ]; then
+    sed -i "/^NodeName=node /{p;s/node /node2 /;s/Port=.*/Port=${ports[2]}/}" \
+      "$slurm_folder/slurm.conf"
+  fi
   echo 'Name=widget Count=4' >"$slurm_folder/gres.conf"
   # slurmd looks for one; without it there is none of ours.
   echo 'CgroupPlugin=cgroup/v1' >"$slurm_folder/cgroup.conf"
   export SLURM_CONF=$slurm_folder/slurm.conf
 }
+
+# slurm_list A B...: "A,B,..."
+slurm_list() { (IFS=, && echo "$*"); }
 
 # For slurm.conf as it is; a copy without stays beside it, as `plain/slurm.conf`.
 slurm_configure_accounting() {
@@ -182,12 +191,20 @@ slurm_end() {
 }
 
 slurmd_start() {
-  slurmd -D -N node >>"$slurm_folder/slurmd.out" 2>&1 &
-  slurmd_pid=$!
-  slurm_until 30 "the node takes jobs" slurm_node_is 'idle|mix|alloc'
+  local node
+  slurmd_pids=()
+  for node in "${slurm_nodes[@]}"; do
+    mkdir -p "$slurm_folder"/{spool,tmp}/"$node"
+    slurmd -D -N "$node" >>"$slurm_folder/slurmd.out" 2>&1 &
+    slurmd_pids+=($!)
+  done
+  for node in "${slurm_nodes[@]}"; do
+    slurm_until 30 "$node takes jobs" slurm_takes_jobs "$node"
+  done
 }
-slurm_node_is() {
-  [[ $(sinfo --noheader --format=%T --nodes=node 2>/dev/null) =~ ^($1)[a-z]*$ ]]
+slurm_takes_jobs() {
+  [[ $(sinfo --noheader -N --format=%T --nodes="$1" 2>/dev/null |
+    head -n 1) =~ ^(idle|mix|alloc)[a-z]*$ ]]
 }
 # The keepers of jobs have left slurmd; all have the folder in their environment.
 slurm_processes() {
@@ -199,7 +216,7 @@ slurm_processes() {
 }
 slurmd_kill() {
   local pid
-  slurm_end "$slurmd_pid"
+  for pid in "${slurmd_pids[@]}"; do slurm_end "$pid"; done
   # Those with a job's number, and those that keep them.
   for pid in $(slurm_processes); do
     if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmstepd ] ||
@@ -210,8 +227,10 @@ slurmd_kill() {
 }
 
 slurm_start() {
-  local program programs=("${slurm_programs[@]}")
-  [ -z "${1:-}" ] || programs+=("${accounting_programs[@]}")
+  local program programs=("${slurm_programs[@]}") with=" $* "
+  slurm_nodes=(node)
+  [[ $with != *" two "* ]] || slurm_nodes+=(node2)
+  [[ $with != *" accounting "* ]] || programs+=("${accounting_programs[@]}")
   for program in "${programs[@]}"; do
     if ! command -v "$program" >/dev/null; then
       echo "real_slurm.sh: no $program: this test needs Debian's packages" \
@@ -225,7 +244,9 @@ slurm_start() {
   chmod 0755 "$slurm_folder"
   mkdir "$slurm_folder"/{state,spool,tmp}
   slurm_configure
-  [ -z "${1:-}" ] || slurm_configure_accounting
+  [[ $with != *" accounting "* ]] || slurm_configure_accounting
+  [[ $with != *" enforced "* ]] ||
+    echo 'AccountingStorageEnforce=associations,qos' >>"$SLURM_CONF"
   mungekey --create --keyfile="$slurm_folder/munge.key"
   munged --foreground --force --socket="$slurm_folder/munge.socket" \
     --key-file="$slurm_folder/munge.key" --pid-file="$slurm_folder/munged.pid" \
@@ -233,7 +254,7 @@ slurm_start() {
     --log-file="$slurm_folder/munged.log" >>"$slurm_folder/munged.out" 2>&1 &
   munged_pid=$!
   slurm_until 10 "munged" test -S "$slurm_folder/munge.socket"
-  if [ -n "${1:-}" ]; then
+  if [[ $with == *" accounting "* ]]; then
     database_start
     slurmdbd_start
   fi
@@ -244,7 +265,7 @@ slurm_start() {
 slurm_stop() {
   [ -n "${slurm_folder:-}" ] || return 0
   local pid again
-  for pid in "${slurmd_pid:-}" "${slurmctld_pid:-}" "${slurmdbd_pid:-}" \
+  for pid in "${slurmd_pids[@]}" "${slurmctld_pid:-}" "${slurmdbd_pid:-}" \
     "${database_pid:-}" "${munged_pid:-}"; do
     [ -z "$pid" ] || slurm_end "$pid"
   done

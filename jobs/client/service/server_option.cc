@@ -21,6 +21,7 @@ namespace caracal {
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
+constexpr std::chrono::milliseconds kConnecting{300};
 constexpr size_t kKeyBytes = 16;
 
 bool IsFolder(const std::string& server) {
@@ -109,7 +110,12 @@ absl::StatusOr<ClientIdentity> ServerOption::FindIdentity(
 absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
   ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
   ASSIGN_OR_RETURN(const ClientIdentity identity, FindIdentity(endpoint));
-  return MakeChannel(endpoint, identity);
+  std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint, identity);
+  // A call fails at once where the first try to connect does. Others follow: the
+  // coordinator may be just starting, and gRPC 1.51 may take what another thing
+  // has left in errno for a connect() that failed.
+  channel->WaitForConnected(std::chrono::system_clock::now() + kConnecting);
+  return channel;
 }
 
 absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> ServerOption::Connect()

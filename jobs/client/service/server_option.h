@@ -27,7 +27,8 @@ struct ServerOption {
   // given, whatever the environment says.
   void DeclareOptional(CLI::App& app, const std::string& help);
 
-  // A stub, not connected yet. Errors of the endpoint file and of others.
+  // A stub, connected unless that takes long. Errors of the endpoint file and of
+  // others, not of a coordinator that is away: calls tell that.
   absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> Connect() const;
 
   // One call, with a deadline. Errors say who was asked.

@@ -5,12 +5,14 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/client/job_option.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
+#include "jobs/client/service/submit_all.h"
 #include "jobs/spec/job_file.h"
 #include "jobs/spec/problem.h"
 
@@ -18,13 +20,21 @@ namespace caracal {
 namespace {
 
 struct SubmitOptions {
-  JobOption job;
+  std::vector<std::string> paths;
+  JobOption job;  // its overrides: of each
   ServerOption server;
   int64_t priority = 0;
   int64_t max_retries = 3;
   std::vector<uint64_t> after;
   std::string key;
   bool json = false;
+};
+
+// Of one file.
+struct Submission {
+  proto::SubmitRequest request;
+  FieldLocations locations;
+  absl::StatusOr<proto::SubmitResponse> answer;  // or what is wrong with it
 };
 
 bool Tells(const std::vector<Problem>& problems, const Problem& problem) {
@@ -75,9 +85,8 @@ void AddCoordinatorsProblems(const SubmitOptions& o,
 // Puts the job into the request: whole, with absolute paths. Whether model and
 // data are there the coordinator sees: it may be on another machine.
 // kInvalidArgument with all that is wrong, whoever finds it.
-absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request,
-                     FieldLocations* locations) {
-  const std::string& path = o.job.path;
+absl::Status ReadJob(const SubmitOptions& o, const std::string& path,
+                     proto::SubmitRequest* request, FieldLocations* locations) {
   ASSIGN_OR_RETURN(const std::string text,
                    ReadJobFile(path, FileSystem::Posix()));
   std::vector<Problem> problems;
@@ -91,37 +100,113 @@ absl::Status ReadJob(const SubmitOptions& o, proto::SubmitRequest* request,
   return ProblemsToStatus(problems, path);
 }
 
-absl::Status Submit(const SubmitOptions& o, Console& console) {
-  proto::SubmitRequest request;
+absl::Status ReadSubmission(const SubmitOptions& o, const std::string& path,
+                            Submission* submission) {
+  proto::SubmitRequest& request = submission->request;
   request.set_priority(o.priority);
   request.set_max_retries(o.max_retries);
   request.mutable_after()->Add(o.after.begin(), o.after.end());
   request.set_idempotency_key(o.key.empty() ? NewIdempotencyKey() : o.key);
-  FieldLocations locations;
-  RETURN_IF_ERROR(ReadJob(o, &request, &locations));
-  const absl::StatusOr<proto::SubmitResponse> response =
-      o.server.Call(&proto::Jobs::Stub::Submit, request);
-  if (absl::IsInvalidArgument(response.status())) {
+  return ReadJob(o, path, &request, &submission->locations);
+}
+
+// What is read is sent, whatever is wrong with other files.
+void SendThoseThatAreRead(const SubmitOptions& o,
+                          std::vector<Submission>* submissions) {
+  std::vector<const proto::SubmitRequest*> requests;
+  std::vector<size_t> of;
+  for (size_t i = 0; i < submissions->size(); ++i) {
+    if (!(*submissions)[i].answer.ok()) continue;
+    requests.push_back(&(*submissions)[i].request);
+    of.push_back(i);
+  }
+  auto answers = SubmitAll(o.server, requests);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    Submission& submission = (*submissions)[of[i]];
+    submission.answer = std::move(answers[i]);
+    if (!absl::IsInvalidArgument(submission.answer.status())) continue;
     // Told of the whole job, whose lines nobody has seen.
     std::vector<Problem> problems;
-    AddCoordinatorsProblems(o, request, locations, &problems);
-    RETURN_IF_ERROR(ProblemsToStatus(problems, o.job.path));
+    AddCoordinatorsProblems(o, submission.request, submission.locations,
+                            &problems);
+    const absl::Status status = ProblemsToStatus(problems, o.paths[of[i]]);
+    if (!status.ok()) submission.answer = status;
   }
-  RETURN_IF_ERROR(response.status());
+}
+
+// Of several files, each with its own.
+absl::Status ErrorOf(const SubmitOptions& o,
+                     const std::vector<Submission>& submissions) {
+  absl::Status first;
+  std::string messages;
+  int failed = 0;
+  for (size_t i = 0; i < submissions.size(); ++i) {
+    const absl::Status& status = submissions[i].answer.status();
+    if (status.ok()) continue;
+    if (failed++ == 0) first = status;
+    const bool named = absl::StartsWith(status.message(), o.paths[i]);
+    absl::StrAppend(&messages, "\n", named ? "" : o.paths[i] + ": ",
+                    status.message());
+  }
+  if (failed == 0 || submissions.size() == 1) return first;
+  return absl::Status(first.code(),
+                      absl::StrCat(failed, " of ", submissions.size(),
+                                   " jobs were not taken in", messages));
+}
+
+void PrintJson(const SubmitOptions& o,
+               const std::vector<Submission>& submissions, Console& console) {
+  using Json = nlohmann::ordered_json;
+  Json jobs = Json::array();
+  for (size_t i = 0; i < submissions.size(); ++i) {
+    const absl::StatusOr<proto::SubmitResponse>& answer = submissions[i].answer;
+    if (submissions.size() == 1) {
+      if (answer.ok()) console.out << Json{{"id", answer->id()}}.dump() << "\n";
+      return;
+    }
+    Json job = {{"file", o.paths[i]}};
+    if (answer.ok()) job["id"] = answer->id();
+    jobs.push_back(std::move(job));
+  }
+  console.out << Json{{"jobs", std::move(jobs)}}.dump() << "\n";
+}
+
+absl::Status Submit(const SubmitOptions& o, Console& console) {
+  if (!o.key.empty() && o.paths.size() > 1) {
+    return absl::InvalidArgumentError("--key is for one job");
+  }
+  std::vector<Submission> submissions(o.paths.size());
+  for (size_t i = 0; i < o.paths.size(); ++i) {
+    const absl::Status read = ReadSubmission(o, o.paths[i], &submissions[i]);
+    if (read.ok()) {
+      submissions[i].answer = proto::SubmitResponse();
+    } else {
+      submissions[i].answer = read;
+    }
+  }
+  SendThoseThatAreRead(o, &submissions);
   if (o.json) {
-    console.out << nlohmann::ordered_json{{"id", response->id()}}.dump()
-                << "\n";
+    PrintJson(o, submissions, console);
   } else {
-    console.out << response->id() << "\n";
+    for (const Submission& submission : submissions) {
+      if (submission.answer.ok())
+        console.out << submission.answer->id() << "\n";
+    }
   }
-  return absl::OkStatus();
+  return ErrorOf(o, submissions);
 }
 
 }  // namespace
 
 CommandBody DeclareSubmit(CLI::App& app) {
   auto o = std::make_shared<SubmitOptions>();
-  o->job.Declare(app);
+  app.add_option(
+         "JOB", o->paths,
+         "job files, text format or JSON; several are sent at once, and "
+         "their numbers told in the order of the files")
+      ->type_name("FILE")
+      ->required();
+  o->job.DeclareOverrides(app);
   app.add_option("--priority", o->priority, "higher goes first")
       ->capture_default_str();
   app.add_option("--after", o->after,

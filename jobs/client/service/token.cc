@@ -105,7 +105,8 @@ absl::Status List(const TokenOptions& o, Console& console) {
   } else {
     console.out << table.ToString(console);
   }
-  const std::string notice = AdminNotice(records, now);
+  const std::string notice =
+      AdminNotice(records, now, absl::InfiniteDuration());
   // Whoever comes by certificate is an admin without one.
   if (!notice.empty() && o.server.certificate.empty()) {
     console.err << notice << "\n";

@@ -21,6 +21,7 @@ TEST(AdminNotice, SaysNothingWhileAnAdminStays) {
       AdminNotice({Admin("ann", kNow + absl::Hours(1)), Admin("bob")}, kNow),
       "");
   EXPECT_EQ(AdminNotice({Admin("ann", kNow + kAdminNoticeTime * 2)}, kNow), "");
+  EXPECT_EQ(AdminNotice({Admin("ann")}, kNow, absl::InfiniteDuration()), "");
 }
 
 TEST(AdminNotice, TellsTheLastOneBeforeItExpires) {
@@ -30,6 +31,19 @@ TEST(AdminNotice, TellsTheLastOneBeforeItExpires) {
                         kNow),
             "the last token of an admin, bob's, expires at 2027-01-15 10:00 "
             "UTC: make another one before it does");
+  EXPECT_THAT(AdminNotice({Admin("ann", kNow + kAdminNoticeTime * 2)}, kNow,
+                          absl::InfiniteDuration()),
+              HasSubstr("ann's, expires at 2027-01-29 08:00 UTC"));
+}
+
+TEST(AdminNotice, KnowsWhenNobodyWillBeLeft) {
+  const absl::Time end = kNow + absl::Hours(2);
+  EXPECT_EQ(LastAdminExpiry(
+                {Admin("ann", kNow + absl::Hours(1)), Admin("bob", end)}, kNow),
+            end);
+  EXPECT_EQ(LastAdminExpiry({Admin("ann", end), Admin("bob")}, kNow),
+            absl::InfiniteFuture());
+  EXPECT_EQ(LastAdminExpiry({Admin("ann", end)}, end), absl::InfinitePast());
 }
 
 TEST(AdminNotice, TellsThatNobodyIsLeft) {

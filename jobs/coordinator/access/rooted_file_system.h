@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_ACCESS_ROOTED_FILE_SYSTEM_H_
 #define CARACAL_JOBS_COORDINATOR_ACCESS_ROOTED_FILE_SYSTEM_H_
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -50,7 +51,10 @@ class RootedFileSystem : public FileSystem {
   absl::Status SyncFolder(const std::string& path) override;
 
  private:
-  absl::StatusOr<std::string> Resolve(const std::string& path) const;
+  // `kind`: what is there, or that nothing is.
+  absl::StatusOr<std::string> Resolve(
+      const std::string& path,
+      std::filesystem::file_type* kind = nullptr) const;
 
   const PathRoots roots_;
   FileSystem* const files_;

@@ -11,12 +11,12 @@ void DurableJobs::Save(std::vector<JobRecord> jobs) {
     const auto [at, is_new] = jobs_.try_emplace(job.id);
     JobRecord& known = at->second;
     if (!is_new) {
-      Count(known, -1);
+      counts_.Count(known, -1);
       // Of when it was written; what was told since is newer.
       job.progress = std::move(known.progress);
     }
     known = std::move(job);
-    Count(known, 1);
+    counts_.Count(known, 1);
   }
 }
 
@@ -25,7 +25,7 @@ void DurableJobs::Remove(const std::vector<JobId>& jobs) {
   for (const JobId id : jobs) {
     const auto job = jobs_.find(id);
     if (job == jobs_.end()) continue;
-    Count(job->second, -1);
+    counts_.Count(job->second, -1);
     jobs_.erase(job);
   }
 }
@@ -34,17 +34,6 @@ void DurableJobs::SetProgress(JobId id, const JobProgress& progress) {
   const std::lock_guard lock(mutex_);
   const auto job = jobs_.find(id);
   if (job != jobs_.end()) job->second.progress = progress;
-}
-
-void DurableJobs::Count(const JobRecord& job, int64_t by) {
-  counts_[static_cast<int>(job.state)] += by;
-  if (!HoldsSlots(job.state)) return;
-  used_slots_ += by * job.request.slots;
-  if (by > 0) {
-    holders_.insert(job.id);
-  } else {
-    holders_.erase(job.id);
-  }
 }
 
 std::optional<JobRecord> DurableJobs::Get(JobId id) const {
@@ -78,8 +67,9 @@ JobPage DurableJobs::List(const JobFilter& filter, JobId from,
 
 JobFigures DurableJobs::Figures() const {
   const std::lock_guard lock(mutex_);
-  JobFigures out = {.jobs = counts_, .used_slots = used_slots_};
-  for (const JobId id : holders_) {
+  JobFigures out = {.jobs = counts_.by_state(),
+                    .used_slots = counts_.used_slots()};
+  for (const JobId id : counts_.holders()) {
     const JobRecord& job = jobs_.at(id);
     out.holders.push_back({id, job.request.name, job.progress, job.changed});
   }

@@ -7,11 +7,11 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "jobs/coordinator/state/job_counts.h"
 #include "jobs/coordinator/state/job_record.h"
 
 namespace caracal {
@@ -65,15 +65,10 @@ class DurableJobs {
                                  int64_t limit) const;
 
  private:
-  // As a job enters its state (1) or leaves it (-1).
-  void Count(const JobRecord& job, int64_t by);
-
   // std::, which ThreadSanitizer sees through. Guards all below.
   mutable std::mutex mutex_;
   std::map<JobId, JobRecord> jobs_;
-  std::array<int64_t, kJobStates> counts_ = {};
-  int64_t used_slots_ = 0;
-  std::set<JobId> holders_;
+  JobCounts counts_;
 };
 
 }  // namespace caracal

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kMaxBytes = 1 << 16;
 constexpr int kMaxMessage = 64 << 20;  // of the server, whom we trust
+constexpr int kMostBetweenTriesMs = 2000;
 
 }  // namespace
 
@@ -56,9 +57,12 @@ std::shared_ptr<grpc::Channel> MakeChannel(const Endpoint& endpoint,
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kMaxMessage);
-  // A coordinator that was started again is found soon.
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
+  // A coordinator that was started again is found soon: tries follow each other
+  // quickly at first, and none takes longer than this.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMostBetweenTriesMs);
+  // By gRPC's name a time between tries, but it is that which one may take.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kMostBetweenTriesMs);
   // Its own connection, not one of this process with a state of its own.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (endpoint.ca.empty()) {

@@ -1,5 +1,6 @@
 #include "jobs/coordinator/service/housekeeping.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@ namespace {
 constexpr int64_t kJobs = 256;  // that are looked at with the state's lock held
 // Until a store that fails is looked at again, to see whether to end.
 constexpr absl::Duration kLookAgain = absl::Milliseconds(200);
+constexpr absl::Duration kShortestWait = absl::Milliseconds(1);
 
 }  // namespace
 
@@ -51,12 +53,15 @@ bool Housekeeping::Pause(absl::Duration most) {
 
 void Housekeeping::Run() {
   while (true) {
-    if (options_.also) options_.also();
+    absl::Duration wait = options_.interval;
+    if (options_.also) {
+      wait = std::clamp(options_.also(), kShortestWait, wait);
+    }
     RemoveGangs();
     RemoveEvents();
     absl::MutexLock lock(&mutex_);
     const auto up = [this] { return awake_ || ending_; };
-    mutex_.AwaitWithTimeout(absl::Condition(&up), options_.interval);
+    mutex_.AwaitWithTimeout(absl::Condition(&up), wait);
     if (ending_) return;
     awake_ = false;
   }

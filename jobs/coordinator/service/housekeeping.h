@@ -26,8 +26,9 @@ struct HousekeepingOptions {
   int64_t gangs = 16;
   absl::Duration pause = absl::Milliseconds(20);  // between two batches
   absl::Duration interval = absl::Minutes(10);    // when all is done
-  // Run first, each time, on the same thread.
-  std::function<void()> also = nullptr;
+  // Run first, each time, on the same thread. How long until it has something to
+  // do again, if that is sooner.
+  std::function<absl::Duration()> also = nullptr;
 };
 
 // On a thread of its own. What jobs leave that are forgotten goes in any case.

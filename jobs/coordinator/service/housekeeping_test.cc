@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <optional>
 
@@ -135,6 +136,19 @@ TEST_F(HousekeepingTest, OldEventsAndGangsOfWhatHasEndedGo) {
   Eventually([&] { return !HasGang(fresh) && MetricsOf(fresh) == 0; });
   EXPECT_TRUE(HasGang(running));
   EXPECT_EQ(Events(running).size(), of_running);
+}
+
+TEST_F(HousekeepingTest, WhatElseThereIsToDoIsDoneInItsTime) {
+  std::atomic<int> times = 0;
+  absl::Notification third;
+  const Housekeeping keeper({.also =
+                                 [&] {
+                                   if (++times == 3) third.Notify();
+                                   return times < 3 ? absl::ZeroDuration()
+                                                    : absl::InfiniteDuration();
+                                 }},
+                            &folder_, &*coordinator_, &clock_);
+  EXPECT_TRUE(third.WaitForNotificationWithTimeout(absl::Minutes(1)));
 }
 
 TEST_F(HousekeepingTest, WhatIsForgottenLeavesNothing) {

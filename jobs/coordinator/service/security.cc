@@ -127,9 +127,15 @@ void Security::TellHealth(grpc::HealthCheckServiceInterface* health) {
   });
 }
 
-std::string Security::AdminNotice() const {
+std::string Security::AdminNotice(absl::Duration ahead) const {
   if (access_.HasAdminByCertificate()) return "";
-  return caracal::AdminNotice(tokens_.All(), clock_->WallTime());
+  return caracal::AdminNotice(tokens_.All(), clock_->WallTime(), ahead);
+}
+
+absl::Duration Security::UntilLastAdminExpires() const {
+  const absl::Time now = clock_->WallTime();
+  const absl::Time end = LastAdminExpiry(tokens_.All(), now);
+  return end == absl::InfinitePast() ? absl::InfiniteDuration() : end - now;
 }
 
 std::shared_ptr<grpc::ServerCredentials> Security::Credentials() const {

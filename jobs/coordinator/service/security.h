@@ -51,7 +51,10 @@ class Security {
   void TellHealth(grpc::HealthCheckServiceInterface* health);
 
   // AdminNotice() of its tokens; "" where admins come by certificate.
-  std::string AdminNotice() const;
+  std::string AdminNotice(absl::Duration ahead) const;
+  // Until it has that no admin has a token any more; infinite where it has that
+  // already, or never will of itself.
+  absl::Duration UntilLastAdminExpires() const;
 
   // Of a listening port, and where clients find it.
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;

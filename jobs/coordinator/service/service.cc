@@ -16,6 +16,7 @@
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/access.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/token_book.h"
 #include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/checkpoints_service.h"
@@ -285,12 +286,16 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   // meanwhile is answered.
   p.orders->Start(&*p.coordinator, p.launcher.get());
   HousekeepingOptions housekeeping = options.housekeeping;
-  housekeeping.also = [&p, told = std::string()]() mutable {
-    std::string notice = p.security->AdminNotice();
+  // At the start, when somebody may look, however long it is until then.
+  housekeeping.also = [&p, told = std::string(),
+                       ahead = absl::InfiniteDuration()]() mutable {
+    std::string notice = p.security->AdminNotice(ahead);
+    ahead = kAdminNoticeTime;
     if (!notice.empty() && notice != told) {
       std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
     }
     told = std::move(notice);
+    return p.security->UntilLastAdminExpires();
   };
   p.housekeeping = std::make_unique<Housekeeping>(
       std::move(housekeeping), &p.folder, &*p.coordinator, Clock::Real());

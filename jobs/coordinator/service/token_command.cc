@@ -48,12 +48,18 @@ absl::Status TokenCommand::Run(const std::string& data_folder,
   }
   if (!create_->parsed()) {
     for (const TokenRecord& record : book.All()) {
-      out << record.name << " " << NameOf(record.role)
-          << (record.revoked.has_value() ? " revoked"
-              : record.IsValid(now)      ? ""
-                                         : " expired")
-          << "\n";
+      out << record.name << " " << NameOf(record.role);
+      if (record.revoked.has_value()) {
+        out << " revoked";
+      } else if (record.expires.has_value()) {
+        out << (record.IsValid(now) ? " expires " : " expired ")
+            << FormatExpiry(*record.expires);
+      }
+      out << "\n";
     }
+    const std::string notice =
+        AdminNotice(book.All(), now, absl::InfiniteDuration());
+    if (!notice.empty()) err << "caracald: " << notice << "\n";
     return absl::OkStatus();
   }
   const std::optional<Role> role = RoleFromName(role_);

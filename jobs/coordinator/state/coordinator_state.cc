@@ -228,7 +228,7 @@ void CoordinatorState::StartReady(absl::Time now, Effects* effects) {
     ++next;  // before the job leaves
     // Submitted when there were more: it can't be waited for.
     if (job.request.slots > limits_.slots) continue;
-    if (used_slots_ + job.request.slots > limits_.slots) return;
+    if (counts_.used_slots() + job.request.slots > limits_.slots) return;
     ++job.epoch;
     job.lines = 0;
     job.hosts.clear();
@@ -265,32 +265,21 @@ void CoordinatorState::Forget(JobId id, Effects* effects) {
 }
 
 void CoordinatorState::Count(const JobRecord& job, int64_t by) {
-  counts_[static_cast<int>(job.state)] += by;
+  counts_.Count(job, by);
   if (Waits(job.state) && (waiting_[job.request.owner] += by) == 0) {
     waiting_.erase(job.request.owner);
-  }
-  if (!HoldsSlots(job.state)) return;
-  used_slots_ += by * job.request.slots;
-  if (by > 0) {
-    holders_.insert(job.id);
-  } else {
-    holders_.erase(job.id);
   }
 }
 
 void CoordinatorState::CheckInvariants() const {
-  int64_t used = 0;
-  std::array<int64_t, kJobStates> counts = {};
-  std::set<JobId> holders;
+  JobCounts counts;
   std::map<std::string, int64_t> of_users;
   std::map<JobId, std::set<JobId>> waiting;
   for (const auto& [id, job] : jobs_) {
     CARACAL_CHECK(id == job.id && id < next_id_) << "job " << id;
-    ++counts[static_cast<int>(job.state)];
+    counts.Count(job, 1);
     if (Waits(job.state)) ++of_users[job.request.owner];
     if (HoldsSlots(job.state)) {
-      used += job.request.slots;
-      holders.insert(id);
       CARACAL_CHECK(job.epoch > 0) << "job " << id << " has no gang";
       CARACAL_CHECK(deadlines_.contains(id))
           << "nobody would miss the gang of job " << id;
@@ -319,9 +308,7 @@ void CoordinatorState::CheckInvariants() const {
           << "job " << id;
     }
   }
-  CARACAL_CHECK(used == used_slots_) << used << " slots, not " << used_slots_;
-  CARACAL_CHECK(counts == counts_) << "jobs by state";
-  CARACAL_CHECK(holders == holders_) << "who holds slots";
+  CARACAL_CHECK(counts == counts_) << "jobs by state, and who holds slots";
   CARACAL_CHECK(of_users == waiting_) << "jobs that wait, by user";
   CARACAL_CHECK(waiting == dependents_) << "who waits for whom";
   CARACAL_CHECK(due_.size() == deadlines_.size()) << "deadlines";

@@ -3,7 +3,6 @@
 #ifndef CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
 #define CARACAL_JOBS_COORDINATOR_STATE_COORDINATOR_STATE_H_
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -15,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "jobs/coordinator/state/effects.h"
+#include "jobs/coordinator/state/job_counts.h"
 #include "jobs/coordinator/state/job_record.h"
 #include "jobs/curriculum/director.h"
 #include "jobs/spec/problem.h"
@@ -158,11 +158,7 @@ class CoordinatorState {
   const JobRecord* Find(JobId id) const;
   const std::map<JobId, JobRecord>& jobs() const { return jobs_; }
   JobId next_id() const { return next_id_; }
-  int64_t used_slots() const { return used_slots_; }
-  // Jobs by state.
-  const std::array<int64_t, kJobStates>& counts() const { return counts_; }
-  // Those that hold slots.
-  const std::set<JobId>& holders() const { return holders_; }
+  const JobCounts& counts() const { return counts_; }
   const CoordinatorLimits& limits() const { return limits_; }
 
   // CHECKs what must hold between any two events, in time linear in the jobs.
@@ -216,9 +212,7 @@ class CoordinatorState {
   const CoordinatorLimits limits_;
   std::map<JobId, JobRecord> jobs_;
   JobId next_id_ = 1;
-  int64_t used_slots_ = 0;
-  std::array<int64_t, kJobStates> counts_ = {};
-  std::set<JobId> holders_;
+  JobCounts counts_;
   std::map<std::string, int64_t> waiting_;  // jobs, by owner; none is 0
   std::set<Key> ready_;
   std::map<JobId, std::set<JobId>> dependents_;  // waiting, by what they await

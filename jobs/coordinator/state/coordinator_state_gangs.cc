@@ -150,7 +150,7 @@ void CoordinatorState::GangWaits(JobId id, uint64_t epoch,
 
 void CoordinatorState::SetClusterSilent(bool silent, absl::Time now) {
   cluster_silent_ = silent;
-  for (const JobId id : holders_) {
+  for (const JobId id : counts_.holders()) {
     const JobRecord& job = jobs_.at(id);
     if (job.state == JobState::kLaunching && !job.given_up.has_value()) {
       SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));
@@ -174,7 +174,8 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
   std::string why = reason;
   if (job->given_up.has_value()) {
     if (end != GangEnd::kDone) {
-      end = *job->given_up;
+      // That it failed may be for having been killed.
+      if (end != GangEnd::kOutOfMemory) end = *job->given_up;
       // Why it was given up, and what it died of: that may be why.
       why = reason.empty() ? job->reason
                            : absl::StrCat(job->reason, "; ", reason);
@@ -191,7 +192,7 @@ void CoordinatorState::GangEnded(JobId id, uint64_t epoch, GangEnd end,
            ? job->reason
            : absl::StrCat(job->reason, "; its gang did not save: ", reason),
        now, effects);
-  } else if (end == GangEnd::kFailed) {
+  } else if (end == GangEnd::kFailed || end == GangEnd::kOutOfMemory) {
     Go(*job, JobState::kFailed, JobCause::kGaveUp, why, now, effects);
   } else if (end == GangEnd::kStopped) {
     // Not at once: whoever stopped it may mean it.
@@ -225,7 +226,7 @@ void CoordinatorState::RetryOrFail(JobRecord& job, const std::string& reason,
 }
 
 void CoordinatorState::HearAnew(absl::Time now) {
-  for (const JobId id : holders_) {
+  for (const JobId id : counts_.holders()) {
     const JobRecord& job = jobs_.at(id);
     if (deadlines_.at(id).second == Deadline::kHeard) {
       SetDeadline(id, Deadline::kHeard, now + PatienceWith(job));

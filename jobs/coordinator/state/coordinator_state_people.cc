@@ -273,7 +273,7 @@ absl::Status CoordinatorState::CheckRoom(const std::string& owner) const {
   }
   int64_t unfinished = 0;
   for (int i = 0; i < kJobStates; ++i) {
-    if (!IsFinal(static_cast<JobState>(i))) unfinished += counts_[i];
+    if (!IsFinal(static_cast<JobState>(i))) unfinished += counts_.by_state()[i];
   }
   if (limits_.most_unfinished > 0 && unfinished >= limits_.most_unfinished) {
     return absl::ResourceExhaustedError(absl::StrCat(

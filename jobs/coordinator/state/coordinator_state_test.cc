@@ -69,7 +69,7 @@ TEST_F(CoordinatorStateTest, AJobGoesThroughItsStates) {
   EXPECT_EQ(StateOf(id), JobState::kLaunching);
   EXPECT_THAT(effects_.orders,
               ElementsAre(GangOrder{GangOrderKind::kStart, id, 1}));
-  EXPECT_EQ(state_->used_slots(), 2);
+  EXPECT_EQ(state_->counts().used_slots(), 2);
   ASSERT_OK(state_->Register(id, 1, now_, Fresh()));
   EXPECT_EQ(StateOf(id), JobState::kRunning);
   EXPECT_EQ(*state_->Heartbeat(id, 1, {"transfer", 5, 9}, now_, Fresh()), true);
@@ -78,7 +78,7 @@ TEST_F(CoordinatorStateTest, AJobGoesThroughItsStates) {
   EXPECT_EQ(Job(id).progress.global_step, 5);
   End(id, GangEnd::kDone);
   EXPECT_EQ(StateOf(id), JobState::kSucceeded);
-  EXPECT_EQ(state_->used_slots(), 0);
+  EXPECT_EQ(state_->counts().used_slots(), 0);
   // What comes late changes nothing.
   End(id, GangEnd::kFailed);
   EXPECT_EQ(StateOf(id), JobState::kSucceeded);
@@ -174,22 +174,22 @@ TEST_F(CoordinatorStateTest, WhatAGangHasLeftIsTakenOnce) {
 TEST_F(CoordinatorStateTest, JobsAreCountedByState) {
   const JobId running = Running({.slots = 4}), waiting = Submit();
   const auto count = [this](JobState state) {
-    return state_->counts()[static_cast<int>(state)];
+    return state_->counts().by_state()[static_cast<int>(state)];
   };
   EXPECT_EQ(count(JobState::kRunning), 1);
   EXPECT_EQ(count(JobState::kQueued), 1);
-  EXPECT_THAT(state_->holders(), ElementsAre(running));
+  EXPECT_THAT(state_->counts().holders(), ElementsAre(running));
   End(running, GangEnd::kDone);
   EXPECT_EQ(count(JobState::kSucceeded), 1);
   EXPECT_EQ(count(JobState::kLaunching), 1);
-  EXPECT_THAT(state_->holders(), ElementsAre(waiting));
+  EXPECT_THAT(state_->counts().holders(), ElementsAre(waiting));
   ASSERT_OK(state_->Remove(running, Fresh()));
   EXPECT_EQ(count(JobState::kSucceeded), 0);
   std::vector<JobRecord> jobs = {Job(waiting)};
   Restart({.slots = 4});
   state_->Recover(std::move(jobs), 3, now_, Fresh());
   EXPECT_EQ(count(JobState::kLaunching), 1);
-  EXPECT_THAT(state_->holders(), ElementsAre(waiting));
+  EXPECT_THAT(state_->counts().holders(), ElementsAre(waiting));
   state_->CheckInvariants();
 }
 
@@ -334,7 +334,7 @@ TEST_F(CoordinatorStateTest, AGangThatIsNotHeardOfIsEndedFirst) {
   EXPECT_THAT(Ordered(GangOrderKind::kKill), ElementsAre(id));
   // It holds its slots, and may not come back.
   EXPECT_EQ(StateOf(id), JobState::kRunning);
-  EXPECT_EQ(state_->used_slots(), 1);
+  EXPECT_EQ(state_->counts().used_slots(), 1);
   EXPECT_THAT(state_->Heartbeat(id, 1, {}, now_, Fresh()),
               StatusIs(StatusCode::kAborted, _));
   Pass(absl::Seconds(30));
@@ -385,6 +385,27 @@ TEST_F(CoordinatorStateTest, OneThatWasCancelledTellsThatItCouldNotSave) {
   ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
   End(id, GangEnd::kStopped);
   EXPECT_EQ(Job(id).reason, "cancelled by ann");
+}
+
+// The same would happen to the next gang, unlike to one that failed as it was
+// killed.
+TEST_F(CoordinatorStateTest, OutOfMemoryIsFinalAlsoOfAGangThatWasGivenUp) {
+  for (const bool given_up : {false, true}) {
+    for (const GangEnd end : {GangEnd::kFailed, GangEnd::kOutOfMemory}) {
+      const JobId id = Running();
+      if (given_up) Pass(absl::Minutes(1));
+      ASSERT_EQ(Job(id).given_up.has_value(), given_up);
+      End(id, end, "it was out of memory");
+      EXPECT_EQ(StateOf(id), given_up && end == GangEnd::kFailed
+                                 ? JobState::kRetrying
+                                 : JobState::kFailed);
+      EXPECT_EQ(
+          Job(id).reason,
+          absl::StrCat(given_up ? "its gang was not heard of for 30s; " : "",
+                       "it was out of memory"));
+      ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+    }
+  }
 }
 
 // Of one whose answer was lost, long after.

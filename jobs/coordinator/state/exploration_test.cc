@@ -121,7 +121,7 @@ class World {
     Effects effects;
     event(&effects);
     state_->CheckInvariants();
-    CARACAL_CHECK(state_->used_slots() <= limits_.slots) << "slots";
+    CARACAL_CHECK(state_->counts().used_slots() <= limits_.slots) << "slots";
     const int64_t killed = restarting_ ? 400 : Below(400);
     if (killed == 0) return Restart();  // nothing was stored
     for (const JobId id : effects.saved) {
@@ -288,7 +288,7 @@ class World {
     if (gangs_.empty()) return;
     auto& [id, gang] = *AnyGang();
     if (!gang.alive) return;
-    End(gang, static_cast<GangEnd>(Below(4)));
+    End(gang, static_cast<GangEnd>(Below(static_cast<int>(kGangEnds.size()))));
     untold_.insert(id);
   }
 

@@ -2,6 +2,8 @@
 #ifndef CARACAL_JOBS_COORDINATOR_STATE_JOB_RECORD_H_
 #define CARACAL_JOBS_COORDINATOR_STATE_JOB_RECORD_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,7 +36,14 @@ enum class GangEnd {
   kStopped,  // saved what it had and ended, as it was asked to
   kLost,     // an error that may pass, or a process that died
   kFailed,   // an error that would come again
+  // Had less than it needs: comes again, whatever else happened to the gang.
+  kOutOfMemory,
 };
+inline constexpr std::array<const char*, 5> kGangEnds = {
+    "done", "stopped", "lost", "failed", "out_of_memory"};
+inline const char* NameOf(GangEnd end) {
+  return kGangEnds[static_cast<size_t>(end)];
+}
 
 struct JobProgress {
   std::string stage;

@@ -27,6 +27,10 @@ JobRecord Record(JobId id) {
   return job;
 }
 
+StoredEvent Event(uint64_t sequence) {
+  return {sequence, 1, absl::UnixEpoch(), "state", "{}"};
+}
+
 class CommitQueueTest : public ::testing::Test {
  protected:
   CommitQueueTest() {
@@ -36,9 +40,26 @@ class CommitQueueTest : public ::testing::Test {
     queue_.emplace(store_.get(), absl::Milliseconds(1));
   }
 
+  // By somebody else, behind the store's back.
+  void Execute(const std::string& sql) {
+    if (other_ == nullptr) {
+      auto other = Database::Open(folder_.File("coordinator.sqlite"),
+                                  CoordinatorMigrations());
+      CARACAL_CHECK_OK(other.status());
+      other_ = *std::move(other);
+    }
+    CARACAL_CHECK_OK(other_->Execute(sql));
+  }
+  // The store refuses Event(1) from the one to the other.
+  void PutInTheWay() {
+    Execute("INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')");
+  }
+  void MakeWay() { Execute("DELETE FROM events"); }
+
   TemporaryFolder folder_;
   std::unique_ptr<JobStore> store_;
   std::optional<CommitQueue> queue_;
+  std::unique_ptr<Database> other_;
 };
 
 TEST_F(CommitQueueTest, TellsInOrderWhatIsDurable) {
@@ -96,40 +117,29 @@ TEST_F(CommitQueueTest, CommitsOnTheCallersThreadOrLeavesItToWhoIsAtIt) {
 }
 
 TEST_F(CommitQueueTest, WhatIsRefusedHereIsTriedAgainByTheThread) {
-  auto other = Database::Open(folder_.File("coordinator.sqlite"),
-                              CoordinatorMigrations());
-  ASSERT_OK(other);
-  ASSERT_OK((*other)->Execute(
-      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
-  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  PutInTheWay();
   std::promise<std::thread::id> told;
-  queue_->AddForHere({.saved = {Record(1)}, .events = {event}, .next_id = 2},
+  queue_->AddForHere({.saved = {Record(1)}, .events = {Event(1)}, .next_id = 2},
                      [&] { told.set_value(std::this_thread::get_id()); });
   queue_->CommitHere();
   EXPECT_FALSE(queue_->Health().ok());
-  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  MakeWay();
   EXPECT_NE(told.get_future().get(), std::this_thread::get_id());
   queue_.reset();
   EXPECT_EQ(store_->Load()->jobs.size(), 1u);
 }
 
 TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
-  // Somebody else holds the lock, and SQLite's own patience is short.
-  const std::string path = folder_.File("coordinator.sqlite");
-  auto other = Database::Open(path, CoordinatorMigrations());
-  ASSERT_OK(other);
-  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
-  ASSERT_OK((*other)->Execute(
-      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
+  PutInTheWay();
   std::atomic<bool> told = false;
   std::promise<void> done;
-  queue_->Add({.saved = {Record(1)}, .events = {event}, .next_id = 2}, [&] {
+  queue_->Add({.saved = {Record(1)}, .events = {Event(1)}, .next_id = 2}, [&] {
     told = true;
     done.set_value();
   });
   while (queue_->Health().ok()) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_FALSE(told);
-  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  MakeWay();
   done.get_future().wait();
   EXPECT_OK(queue_->Health());
   queue_.reset();
@@ -137,17 +147,12 @@ TEST_F(CommitQueueTest, WhatIsRefusedIsTriedAgain) {
 }
 
 TEST_F(CommitQueueTest, WhoHasToWaitIsToldOnce) {
-  auto other = Database::Open(folder_.File("coordinator.sqlite"),
-                              CoordinatorMigrations());
-  ASSERT_OK(other);
-  ASSERT_OK((*other)->Execute(
-      "INSERT INTO events VALUES (1, 1, 0, 'in the way', '{}')"));
-  const StoredEvent event = {1, 1, absl::UnixEpoch(), "state", "{}"};
+  PutInTheWay();
   std::promise<absl::Status> held, held_behind;
   std::atomic<bool> told = false;
   // Set twice, a promise ends the test.
   queue_->Add(
-      {.saved = {Record(1)}, .events = {event}, .next_id = 2},
+      {.saved = {Record(1)}, .events = {Event(1)}, .next_id = 2},
       [&] { told = true; },
       [&](const absl::Status& why) { held.set_value(why); });
   EXPECT_FALSE(held.get_future().get().ok());
@@ -155,7 +160,7 @@ TEST_F(CommitQueueTest, WhoHasToWaitIsToldOnce) {
               [&](const absl::Status& why) { held_behind.set_value(why); });
   EXPECT_FALSE(held_behind.get_future().get().ok());
   EXPECT_FALSE(told);
-  ASSERT_OK((*other)->Execute("DELETE FROM events"));
+  MakeWay();
   queue_.reset();
   EXPECT_TRUE(told);
   EXPECT_EQ(store_->Load()->jobs.size(), 2u);
@@ -167,9 +172,6 @@ TEST_F(CommitQueueTest, WhatIsDurableIsReadWhileTheStoreFails) {
   queue_.emplace(
       store_.get(), absl::Milliseconds(1),
       [&](const absl::Status& health) { ++(health.ok() ? worked : failed); });
-  const auto event = [](uint64_t sequence) {
-    return StoredEvent{sequence, 1, absl::UnixEpoch(), "state", "{}"};
-  };
   const auto read = [&] {
     std::promise<size_t> seen;
     queue_->ReadDurable([&](JobStore& store) {
@@ -177,26 +179,22 @@ TEST_F(CommitQueueTest, WhatIsDurableIsReadWhileTheStoreFails) {
     });
     return seen.get_future().get();
   };
-  queue_->Add({.saved = {Record(1)}, .events = {event(1)}, .next_id = 2},
+  queue_->Add({.saved = {Record(1)}, .events = {Event(1)}, .next_id = 2},
               nullptr);
   EXPECT_EQ(read(), 1u);
-  auto other = Database::Open(folder_.File("coordinator.sqlite"),
-                              CoordinatorMigrations());
-  ASSERT_OK(other);
-  ASSERT_OK((*other)->Execute("ALTER TABLE events RENAME TO away"));
-  ASSERT_OK((*other)->Execute(
-      "CREATE VIEW events AS SELECT * FROM away"));  // takes no rows
+  Execute("ALTER TABLE events RENAME TO away");
+  Execute("CREATE VIEW events AS SELECT * FROM away");  // takes no rows
   std::promise<void> held;
   bool told = false;
   queue_->Add(
-      {.saved = {Record(1)}, .events = {event(2)}, .next_id = 2},
+      {.saved = {Record(1)}, .events = {Event(2)}, .next_id = 2},
       [&] { told = true; }, [&](const absl::Status&) { held.set_value(); });
   held.get_future().wait();
   EXPECT_EQ(failed, 1);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(read(), 1u);
   EXPECT_FALSE(told);
-  ASSERT_OK((*other)->Execute("DROP VIEW events"));
-  ASSERT_OK((*other)->Execute("ALTER TABLE away RENAME TO events"));
+  Execute("DROP VIEW events");
+  Execute("ALTER TABLE away RENAME TO events");
   queue_.reset();
   EXPECT_TRUE(told);
   EXPECT_EQ(failed, 1);
@@ -204,10 +202,7 @@ TEST_F(CommitQueueTest, WhatIsDurableIsReadWhileTheStoreFails) {
 }
 
 TEST_F(CommitQueueTest, EndsThoughTheStoreFails) {
-  auto other = Database::Open(folder_.File("coordinator.sqlite"),
-                              CoordinatorMigrations());
-  ASSERT_OK(other);
-  ASSERT_OK((*other)->Execute("DROP TABLE numbers"));
+  Execute("DROP TABLE numbers");
   bool told = false;
   queue_->Add({.saved = {Record(1)}, .next_id = 2}, [&] { told = true; });
   queue_.reset();

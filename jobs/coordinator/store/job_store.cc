@@ -22,6 +22,7 @@ ON CONFLICT (id) DO UPDATE SET
   lines = ?23, tuning = ?24, tunings = ?25, hosts = ?26, change_keys = ?27)";
 
 std::string ToJson(const std::vector<JobId>& ids) {
+  if (ids.empty()) return "[]";
   return nlohmann::json(ids).dump();
 }
 
@@ -40,6 +41,7 @@ absl::StatusOr<std::vector<JobId>> IdsFromJson(const std::string& text) {
 }
 
 std::string ToJson(const Tuning& tuning) {
+  if (tuning == Tuning()) return "{}";
   nlohmann::json json = nlohmann::json::object();
   if (tuning.drop_probability)
     json["drop_probability"] = *tuning.drop_probability;
@@ -70,6 +72,7 @@ absl::StatusOr<Tuning> TuningFromJson(const std::string& text) {
 }
 
 std::string ToJson(const std::vector<std::string>& texts) {
+  if (texts.empty()) return "[]";
   return nlohmann::json(texts).dump(-1, ' ', false,
                                     nlohmann::json::error_handler_t::replace);
 }

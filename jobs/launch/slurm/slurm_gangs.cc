@@ -52,8 +52,9 @@ bool IsOutOfMemory(const SlurmJob* job) {
 std::string NameOf(GangId id) { return absl::StrCat("caracal-", ToString(id)); }
 
 std::string OutOfMemory(const SlurmJob& job) {
-  return absl::StrCat("Slurm's job ", job.number,
-                      " was out of memory: ask for more of it");
+  return absl::StrCat(
+      "Slurm's job ", job.number,
+      " was out of memory: ask for more in its slurm { memory }");
 }
 
 }  // namespace
@@ -380,7 +381,7 @@ bool SlurmGangs::EndForgotten(GangId id, Gang& gang,
 
 bool SlurmGangs::EndByState(GangId id, Gang& gang, const SlurmJob& job) {
   if (IsOutOfMemory(&job)) {
-    return End(id, gang, GangEnd::kFailed, OutOfMemory(job));
+    return End(id, gang, GangEnd::kOutOfMemory, OutOfMemory(job));
   }
   return End(id, gang, GangEnd::kLost, Describe(job));
 }
@@ -418,7 +419,7 @@ bool SlurmGangs::EndByStatus(GangId id, Gang& gang, int exit_status,
   const absl::Status status = GangStatus(exit_status << 8);
   // Whoever was killed for it, another rank may have told first.
   if (!status.ok() && !absl::IsCancelled(status) && IsOutOfMemory(job)) {
-    return End(id, gang, GangEnd::kFailed, OutOfMemory(*job));
+    return End(id, gang, GangEnd::kOutOfMemory, OutOfMemory(*job));
   }
   std::string message(status.message());
   if (!status.ok() && !absl::IsCancelled(status)) {

@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/fake_clock.h"
 #include "core/base/file_system.h"
 #include "core/base/status_matchers.h"
@@ -42,9 +43,8 @@ class Events : public LauncherEvents {
   }
   void Note(const std::string& words) override { notes.push_back(words); }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
-    const char* const names[] = {"done", "stopped", "lost", "failed"};
-    all.push_back(absl::StrCat("ended ", ToString(id), " ",
-                               names[static_cast<int>(end)], ": ", reason));
+    all.push_back(
+        absl::StrCat("ended ", ToString(id), " ", NameOf(end), ": ", reason));
   }
   std::vector<std::string> all;  // but for the waiting
   std::string waits;             // the last
@@ -227,7 +227,8 @@ TEST_F(SlurmGangsTest, WithoutAWordFromItsScriptSlurmsStateTells) {
                 {"PREEMPTED", "lost: Slurm's job 3 ended as PREEMPTED (why)"},
                 {"CANCELLED", "lost: Slurm's job 4 ended as CANCELLED (why)"},
                 {"OUT_OF_MEMORY",
-                 "failed: Slurm's job 5 was out of memory: ask for more of it"},
+                 "out_of_memory: Slurm's job 5 was out of memory: ask for more "
+                 "in its slurm { memory }"},
                 {"COMPLETED", "lost: Slurm's job 6 ended as COMPLETED (why)"}};
   for (const auto& [state, end] : kCases) {
     const GangId id = {1, slurm_.jobs.size() + 1};
@@ -252,8 +253,8 @@ TEST_F(SlurmGangsTest, OutOfMemoryIsFinalWhoeverTellsOfIt) {
   slurm_.job(1).state = "OUT_OF_MEMORY";
   Poll();
   EXPECT_THAT(events_.all,
-              ElementsAre("ended 7-3 failed: Slurm's job 1 was out "
-                          "of memory: ask for more of it"));
+              ElementsAre("ended 7-3 out_of_memory: Slurm's job 1 was out of "
+                          "memory: ask for more in its slurm { memory }"));
 }
 
 TEST_F(SlurmGangsTest, AMarkThatCannotBeReadIsNone) {
@@ -357,40 +358,53 @@ TEST_F(SlurmGangsTest, OneThatIsGoneWithoutAWordIsLostAfterAWhile) {
 }
 
 TEST_F(SlurmGangsTest, TheAccountingTellsOfForgottenOnes) {
+  const std::string lost = "lost: Slurm's job # ended as ";
+  const std::string unended =
+      "lost: Slurm does not know it any more, and its accounting still has "
+      "job # as ";
+  const std::string short_of_it =
+      "out_of_memory: Slurm's job # was out of memory: ask for more in its "
+      "slurm { memory }";
+  // With "#" for its number. `killed`: by the coordinator, which gives up what
+  // it does not hear of, whatever of.
   const struct {
+    bool killed;
     const char* record;
-    const char* end;
+    std::string end;
   } kCases[] = {
-      {"TIMEOUT|0:0", "lost: Slurm's job 1 ended as TIMEOUT"},
-      {"NODE_FAIL|0:0", "lost: Slurm's job 2 ended as NODE_FAIL"},
-      {"PREEMPTED|0:15", "lost: Slurm's job 3 ended as PREEMPTED (signal 15)"},
-      {"CANCELLED by 7|0:0", "lost: Slurm's job 4 ended as CANCELLED (by 7)"},
-      {"OUT_OF_MEMORY|0:125",
-       "failed: Slurm's job 5 was out of memory: ask for more of it"},
-      {"FAILED|0:9", "lost: Slurm's job 6 ended as FAILED (signal 9)"},
-      {"FAILED|85:0", "stopped: it was asked to stop, and saved first"},
-      {"FAILED|75:0", "lost: the ranks ended"},
-      {"FAILED|1:0", "failed: the ranks ended with an error"},
-      {"COMPLETED|0:0", "lost: Slurm's job 10 ended as COMPLETED"},
-      {"BOOT_FAIL|0:0", "lost: Slurm's job 11 ended as BOOT_FAIL"},
-      {"DEADLINE|0:0", "lost: Slurm's job 12 ended as DEADLINE"},
-      {"REVOKED|0:0", "lost: Slurm's job 13 ended as REVOKED"},
-      {"REQUEUED|0:0",
-       "lost: Slurm does not know it any more, and its accounting still has "
-       "job 14 as REQUEUED"},
-      {"RUNNING|0:0",
-       "lost: Slurm does not know it any more, and its accounting still has "
-       "job 15 as RUNNING"}};
-  for (const auto& [record, end] : kCases) {
+      {false, "TIMEOUT|0:0", lost + "TIMEOUT"},
+      {true, "TIMEOUT|0:0", lost + "TIMEOUT"},
+      {false, "NODE_FAIL|0:0", lost + "NODE_FAIL"},
+      {true, "NODE_FAIL|0:0", lost + "NODE_FAIL"},
+      {false, "PREEMPTED|0:15", lost + "PREEMPTED (signal 15)"},
+      {false, "CANCELLED by 7|0:0", lost + "CANCELLED (by 7)"},
+      {true, "CANCELLED by 7|0:0", lost + "CANCELLED (by 7)"},
+      {false, "OUT_OF_MEMORY|0:125", short_of_it},
+      {true, "OUT_OF_MEMORY|0:125", short_of_it},
+      {false, "FAILED|0:9", lost + "FAILED (signal 9)"},
+      {false, "FAILED|85:0", "stopped: it was asked to stop, and saved first"},
+      {false, "FAILED|75:0", "lost: the ranks ended"},
+      {false, "FAILED|1:0", "failed: the ranks ended with an error"},
+      {false, "COMPLETED|0:0", lost + "COMPLETED"},
+      {false, "BOOT_FAIL|0:0", lost + "BOOT_FAIL"},
+      {false, "DEADLINE|0:0", lost + "DEADLINE"},
+      {false, "REVOKED|0:0", lost + "REVOKED"},
+      {false, "REQUEUED|0:0", unended + "REQUEUED"},
+      {false, "RUNNING|0:0", unended + "RUNNING"}};
+  for (const auto& [killed, record, end] : kCases) {
+    SCOPED_TRACE(absl::StrCat(record, killed ? ", killed" : ""));
     const GangId id = {1, slurm_.jobs.size() + 1};
     ForgetOne(id);
     const int number = static_cast<int>(slurm_.jobs.size());
     slurm_.sacct = CommandResult{.output = Record(id, number, record)};
+    if (killed) gangs_->Kill(id);
     WaitForGrace();
-    ASSERT_EQ(events_.all.size(), 1) << record;
-    EXPECT_THAT(events_.all.back(),
-                StartsWith(absl::StrCat("ended ", ToString(id), " ", end)));
+    EXPECT_THAT(events_.all,
+                ElementsAre(StartsWith(absl::StrCat(
+                    "ended ", ToString(id), " ",
+                    absl::StrReplaceAll(end, {{"#", absl::StrCat(number)}})))));
     EXPECT_EQ(gangs_->NextRound(), absl::InfiniteDuration());
+    EXPECT_EQ(slurm_.Count("sacct"), number);
   }
   EXPECT_THAT(events_.notes, IsEmpty());
 }
@@ -569,29 +583,6 @@ TEST_F(SlurmGangsTest, OfOneToBeKilledSlurmStillTellsWhy) {
                            number, " ended as ", state, " (why)"));
   }
   EXPECT_EQ(slurm_.Count("scancel"), 0);
-}
-
-TEST_F(SlurmGangsTest, OfOneToBeKilledTheAccountingIsAsked) {
-  const struct {
-    const char* record;
-    const char* end;
-  } kCases[] = {
-      {"NODE_FAIL|0:0", "lost: Slurm's job 1 ended as NODE_FAIL"},
-      {"TIMEOUT|0:0", "lost: Slurm's job 2 ended as TIMEOUT"},
-      {"CANCELLED by 7|0:0", "lost: Slurm's job 3 ended as CANCELLED (by 7)"},
-      {"OUT_OF_MEMORY|0:125",
-       "failed: Slurm's job 4 was out of memory: ask for more of it"}};
-  for (const auto& [record, end] : kCases) {
-    const GangId id = {1, slurm_.jobs.size() + 1};
-    ForgetOne(id);
-    const int number = static_cast<int>(slurm_.jobs.size());
-    slurm_.sacct = CommandResult{.output = Record(id, number, record)};
-    gangs_->Kill(id);
-    WaitForGrace();
-    EXPECT_THAT(events_.all,
-                ElementsAre(absl::StrCat("ended ", ToString(id), " ", end)));
-    EXPECT_EQ(slurm_.Count("sacct"), number);
-  }
 }
 
 TEST_F(SlurmGangsTest, ThatItWasKilledIsToldWhenNobodyKnowsMore) {

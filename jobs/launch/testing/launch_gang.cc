@@ -24,9 +24,8 @@ class Printer : public LauncherEvents {
     std::cout << "found " << ToString(id) << std::endl;
   }
   void GangEnded(GangId id, GangEnd end, const std::string& reason) override {
-    const char* const names[] = {"done", "stopped", "lost", "failed"};
-    std::cout << "ended " << ToString(id) << " " << names[static_cast<int>(end)]
-              << " " << reason << std::endl;
+    std::cout << "ended " << ToString(id) << " " << NameOf(end) << " " << reason
+              << std::endl;
     const std::lock_guard lock(mutex_);
     ended_ = true;
     changed_.notify_all();

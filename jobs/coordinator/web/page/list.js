@@ -51,6 +51,10 @@ class Row {
     setText(this.loss, format.loss(job.metrics?.loss));
     setText(this.speed, job.state === "RUNNING"
       ? format.rate(job.metrics?.tokens_per_s) : "–");
+    // Where there is little room, figures that there are none of are left out.
+    for (const part of [this.loss, this.speed]) {
+      part.parentElement.classList.toggle("none", part.textContent === "–");
+    }
     setText(this.age, format.duration(Date.now() - job.submitted));
     this.age.title = `submitted ${format.time(job.submitted)}`;
     this.age.dateTime = new Date(job.submitted).toISOString();
