@@ -37,7 +37,7 @@ struct Finish {
     float2 cos[2][kHalf / 8], sin[2][kHalf / 8];  // two columns each
   };
   __device__ __forceinline__ Held Fetch(int row, int tile) const {
-    Held held;
+    Held held = {};
     if (tile * kTileColumns >= a.rotated) return held;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
