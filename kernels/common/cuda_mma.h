@@ -3,9 +3,8 @@
 //
 // Lane l has column l / 4 of B [16, 8] in rows 2 (l % 4) + {0, 1} (the first
 // word) and those 8 further down; of A [16, 16] the same columns of rows l / 4
-// (words 0 and 2) and l / 4 + 8 (1 and 3); of the sums [16, 8] columns 2 (l %
-// 4)
-// + {0, 1} of those rows. What the sum runs over may be numbered as is
+// (words 0 and 2) and l / 4 + 8 (1 and 3); of the sums [16, 8], of those rows,
+// columns 2 (l % 4) + {0, 1}. What the sum runs over may be numbered as is
 // convenient, if A and B do it alike: where both have 16 bytes of a row in a
 // lane, those are the first, second, third and fourth pair of two products.
 // Format: PTX ISA 8.0, "mma.m16n8k16".
