@@ -37,11 +37,26 @@ absl::StatusCode CodeOf(int code) {
   return absl::StatusCode::kInternal;
 }
 
-// SQLite would make it readable for all that the umask lets.
+// SQLite would make it readable for all that the umask lets, and one that was
+// copied back has the mode of the copy. What SQLite makes beside it gets its
+// mode; what is there already has one of its own.
 absl::Status MakePrivate(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("open ", path));
   close(fd);
+  for (const char* end : {"", "-wal", "-shm"}) {
+    const std::string file = absl::StrCat(path, end);
+    struct stat info;
+    if (stat(file.c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;
+      return ErrnoStatus(errno, absl::StrCat("stat ", file));
+    }
+    const mode_t others = S_IRWXG | S_IRWXO;
+    if ((info.st_mode & others) == 0) continue;
+    if (chmod(file.c_str(), info.st_mode & S_IRWXU) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("chmod ", file));
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -62,8 +62,9 @@ class Statement {
 // Used by one thread at a time.
 class Database {
  public:
-  // Opens or makes the file, readable by its owner alone, and brings its schema
-  // to the newest version: each migration is run once, in a transaction.
+  // Opens or makes the file and brings its schema to the newest version: each
+  // migration is run once, in a transaction. From now on its owner alone can
+  // read it and its log, whatever modes they had.
   // kFailedPrecondition when the file's schema is newer; kDataLoss when it is
   // damaged or no database.
   static absl::StatusOr<std::unique_ptr<Database>> Open(

@@ -63,6 +63,22 @@ TEST_F(DatabaseTest, IsPrivate) {
   }
 }
 
+// One that was restored from a copy, say.
+TEST_F(DatabaseTest, IsMadePrivate) {
+  Open(kFirst);
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::ofstream(path_ + end, std::ios::app).flush();
+    ASSERT_EQ(chmod((path_ + end).c_str(), 0664), 0) << end;
+  }
+  const auto database = Open(kFirst);
+  ASSERT_OK(database->Execute("INSERT INTO t VALUES (1, 'x')"));
+  for (const char* end : {"", "-wal", "-shm"}) {
+    struct stat info;
+    ASSERT_EQ(stat((path_ + end).c_str(), &info), 0) << end;
+    EXPECT_EQ(info.st_mode & 0777, 0600) << end;
+  }
+}
+
 TEST_F(DatabaseTest, ATransactionIsAllOrNothing) {
   const auto database = Open(kFirst);
   EXPECT_THAT(database->InTransaction([&] {
