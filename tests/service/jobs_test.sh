@@ -136,7 +136,7 @@ wait "$daemon" || fail "exit status $?"
 daemon=
 
 # What is old goes, and whoever asks for it is told; jobs stay.
-start_daemon --keep-events 0 --keep-gangs 0
+start_daemon --keep-events 0.000001 --keep-gangs 0.000001
 no_gangs() { [ -z "$(ls "$data/gangs")" ]; }
 eventually "the gangs of ended jobs are removed" no_gangs
 no_metrics() {

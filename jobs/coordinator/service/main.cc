@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
+#include "jobs/coordinator/service/housekeeping_flags.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -32,15 +33,6 @@ void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
          name, [value](double s) { *value = absl::Seconds(s); }, help)
       ->check(CLI::Range(0.1, 1e9))
       ->default_str(absl::StrCat(absl::ToInt64Seconds(*value)));
-}
-
-void AddDays(CLI::App& app, const std::string& name, absl::Duration* value,
-             const std::string& help) {
-  app.add_option_function<double>(
-         name, [value](double days) { *value = absl::Hours(24 * days); },
-         help + "; by default never")
-      ->type_name("DAYS")
-      ->check(CLI::Range(0.0, 1e5));
 }
 
 int RunToken(const TokenCommand& token, const std::string& data_folder) {
@@ -139,18 +131,7 @@ int Main(int argc, char** argv) {
   AddSeconds(app, "--evaluation-lease", &options.evaluation_lease,
              "seconds without a sign of life after which an evaluation "
              "worker's part goes to another one");
-  AddDays(app, "--keep-events", &options.housekeeping.keep_events,
-          "days after a job's end when its events are removed");
-  AddDays(app, "--keep-gangs", &options.housekeeping.keep_gangs,
-          "days after a job's end when the folders of its gangs are removed, "
-          "with their logs");
-  app.add_option_function<double>(
-         "--retention-days",
-         [&](double days) { limits.retention = absl::Hours(24 * days); },
-         "jobs and evaluations that have ended are forgotten after so long "
-         "(their run folders "
-         "stay); by default never")
-      ->check(CLI::Range(0.0, 1e5));
+  DeclareHousekeepingFlags(app, &options.housekeeping, &limits.retention);
   DeclareSlurmFlags(app, &slurm, &options.slurm_rules);
   DeclareSecurityFlags(app, &options.security);
   TokenCommand token;
