@@ -89,6 +89,10 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  app.add_option("--endpoint", options.public_endpoint,
+                 "one more endpoint.json, which all users can read: where DIR "
+                 "is closed to them; in a folder that only you can write to")
+      ->type_name("FILE");
   options.web = kDefaultWebAddress;
   app.add_option("--web", options.web,
                  "address of the page and of /metrics, on this machine alone; "

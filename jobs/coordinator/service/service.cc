@@ -306,6 +306,10 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
   }
+  if (!options.public_endpoint.empty()) {
+    RETURN_IF_ERROR(
+        WritePublicEndpoint(service->endpoint_, options.public_endpoint));
+  }
   service->ticks_ = std::thread([s = service.get()] {
     Evaluations& evaluations = *s->parts_->evaluations;
     s->coordinator().TickUntil(
