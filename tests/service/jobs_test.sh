@@ -3,6 +3,9 @@
 source "$(dirname "$0")/service.sh"
 prepare
 must_fail "no coordinator answers" "$caracal" ls --server 127.0.0.1:1
+must_fail "'127.0.0.1' has no port" "$caracal" ls --server 127.0.0.1
+must_fail "'' is empty" "$caracal" ls --server ''
+must_fail "is the address of a page" "$caracal" ls --server http://127.0.0.1:1/
 start_daemon
 must_fail "another caracald uses this folder" "$caracald" --data "$data" \
   --listen 127.0.0.1:0
