@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "core/base/utf8.h"
 #include "core/base/version.h"
 
@@ -173,7 +174,8 @@ std::string PrometheusText(const CoordinatorStats& stats,
                            const absl::Status& health, const WebCounts& web) {
   Text text;
   text.Describe("caracal_build_info", "gauge", "Always 1.");
-  text.Sample("caracal_build_info", Label("version", kVersion), 1);
+  text.Sample("caracal_build_info",
+              Label("version", absl::StripPrefix(kVersion, "caracal ")), 1);
   text.One("caracal_store_healthy", "gauge",
            "1 when changes are written to the disk, 0 when that fails.",
            health.ok() ? 1 : 0);

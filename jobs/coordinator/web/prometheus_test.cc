@@ -59,7 +59,8 @@ TEST_F(PrometheusTest, MetricsAreWhatPrometheusReads) {
     EXPECT_TRUE(seen.insert(line.substr(0, line.rfind(' '))).second) << line;
   }
   for (const char* line :
-       {"caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
+       {"caracal_build_info{version=\"0.1\"} 1",
+        "caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
         "caracal_store_healthy 1", "caracal_queue_length 0",
         "caracal_submissions_total{result=\"accepted\"} 1",
         "caracal_evaluations{state=\"planning\"} 1",
