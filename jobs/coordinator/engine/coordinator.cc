@@ -41,6 +41,13 @@ uint64_t Coordinator::database() const {
   return loaded_.database;
 }
 
+bool Coordinator::had_gangs() const {
+  const std::lock_guard lock(mutex_);
+  const auto had = [](const JobRecord& job) { return job.epoch > 0; };
+  return loaded_.jobs.size() + 1 < loaded_.next_id ||
+         std::any_of(loaded_.jobs.begin(), loaded_.jobs.end(), had);
+}
+
 void Coordinator::NumberFrom(JobId least) {
   const std::lock_guard lock(mutex_);
   loaded_.next_id = std::max(loaded_.next_id, least);

@@ -83,6 +83,9 @@ class Coordinator {
   absl::Status Load();
   // Then: which database it is (StoreContents::database).
   uint64_t database() const;
+  // And whether it ever started a gang, as far as it can tell: one of its jobs
+  // had one, or jobs are forgotten.
+  bool had_gangs() const;
   // Then, before Recover(): jobs to come have at least this number.
   void NumberFrom(JobId least);
   // Then, once: goes on from there. All other calls wait for it, so that

@@ -12,7 +12,7 @@
 // folder, on a file system that is shared, while SQLite stays on a local disk:
 //
 //   shared               in the first one: the path of the other
-//   database             beside them: whose they are
+//   database             beside runs and gangs: whose they are
 //   caracald.lock, endpoint.json   in both
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
@@ -37,9 +37,11 @@ class DataFolder {
                                          const std::string& shared = "");
 
   // Whether runs and gangs are those of this database (StoreContents); from now
-  // on, where there are none or nobody has said. kFailedPrecondition when they
-  // are another's: jobs of the same number would be taken for one another.
-  absl::Status Claim(uint64_t database) const;
+  // on, where nobody has said. kFailedPrecondition when they are another's:
+  // jobs of the same number would be taken for one another. The same when
+  // nobody has said and there are none although it `had_gangs`: most likely a
+  // file system is not mounted, and jobs would begin again from nothing.
+  absl::Status Claim(uint64_t database, bool had_gangs) const;
   // A number above those of all jobs that runs and gangs are there of: more
   // than the database knows of, where that is a copy made before them.
   JobId FirstFreeJob() const;

@@ -173,9 +173,10 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   p.hub.SetReader([&p](auto... arguments) {
     p.coordinator->Events(std::move(arguments)...);
   });
-  ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
-  RETURN_IF_ERROR(p.folder.Claim(p.coordinator->database()));
+  RETURN_IF_ERROR(
+      p.folder.Claim(p.coordinator->database(), p.coordinator->had_gangs()));
+  ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   p.coordinator->NumberFrom(p.folder.FirstFreeJob());
   EvaluationLimits evaluation_limits;
   evaluation_limits.lease = options.evaluation_lease;
