@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/collective/checks.h"
 #include "core/collective/traffic.h"
@@ -254,7 +255,7 @@ absl::Status NcclCollective::AllGatherBytes(const void* mine, size_t bytes,
 absl::Status NcclCollective::Synchronize() {
   RETURN_IF_ERROR(broken_);
   const auto run = [&]() -> absl::Status {
-    const absl::Time begin = absl::Now();
+    const absl::Duration begin = Clock::Real()->Now();
     while (true) {
       const cudaError_t state = cudaStreamQuery(comm_->stream);
       if (state == cudaSuccess) return absl::OkStatus();
@@ -265,7 +266,7 @@ absl::Status NcclCollective::Synchronize() {
       CARACAL_RETURN_IF_NCCL_ERROR(ncclCommGetAsyncError(comm_->comm, &behind),
                                    comm_->comm, Where("Synchronize"));
       CARACAL_RETURN_IF_NCCL_ERROR(behind, comm_->comm, Where("Synchronize"));
-      const absl::Duration waited = absl::Now() - begin;
+      const absl::Duration waited = Clock::Real()->Now() - begin;
       if (waited >= timeout_) {
         return absl::DeadlineExceededError(absl::StrCat(
             "the stream is not done after ", absl::FormatDuration(waited), " ",

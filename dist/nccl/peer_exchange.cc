@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/collective/checks.h"
 #include "dist/nccl/nccl_api.h"
@@ -154,14 +155,14 @@ void* PeerExchange::Place(int owner, int sender) const {
 }
 
 absl::Status PeerExchange::AwaitStream() {
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = Clock::Real()->Now();
   while (true) {
     const cudaError_t state = cudaStreamQuery(stream_);
     if (state == cudaSuccess) return absl::OkStatus();
     if (state != cudaErrorNotReady) {
       return Check(state, "cudaStreamQuery", "Begin", rank_);
     }
-    const absl::Duration waited = absl::Now() - begin;
+    const absl::Duration waited = Clock::Real()->Now() - begin;
     if (waited >= timeout_) {
       return absl::DeadlineExceededError(absl::StrCat(
           "the stream is not done after ", absl::FormatDuration(waited), " ",

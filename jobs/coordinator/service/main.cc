@@ -9,8 +9,8 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/coordinator/service/security_flags.h"
@@ -57,7 +57,7 @@ class Deadline {
  public:
   explicit Deadline(Service& service)
       : health_(service.coordinator().Health()), thread_([this] {
-          if (over_.WaitForNotificationWithTimeout(kPatience)) return;
+          if (over_.WaitFor(kPatience)) return;
           std::cerr << "caracald: ends without an answer to those who wait"
                     << (health_.ok() ? "" : ": ") << health_.message()
                     << std::endl;
@@ -72,7 +72,7 @@ class Deadline {
   static constexpr absl::Duration kPatience = absl::Seconds(5);
 
   const absl::Status health_;
-  absl::Notification over_;
+  SteadyNotification over_;
   std::thread thread_;
 };
 

@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/status.h"
+#include "core/base/steady_condition.h"
 #include "core/base/utf8.h"
 #include "core/io/json.h"
 #include "jobs/coordinator/engine/checkpoint_list.h"
@@ -61,11 +62,12 @@ class Reply {
   void Set(WebAnswer answer) {
     absl::MutexLock lock(&mutex_);
     answer_ = std::move(answer);
+    answered_.NotifyAll();
   }
   WebAnswer Await() {
     absl::MutexLock lock(&mutex_);
     const auto there = [this] { return answer_.has_value(); };
-    if (mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience)) {
+    if (answered_.WaitFor(&mutex_, kPatience, there)) {
       return *answer_;
     }
     return Refusal(absl::UnavailableError(
@@ -75,6 +77,7 @@ class Reply {
  private:
   absl::Mutex mutex_;
   std::optional<WebAnswer> answer_ ABSL_GUARDED_BY(mutex_);
+  SteadyCondition answered_;
 };
 
 Coordinator::Reply AnswerTo(std::shared_ptr<Reply> reply) {

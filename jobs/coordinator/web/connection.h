@@ -50,8 +50,8 @@ class Connection final : public httplib::Stream {
 
   const socket_t socket_;
   const ConnectionLimits limits_;
-  absl::Time deadline_ = absl::InfinitePast();  // of the request
-  size_t left_ = 0;                             // bytes of it that may come
+  absl::Duration deadline_ = absl::ZeroDuration();  // of the request
+  size_t left_ = 0;                                 // bytes of it that may come
   char buffer_[8192];
   size_t begin_ = 0, end_ = 0;
 };
