@@ -11,6 +11,13 @@
 
 namespace caracal {
 
+namespace {
+
+// How often it is asked who else waits.
+constexpr absl::Duration kLook = absl::Milliseconds(50);
+
+}  // namespace
+
 bool Connection::Wait(bool to_read, absl::Duration patience) const {
   const absl::Duration until = Clock::Real()->Now() + patience;
   while (true) {
@@ -25,8 +32,16 @@ bool Connection::Wait(bool to_read, absl::Duration patience) const {
   }
 }
 
-bool Connection::Fill(absl::Duration patience) {
-  if (!Wait(true, patience)) return false;
+bool Connection::Fill(absl::Duration patience, absl::Duration grace) {
+  Clock* const clock = Clock::Real();
+  const absl::Duration begin = clock->Now(), until = begin + patience;
+  while (!Wait(true, std::min(until - clock->Now(), kLook))) {
+    const absl::Duration now = clock->Now();
+    if (now >= until) return false;
+    if (now - begin >= grace && limits_.give_way && limits_.give_way()) {
+      return false;
+    }
+  }
   const ssize_t got = recv(socket_, buffer_, sizeof(buffer_), 0);
   if (got <= 0) return false;
   begin_ = 0;
@@ -35,7 +50,7 @@ bool Connection::Fill(absl::Duration patience) {
 }
 
 bool Connection::AwaitRequest() {
-  if (begin_ == end_ && !Fill(limits_.idle)) return false;
+  if (begin_ == end_ && !Fill(limits_.idle, absl::ZeroDuration())) return false;
   deadline_ = Clock::Real()->Now() + limits_.request;
   left_ = limits_.header_bytes;
   return true;
@@ -53,7 +68,9 @@ ssize_t Connection::read(char* out, size_t size) {
   if (left_ == 0) return -1;
   if (begin_ == end_) {
     const absl::Duration patience = deadline_ - Clock::Real()->Now();
-    if (patience <= absl::ZeroDuration() || !Fill(patience)) return -1;
+    // Of the request, of which some may have come.
+    const absl::Duration grace = limits_.grace - (limits_.request - patience);
+    if (patience <= absl::ZeroDuration() || !Fill(patience, grace)) return -1;
   }
   const size_t n = std::min({size, end_ - begin_, left_});
   std::memcpy(out, buffer_ + begin_, n);

@@ -2,6 +2,8 @@
 #include "jobs/coordinator/web/web_server.h"
 
 #include <atomic>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "jobs/coordinator/web/web_server_fixture.h"
@@ -156,6 +158,32 @@ TEST_F(WebServerTest, ClientsThatAreSlowOrSendTooMuchAreLetGo) {
     Raw(bytes);
   }
   Get("/healthz");
+}
+
+TEST_F(WebServerTest, HalfRequestsHoldNobodyUp) {
+  Start({.most_streams = 1, .threads = 1});
+  std::vector<std::thread> slow;
+  for (int i = 0; i < 12; ++i) {
+    slow.emplace_back([this] { Raw("GET / HTTP/1.1\r\n", false); });
+    // Of a body, and of nothing at all.
+    slow.emplace_back([this] {
+      Raw("POST /api/jobs HTTP/1.1\r\nHost: " + server_->address() +
+              "\r\nX-Caracal-Request: x\r\nContent-Length: 9\r\n\r\n",
+          false);
+    });
+    slow.emplace_back([this] { Raw("", false); });
+  }
+  // Within the client's patience, 5 s, where one of them may take 15 s.
+  for (int i = 0; i < 3; ++i) Get("/healthz");
+  server_ = nullptr;  // lets go of the last, for whom nobody waits
+  for (std::thread& thread : slow) thread.join();
+}
+
+TEST_F(WebServerTest, WithoutALengthThereIsNoBody) {
+  EXPECT_THAT(Raw("POST /api/jobs/9/resume HTTP/1.1\r\nHost: " +
+                      server_->address() + "\r\nX-Caracal-Request: x\r\n\r\n",
+                  false),
+              HasSubstr(" 404 "));
 }
 
 TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {
