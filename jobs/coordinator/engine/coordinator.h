@@ -178,8 +178,12 @@ class Coordinator {
  private:
   // What was last heard of a job's gang.
   struct News {
+    // Keeps of these lines, the newest last, what GangStats shows.
+    void Add(const std::vector<std::string>& lines);
+
     absl::Time heard;
     std::string metrics;
+    std::array<std::string, kNowAndThen.size()> last_with;
   };
 
   // The date, but that it does not jump when somebody sets the clock: no gang

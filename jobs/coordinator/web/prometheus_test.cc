@@ -75,6 +75,29 @@ TEST_F(PrometheusTest, MetricsAreWhatPrometheusReads) {
   }
 }
 
+TEST_F(PrometheusTest, WhatIsMeasuredNowAndThenStaysUntilItsStageEnds) {
+  const JobId id = Submitted(Job());
+  Register(id);
+  const auto sample = [&](const char* name, const char* value) {
+    return HasSubstr(absl::StrCat("\ncaracal_job_", name, "{id=\"", id,
+                                  "\",name=\"tiny\"} ", value, "\n"));
+  };
+  Tell(id, {R"({"stage_index":0,"loss":3,"validation_loss":2.5,"r":0.5})",
+            R"({"stage_index":0,"loss":2,"r":null})"});
+  std::string text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("loss", "2"));
+  EXPECT_THAT(text, sample("validation_loss", "2.5"));
+  EXPECT_THAT(text, sample("linear_use_ratio", "0.5"));
+  Tell(id, {R"({"stage_index":0,"loss":1.5})"}, 3);
+  text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("validation_loss", "2.5"));
+  // Another stage's is another loss.
+  Tell(id, {R"({"stage_index":1,"loss":1})"}, 4);
+  text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("loss", "1"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("caracal_job_validation_loss{")));
+}
+
 TEST(PrometheusTextTest, NamesAreQuoted) {
   CoordinatorStats stats;
   stats.gangs.push_back({.job = 3,
