@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "eval/report/text.h"
 #include "jobs/client/fact_list.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
@@ -162,7 +163,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
   ASSIGN_OR_RETURN(const proto::JobInfo job,
                    o.server.Call(&proto::Jobs::Stub::Get, request));
   if (o.job) {
-    console.out << job.job();
+    console.out << Printable(job.job());
     return absl::OkStatus();
   }
   proto::ListCheckpointsRequest of_job;
@@ -177,7 +178,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
     return absl::OkStatus();
   }
   const absl::Time now = Clock::Real()->WallTime();
-  console.out << "job " << job.id() << " " << job.name() << ": "
+  console.out << "job " << job.id() << " " << Printable(job.name()) << ": "
               << Styled(StateWord(job.state()), StyleOf(job.state()),
                         console.StyledOut())
               << ", " << AgoWords(job.changed(), now) << "\n";
