@@ -81,7 +81,7 @@ struct LocalLauncher::Watched {
   bool cannot_start = false;
   // Of a gang that never was.
   GangEnd missing_end = GangEnd::kLost;
-  std::string missing_reason = "it was never started";
+  std::string missing_reason = kNoTrace;
   std::string reason, shared_folder;  // when kSweeping
   bool tell_found = false, stop = false, kill = false;
   bool was_killed = false;  // its supervisor, by us

@@ -54,14 +54,11 @@ std::string SubmittedWords(const proto::JobInfo& job, absl::Time now) {
   return job.owner() == "local" ? ago : absl::StrCat(ago, " by ", job.owner());
 }
 
-// Of one that waits also for what, and how it stands.
+// Of one that is queued also what its place is.
 std::string ReasonWords(const proto::JobInfo& job) {
   std::vector<std::string> words;
   if (!job.reason().empty()) words.push_back(job.reason());
   if (job.state() == proto::QUEUED) {
-    if (words.empty() && !job.after().empty()) {
-      words.push_back(absl::StrCat("after ", absl::StrJoin(job.after(), ", ")));
-    }
     if (job.priority() != 0) {
       words.push_back(absl::StrCat("priority ", job.priority()));
     }

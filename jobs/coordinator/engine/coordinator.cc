@@ -415,15 +415,28 @@ void Coordinator::WakeTicks() {
   changed_.notify_all();
 }
 
+void Coordinator::SayWhatFor(JobRecord* job) const {
+  if (!Waits(job->state)) return;
+  const std::string waits = state_.WaitsFor(job->id);
+  if (waits.empty()) return;
+  absl::StrAppend(&job->reason, job->reason.empty() ? "" : "; ", waits);
+}
+
 std::optional<JobRecord> Coordinator::Get(JobId id) const {
-  AwaitRecovery();
-  return durable_.Get(id);
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  std::optional<JobRecord> job = durable_.Get(id);
+  if (job.has_value()) SayWhatFor(&*job);
+  return job;
 }
 
 JobPage Coordinator::List(const JobFilter& filter, JobId from,
                           int64_t limit) const {
   AwaitRecovery();
-  return durable_.List(filter, from, limit);
+  JobPage page = durable_.List(filter, from, limit);
+  const std::lock_guard lock(mutex_);
+  for (JobRecord& job : page.jobs) SayWhatFor(&job);
+  return page;
 }
 
 std::vector<JobId> Coordinator::EndedBefore(absl::Time when, JobId after,

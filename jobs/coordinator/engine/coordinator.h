@@ -132,7 +132,8 @@ class Coordinator {
   void WakeTicks();
 
   // Of what is durable, but for progress: no restart takes back what was seen.
-  // As DurableJobs has them.
+  // As DurableJobs has them, but that the reason of one that waits also says
+  // what for (CoordinatorState::WaitsFor).
   std::optional<JobRecord> Get(JobId id) const;
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
   std::vector<JobId> EndedBefore(absl::Time when, JobId after,
@@ -229,6 +230,8 @@ class Coordinator {
   void Show(std::vector<JobRecord> saved, const std::vector<JobId>& removed,
             const std::vector<JobState>& entered,
             const std::vector<StoredEvent>& events);
+  // With the mutex held.
+  void SayWhatFor(JobRecord* job) const;
   // Of what a batch changes: another one is to be stored (1), or was (-1).
   void CountUnstored(const std::vector<JobRecord>& saved,
                      const std::vector<StoredEvent>& events, int64_t by);

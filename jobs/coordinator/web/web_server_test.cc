@@ -161,7 +161,7 @@ TEST_F(WebServerTest, ClientsThatAreSlowOrSendTooMuchAreLetGo) {
 }
 
 TEST_F(WebServerTest, HalfRequestsHoldNobodyUp) {
-  Start({.most_streams = 1, .threads = 1});
+  Start({.most_streams = 1, .threads = 8});
   std::vector<std::thread> slow;
   for (int i = 0; i < 12; ++i) {
     slow.emplace_back([this] { Raw("GET / HTTP/1.1\r\n", false); });
