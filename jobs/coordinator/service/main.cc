@@ -13,6 +13,7 @@
 #include "core/base/steady_condition.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
+#include "jobs/coordinator/service/listener.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -170,6 +171,7 @@ int Main(int argc, char** argv) {
   }
 
   std::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   TellGrpcLog("caracald");
   // Before any thread, so that all inherit it.
   sigset_t ends;

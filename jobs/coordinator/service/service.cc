@@ -28,6 +28,7 @@
 #include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
+#include "jobs/coordinator/service/listener.h"
 #include "jobs/coordinator/store/job_store.h"
 #include "jobs/coordinator/web/web_server.h"
 #include "jobs/launch/gang_folder.h"
@@ -100,6 +101,7 @@ struct Service::Parts {
   // Callers first, then what they call; the launcher before whom it tells.
   ~Parts() {
     web = nullptr;
+    listener = nullptr;
     if (server != nullptr) {
       server->Shutdown(std::chrono::system_clock::now() + kPatience);
       server->Wait();
@@ -125,6 +127,7 @@ struct Service::Parts {
   std::optional<EvaluationsService> evaluations_service;
   std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<Listener> listener;
   std::optional<TokenBook> web_tokens;  // none: those of `security`
   std::optional<Access> web_access;
   std::unique_ptr<WebServer> web;
@@ -232,10 +235,12 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   if (!p.security->access().IsOpen()) {
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
-  int port = 0;
-  builder.AddListeningPort(options.listen, p.security->Credentials(), &port);
-  // A port that is taken is an error, not shared.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  ASSIGN_OR_RETURN(p.listener, Listener::Open(options.listen));
+  std::unique_ptr<Listener::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::
+              FROM_FD,
+          p.security->Credentials());
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCalls);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
@@ -247,13 +252,13 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   builder.RegisterService(&*p.evaluations_service);
   builder.RegisterService(&*p.checkpoints);
   p.server = builder.BuildAndStart();
-  if (p.server == nullptr || port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "can't listen on ", options.listen,
-        ": is another caracald running? --listen names another address"));
+  if (p.server == nullptr) {
+    return absl::InternalError("gRPC can't start its server");
   }
+  p.listener->Start(std::move(acceptor));
   p.security->TellHealth(p.server->GetHealthCheckService());
-  service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
+  service->endpoint_ =
+      p.security->EndpointOn(AddressOf(options.listen, p.listener->port()));
   if (!options.web.empty()) {
     if (!options.web_token.empty()) {
       TokenRecord token;
@@ -279,7 +284,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                     .access = p.web_access.has_value() ? &*p.web_access
                                                        : &p.security->access(),
                     .audit = &p.security->audit(),
-                    .rate = &p.security->rate()}));
+                    .rate = &p.security->rate(),
+                    .listening = [&p] { return p.listener->Health(); }}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }

@@ -2,6 +2,7 @@
 #ifndef CARACAL_JOBS_COORDINATOR_WEB_API_H_
 #define CARACAL_JOBS_COORDINATOR_WEB_API_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,8 @@ struct WebSources {
   Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged
   RateLimit* rate = nullptr;  // of callers, with that of gRPC; null: none
+  // Whether calls come in; null: they do.
+  std::function<absl::Status()> listening = nullptr;
 };
 
 // Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.
