@@ -147,6 +147,12 @@ std::vector<std::string> DataFolder::endpoints() const {
   if (shared_ != path_) out.push_back(JoinPath(path_, "endpoint.json"));
   return out;
 }
+std::string DataFolder::gang_socket() const {
+  return JoinPath(path_, "gangs.sock");
+}
+std::string DataFolder::gang_endpoint() const {
+  return JoinPath(path_, "gang_endpoint.json");
+}
 std::string DataFolder::audit() const { return JoinPath(path_, "audit.jsonl"); }
 std::string DataFolder::gangs() const { return JoinPath(shared_, "gangs"); }
 std::string DataFolder::runs() const { return JoinPath(shared_, "runs"); }

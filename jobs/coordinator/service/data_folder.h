@@ -2,6 +2,8 @@
 //
 //   caracald.lock        held while a coordinator uses the folder
 //   endpoint.json        where it listens (rpc/endpoint.h)
+//   gangs.sock           where gangs of this machine come, with TLS, and
+//   gang_endpoint.json   where they find that
 //   coordinator.sqlite   jobs and what happened to them, evaluations, tokens
 //   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
@@ -55,6 +57,10 @@ class DataFolder {
   // As gangs are told it; all places where it is to be written.
   std::string endpoint() const;
   std::vector<std::string> endpoints() const;
+  // Of a socket that gangs of this machine may have to themselves, with an
+  // endpoint file of its own.
+  std::string gang_socket() const;
+  std::string gang_endpoint() const;
   std::string audit() const;
   std::string gangs() const;
   std::string runs() const;

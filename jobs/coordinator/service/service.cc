@@ -5,7 +5,10 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
+#include <cerrno>
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -44,6 +47,8 @@ constexpr int kKeepAliveMs = 30'000;
 constexpr int kMostCalls = 2048;  // at a time, of a connection
 constexpr int kHandshakeMs = 10'000;
 constexpr std::chrono::seconds kPatience{2};
+constexpr auto kFromDescriptor =
+    grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD;
 
 // Of "host:0", the port that was given.
 std::string AddressOf(const std::string& listen, int port) {
@@ -81,6 +86,27 @@ absl::StatusOr<PathRoots> EvaluationRoots(const ServiceOptions& options,
   return PathRoots::Of(roots);
 }
 
+// In the log, unless it was the last that was told.
+void TellOnce(std::string notice, std::string* told) {
+  if (!notice.empty() && notice != *told) {
+    std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
+  }
+  *told = std::move(notice);
+}
+
+// Gangs of this machine come by a socket of their own: they need no certificate
+// of the server, which may expire while they train. None where clients come
+// without one as well, or gangs run elsewhere, or the path is too long.
+std::optional<std::string> GangSocket(const ServiceOptions& options,
+                                      const DataFolder& folder) {
+  constexpr size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
+  if (options.security.tls.certificate.empty() || options.slurm.has_value() ||
+      folder.gang_socket().size() > kLongest) {
+    return std::nullopt;
+  }
+  return folder.gang_socket();
+}
+
 // Being linked to is enough for gRPC's reflection to be in every server.
 class WithoutReflection : public grpc::ServerBuilderOption {
  public:
@@ -102,6 +128,7 @@ struct Service::Parts {
   ~Parts() {
     web = nullptr;
     listener = nullptr;
+    gang_listener = nullptr;
     if (server != nullptr) {
       server->Shutdown(std::chrono::system_clock::now() + kPatience);
       server->Wait();
@@ -127,7 +154,7 @@ struct Service::Parts {
   std::optional<EvaluationsService> evaluations_service;
   std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
-  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Listener> listener, gang_listener;
   std::optional<TokenBook> web_tokens;  // none: those of `security`
   std::optional<Access> web_access;
   std::unique_ptr<WebServer> web;
@@ -167,10 +194,14 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                             : options.slurm.has_value() ? 1
                                                         : options.limits.slots;
   const SlurmRules slurm_rules = RulesOf(options);
-  p.orders.emplace(&p.folder, &p.hub,
-                   GangRules{.slots = job_slots,
-                             .roots = p.security->files().roots(),
-                             .slurm = slurm_rules});
+  const std::optional<std::string> gang_socket = GangSocket(options, p.folder);
+  p.orders.emplace(
+      &p.folder, &p.hub,
+      GangRules{
+          .slots = job_slots,
+          .roots = p.security->files().roots(),
+          .slurm = slurm_rules,
+          .endpoint = gang_socket.has_value() ? p.folder.gang_endpoint() : ""});
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
@@ -238,9 +269,16 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   ASSIGN_OR_RETURN(p.listener, Listener::Open(options.listen));
   std::unique_ptr<Listener::Acceptor> acceptor =
       builder.experimental().AddExternalConnectionAcceptor(
-          grpc::ServerBuilder::experimental_type::ExternalConnectionType::
-              FROM_FD,
-          p.security->Credentials());
+          kFromDescriptor, p.security->Credentials());
+  std::unique_ptr<Listener::Acceptor> gang_acceptor;
+  if (gang_socket.has_value()) {
+    ASSIGN_OR_RETURN(p.gang_listener, Listener::Open("unix:" + *gang_socket));
+    if (chmod(gang_socket->c_str(), 0600) != 0) {
+      return ErrnoStatus(errno, "chmod " + *gang_socket);
+    }
+    gang_acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        kFromDescriptor, grpc::InsecureServerCredentials());
+  }
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCalls);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
@@ -256,6 +294,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     return absl::InternalError("gRPC can't start its server");
   }
   p.listener->Start(std::move(acceptor));
+  if (gang_socket.has_value()) p.gang_listener->Start(std::move(gang_acceptor));
   p.security->TellHealth(p.server->GetHealthCheckService());
   service->endpoint_ =
       p.security->EndpointOn(AddressOf(options.listen, p.listener->port()));
@@ -285,7 +324,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                                                        : &p.security->access(),
                     .audit = &p.security->audit(),
                     .rate = &p.security->rate(),
-                    .listening = [&p] { return p.listener->Health(); }}));
+                    .listening = [&p] { return p.listener->Health(); },
+                    .certificate_expires = p.security->CertificateExpiry()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }
@@ -295,13 +335,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   HousekeepingOptions housekeeping = options.housekeeping;
   // At the start, when somebody may look, however long it is until then.
   housekeeping.also = [&p, told = std::string(),
+                       told_of_certificate = std::string(),
                        ahead = absl::InfiniteDuration()]() mutable {
-    std::string notice = p.security->AdminNotice(ahead);
+    TellOnce(p.security->AdminNotice(ahead), &told);
+    TellOnce(p.security->CertificateNotice(), &told_of_certificate);
     ahead = kAdminNoticeTime;
-    if (!notice.empty() && notice != told) {
-      std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
-    }
-    told = std::move(notice);
     return p.security->UntilLastAdminExpires();
   };
   p.housekeeping = std::make_unique<Housekeeping>(
@@ -310,6 +348,13 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   p.coordinator->Recover();
   if (options.announce) {
     for (const std::string& path : p.folder.endpoints()) {
+      RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+    }
+    // Also for gangs that were told it by a coordinator with another start.
+    const std::string path = p.folder.gang_endpoint();
+    if (gang_socket.has_value()) {
+      RETURN_IF_ERROR(WriteEndpoint({.address = "unix:" + *gang_socket}, path));
+    } else if (FileSystem::Posix()->Exists(path)) {
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
   }

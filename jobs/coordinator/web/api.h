@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/base/file_system.h"
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/audit_log.h"
@@ -35,6 +36,7 @@ struct WebSources {
   RateLimit* rate = nullptr;  // of callers, with that of gRPC; null: none
   // Whether calls come in; null: they do.
   std::function<absl::Status()> listening = nullptr;
+  std::optional<absl::Time> certificate_expires = {};  // the server's
 };
 
 // Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.

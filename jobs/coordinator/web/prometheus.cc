@@ -191,13 +191,22 @@ void WriteSubmissions(const SubmissionCounts& counts, Text* text) {
 std::string PrometheusText(const CoordinatorStats& stats,
                            const EvaluationStats& evaluations,
                            const SubmissionCounts& submissions,
-                           const absl::Status& health, const WebCounts& web) {
+                           const ServiceHealth& health, const WebCounts& web) {
   Text text;
   text.Describe("caracal_build_info", "gauge", "Always 1.");
   text.Sample("caracal_build_info", Label("version", kVersion), 1);
   text.One("caracal_store_healthy", "gauge",
            "1 when changes are written to the disk, 0 when that fails.",
-           health.ok() ? 1 : 0);
+           health.store.ok() ? 1 : 0);
+  text.One("caracal_audit_healthy", "gauge",
+           "1 when the audit log is written, 0 when that fails.",
+           health.audit.ok() ? 1 : 0);
+  if (health.certificate_expires.has_value()) {
+    text.One(
+        "caracal_certificate_expiry_timestamp_seconds", "gauge",
+        "When the server's certificate expires, in seconds since 1970.",
+        static_cast<double>(absl::ToUnixSeconds(*health.certificate_expires)));
+  }
   WriteJobs(stats, &text);
   WriteGangs(stats, &text);
   WriteEvaluations(evaluations, &text);

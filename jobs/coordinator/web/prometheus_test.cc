@@ -60,7 +60,8 @@ TEST_F(PrometheusTest, MetricsAreWhatPrometheusReads) {
   }
   for (const char* line :
        {"caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
-        "caracal_store_healthy 1", "caracal_queue_length 0",
+        "caracal_store_healthy 1", "caracal_audit_healthy 1",
+        "caracal_queue_length 0",
         "caracal_submissions_total{result=\"accepted\"} 1",
         "caracal_evaluations{state=\"planning\"} 1",
         "caracal_evaluations{state=\"failed\"} 0",
@@ -106,11 +107,19 @@ TEST(PrometheusTextTest, NamesAreQuoted) {
                          .silent_for = absl::Seconds(2),
                          .metrics = "{\"loss\":1}"});
   const std::string text =
-      PrometheusText(stats, {}, {}, absl::UnavailableError("full"), {});
+      PrometheusText(stats, {}, {},
+                     {.store = absl::UnavailableError("full"),
+                      .audit = absl::UnavailableError("full"),
+                      .certificate_expires = absl::FromUnixSeconds(1800000000)},
+                     {});
   EXPECT_THAT(
       text,
       HasSubstr("\ncaracal_job_loss{id=\"3\",name=\"a\\\"b\\\\c\\nd\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\ncaracal_store_healthy 0\n"));
+  EXPECT_THAT(text, HasSubstr("\ncaracal_audit_healthy 0\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("\ncaracal_certificate_expiry_timestamp_seconds 1800000000\n"));
 }
 
 }  // namespace

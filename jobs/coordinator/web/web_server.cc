@@ -348,7 +348,13 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
                                       ? sources.evaluations->Stats()
                                       : EvaluationStats(),
                                   sources.submitter->Counts(),
-                                  sources.coordinator->Health(), counts)}
+                                  {.store = sources.coordinator->Health(),
+                                   .audit = sources.audit != nullptr
+                                                ? sources.audit->health()
+                                                : absl::OkStatus(),
+                                   .certificate_expires =
+                                       sources.certificate_expires},
+                                  counts)}
                   : Refusal(status),
               &response);
   } else if (request.path == "/healthz") {
