@@ -79,6 +79,16 @@ TEST_F(JobFileTest, LoadsTextAndJsonAlike) {
   EXPECT_EQ(content.SerializeAsString(), json.SerializeAsString());
 }
 
+TEST_F(JobFileTest, SaysWhyAFileCantBeHad) {
+  const std::string long_name(300, 'x');
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/" + long_name}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("data.path: stat /xxx")));
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/\x1b[31m"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'/\\x1b[31m' has a control character")));
+}
+
 TEST_F(JobFileTest, ReadsTheDesignsExample) {
   FieldLocations locations;
   std::vector<Problem> problems;
