@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
@@ -99,6 +100,22 @@ absl::StatusOr<nlohmann::json> ParseBody(const WebRequest& request) {
   return body;
 }
 
+// Fields that the body has and nobody reads: a mistyped one is not to be
+// without effect.
+std::vector<Problem> UnknownFields(
+    const nlohmann::json& body, const std::vector<absl::string_view>& known) {
+  constexpr size_t kLongest = 80;
+  std::vector<Problem> out;
+  for (const auto& [name, value] : body.items()) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    out.push_back({AsValidUtf8(absl::string_view(name).substr(0, kLongest)),
+                   absl::StrCat("there is no such field; expected ",
+                                absl::StrJoin(known, ", ")),
+                   ""});
+  }
+  return out;
+}
+
 // A number of the query; `otherwise` when it is not there.
 absl::Status ReadNumber(const WebRequest& request, const char* name,
                         uint64_t* out) {
@@ -144,11 +161,14 @@ void ReadAfter(const nlohmann::json& after, proto::SubmitRequest* submit,
   }
 }
 
-// Fields of another type than theirs are left out and told in `unread`.
+// Fields that there are none of, or of another type than theirs, are left out
+// and told in `unread`.
 // kInvalidArgument: there is no job to be looked at.
 absl::Status ReadSubmit(const WebRequest& request, proto::SubmitRequest* submit,
                         std::vector<Problem>* unread) {
   ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+  *unread = UnknownFields(
+      body, {"job", "priority", "max_retries", "after", "idempotency_key"});
   const JsonFields fields(body);
   RETURN_IF_ERROR(fields.Require("job"));
   RETURN_IF_ERROR(fields.Get("job", submit->mutable_job()));
@@ -263,6 +283,8 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
       return absl::FailedPreconditionError(kResumeByCommand);
     }
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+    RETURN_IF_ERROR(
+        ProblemsToStatus(UnknownFields(body, {"idempotency_key"}), "request"));
     RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
     return CheckKey(key);
   }();

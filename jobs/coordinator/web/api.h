@@ -53,14 +53,17 @@ class WebApi {
   explicit WebApi(WebSources sources) : sources_(std::move(sources)) {}
 
   // GET  /api/jobs?state=RUNNING&from=ID&limit=50
-  // POST /api/jobs                 {"job", "priority", "idempotency_key"}
+  // POST /api/jobs    {"job", "priority", "max_retries", "after",
+  //                    "idempotency_key"}
   // GET  /api/jobs/ID
   // GET  /api/jobs/ID/logs?gang=N&offset=BYTES    from the end without these
   // GET  /api/jobs/ID/checkpoints
   // GET  /api/jobs/ID/attribution
   // GET  /api/jobs/ID/report       the page that the job has written
   // POST /api/jobs/ID/cancel
-  // POST /api/jobs/ID/resume       {"idempotency_key"}
+  // POST /api/jobs/ID/resume       {"idempotency_key"}, as of cancel
+  //
+  // Other fields are refused.
   WebAnswer Handle(const WebRequest& request);
 
  private:
