@@ -79,6 +79,17 @@ TEST_F(JobFileTest, LoadsTextAndJsonAlike) {
   EXPECT_EQ(content.SerializeAsString(), json.SerializeAsString());
 }
 
+TEST_F(JobFileTest, AByteOrderMarkIsNoText) {
+  ASSERT_OK_AND_ASSIGN(const proto::Job plain,
+                       LoadJob(Write("job", kText), {}));
+  for (const char* text : {kText, kJson}) {
+    ASSERT_OK_AND_ASSIGN(
+        const proto::Job marked,
+        LoadJob(Write("job", std::string("\xEF\xBB\xBF") + text), {}));
+    EXPECT_EQ(marked.SerializeAsString(), plain.SerializeAsString());
+  }
+}
+
 TEST_F(JobFileTest, SaysWhyAFileCantBeHad) {
   const std::string long_name(300, 'x');
   EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/" + long_name}),

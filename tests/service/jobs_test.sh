@@ -3,6 +3,11 @@
 source "$(dirname "$0")/service.sh"
 prepare
 must_fail "no coordinator answers" "$caracal" ls --server 127.0.0.1:1
+for server in 127.0.0.1 '' 127.0.0.1:0 :7272; do
+  must_fail "is '$server', expected HOST:PORT" "$caracal" ls --server "$server"
+done
+must_fail "is for a browser; expected HOST:PORT" "$caracal" ls \
+  --server http://127.0.0.1:7273/
 start_daemon
 must_fail "another caracald uses this folder" "$caracald" --data "$data" \
   --listen 127.0.0.1:0

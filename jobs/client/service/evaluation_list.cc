@@ -52,6 +52,14 @@ Style StyleOf(proto::EvaluationState state) {
   }
 }
 
+// "3/42" of what is measured, as whoever waits for it is told: the first part
+// is to plan the others. "": it is not planned yet.
+std::string PartWords(const proto::EvaluationInfo& info) {
+  if (info.parts() <= 1) return "";
+  return absl::StrCat(std::max<int64_t>(0, int64_t{info.done()} - 1), "/",
+                      info.parts() - 1);
+}
+
 nlohmann::ordered_json ToJson(const proto::EvaluationInfo& info) {
   return {{"id", info.id()},
           {"owner", info.owner()},
@@ -90,7 +98,7 @@ absl::Status List(const ListOptions& o, Console& console) {
           {absl::StrCat(info.id()),
            info.spec().model(),
            {StateWord(info.state()), StyleOf(info.state())},
-           absl::StrCat(info.done(), "/", info.parts()),
+           PartWords(info),
            info.leased() == 0
                ? ""
                : absl::StrCat(info.leased(),

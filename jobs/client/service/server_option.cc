@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/file_system.h"
@@ -23,6 +24,8 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::milliseconds kConnecting{300};
 constexpr size_t kKeyBytes = 16;
+constexpr char kServerForms[] =
+    "HOST:PORT, unix:PATH, the path of an endpoint.json or a run's folder";
 
 bool IsFolder(const std::string& server) {
   return !IsUnixAddress(server) && FileSystem::Posix()->IsFolder(server);
@@ -78,8 +81,21 @@ absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
     const std::string file = EndpointIn(server);
     if (file.empty()) return ExplainFolder("holds no endpoint.json");
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(file));
+  } else if (absl::StrContains(server, "://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--server: is '", server,
+                     "', which is for a browser; expected ", kServerForms));
   } else if (!IsUnixAddress(server) && absl::StrContains(server, '/')) {
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(server));
+  } else if (!IsUnixAddress(server)) {
+    const size_t colon = server.rfind(':');
+    int port = 0;
+    if (colon == 0 || colon == std::string::npos ||
+        !absl::SimpleAtoi(server.substr(colon + 1), &port) || port < 1 ||
+        port > 65535) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--server: is '", server, "', expected ", kServerForms));
+    }
   }
   if (!ca.empty()) {
     ASSIGN_OR_RETURN(endpoint.ca, ReadCertificateFile(ca));
@@ -111,8 +127,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
   ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
   ASSIGN_OR_RETURN(const ClientIdentity identity, FindIdentity(endpoint));
   std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint, identity);
-  // A call fails at once where the first try to connect does. Others follow: the
-  // coordinator may be just starting.
+  // A call fails at once where the first try to connect does. Others follow:
+  // the coordinator may be just starting.
   channel->WaitForConnected(std::chrono::system_clock::now() + kConnecting);
   return channel;
 }
