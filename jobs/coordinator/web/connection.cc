@@ -33,12 +33,14 @@ bool Connection::Wait(bool to_read, absl::Duration patience) const {
 }
 
 bool Connection::Fill(absl::Duration patience, absl::Duration grace) {
+  if (gave_way_) return false;
   Clock* const clock = Clock::Real();
   const absl::Duration begin = clock->Now(), until = begin + patience;
   while (!Wait(true, std::min(until - clock->Now(), kLook))) {
     const absl::Duration now = clock->Now();
     if (now >= until) return false;
     if (now - begin >= grace && limits_.give_way && limits_.give_way()) {
+      gave_way_ = true;
       return false;
     }
   }

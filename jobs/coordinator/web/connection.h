@@ -61,6 +61,7 @@ class Connection final : public httplib::Stream {
   size_t left_ = 0;                                 // bytes of it that may come
   char buffer_[8192];
   size_t begin_ = 0, end_ = 0;
+  bool gave_way_ = false;  // nothing more is read
 };
 
 }  // namespace caracal
