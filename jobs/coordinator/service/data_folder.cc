@@ -147,9 +147,6 @@ std::vector<std::string> DataFolder::endpoints() const {
   if (shared_ != path_) out.push_back(JoinPath(path_, "endpoint.json"));
   return out;
 }
-std::string DataFolder::gang_socket() const {
-  return JoinPath(path_, "gangs.sock");
-}
 std::string DataFolder::gang_endpoint() const {
   return JoinPath(path_, "gang_endpoint.json");
 }

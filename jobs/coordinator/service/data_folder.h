@@ -2,8 +2,7 @@
 //
 //   caracald.lock        held while a coordinator uses the folder
 //   endpoint.json        where it listens (rpc/endpoint.h)
-//   gangs.sock           where gangs of this machine come, with TLS, and
-//   gang_endpoint.json   where they find that
+//   gang_endpoint.json   where gangs of this machine find it, with TLS
 //   coordinator.sqlite   jobs and what happened to them, evaluations, tokens
 //   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
@@ -57,9 +56,8 @@ class DataFolder {
   // As gangs are told it; all places where it is to be written.
   std::string endpoint() const;
   std::vector<std::string> endpoints() const;
-  // Of a socket that gangs of this machine may have to themselves, with an
-  // endpoint file of its own.
-  std::string gang_socket() const;
+  // The endpoint file of a socket that gangs of this machine may have to
+  // themselves.
   std::string gang_endpoint() const;
   std::string audit() const;
   std::string gangs() const;

@@ -5,10 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#include <cerrno>
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -32,6 +29,7 @@
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
 #include "jobs/coordinator/service/listener.h"
+#include "jobs/coordinator/service/private_socket.h"
 #include "jobs/coordinator/store/job_store.h"
 #include "jobs/coordinator/web/web_server.h"
 #include "jobs/launch/gang_folder.h"
@@ -96,15 +94,19 @@ void TellOnce(std::string notice, std::string* told) {
 
 // Gangs of this machine come by a socket of their own: they need no certificate
 // of the server, which may expire while they train. None where clients come
-// without one as well, or gangs run elsewhere, or the path is too long.
-std::optional<std::string> GangSocket(const ServiceOptions& options,
-                                      const DataFolder& folder) {
-  constexpr size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
-  if (options.security.tls.certificate.empty() || options.slurm.has_value() ||
-      folder.gang_socket().size() > kLongest) {
+// without one as well, or gangs run elsewhere.
+absl::StatusOr<std::optional<PrivateSocket>> GangSocket(
+    const ServiceOptions& options, const DataFolder& folder) {
+  if (options.security.tls.certificate.empty() || options.slurm.has_value()) {
     return std::nullopt;
   }
-  return folder.gang_socket();
+  ASSIGN_OR_RETURN(PrivateSocket socket, PrivateSocket::In(folder.path()));
+  // Of a coordinator that was killed.
+  const auto before = ReadEndpoint(folder.gang_endpoint());
+  if (before.ok() && before->address != socket.address()) {
+    PrivateSocket::RemoveLeftOver(before->address, folder.path());
+  }
+  return std::optional<PrivateSocket>(std::move(socket));
 }
 
 // Being linked to is enough for gRPC's reflection to be in every server.
@@ -154,6 +156,7 @@ struct Service::Parts {
   std::optional<EvaluationsService> evaluations_service;
   std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
+  std::optional<PrivateSocket> gang_socket;
   std::unique_ptr<Listener> listener, gang_listener;
   std::optional<TokenBook> web_tokens;  // none: those of `security`
   std::optional<Access> web_access;
@@ -194,14 +197,16 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                             : options.slurm.has_value() ? 1
                                                         : options.limits.slots;
   const SlurmRules slurm_rules = RulesOf(options);
-  const std::optional<std::string> gang_socket = GangSocket(options, p.folder);
+  ASSIGN_OR_RETURN(std::optional<PrivateSocket> gang_socket,
+                   GangSocket(options, p.folder));
+  if (gang_socket.has_value()) p.gang_socket.emplace(*std::move(gang_socket));
   p.orders.emplace(
       &p.folder, &p.hub,
-      GangRules{
-          .slots = job_slots,
-          .roots = p.security->files().roots(),
-          .slurm = slurm_rules,
-          .endpoint = gang_socket.has_value() ? p.folder.gang_endpoint() : ""});
+      GangRules{.slots = job_slots,
+                .roots = p.security->files().roots(),
+                .slurm = slurm_rules,
+                .endpoint =
+                    p.gang_socket.has_value() ? p.folder.gang_endpoint() : ""});
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
@@ -271,11 +276,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
       builder.experimental().AddExternalConnectionAcceptor(
           kFromDescriptor, p.security->Credentials());
   std::unique_ptr<Listener::Acceptor> gang_acceptor;
-  if (gang_socket.has_value()) {
-    ASSIGN_OR_RETURN(p.gang_listener, Listener::Open("unix:" + *gang_socket));
-    if (chmod(gang_socket->c_str(), 0600) != 0) {
-      return ErrnoStatus(errno, "chmod " + *gang_socket);
-    }
+  if (p.gang_socket.has_value()) {
+    ASSIGN_OR_RETURN(p.gang_listener, Listener::Open(p.gang_socket->address()));
     gang_acceptor = builder.experimental().AddExternalConnectionAcceptor(
         kFromDescriptor, grpc::InsecureServerCredentials());
   }
@@ -294,7 +296,8 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     return absl::InternalError("gRPC can't start its server");
   }
   p.listener->Start(std::move(acceptor));
-  if (gang_socket.has_value()) p.gang_listener->Start(std::move(gang_acceptor));
+  if (p.gang_socket.has_value())
+    p.gang_listener->Start(std::move(gang_acceptor));
   p.security->TellHealth(p.server->GetHealthCheckService());
   service->endpoint_ =
       p.security->EndpointOn(AddressOf(options.listen, p.listener->port()));
@@ -352,8 +355,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     }
     // Also for gangs that were told it by a coordinator with another start.
     const std::string path = p.folder.gang_endpoint();
-    if (gang_socket.has_value()) {
-      RETURN_IF_ERROR(WriteEndpoint({.address = "unix:" + *gang_socket}, path));
+    if (p.gang_socket.has_value()) {
+      RETURN_IF_ERROR(
+          WriteEndpoint({.address = p.gang_socket->address()}, path));
     } else if (FileSystem::Posix()->Exists(path)) {
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
