@@ -5,12 +5,11 @@
 #include <algorithm>
 
 #include "core/base/status.h"
+#include "kernels/common/cuda_driver.h"
 
 namespace caracal {
 namespace {
 
-// The driver's functions, found through the runtime: nothing links against the
-// driver's library.
 struct Driver {
   decltype(&cuMemAddressReserve) address_reserve = nullptr;
   decltype(&cuMemAddressFree) address_free = nullptr;
@@ -34,15 +33,8 @@ struct Driver {
  private:
   template <typename Function>
   void Find(const char* name, Function* function) {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    if (cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault,
-                                         &result) != cudaSuccess ||
-        result != cudaDriverEntryPointSuccess) {
-      complete = false;
-      return;
-    }
-    *function = reinterpret_cast<Function>(found);
+    *function = kernels::FindDriverFunction<Function>(name);
+    complete = complete && *function != nullptr;
   }
 };
 

@@ -36,8 +36,9 @@ absl::StatusOr<std::shared_ptr<void>> NewStream() {
 
 }  // namespace
 
-absl::StatusOr<AxisGroups> OnDevice(AxisGroups host, Device* device,
-                                    absl::Duration stall) {
+absl::StatusOr<AxisGroups> OnDevice(
+    AxisGroups host, Device* device, absl::Duration stall,
+    absl::FunctionRef<void(const std::string& line)> note) {
   const auto place = [&](const char* name, const std::shared_ptr<void>& stream,
                          std::unique_ptr<Collective>* group) -> absl::Status {
     if ((*group)->size() == 1) return absl::OkStatus();
@@ -52,10 +53,18 @@ absl::StatusOr<AxisGroups> OnDevice(AxisGroups host, Device* device,
     ASSIGN_OR_RETURN(std::unique_ptr<NcclCollective> group,
                      NcclCollective::Create(std::move(host.tensor), stream,
                                             kTensorGroup, stall));
-    ASSIGN_OR_RETURN(std::unique_ptr<PeerExchange> exchange,
-                     PeerExchange::Create(group->control(), stream.get(),
-                                          kTensorGroup, stall));
-    group->set_exchange(std::move(exchange));
+    absl::StatusOr<std::unique_ptr<PeerExchange>> exchange =
+        PeerExchange::Create(group->control(), stream.get(), kTensorGroup,
+                             stall);
+    if (exchange.ok()) {
+      group->set_exchange(*std::move(exchange));
+    } else if (absl::IsUnavailable(exchange.status())) {
+      note(absl::StrCat(
+          "tensor ranks reach each other by NCCL only, which is slower: ",
+          exchange.status().message()));
+    } else {
+      return exchange.status();
+    }
     host.tensor = std::move(group);
     return absl::OkStatus();
   };

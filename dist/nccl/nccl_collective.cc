@@ -6,8 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/collective/checks.h"
 #include "core/collective/traffic.h"
@@ -15,8 +13,6 @@
 
 namespace caracal {
 namespace {
-
-constexpr absl::Duration kNap = absl::Microseconds(20);
 
 ncclDataType_t TypeOf(DType dtype) {
   return dtype == DType::kF32 ? ncclFloat32 : ncclBfloat16;
@@ -254,28 +250,15 @@ absl::Status NcclCollective::AllGatherBytes(const void* mine, size_t bytes,
 
 absl::Status NcclCollective::Synchronize() {
   RETURN_IF_ERROR(broken_);
-  const auto run = [&]() -> absl::Status {
-    const absl::Duration begin = Clock::Real()->Now();
-    while (true) {
-      const cudaError_t state = cudaStreamQuery(comm_->stream);
-      if (state == cudaSuccess) return absl::OkStatus();
-      if (state != cudaErrorNotReady) {
-        return CudaStatus(state, "cudaStreamQuery", Where("Synchronize"));
-      }
-      ncclResult_t behind = ncclSuccess;
-      CARACAL_RETURN_IF_NCCL_ERROR(ncclCommGetAsyncError(comm_->comm, &behind),
-                                   comm_->comm, Where("Synchronize"));
-      CARACAL_RETURN_IF_NCCL_ERROR(behind, comm_->comm, Where("Synchronize"));
-      const absl::Duration waited = Clock::Real()->Now() - begin;
-      if (waited >= timeout_) {
-        return absl::DeadlineExceededError(absl::StrCat(
-            "the stream is not done after ", absl::FormatDuration(waited), " ",
-            Where("Synchronize")));
-      }
-      absl::SleepFor(kNap);
-    }
+  const std::string where = Where("Synchronize");
+  const auto check_peers = [&]() -> absl::Status {
+    ncclResult_t behind = ncclSuccess;
+    CARACAL_RETURN_IF_NCCL_ERROR(ncclCommGetAsyncError(comm_->comm, &behind),
+                                 comm_->comm, where);
+    CARACAL_RETURN_IF_NCCL_ERROR(behind, comm_->comm, where);
+    return absl::OkStatus();
   };
-  return Finish(run());
+  return Finish(AwaitStream(comm_->stream, timeout_, where, check_peers));
 }
 
 absl::Status NcclCollective::Barrier() {

@@ -148,7 +148,8 @@ absl::Status Bench::UseGpu() {
   RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(index)));
   if (gang().alone()) return absl::OkStatus();
   return gang().Wrap([this](AxisGroups groups) {
-    return OnDevice(std::move(groups), compute_.device(), gang().stall());
+    return OnDevice(std::move(groups), compute_.device(), gang().stall(),
+                    [](const std::string&) {});
   });
 }
 

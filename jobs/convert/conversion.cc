@@ -162,10 +162,13 @@ absl::Status Conversion::ChooseDevice() {
   }
   device->set_stall(gang().stall());
   RETURN_IF_ERROR(
-      gang().Wrap([device, stall = gang().stall(),
-                   shared = options_.on_shared_gpu](AxisGroups groups) {
+      gang().Wrap([this, device, stall = gang().stall(), told = false,
+                   shared = options_.on_shared_gpu](AxisGroups groups) mutable {
+        const auto note = [&](const std::string& line) {
+          if (!std::exchange(told, true)) Note(line);
+        };
         return shared ? shared(std::move(groups), device)
-                      : OnDevice(std::move(groups), device, stall);
+                      : OnDevice(std::move(groups), device, stall, note);
       }));
   Note(absl::StrCat("on ", gang().size(), " GPUs, rank 0 on ", device->name()));
   return absl::OkStatus();

@@ -76,7 +76,7 @@ refused() {
 refused 3 partition=gone 'invalid partition'
 refused 4 account=none 'invalid account'
 refused 5 qos=none 'invalid qos'
-refused 6 reservation=none 'reservation is invalid'
+refused 6 reservation=none 'requested reservation'
 
 # Found again after a kill; cancelled, it saves; resumed, it ends as if nothing
 # had been.

@@ -127,8 +127,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
   ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
   ASSIGN_OR_RETURN(const ClientIdentity identity, FindIdentity(endpoint));
   std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint, identity);
-  // A call fails at once where the first try to connect does. Others follow:
-  // the coordinator may be just starting.
+  // A call fails at once where the first try to connect does. Others follow: the
+  // coordinator may be just starting, and gRPC 1.51 may take what another thing
+  // has left in errno for a connect() that failed.
   channel->WaitForConnected(std::chrono::system_clock::now() + kConnecting);
   return channel;
 }

@@ -200,8 +200,10 @@ absl::Status Submit(const SubmitOptions& o, Console& console) {
 
 CommandBody DeclareSubmit(CLI::App& app) {
   auto o = std::make_shared<SubmitOptions>();
-  app.add_option("JOB", o->paths,
-                 "job files, text format or JSON; several are sent at once")
+  app.add_option(
+         "JOB", o->paths,
+         "job files, text format or JSON; several are sent at once, and "
+         "their numbers told in the order of the files")
       ->type_name("FILE")
       ->required();
   o->job.DeclareOverrides(app);

@@ -15,7 +15,8 @@ namespace caracal {
 // its error as ServerOption::Call() has it.
 inline constexpr int kSubmissionsUnderWay = 64;
 
-// Begins them in their order, and returns when all are answered: in that order.
+// Returns when all are answered, in the order of the requests. Which of them the
+// coordinator takes first is not said.
 std::vector<absl::StatusOr<proto::SubmitResponse>> SubmitAll(
     const ServerOption& server,
     const std::vector<const proto::SubmitRequest*>& requests);
