@@ -5,6 +5,7 @@
 
 #include "core/base/status.h"
 #include "core/io/dataset/packed_dataset.h"
+#include "core/io/tokenizer/load_tokenizer.h"
 #include "core/io/weight_source.h"
 #include "kernels/common/thread_pool.h"
 
@@ -66,11 +67,24 @@ absl::StatusOr<JobSurroundings> ReadSurroundings(const proto::Job& job,
   return around;
 }
 
+const char* FieldWithText(const proto::Job& job) {
+  const auto& evaluation = job.evaluation();
+  if (evaluation.rows() == 0) return nullptr;
+  if (evaluation.has_probe()) return "evaluation.probe";
+  return evaluation.prompt().empty() ? nullptr : "evaluation.prompt";
+}
+
 absl::StatusOr<std::optional<JobSurroundings>> ReadAround(
     const proto::Job& job, FileSystem* files, std::vector<Problem>* problems) {
   const size_t before = problems->size();
   const auto model = OpenModel(job.model().path(), files);
   RETURN_IF_ERROR(Tell(model.status(), "model.path", problems));
+  if (const char* const field = FieldWithText(job); model.ok() && field) {
+    const absl::Status tokenizer =
+        LoadTokenizer(job.model().path(), files).status();
+    RETURN_IF_ERROR(Tell(Annotate(tokenizer, "needs the model's tokenizer"),
+                         field, problems));
+  }
   const auto& data = job.data();
   RETURN_IF_ERROR(
       Tell(ReadShape(data.path(), files).status(), "data.path", problems));

@@ -21,7 +21,12 @@ absl::StatusOr<JobSurroundings> ReadSurroundings(
     const proto::Job& job, const ModelConfig& model,
     FileSystem* files = FileSystem::Posix());
 
-// Opens the job's model and data. Of files that are not what they are given for
+// The field for which the job's report reads and writes text, so that its model
+// has to have a tokenizer; null: none.
+const char* FieldWithText(const proto::Job& job);
+
+// Opens the job's model, with its tokenizer where that is needed, and data. Of
+// files that are not what they are given for
 // each is told in `problems`, by its field: then there is none. Other errors
 // (too many open files, ...) are returned; they name the field and the file.
 absl::StatusOr<std::optional<JobSurroundings>> ReadAround(

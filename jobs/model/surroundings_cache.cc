@@ -71,6 +71,8 @@ absl::Status SurroundingsCache::Check(const proto::Job& job,
     absl::StrAppend(&key, path->size(), ":", *path, signature.size(), ":",
                     signature);
   }
+  // Else a job that needs less would speak for this one.
+  if (FieldWithText(job) != nullptr) key += "text";
   {
     absl::MutexLock lock(&mutex_);
     const auto found = known_.find(key);

@@ -99,6 +99,27 @@ TEST_F(SurroundingsCacheTest, WhatCantBeReadIsReadAgain) {
   EXPECT_EQ(reads_, 3);
 }
 
+TEST_F(SurroundingsCacheTest, AJobWithTextIsNotAnotherOne) {
+  job_.mutable_evaluation()->set_rows(4);
+  Check();
+  job_.mutable_evaluation()->set_prompt("Once");
+  Check();
+  EXPECT_EQ(reads_, 2);
+}
+
+TEST(FieldWithTextTest, IsWhatTheReportReadsOrWrites) {
+  proto::Job job;
+  EXPECT_EQ(FieldWithText(job), nullptr);
+  job.mutable_evaluation()->set_rows(4);
+  EXPECT_EQ(FieldWithText(job), nullptr);
+  job.mutable_evaluation()->set_prompt("Once");
+  EXPECT_STREQ(FieldWithText(job), "evaluation.prompt");
+  job.mutable_evaluation()->mutable_probe();
+  EXPECT_STREQ(FieldWithText(job), "evaluation.probe");
+  job.mutable_evaluation()->set_rows(0);  // no report
+  EXPECT_EQ(FieldWithText(job), nullptr);
+}
+
 TEST(ReadAroundTest, EachFileIsToldByItsField) {
   TemporaryFolder folder;
   proto::Job job;
