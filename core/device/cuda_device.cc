@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/device/open_cuda.h"
 
@@ -111,8 +112,7 @@ absl::Status CudaDevice::Prepare(int index) {
     RETURN_IF_ERROR(check(cudaMallocHost(&data, kStagingBytes)));
     staging->data = static_cast<std::byte*>(data);
   }
-  ASSIGN_OR_RETURN(step_memory_, CudaStepMemory::Open());
-  arena_ = std::make_unique<Arena>(step_memory_.get());
+  ASSIGN_OR_RETURN(arena_, NewArena());
   pending_.reserve(1024);
   return absl::OkStatus();
 }
@@ -129,6 +129,12 @@ CudaDevice::~CudaDevice() {
   arena_ = nullptr;
   cudaFreeHost(up_.data);
   cudaFreeHost(down_.data);
+}
+
+absl::StatusOr<std::unique_ptr<Arena>> CudaDevice::NewArena() {
+  ASSIGN_OR_RETURN(std::unique_ptr<CudaStepMemory> memory,
+                   CudaStepMemory::Open(step_ledger_));
+  return std::make_unique<Arena>(std::move(memory));
 }
 
 absl::StatusOr<Tensor> CudaDevice::Allocate(
@@ -295,9 +301,9 @@ void CudaDevice::AwaitStream() {
     return;
   }
   constexpr absl::Duration kNap = absl::Microseconds(20);
-  const absl::Time limit = absl::Now() + stall_;
+  const absl::Duration limit = Clock::Real()->Now() + stall_;
   cudaError_t state = cudaStreamQuery(stream_);
-  while (state == cudaErrorNotReady && absl::Now() < limit) {
+  while (state == cudaErrorNotReady && Clock::Real()->Now() < limit) {
     absl::SleepFor(kNap);
     state = cudaStreamQuery(stream_);
   }
@@ -320,12 +326,12 @@ void CudaDevice::Settle() {
 
 absl::Status CudaDevice::Wait() {
   Settle();
-  RETURN_IF_ERROR(step_memory_->status());
+  RETURN_IF_ERROR(step_ledger_->status);
   return status_;
 }
 
 uint64_t CudaDevice::peak_bytes() const {
-  return peak_tensor_bytes_ + step_memory_->backed_bytes();
+  return peak_tensor_bytes_ + step_ledger_->peak_bytes;
 }
 
 }  // namespace caracal

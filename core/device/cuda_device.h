@@ -27,7 +27,8 @@ class CudaDevice final : public Device {
   absl::StatusOr<Tensor> Allocate(
       DType dtype, std::initializer_list<int64_t> shape) override;
   Arena& arena() override { return *arena_; }
-  bool ok() const override { return step_memory_->status().ok(); }
+  absl::StatusOr<std::unique_ptr<Arena>> NewArena() override;
+  bool ok() const override { return step_ledger_->status.ok(); }
   void Upload(const void* host, size_t bytes, void* device) override;
   void UploadRows(const void* host, size_t bytes, int64_t rows, void* device,
                   size_t stride) override;
@@ -78,7 +79,8 @@ class CudaDevice final : public Device {
   absl::Duration stall_ = absl::InfiniteDuration();
   cudaStream_t stream_ = nullptr, second_stream_ = nullptr;
   std::array<cudaEvent_t, kPoints> points_ = {};
-  std::unique_ptr<CudaStepMemory> step_memory_;
+  const std::shared_ptr<CudaStepLedger> step_ledger_ =
+      std::make_shared<CudaStepLedger>();
   std::unique_ptr<Arena> arena_;
   Staging up_, down_;
   std::vector<Pending> pending_;

@@ -2,13 +2,14 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
+
 #include "core/base/status.h"
+#include "kernels/common/cuda_driver.h"
 
 namespace caracal {
 namespace {
 
-// The driver's functions, found through the runtime: nothing links against the
-// driver's library.
 struct Driver {
   decltype(&cuMemAddressReserve) address_reserve = nullptr;
   decltype(&cuMemAddressFree) address_free = nullptr;
@@ -32,15 +33,8 @@ struct Driver {
  private:
   template <typename Function>
   void Find(const char* name, Function* function) {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    if (cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault,
-                                         &result) != cudaSuccess ||
-        result != cudaDriverEntryPointSuccess) {
-      complete = false;
-      return;
-    }
-    *function = reinterpret_cast<Function>(found);
+    *function = kernels::FindDriverFunction<Function>(name);
+    complete = complete && *function != nullptr;
   }
 };
 
@@ -59,9 +53,10 @@ CUmemAllocationProp PropertiesOf(int device) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<CudaStepMemory>> CudaStepMemory::Open() {
+absl::StatusOr<std::unique_ptr<CudaStepMemory>> CudaStepMemory::Open(
+    std::shared_ptr<CudaStepLedger> ledger) {
   const Driver& driver = TheDriver();
-  std::unique_ptr<CudaStepMemory> memory(new CudaStepMemory);
+  std::unique_ptr<CudaStepMemory> memory(new CudaStepMemory(std::move(ledger)));
   size_t free = 0, total = 0;
   if (cudaGetDevice(&memory->device_) != cudaSuccess ||
       cudaMemGetInfo(&free, &total) != cudaSuccess || !driver.complete) {
@@ -77,7 +72,7 @@ absl::StatusOr<std::unique_ptr<CudaStepMemory>> CudaStepMemory::Open() {
         "the CUDA driver gave no addresses for step memory");
   }
   memory->Back(kPieceBytes);
-  RETURN_IF_ERROR(memory->status_);
+  RETURN_IF_ERROR(memory->ledger_->status);
   return memory;
 }
 
@@ -91,6 +86,7 @@ CudaStepMemory::~CudaStepMemory() {
     driver.release(piece);
   }
   driver.address_free(base_, reserved_);
+  ledger_->backed_bytes -= mapped_;
 }
 
 absl::Status CudaStepMemory::AddPiece() {
@@ -101,10 +97,10 @@ absl::Status CudaStepMemory::AddPiece() {
   CUmemGenericAllocationHandle piece = 0;
   if (free < kPieceBytes + kReserveBytes ||
       driver.create(&piece, kPieceBytes, &properties, 0) != CUDA_SUCCESS) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("out of GPU memory: a step needs more than ",
-                     mapped_ >> 20, " MiB beside the weights, of ", total >> 20,
-                     " MiB in all; try a smaller budget.micro_batch"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "out of GPU memory: a step needs more than ",
+        ledger_->backed_bytes >> 20, " MiB beside the weights, of ",
+        total >> 20, " MiB in all; try a smaller budget.micro_batch"));
   }
   pieces_.push_back(piece);
   CUmemAccessDesc access = {};
@@ -115,6 +111,8 @@ absl::Status CudaStepMemory::AddPiece() {
     return absl::ResourceExhaustedError("GPU memory could not be mapped");
   }
   mapped_ += kPieceBytes;
+  ledger_->backed_bytes += kPieceBytes;
+  ledger_->peak_bytes = std::max(ledger_->peak_bytes, ledger_->backed_bytes);
   if (driver.set_access(at, kPieceBytes, &access, 1) != CUDA_SUCCESS) {
     return absl::ResourceExhaustedError("mapped GPU memory is not accessible");
   }
@@ -122,8 +120,9 @@ absl::Status CudaStepMemory::AddPiece() {
 }
 
 size_t CudaStepMemory::Back(size_t bytes) {
-  while (status_.ok() && mapped_ < bytes) status_ = AddPiece();
-  return status_.ok() ? mapped_ : reserved_;
+  absl::Status& status = ledger_->status;
+  while (status.ok() && mapped_ < bytes) status = AddPiece();
+  return status.ok() ? mapped_ : reserved_;
 }
 
 }  // namespace caracal

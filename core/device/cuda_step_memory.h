@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -15,38 +16,43 @@
 
 namespace caracal {
 
+// What the step memories of one device take together.
+struct CudaStepLedger {
+  size_t backed_bytes = 0, peak_bytes = 0;
+  absl::Status status;  // kResourceExhausted once memory ran out
+};
+
 class CudaStepMemory final : public ArenaMemory {
  public:
   // Of the current device. kResourceExhausted where not even the first piece is
   // to be had; kFailedPrecondition where the driver can't map memory.
-  static absl::StatusOr<std::unique_ptr<CudaStepMemory>> Open();
+  static absl::StatusOr<std::unique_ptr<CudaStepMemory>> Open(
+      std::shared_ptr<CudaStepLedger> ledger);
   ~CudaStepMemory() override;
 
   std::byte* base() const override {
     return reinterpret_cast<std::byte*>(base_);
   }
   size_t reserved() const override { return reserved_; }
-  // When the device has no more, status() says so, and nothing is behind the
+  // When the device has no more, the ledger says so, and nothing is behind the
   // addresses from then on.
   size_t Back(size_t bytes) override;
-
-  size_t backed_bytes() const { return mapped_; }
-  // kResourceExhausted once memory ran out.
-  const absl::Status& status() const { return status_; }
 
  private:
   static constexpr size_t kPieceBytes = size_t{64} << 20;
   // Left to the driver: the code of kernels is loaded as they are first called.
   static constexpr size_t kReserveBytes = size_t{192} << 20;
 
-  CudaStepMemory() = default;
+  explicit CudaStepMemory(std::shared_ptr<CudaStepLedger> ledger)
+      : ledger_(std::move(ledger)) {}
   absl::Status AddPiece();
+
+  const std::shared_ptr<CudaStepLedger> ledger_;
 
   CUdeviceptr base_ = 0;
   size_t reserved_ = 0, mapped_ = 0;
   int device_ = 0;
   std::vector<CUmemGenericAllocationHandle> pieces_;
-  absl::Status status_;
 };
 
 }  // namespace caracal

@@ -55,6 +55,9 @@ class Device {
 
   // For what a pass makes. Grows in the first step, is kept then.
   virtual Arena& arena() = 0;
+  // One more, for what outlasts the passes that use arena(). Must go before the
+  // device. kResourceExhausted.
+  virtual absl::StatusOr<std::unique_ptr<Arena>> NewArena() = 0;
   virtual bool ok() const = 0;
 
   // `host` may change once the call returns.

@@ -97,8 +97,11 @@ absl::Status Decoder::FeedDevice(absl::Span<const int32_t> tokens) {
   if (session_ == nullptr && !no_session_) {
     auto session = OpsOf(exec_).StartDecoding(exec_, model_->weights(),
                                               &model_->adapters(), plan_);
-    no_session_ = absl::IsUnimplemented(session.status()) ||
-                  absl::IsResourceExhausted(session.status());
+    // Where what a prompt's tokens see depends on its end, it is run once.
+    no_session_ = model_->adapters().config().attention.window_kind !=
+                      kernels::WindowKind::kLolcatsTerraced &&
+                  (absl::IsUnimplemented(session.status()) ||
+                   absl::IsResourceExhausted(session.status()));
     if (!no_session_) {
       RETURN_IF_ERROR(session.status());
       session_ = *std::move(session);

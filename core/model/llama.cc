@@ -140,9 +140,17 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& given,
   ops.Finish(exec);
 }
 
-void Llama::TransferTeacher(Execution& exec, const TokenBatch& batch,
-                            Variable* x, TransferKept* kept) const {
-  for (int i = 0; i < layers(); ++i) kept[i] = TeacherLayer(exec, batch, i, x);
+TensorView Llama::TransferTeacher(Execution& exec, const TokenBatch& given,
+                                  TensorView x, TransferKept* kept) const {
+  const TokenBatch batch = Begin(exec, given, /*lora=*/false);
+  Variable before;
+  before.value = x;
+  Variable* const stream =
+      x.defined() ? &before : OpsOf(exec).Embed(exec, *weights_, batch.tokens);
+  for (int i = 0; i < layers(); ++i) {
+    kept[i] = TeacherLayer(exec, batch, i, stream);
+  }
+  return stream->value;
 }
 
 void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
@@ -154,6 +162,7 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
     StudentLayer(exec, batch, objective, i, kept[i], &sums[i]);
     if (exec.layer_done != nullptr) (*exec.layer_done)(i);
   }
+  OpsOf(exec).Finish(exec);
 }
 
 void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,

@@ -68,11 +68,12 @@ class Llama {
 
   // The same in two halves, of a rank that holds some of the layers. First the
   // teacher's pass, which nothing that is trained takes part in: the residual
-  // stream x [StreamRows(rows), C] before the first layer held becomes the one
-  // after the last (of the model's last layer: left as it was, nobody reads
-  // it). What the students need goes to kept[layer], in exec.arena.
-  void TransferTeacher(Execution& exec, const TokenBatch& batch, Variable* x,
-                       TransferKept* kept) const;
+  // stream x [StreamRows(rows), C] before the first layer held (undefined: the
+  // tokens' embedding) becomes the one after the last, which is returned (of
+  // the model's last layer: left as it was, nobody reads it). What the students
+  // need goes to kept[layer], in exec.arena.
+  TensorView TransferTeacher(Execution& exec, const TokenBatch& batch,
+                             TensorView x, TransferKept* kept) const;
   // Then the students', on what was kept of the same batch.
   void TransferStudents(Execution& exec, const TokenBatch& batch,
                         const TransferObjective& objective,

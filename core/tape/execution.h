@@ -22,10 +22,11 @@ struct Execution {
   // For what the host does meanwhile.
   Context host() const { return {DeviceType::kCpu, ctx.pool, nullptr}; }
   Arena* arena = nullptr;
-  // Where the model is on an accelerator: that, whose arena is the companion of
-  // `arena`, and the model's operations there (core/model/ops/model_ops.h).
-  // Null: on the host.
+  // Where the model is on an accelerator: that, of whose memory the companion
+  // of `arena` is, and the model's operations there
+  // (core/model/ops/model_ops.h). Null: on the host.
   Device* device = nullptr;
+  Arena& device_arena() const { return *arena->companion(); }
   ModelOps* ops = nullptr;
   Collective* collective = nullptr;  // the tensor-parallel group
   Tape* tape = nullptr;              // null: no gradients are wanted

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <initializer_list>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -33,9 +34,11 @@ class ArenaMemory {
 class Arena {
  public:
   Arena() = default;
-  // Of other memory, which is borrowed.
-  explicit Arena(ArenaMemory* memory)
-      : memory_(memory), base_(memory->base()), reserved_(memory->reserved()) {}
+  // Of other memory, which goes with it.
+  explicit Arena(std::unique_ptr<ArenaMemory> memory)
+      : memory_(std::move(memory)),
+        base_(memory_->base()),
+        reserved_(memory_->reserved()) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -43,6 +46,7 @@ class Arena {
   // An arena of the same pass in other memory, or null: what is released or
   // forgotten here is there too. Borrowed.
   void set_companion(Arena* companion) { companion_ = companion; }
+  Arena* companion() const { return companion_; }
 
   // 64-byte aligned (256 in other memory); never null; valid until released
   // past, or reset. Aborts when the host's reservation is used up; what other
@@ -81,7 +85,7 @@ class Arena {
  private:
   void Reserve();
 
-  ArenaMemory* memory_ = nullptr;  // null: the host's
+  const std::unique_ptr<ArenaMemory> memory_;  // null: the host's
   Arena* companion_ = nullptr;
   std::byte* base_ = nullptr;
   size_t reserved_ = 0;

@@ -122,7 +122,11 @@ def main():
         job = submit(server, options.job, options.priority)
         print(f'job {job}', flush=True)
         return 0 if watch(server, job) == 'SUCCEEDED' else 1
-    except (OSError, coordinator.Refused) as error:
+    except OSError as error:
+        print(f'{error.filename}: {error.strerror}' if error.filename
+              else error, file=sys.stderr)
+        return 1
+    except coordinator.Refused as error:
         print(error, file=sys.stderr)
         return 1
     except grpc.RpcError as error:

@@ -38,16 +38,16 @@ Gang::Gang(MeshGroups groups, std::string host)
 }
 
 void Gang::StartQueues() {
-  behind_ = std::move(groups_.behind);
-  if (behind_ == nullptr) {
-    behind_ =
-        std::make_unique<ThreadCollectiveQueue>(std::move(groups_.data_behind));
-  }
+  const auto queue = [](std::unique_ptr<CollectiveQueue>& of_device,
+                        std::unique_ptr<Collective>& group) {
+    return of_device != nullptr
+               ? std::move(of_device)
+               : std::make_unique<ThreadCollectiveQueue>(std::move(group));
+  };
+  behind_ = queue(groups_.behind, groups_.data_behind);
   if (shape().layer == 1) return;
-  even_links_ =
-      std::make_unique<ThreadCollectiveQueue>(std::move(groups_.layer));
-  odd_links_ =
-      std::make_unique<ThreadCollectiveQueue>(std::move(groups_.layer_behind));
+  even_links_ = queue(groups_.even_links, groups_.layer);
+  odd_links_ = queue(groups_.odd_links, groups_.layer_behind);
 }
 
 CollectiveQueue& Gang::from_before() {

@@ -28,6 +28,8 @@ struct AxisGroups {
   // On a device, in place of data_behind: its queue, on whose stream
   // tensor_behind is too. Null: a thread is to be made for data_behind.
   std::unique_ptr<CollectiveQueue> behind;
+  // Likewise of a chain, in place of layer and layer_behind.
+  std::unique_ptr<CollectiveQueue> even_links, odd_links;
 };
 
 struct MeshGroups : AxisGroups {

@@ -6,8 +6,10 @@
 #include <cuda_runtime_api.h>
 #include <nccl.h>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace caracal {
 
@@ -19,6 +21,12 @@ absl::Status NcclStatus(ncclResult_t code, ncclComm_t comm,
 // The same of the CUDA runtime.
 absl::Status CudaStatus(cudaError_t code, absl::string_view call,
                         absl::string_view where);
+
+// Until all that was put on the stream is done. Between looks at it `check` is
+// called, whose error ends the waiting; kDeadlineExceeded after the timeout.
+absl::Status AwaitStream(cudaStream_t stream, absl::Duration timeout,
+                         absl::string_view where,
+                         absl::FunctionRef<absl::Status()> check);
 
 }  // namespace caracal
 

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/base/status.h"
 #include "core/collective/checks.h"
 #include "core/collective/traffic.h"
@@ -14,8 +13,6 @@
 
 namespace caracal {
 namespace {
-
-constexpr absl::Duration kNap = absl::Microseconds(20);
 
 ncclDataType_t TypeOf(DType dtype) {
   return dtype == DType::kF32 ? ncclFloat32 : ncclBfloat16;
@@ -41,7 +38,7 @@ NcclCollective::~NcclCollective() {
 
 absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
     Collective* control, void* stream, const std::string& name,
-    absl::Duration timeout) {
+    absl::Duration timeout, int most_blocks) {
   std::unique_ptr<NcclCollective> group(new NcclCollective());
   group->comm_->stream = static_cast<cudaStream_t>(stream);
   group->control_ = control;
@@ -59,20 +56,26 @@ absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
   if (group->rank_ == 0) mine.result = ncclGetUniqueId(&mine.id);
   std::vector<Invitation> all(group->size_);
   RETURN_IF_ERROR(control->AllGatherBytes(&mine, sizeof(mine), all.data()));
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  if (most_blocks != kAnyBlocks) {
+    config.minCTAs = 1;
+    config.maxCTAs = most_blocks;
+  }
   CARACAL_RETURN_IF_NCCL_ERROR(all[0].result, nullptr,
                                group->Where("making an identifier"));
   CARACAL_RETURN_IF_NCCL_ERROR(
-      ncclCommInitRank(&group->comm_->comm, group->size_, all[0].id,
-                       group->rank_),
+      ncclCommInitRankConfig(&group->comm_->comm, group->size_, all[0].id,
+                             group->rank_, &config),
       nullptr, group->Where("joining"));
   return group;
 }
 
 absl::StatusOr<std::unique_ptr<NcclCollective>> NcclCollective::Create(
     std::unique_ptr<Collective> control, std::shared_ptr<void> stream,
-    const std::string& name, absl::Duration timeout) {
-  ASSIGN_OR_RETURN(std::unique_ptr<NcclCollective> group,
-                   Create(control.get(), stream.get(), name, timeout));
+    const std::string& name, absl::Duration timeout, int most_blocks) {
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<NcclCollective> group,
+      Create(control.get(), stream.get(), name, timeout, most_blocks));
   group->kept_stream_ = std::move(stream);
   group->kept_control_ = std::move(control);
   return group;
@@ -247,28 +250,15 @@ absl::Status NcclCollective::AllGatherBytes(const void* mine, size_t bytes,
 
 absl::Status NcclCollective::Synchronize() {
   RETURN_IF_ERROR(broken_);
-  const auto run = [&]() -> absl::Status {
-    const absl::Time begin = absl::Now();
-    while (true) {
-      const cudaError_t state = cudaStreamQuery(comm_->stream);
-      if (state == cudaSuccess) return absl::OkStatus();
-      if (state != cudaErrorNotReady) {
-        return CudaStatus(state, "cudaStreamQuery", Where("Synchronize"));
-      }
-      ncclResult_t behind = ncclSuccess;
-      CARACAL_RETURN_IF_NCCL_ERROR(ncclCommGetAsyncError(comm_->comm, &behind),
-                                   comm_->comm, Where("Synchronize"));
-      CARACAL_RETURN_IF_NCCL_ERROR(behind, comm_->comm, Where("Synchronize"));
-      const absl::Duration waited = absl::Now() - begin;
-      if (waited >= timeout_) {
-        return absl::DeadlineExceededError(absl::StrCat(
-            "the stream is not done after ", absl::FormatDuration(waited), " ",
-            Where("Synchronize")));
-      }
-      absl::SleepFor(kNap);
-    }
+  const std::string where = Where("Synchronize");
+  const auto check_peers = [&]() -> absl::Status {
+    ncclResult_t behind = ncclSuccess;
+    CARACAL_RETURN_IF_NCCL_ERROR(ncclCommGetAsyncError(comm_->comm, &behind),
+                                 comm_->comm, where);
+    CARACAL_RETURN_IF_NCCL_ERROR(behind, comm_->comm, where);
+    return absl::OkStatus();
   };
-  return Finish(run());
+  return Finish(AwaitStream(comm_->stream, timeout_, where, check_peers));
 }
 
 absl::Status NcclCollective::Barrier() {

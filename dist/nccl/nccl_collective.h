@@ -36,17 +36,21 @@ namespace caracal {
 // call, the group and the rank. After one, every call returns it.
 class NcclCollective : public Collective {
  public:
+  static constexpr int kAnyBlocks = 0;  // as many as NCCL likes
   // Every rank of `control`, which outlives the group, calls on the thread
   // whose current CUDA device is its own; `stream` is a cudaStream_t of it. At
   // each later call that device is current again. `timeout` is Synchronize's.
+  // `most_blocks`: of the device's multiprocessors, for one operation.
   static absl::StatusOr<std::unique_ptr<NcclCollective>> Create(
       Collective* control, void* stream, const std::string& name,
-      absl::Duration timeout = absl::InfiniteDuration());
+      absl::Duration timeout = absl::InfiniteDuration(),
+      int most_blocks = kAnyBlocks);
   // The same, of a group that keeps its control group and its stream.
   static absl::StatusOr<std::unique_ptr<NcclCollective>> Create(
       std::unique_ptr<Collective> control, std::shared_ptr<void> stream,
       const std::string& name,
-      absl::Duration timeout = absl::InfiniteDuration());
+      absl::Duration timeout = absl::InfiniteDuration(),
+      int most_blocks = kAnyBlocks);
   NcclCollective(const NcclCollective&) = delete;
   NcclCollective& operator=(const NcclCollective&) = delete;
   ~NcclCollective() override;

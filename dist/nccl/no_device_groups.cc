@@ -2,7 +2,9 @@
 
 namespace caracal {
 
-absl::StatusOr<AxisGroups> OnDevice(AxisGroups, Device*, absl::Duration) {
+absl::StatusOr<AxisGroups> OnDevice(
+    AxisGroups, Device*, absl::Duration,
+    absl::FunctionRef<void(const std::string&)>) {
   return absl::UnimplementedError(
       "this program was built without NCCL, and trains on one GPU only: leave "
       "out `parallel`, or choose the device cpu");

@@ -7,39 +7,28 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "core/base/status.h"
+#include "core/collective/agree.h"
 #include "core/collective/checks.h"
 #include "dist/nccl/nccl_api.h"
+#include "kernels/common/cuda_driver.h"
 
 namespace caracal {
 namespace {
 
-constexpr absl::Duration kNap = absl::Microseconds(20);
 constexpr uint64_t kAlignment = 256;
 
-// The driver's functions on words in a stream, found through the runtime.
+// The driver's functions on words in a stream.
 struct WordOperations {
-  decltype(&cuStreamWriteValue32) write = nullptr;
-  decltype(&cuStreamWaitValue32) wait = nullptr;
-
-  WordOperations() {
-    Find("cuStreamWriteValue32", &write);
-    Find("cuStreamWaitValue32", &wait);
-  }
-  bool complete() const { return write != nullptr && wait != nullptr; }
-
- private:
   template <typename Function>
-  void Find(const char* name, Function* function) {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    if (cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault,
-                                         &result) == cudaSuccess &&
-        result == cudaDriverEntryPointSuccess) {
-      *function = reinterpret_cast<Function>(found);
-    }
-  }
+  static constexpr auto Find = kernels::FindDriverFunction<Function>;
+
+  const decltype(&cuStreamWriteValue32) write =
+      Find<decltype(write)>("cuStreamWriteValue32");
+  const decltype(&cuStreamWaitValue32) wait =
+      Find<decltype(wait)>("cuStreamWaitValue32");
+
+  bool complete() const { return write != nullptr && wait != nullptr; }
 };
 
 const WordOperations& Words() {
@@ -47,10 +36,9 @@ const WordOperations& Words() {
   return words;
 }
 
-// As far as this macro-free file needs the driver's errors.
+// The runtime's codes have the driver's numbers.
 cudaError_t ErrorOf(CUresult result) {
-  return result == CUDA_SUCCESS ? cudaSuccess
-                                : static_cast<cudaError_t>(result);
+  return static_cast<cudaError_t>(result);
 }
 
 CUdeviceptr WordAt(const PeerMemory& memory, int owner, int word) {
@@ -58,9 +46,17 @@ CUdeviceptr WordAt(const PeerMemory& memory, int owner, int word) {
          word * sizeof(uint32_t);
 }
 
-bool SwitchedOff() {
+// Whether this rank can take part.
+absl::Status CheckMeans() {
   const char* const value = std::getenv("NCCL_P2P_DISABLE");
-  return value != nullptr && absl::string_view(value) == "1";
+  if (value != nullptr && absl::string_view(value) == "1") {
+    return absl::UnavailableError("NCCL_P2P_DISABLE is 1");
+  }
+  if (!Words().complete()) {
+    return absl::UnavailableError(
+        "the CUDA driver lacks cuStreamWaitValue32; update it");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -78,20 +74,12 @@ PeerExchange::PeerExchange(Collective* control, void* stream,
 absl::StatusOr<std::unique_ptr<PeerExchange>> PeerExchange::Create(
     Collective* control, void* stream, const std::string& name,
     absl::Duration timeout) {
-  // All ranks or none.
-  const char mine = !SwitchedOff() && Words().complete();
-  std::vector<char> all(control->size());
-  RETURN_IF_ERROR(control->AllGatherBytes(&mine, 1, all.data()));
-  for (const char rank : all) {
-    if (!rank) return nullptr;
-  }
+  RETURN_IF_ERROR(AgreeOn(*control, CheckMeans()));
   std::unique_ptr<PeerExchange> exchange(
       new PeerExchange(control, stream, name, timeout));
-  absl::StatusOr<std::unique_ptr<PeerMemory>> rounds =
-      PeerMemory::Create(control, exchange->size_ * sizeof(uint32_t), name);
-  if (absl::IsUnavailable(rounds.status())) return nullptr;
-  RETURN_IF_ERROR(rounds.status());
-  exchange->rounds_ = *std::move(rounds);
+  ASSIGN_OR_RETURN(
+      exchange->rounds_,
+      PeerMemory::Create(control, exchange->size_ * sizeof(uint32_t), name));
   RETURN_IF_ERROR(exchange->CreateLanes());
   return exchange;
 }
@@ -153,28 +141,11 @@ void* PeerExchange::Place(int owner, int sender) const {
   return static_cast<char*>(inbox_->of(owner)) + place * place_bytes_;
 }
 
-absl::Status PeerExchange::AwaitStream() {
-  const absl::Time begin = absl::Now();
-  while (true) {
-    const cudaError_t state = cudaStreamQuery(stream_);
-    if (state == cudaSuccess) return absl::OkStatus();
-    if (state != cudaErrorNotReady) {
-      return Check(state, "cudaStreamQuery", "Begin", rank_);
-    }
-    const absl::Duration waited = absl::Now() - begin;
-    if (waited >= timeout_) {
-      return absl::DeadlineExceededError(absl::StrCat(
-          "the stream is not done after ", absl::FormatDuration(waited), " ",
-          Where("Begin", rank_)));
-    }
-    absl::SleepFor(kNap);
-  }
-}
-
 absl::Status PeerExchange::Grow(uint64_t bytes) {
   // The stream has all that is on its way here, and End() had it wait for what
   // went from here; then nobody uses the memory that is left.
-  RETURN_IF_ERROR(AwaitStream());
+  RETURN_IF_ERROR(AwaitStream(stream_, timeout_, Where("Begin", rank_),
+                              [] { return absl::OkStatus(); }));
   if (inbox_ != nullptr) inbox_->Leave();
   const uint64_t place = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   ASSIGN_OR_RETURN(std::unique_ptr<PeerMemory> inbox,

@@ -29,9 +29,10 @@ class PeerExchange final : public PieceExchange {
  public:
   // Every rank of `control`, which outlives the exchange, calls on the thread
   // whose current CUDA device is its own, as at each later call; `stream` is a
-  // cudaStream_t of it. Null, on all ranks, where some can't reach another's
-  // memory (PeerMemory), or with NCCL's own switch, NCCL_P2P_DISABLE=1. `name`
-  // and `timeout`, of Begin's waiting, are as NcclCollective's.
+  // cudaStream_t of it. `name` and `timeout`, of Begin's waiting, are as
+  // NcclCollective's. kUnavailable, on all ranks, where some can't reach
+  // another's memory (PeerMemory), where a driver is too old, and with NCCL's
+  // own switch, NCCL_P2P_DISABLE=1.
   static absl::StatusOr<std::unique_ptr<PeerExchange>> Create(
       Collective* control, void* stream, const std::string& name,
       absl::Duration timeout);
@@ -59,7 +60,6 @@ class PeerExchange final : public PieceExchange {
   absl::Status CreateLanes();
   // Room for pieces of so many bytes.
   absl::Status Grow(uint64_t bytes);
-  absl::Status AwaitStream();
   std::string Where(const char* operation, int peer) const;
   // Remembers the first error for good.
   absl::Status Check(cudaError_t code, const char* call, const char* operation,

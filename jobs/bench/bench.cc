@@ -148,7 +148,8 @@ absl::Status Bench::UseGpu() {
   RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(index)));
   if (gang().alone()) return absl::OkStatus();
   return gang().Wrap([this](AxisGroups groups) {
-    return OnDevice(std::move(groups), compute_.device(), gang().stall());
+    return OnDevice(std::move(groups), compute_.device(), gang().stall(),
+                    [](const std::string&) {});
   });
 }
 
@@ -184,7 +185,7 @@ absl::Status Bench::Load() {
   student.attention.sinks = o_.sinks;
   student.features = o_.features > 0 ? o_.features : source_->config().head_dim;
   if (o_.device == "cuda") {
-    RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+    RETURN_IF_ERROR(CheckCudaModel(source_->config()));
     RETURN_IF_ERROR(UseGpu());
   }
   ASSIGN_OR_RETURN(

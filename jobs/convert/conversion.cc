@@ -133,9 +133,7 @@ class Conversion {
 // Whether a GPU of this rank's host can run the job.
 absl::Status Conversion::CheckGpu() {
   RETURN_IF_ERROR(FindCuda());
-  ASSIGN_OR_RETURN(const StudentConfig student,
-                   StudentConfigOf(job_, source_->config()));
-  RETURN_IF_ERROR(CheckCudaModel(source_->config(), student));
+  RETURN_IF_ERROR(CheckCudaModel(source_->config()));
   // Once more, now that the number of features is known.
   const std::vector<Problem> problems = CudaProblems(job_);
   if (problems.empty()) return absl::OkStatus();
@@ -164,10 +162,13 @@ absl::Status Conversion::ChooseDevice() {
   }
   device->set_stall(gang().stall());
   RETURN_IF_ERROR(
-      gang().Wrap([device, stall = gang().stall(),
-                   shared = options_.on_shared_gpu](AxisGroups groups) {
+      gang().Wrap([this, device, stall = gang().stall(), told = false,
+                   shared = options_.on_shared_gpu](AxisGroups groups) mutable {
+        const auto note = [&](const std::string& line) {
+          if (!std::exchange(told, true)) Note(line);
+        };
         return shared ? shared(std::move(groups), device)
-                      : OnDevice(std::move(groups), device, stall);
+                      : OnDevice(std::move(groups), device, stall, note);
       }));
   Note(absl::StrCat("on ", gang().size(), " GPUs, rank 0 on ", device->name()));
   return absl::OkStatus();
@@ -349,7 +350,9 @@ absl::Status Conversion::FindState() {
     Note(absl::StrCat("going on after step ", state_.global_step, " from ",
                       checkpointing_->restored_from()));
   } else {
-    Note("no checkpoint was saved yet: starting with the first step");
+    // Whether none was saved yet or somebody has removed them.
+    Note(absl::StrCat("no checkpoint is in ", folder_.checkpoints(),
+                      ": starting with the first step"));
   }
   return absl::OkStatus();
 }

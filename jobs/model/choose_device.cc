@@ -15,11 +15,11 @@ absl::Status CheckDevice(const std::string& name) {
 }
 
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
-                          const StudentConfig& student, Compute* compute) {
+                          Compute* compute) {
   RETURN_IF_ERROR(CheckDevice(name));
   if (name == "cpu") return absl::OkStatus();
   absl::Status runs = FindCuda();
-  if (runs.ok()) runs = CheckCudaModel(model, student);
+  if (runs.ok()) runs = CheckCudaModel(model);
   if (!runs.ok()) return name == "cuda" ? runs : absl::OkStatus();
   return compute->UseCuda();
 }

@@ -6,7 +6,6 @@
 
 #include "absl/status/status.h"
 #include "core/io/model_config.h"
-#include "core/model/adapters.h"
 #include "jobs/model/compute.h"
 
 namespace caracal {
@@ -20,7 +19,7 @@ absl::Status CheckDevice(const std::string& name);
 // Errors, of "cuda" those of FindCuda() and CheckCudaModel() and of both
 // UseCuda()'s, are one line; kInvalidArgument for another name.
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
-                          const StudentConfig& student, Compute* compute);
+                          Compute* compute);
 
 }  // namespace caracal
 

@@ -20,7 +20,7 @@ ModelConfig Model(int64_t hidden) {
 TEST(ChooseDeviceTest, TheCpuIsAlwaysThere) {
   for (const int64_t hidden : {64, 66}) {
     Compute compute(1);
-    EXPECT_OK(ChooseDevice("cpu", Model(hidden), StudentConfig(), &compute));
+    EXPECT_OK(ChooseDevice("cpu", Model(hidden), &compute));
     EXPECT_EQ(compute.device(), nullptr);
   }
 }
@@ -28,26 +28,24 @@ TEST(ChooseDeviceTest, TheCpuIsAlwaysThere) {
 // On machines with and without a GPU.
 TEST(ChooseDeviceTest, AutoTakesAGpuThatRunsTheModel) {
   Compute odd(1), even(1);
-  EXPECT_OK(ChooseDevice("auto", Model(66), StudentConfig(), &odd));
+  EXPECT_OK(ChooseDevice("auto", Model(66), &odd));
   EXPECT_EQ(odd.device(), nullptr);
-  EXPECT_OK(ChooseDevice("auto", Model(64), StudentConfig(), &even));
+  EXPECT_OK(ChooseDevice("auto", Model(64), &even));
   EXPECT_EQ(even.device() != nullptr, FindCuda().ok());
 }
 
 TEST(ChooseDeviceTest, CudaIsThereOrToldNotToBe) {
   Compute compute(1);
-  const absl::Status status =
-      ChooseDevice("cuda", Model(64), StudentConfig(), &compute);
+  const absl::Status status = ChooseDevice("cuda", Model(64), &compute);
   EXPECT_EQ(status, FindCuda());
   EXPECT_EQ(CheckDevice("cuda"), FindCuda());
   EXPECT_EQ(compute.device() != nullptr, status.ok());
-  EXPECT_FALSE(ChooseDevice("cuda", Model(66), StudentConfig(), &compute).ok());
+  EXPECT_FALSE(ChooseDevice("cuda", Model(66), &compute).ok());
 }
 
 TEST(ChooseDeviceTest, OtherNamesAreRefused) {
   Compute compute(1);
-  const absl::Status refused =
-      ChooseDevice("gpu", Model(64), StudentConfig(), &compute);
+  const absl::Status refused = ChooseDevice("gpu", Model(64), &compute);
   EXPECT_THAT(refused,
               StatusIs(absl::StatusCode::kInvalidArgument,
                        "--device: there is no 'gpu'; use cpu, cuda or auto"));

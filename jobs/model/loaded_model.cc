@@ -122,7 +122,7 @@ absl::StatusOr<LoadedModel> LoadModel(Compute* compute,
   ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
   // Before a single weight is read.
   RETURN_IF_ERROR(
-      ChooseDevice(request.device, model.source->config(), student, compute));
+      ChooseDevice(request.device, model.source->config(), compute));
   Device* const device = compute->device();
   const Context ctx = compute->context();
   ASSIGN_OR_RETURN(

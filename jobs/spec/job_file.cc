@@ -114,8 +114,8 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
   FieldLocations unwanted;
   if (locations == nullptr) locations = &unwanted;
   proto::Job job;
-  // A byte order mark, which some editors put before UTF-8, says nothing.
-  text = absl::StripPrefix(text, "\xEF\xBB\xBF");
+  // The byte order mark that some editors write.
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
   ParsedText read = IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
   for (SyntaxFault& fault : read.faults) {
     problems->push_back({"", std::move(fault.message),

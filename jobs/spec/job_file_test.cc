@@ -100,6 +100,16 @@ TEST_F(JobFileTest, SkipsAByteOrderMark) {
       LoadJob(Write("job", std::string(kText) + kByteOrderMark), {}).ok());
 }
 
+TEST_F(JobFileTest, SaysWhyAFileCantBeHad) {
+  const std::string long_name(300, 'x');
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/" + long_name}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("data.path: stat /xxx")));
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/\x1b[31m"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'/\\x1b[31m' has a control character")));
+}
+
 TEST_F(JobFileTest, ReadsTheDesignsExample) {
   FieldLocations locations;
   std::vector<Problem> problems;

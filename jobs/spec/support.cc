@@ -4,9 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/model/feature_map_name.h"
-#include "jobs/spec/layout.h"
 #include "jobs/spec/problem.h"
-#include "jobs/spec/window_kind.h"
 
 namespace caracal {
 namespace {
@@ -22,11 +20,6 @@ int64_t FeaturesOf(const proto::Attention& a) {
       map.value_or(kernels::FeatureMapKind::kHedgehog), a.features());
 }
 
-// Plain softmax in a fine-tune has no gradient there.
-bool IsPlainSoftmax(proto::ComponentMode mode) {
-  return mode == proto::SOFTMAX || mode == proto::TEACHER;
-}
-
 }  // namespace
 
 std::vector<Problem> CudaProblems(const proto::Job& expanded) {
@@ -38,31 +31,17 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded) {
                       " is not run on the device cuda; choose the device cpu"),
          ""});
   };
-  if (TransferLayout(expanded).layer > 1) {
-    refuse("parallel.layer", "a layer chain");
-  }
   const proto::Attention& a = expanded.attention();
-  if (WindowKindOf(a) == kernels::WindowKind::kLolcatsTerraced) {
-    refuse("attention", "the window of LoLCATs' public code");
-  }
   for (int i = 0; i < expanded.stages_size(); ++i) {
     const proto::Stage& stage = expanded.stages(i);
     const std::string path = absl::StrCat("stages[", i, "].");
-    if (stage.has_transfer()) {
-      const proto::TransferLoss& loss = stage.transfer().loss();
-      if ((loss.xent() > 0 || loss.kl() > 0) &&
-          FeaturesOf(a) > kMostWeightLossFeatures) {
-        refuse(absl::StrCat(path, "transfer.loss"),
-               absl::StrCat("a loss on attention weights of more than ",
-                            kMostWeightLossFeatures, " features"));
-      }
-      continue;
-    }
-    if (IsPlainSoftmax(stage.finetune().student_mode())) {
-      refuse(absl::StrCat(path, "finetune.student_mode"),
-             "fine-tuning of full attention");
-    } else if (a.softmax_layers_size() > 0) {
-      refuse("attention.softmax_layers", "fine-tuning of full attention");
+    if (!stage.has_transfer()) continue;
+    const proto::TransferLoss& loss = stage.transfer().loss();
+    if ((loss.xent() > 0 || loss.kl() > 0) &&
+        FeaturesOf(a) > kMostWeightLossFeatures) {
+      refuse(absl::StrCat(path, "transfer.loss"),
+             absl::StrCat("a loss on attention weights of more than ",
+                          kMostWeightLossFeatures, " features"));
     }
   }
   return problems;

@@ -56,14 +56,11 @@ TEST(SupportTest, RunsEveryFeatureMapOnAGpu) {
 TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
   proto::Job job = WithPreset("hedgehog");
   job.set_device("cuda");
-  job.mutable_parallel()->set_layer(2);
   job.mutable_attention()->set_feature_map("exp");
   job.mutable_attention()->set_features(160);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("parallel.layer: a layer chain is not run on the device "
-                  "cuda; choose the device cpu",
-                  "stages[0].transfer.loss: a loss on attention weights of "
+      ElementsAre("stages[0].transfer.loss: a loss on attention weights of "
                   "more than 256 features is not run on the device cuda; "
                   "choose the device cpu"));
 }

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -163,6 +166,30 @@ TEST(TextReaderTest, AListWithoutAnEndHasTheItemsBeforeTheNextMember) {
     EXPECT_EQ(block->members[0].value.items[1].members[0].name, "y");
     EXPECT_EQ(parsed.root.members.size(), absl::StrContains(end, "b") ? 2 : 1);
   }
+}
+
+// Whatever stands around it.
+TEST(TextReaderTest, NothingThatIsOpenedOrClosedAloneIsTakenInSilence) {
+  const std::vector<std::string> words = {"a", "b", ":", "[", "]",  "{",
+                                          "}", "<", ">", ",", "\n", "1"};
+  std::mt19937 chance(1);
+  int alone = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text;
+    for (uint32_t n = chance() % 16; n > 0; --n) {
+      absl::StrAppend(&text, words[chance() % words.size()], " ");
+    }
+    const auto count = [&](char c) {
+      return std::count(text.begin(), text.end(), c);
+    };
+    if (count('[') == count(']') && count('{') == count('}') &&
+        count('<') == count('>')) {
+      continue;
+    }
+    ++alone;
+    EXPECT_FALSE(ReadTextFormat(text).faults.empty()) << text;
+  }
+  EXPECT_GT(alone, 10000);
 }
 
 TEST(TextReaderTest, StopsAtManyFaults) {

@@ -1,10 +1,10 @@
 #include "jobs/train/layer_chain.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "core/base/status.h"
+#include "core/device/device.h"
 #include "core/model/ops/stream.h"
 
 namespace caracal {
@@ -44,32 +44,38 @@ absl::Status LayerChain::Prepare(Execution& exec) {
   RETURN_IF_ERROR(source_->Fill(index, &slot.rows));
   slot.tokens = slot.rows.Rows(0, slot.rows.count());
   slot.kept.resize(model_->layers());
+  if (exec.device != nullptr && slot.device_arena == nullptr) {
+    ASSIGN_OR_RETURN(slot.device_arena, exec.device->NewArena());
+    slot.arena.set_companion(slot.device_arena.get());
+  }
   slot.arena.Reset();
   Execution teacher = exec;
   teacher.arena = &slot.arena;
   teacher.layer_done = nullptr;
-  Variable x;
-  if (first()) {
-    x = *Embed(teacher, model_->weights(), slot.tokens.tokens);
-  } else {
-    const int64_t rows = StreamRows(exec, slot.tokens.rows()).size();
-    if (received_ == index) StartReceive(&in_[received_++ % 2], rows);
+  TensorView x;
+  if (!first()) {
+    const auto receive = [&]() -> absl::Status {
+      const int64_t place = received_++ % 2;
+      ASSIGN_OR_RETURN(incoming_[place],
+                       StartReceive(exec, slot.tokens, &in_[place]));
+      return absl::OkStatus();
+    };
+    if (received_ == index) RETURN_IF_ERROR(receive());
     RETURN_IF_ERROR(gang_->from_before().Wait());
     // The rank before runs one further ahead: it sends this one whatever
     // happens here.
-    if (received_ < source_->count()) StartReceive(&in_[received_++ % 2], rows);
-    x.value =
-        Stream(&in_[index % 2], rows, model_->weights().config.hidden_size);
+    if (received_ < source_->count()) RETURN_IF_ERROR(receive());
+    x = incoming_[index % 2];
   }
-  RETURN_IF_ERROR(Teacher(teacher, slot.tokens, &x, slot.kept.data()));
+  RETURN_IF_ERROR(Teacher(teacher, slot.tokens, x, slot.kept.data()));
   exec.Fail(teacher.status);
   return absl::OkStatus();
 }
 
 absl::Status LayerChain::Teacher(Execution& exec, const TokenBatch& tokens,
-                                 Variable* x, TransferKept* kept) {
-  model_->TransferTeacher(exec, tokens, x, kept);
-  return last() ? absl::OkStatus() : SendOn(x->value);
+                                 TensorView x, TransferKept* kept) {
+  const TensorView after = model_->TransferTeacher(exec, tokens, x, kept);
+  return last() ? absl::OkStatus() : SendOn(exec, after);
 }
 
 absl::Status LayerChain::Repeat(Execution& exec,
@@ -102,16 +108,12 @@ absl::Status LayerChain::RunOne(Execution& exec, const TokenBatch& tokens,
                                 TransferSums* sums) {
   exec.arena->Reset();
   std::vector<TransferKept> kept(model_->layers());
-  Variable x;
-  if (first()) {
-    x = *Embed(exec, model_->weights(), tokens.tokens);
-  } else {
-    const int64_t rows = StreamRows(exec, tokens.rows()).size();
-    StartReceive(&aside_, rows);
+  TensorView x;
+  if (!first()) {
+    ASSIGN_OR_RETURN(x, StartReceive(exec, tokens, &aside_));
     RETURN_IF_ERROR(gang_->from_before().Wait());
-    x.value = Stream(&aside_, rows, model_->weights().config.hidden_size);
   }
-  RETURN_IF_ERROR(Teacher(exec, tokens, &x, kept.data()));
+  RETURN_IF_ERROR(Teacher(exec, tokens, x, kept.data()));
   model_->TransferStudents(exec, tokens, objective, kept.data(), sums);
   return absl::OkStatus();
 }
@@ -122,32 +124,28 @@ absl::Status LayerChain::Drain() {
   return absl::OkStatus();
 }
 
-TensorView LayerChain::Stream(Tensor* buffer, int64_t rows, int64_t columns) {
-  return TensorView(buffer->f32(), {rows, columns});
-}
-
-void LayerChain::StartReceive(Tensor* buffer, int64_t rows) {
-  const int64_t columns = model_->weights().config.hidden_size;
-  if (buffer->size() < rows * columns) {
-    *buffer = Tensor::Empty(DType::kF32, {rows, columns});
-  }
-  const TensorView into = Stream(buffer, rows, columns);
+absl::StatusOr<TensorView> LayerChain::StartReceive(const Execution& exec,
+                                                    const TokenBatch& tokens,
+                                                    Tensor* buffer) {
+  TensorView into;
+  RETURN_IF_ERROR(PlaceStream(exec, StreamRows(exec, tokens.rows()).size(),
+                              model_->weights().config.hidden_size, buffer,
+                              &into));
   // The operation has a share in its memory: after an error elsewhere it may
   // outlive this object.
   gang_->from_before().Start(
       [into, from = place_ - 1, share = *buffer](Collective& links) {
         return links.Receive(into, from);
       });
+  return into;
 }
 
-absl::Status LayerChain::SendOn(const TensorView& x) {
+absl::Status LayerChain::SendOn(const Execution& exec, const TensorView& x) {
   // The one before is taken by now, or nearly so.
   RETURN_IF_ERROR(gang_->to_after().Wait());
-  if (out_.size() < x.size()) {
-    out_ = Tensor::Empty(DType::kF32, {x.shape[0], x.shape[1]});
-  }
-  const TensorView out = Stream(&out_, x.shape[0], x.shape[1]);
-  std::memcpy(out.data, x.data, x.size() * sizeof(float));
+  TensorView out;
+  RETURN_IF_ERROR(PlaceStream(exec, x.shape[0], x.shape[1], &out_, &out));
+  CopyStream(exec, x, out);
   gang_->to_after().Start(
       [out, to = place_ + 1, share = out_](Collective& links) {
         return links.Send(out, to);

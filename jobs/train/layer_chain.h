@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "core/tensor/tensor.h"
@@ -67,6 +68,7 @@ class LayerChain {
         : rows(source.rows(), source.seq_len(), source.reset_at_document()) {}
     BatchBuffer rows;
     TokenBatch tokens;
+    std::unique_ptr<Arena> device_arena;  // null: on the host
     Arena arena;
     std::vector<TransferKept> kept;
   };
@@ -74,15 +76,17 @@ class LayerChain {
   bool first() const { return place_ == 0; }
   bool last() const { return place_ + 1 == gang_->shape().layer; }
   absl::Status Prepare(Execution& exec);
-  // `x` from the rank before to the one after; `kept` in exec.arena.
-  absl::Status Teacher(Execution& exec, const TokenBatch& tokens, Variable* x,
+  // `x` from the rank before (undefined: there is none) to the one after;
+  // `kept` in exec.arena.
+  absl::Status Teacher(Execution& exec, const TokenBatch& tokens, TensorView x,
                        TransferKept* kept);
   absl::Status RunOne(Execution& exec, const TokenBatch& tokens,
                       const TransferObjective& objective, TransferSums* sums);
-  void StartReceive(Tensor* buffer, int64_t rows);
-  absl::Status SendOn(const TensorView& x);
-  // The stream's rows of `tokens` tokens, in a buffer of the chain's.
-  static TensorView Stream(Tensor* buffer, int64_t rows, int64_t columns);
+  // The stream of a batch from the rank before, into a buffer of the chain's.
+  absl::StatusOr<TensorView> StartReceive(const Execution& exec,
+                                          const TokenBatch& tokens,
+                                          Tensor* buffer);
+  absl::Status SendOn(const Execution& exec, const TensorView& x);
 
   Llama* model_;
   Gang* gang_;
@@ -95,6 +99,7 @@ class LayerChain {
   // [rows of the stream, C]: two that come in turn, one on its way out, one for
   // rows apart from training.
   Tensor in_[2], out_, aside_;
+  TensorView incoming_[2];  // rows of in_
 };
 
 }  // namespace caracal

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/philox.h"
 #include "core/base/status.h"
+#include "core/device/device.h"
 #include "core/model/llama.h"
 #include "core/model/ops/stream.h"
 
@@ -53,20 +54,25 @@ class LayerTimer {
   absl::StatusOr<double> Seconds(int64_t index) {
     ASSIGN_OR_RETURN(
         const LlamaWeights weights,
-        LlamaWeights::Load(exec_.ctx, source_, shard_, WeightForm::kDense,
+        LlamaWeights::Load(exec_.host(), source_, shard_, WeightForm::kDense,
                            {.layers = IndexRange{index, index + 1},
                             .embedding = false,
-                            .head = false}));
+                            .head = false},
+                           {.device = exec_.device, .lora = &student_.lora}));
     Adapters adapters(weights.adapter_shape(), student_);
     adapters.Initialize(/*seed=*/0);
+    if (exec_.device != nullptr) {
+      RETURN_IF_ERROR(adapters.parameters().PlaceOn(exec_.device));
+    }
     adapters.parameters().SetTrained({ParameterGroup::kFeatureMap,
                                       ParameterGroup::kFeatureBias,
                                       ParameterGroup::kWindowFactor});
     const Llama model(&weights, &adapters);
+    ASSIGN_OR_RETURN(const Tensor x, RandomStreamRows(weights.config));
     double least = kNever;
     for (int run = 0; run < kRuns; ++run) {
       const absl::Duration start = Clock::Real()->Now();
-      Run(model);
+      Run(model, x);
       RETURN_IF_ERROR(exec_.status);
       const double seconds =
           absl::ToDoubleSeconds(Clock::Real()->Now() - start);
@@ -76,22 +82,40 @@ class LayerTimer {
   }
 
  private:
-  void Run(const Llama& model) {
-    exec_.arena->Reset();
-    Variable x;
-    x.value = exec_.arena->AllocateF32({StreamRows(exec_, batch_.rows()).size(),
-                                        model.weights().config.hidden_size});
+  // What every run starts from.
+  absl::StatusOr<Tensor> RandomStreamRows(const ModelConfig& config) {
+    Tensor room;
+    TensorView x;
+    RETURN_IF_ERROR(PlaceStream(exec_, StreamRows(exec_, batch_.rows()).size(),
+                                config.hidden_size, &room, &x));
     const RandomStream draw({.seed = 0,
                              .purpose = RandomPurpose::kFeatureMapInit,
                              .step = 0,
                              .sample = 0,
                              .layer = 0});
-    for (int64_t i = 0; i < x.value.size(); ++i) {
-      x.value.f32()[i] = 2 * draw.Uniform(i) - 1;
+    const auto value = [&](int64_t i) { return 2 * draw.Uniform(i) - 1; };
+    if (exec_.device == nullptr) {
+      for (int64_t i = 0; i < x.size(); ++i) x.f32()[i] = value(i);
+    } else {
+      std::vector<uint16_t> halves(x.size());
+      for (int64_t i = 0; i < x.size(); ++i) {
+        halves[i] = Bf16FromFloat(value(i));
+      }
+      exec_.device->Upload(halves.data(), room.bytes(), x.data);
     }
+    return room;
+  }
+
+  void Run(const Llama& model, const Tensor& start) {
+    exec_.arena->Reset();
+    Arena& arena =
+        exec_.device == nullptr ? *exec_.arena : exec_.device_arena();
+    const TensorView x =
+        arena.Allocate(start.view().dtype, {start.dim(0), start.dim(1)});
+    CopyStream(exec_, start, x);
     TransferKept kept;
     TransferSums sums;
-    model.TransferTeacher(exec_, batch_, &x, &kept);
+    model.TransferTeacher(exec_, batch_, x, &kept);
     model.TransferStudents(exec_, batch_, {.output_scale = 1}, &kept, &sums);
   }
 

@@ -1,4 +1,5 @@
-#include "kernels/common/cuda_check.h"
+#include "kernels/common/check.h"
+#include "kernels/common/cuda_driver.h"
 #include "kernels/common/cuda_tensor_map.h"
 
 namespace caracal::kernels {
@@ -6,16 +7,11 @@ namespace {
 
 using Encode = decltype(&cuTensorMapEncodeTiled);
 
-// The driver's function, found through the runtime: nothing links against the
-// driver's library.
 Encode FindEncode() {
-  void* function = nullptr;
-  cudaDriverEntryPointQueryResult found;
-  CARACAL_CUDA_CHECK(cudaGetDriverEntryPointByVersion(
-      "cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found));
-  CARACAL_CHECK(found == cudaDriverEntryPointSuccess)
+  const auto encode = FindDriverFunction<Encode>("cuTensorMapEncodeTiled");
+  CARACAL_CHECK(encode != nullptr)
       << "the driver has no cuTensorMapEncodeTiled";
-  return reinterpret_cast<Encode>(function);
+  return encode;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Feature maps on a CUDA device: a warp takes a row, forward from z and back
-// from phi alone. In fp32, the contract of feature_map.h. For .cu sources only.
+// Feature maps on a CUDA device: a warp, or a part of it, takes a row, forward
+// from z and back from phi alone. In fp32, the contract of feature_map.h. For
+// .cu sources only.
 #ifndef CARACAL_KERNELS_FEATURE_MAP_FEATURE_MAP_CUDA_H_
 #define CARACAL_KERNELS_FEATURE_MAP_FEATURE_MAP_CUDA_H_
 
@@ -10,34 +11,44 @@
 
 namespace caracal::kernels::cuda {
 
-__device__ __forceinline__ float FeatureWarpSum(float x) {
-  for (int m = 16; m > 0; m /= 2) x += __shfl_xor_sync(~0u, x, m);
+template <int kLanes = 32>
+__device__ __forceinline__ float FeatureSum(float x) {
+#pragma unroll
+  for (int m = kLanes / 2; m > 0; m /= 2) x += __shfl_xor_sync(~0u, x, m);
   return x;
 }
-__device__ __forceinline__ float FeatureWarpMax(float x) {
-  for (int m = 16; m > 0; m /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, m));
+template <int kLanes = 32>
+__device__ __forceinline__ float FeatureMax(float x) {
+#pragma unroll
+  for (int m = kLanes / 2; m > 0; m /= 2) {
+    x = fmaxf(x, __shfl_xor_sync(~0u, x, m));
+  }
   return x;
 }
 
-// phi [F] = half `half` (of one or two) of the map's outputs, from z [F]. All
-// lanes of a warp call, `lane` of 32.
+// put(f, x) of half `half` (of one or two) of the map's outputs, f in [0, F),
+// from z [F]: those with f % kLanes == lane. All lanes of a warp call, kLanes
+// neighbours for one row.
+template <int kLanes, typename Put>
 __device__ __forceinline__ void FeatureHalf(FeatureMapKind kind, int half,
-                                            int F, const float* z, float* phi,
-                                            int lane) {
+                                            int F, const float* z, int lane,
+                                            const Put& put) {
   const float sign = half == 0 ? 1.0f : -1.0f;
   const auto each = [&](const auto& feature) {
-    for (int f = lane; f < F; f += 32) {
-      phi[f] = fmaxf(feature(z[f]), kFeatureFloor);
+#pragma unroll
+    for (int f = lane; f < F; f += kLanes) {
+      put(f, fmaxf(feature(z[f]), kFeatureFloor));
     }
   };
   const auto most = [&](const auto& of) {
     float top = -FLT_MAX;
-    for (int f = lane; f < F; f += 32) top = fmaxf(top, of(z[f]));
-    return FeatureWarpMax(top);
+#pragma unroll
+    for (int f = lane; f < F; f += kLanes) top = fmaxf(top, of(z[f]));
+    return FeatureMax<kLanes>(top);
   };
   switch (kind) {
     case FeatureMapKind::kIdentity:
-      for (int f = lane; f < F; f += 32) phi[f] = z[f];
+      for (int f = lane; f < F; f += kLanes) put(f, z[f]);
       return;
     case FeatureMapKind::kT2r:
       return each([](float x) { return x; });
@@ -52,20 +63,28 @@ __device__ __forceinline__ void FeatureHalf(FeatureMapKind kind, int half,
     case FeatureMapKind::kHedgehogHalf: {
       const float top = most([&](float x) { return sign * x; });
       float sum = 0;
-      for (int f = lane; f < F; f += 32) sum += expf(sign * z[f] - top);
-      sum = FeatureWarpSum(sum);
-      return each([&](float x) { return expf(sign * x - top) / sum; });
+#pragma unroll
+      for (int f = lane; f < F; f += kLanes) sum += expf(sign * z[f] - top);
+      const float inverse = 1.0f / FeatureSum<kLanes>(sum);
+      return each([&](float x) { return expf(sign * x - top) * inverse; });
     }
     case FeatureMapKind::kHedgehogFla: {
       const float top = most([](float x) { return fabsf(2 * x); });
       float sum = 0;
-      for (int f = lane; f < F; f += 32) {
+      for (int f = lane; f < F; f += kLanes) {
         sum += expf(2 * z[f] - top) + expf(-2 * z[f] - top);
       }
-      sum = FeatureWarpSum(sum);
-      return each([&](float x) { return expf(2 * sign * x - top) / sum; });
+      const float inverse = 1.0f / FeatureSum<kLanes>(sum);
+      return each([&](float x) { return expf(2 * sign * x - top) * inverse; });
     }
   }
+}
+
+// The same to phi [F], by a warp.
+__device__ __forceinline__ void FeatureHalf(FeatureMapKind kind, int half,
+                                            int F, const float* z, float* phi,
+                                            int lane) {
+  FeatureHalf<32>(kind, half, F, z, lane, [&](int f, float x) { phi[f] = x; });
 }
 
 // dphi [Fout] becomes dz, in its first F. phi [Fout] is the map's output, from
@@ -82,7 +101,7 @@ __device__ __forceinline__ void FeatureGradient(FeatureMapKind kind, int F,
     for (int f = half * F + lane; f < (half + 1) * F; f += 32) {
       sum += phi[f] * through(f);
     }
-    return FeatureWarpSum(sum);
+    return FeatureSum(sum);
   };
   switch (kind) {
     case FeatureMapKind::kIdentity:
@@ -106,7 +125,7 @@ __device__ __forceinline__ void FeatureGradient(FeatureMapKind kind, int F,
         for (int f = half * F + lane; f < (half + 1) * F; f += 32) {
           ties += phi[f] == 1.0f ? 1.0f : 0.0f;
         }
-        share[half] = dot(half) / FeatureWarpSum(ties);
+        share[half] = dot(half) / FeatureSum(ties);
       }
       for (int f = lane; f < F; f += 32) {
         float dz = phi[f] * through(f) - (phi[f] == 1.0f ? share[0] : 0.0f);

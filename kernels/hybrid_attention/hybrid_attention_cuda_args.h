@@ -19,6 +19,9 @@ inline constexpr int kTile = 64;
 struct Args {
   int window = 0, sinks = 0;  // at most rows + 1
   bool terraced = false, affine = false;
+  // With terraced: WindowKind::kLolcatsTerraced (what it adds to the terms is
+  // in the table). Plain kernels only.
+  bool from_end = false;
   FeatureMapKind map = FeatureMapKind::kHedgehog;
   int H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, sequences = 0;
   int maps = 0;  // H, or 1: all heads share theirs
@@ -65,16 +68,21 @@ __device__ __forceinline__ int MapOf(const Args& a, int head) {
   return a.maps == 1 ? 0 : head;
 }
 
+// What a sequence's first block is short of.
+__device__ __forceinline__ int Phase(const Args& a, int64_t length) {
+  return a.from_end ? static_cast<int>(LolcatsPhase(a.window, length)) : 0;
+}
+
 // Left border of position n's window.
-__device__ __forceinline__ int Start(const Args& a, int n) {
+__device__ __forceinline__ int Start(const Args& a, int n, int phase = 0) {
   const int w = a.window;
-  const int start = a.terraced ? (n / w - 1) * w : n - w + 1;
+  const int start = a.terraced ? ((n + phase) / w - 1) * w - phase : n - w + 1;
   return start > 0 ? start : 0;
 }
 
 // Row n computes the keys from here on one by one; a state holds the others.
-__device__ __forceinline__ int StateEnd(const Args& a, int n) {
-  return Start(a, n) / kTile * kTile;
+__device__ __forceinline__ int StateEnd(const Args& a, int n, int phase = 0) {
+  return Start(a, n, phase) / kTile * kTile;
 }
 
 // What key j is to a row whose window starts at `start`, j <= n.

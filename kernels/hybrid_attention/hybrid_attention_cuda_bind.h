@@ -54,9 +54,8 @@ inline Args BindInputs(const HybridAttentionConfig& config,
   CARACAL_CHECK(a.rows < (int64_t{1} << 30)) << a.rows << " rows";
   a.window = static_cast<int>(std::min(config.window, a.rows + 1));
   a.sinks = static_cast<int>(std::min(config.sinks, a.rows));
-  CARACAL_CHECK(config.window_kind != WindowKind::kLolcatsTerraced)
-      << "window kind " << NameOf(config.window_kind);
-  a.terraced = config.window_kind == WindowKind::kTerraced;
+  a.terraced = config.window_kind != WindowKind::kSliding;
+  a.from_end = config.window_kind == WindowKind::kLolcatsTerraced;
   a.affine = config.affine;
   a.H = in.q.shape[1];
   a.D = in.q.shape[2];
@@ -107,7 +106,18 @@ inline char* UploadTables(const HybridAttentionInputs& in, void* memory,
   const size_t terms_at = Aligned(offset_bytes);
   std::vector<char> tables(terms_at + in.sequences * a.H);
   std::memcpy(tables.data(), in.offsets, offset_bytes);
-  std::memcpy(tables.data() + terms_at, in.terms, in.sequences * a.H);
+  auto* const terms = reinterpret_cast<uint8_t*>(tables.data() + terms_at);
+  std::memcpy(terms, in.terms, in.sequences * a.H);
+  for (int64_t s = 0; a.from_end && s < in.sequences; ++s) {
+    // As kLolcatsTerraced has it in short sequences.
+    if (!NearKeysAreLinear(WindowKind::kLolcatsTerraced, a.window,
+                           in.offsets[s + 1] - in.offsets[s])) {
+      continue;
+    }
+    for (uint8_t* t = terms + s * a.H; t < terms + (s + 1) * a.H; ++t) {
+      if (*t & kLinearPastTerms) *t |= kLinearNearTerms;
+    }
+  }
   CudaUpload(tables.data(), tables.size(), memory, stream);
   char* at = static_cast<char*>(memory);
   a.offsets = reinterpret_cast<const int64_t*>(at);

@@ -150,7 +150,7 @@ bool HopperSupports(const Args& a) {
   if (a.map != FeatureMapKind::kHedgehog || (a.F > 0 && a.maps != a.H)) {
     return false;
   }
-  if (a.bias_q != nullptr || a.bias_k != nullptr) return false;
+  if (a.bias_q != nullptr || a.bias_k != nullptr || a.from_end) return false;
   if (a.D > 128 || a.F > kFeatures) return false;
   int device = 0, major = 0;
   CARACAL_CUDA_CHECK(cudaGetDevice(&device));

@@ -121,6 +121,7 @@ __global__ void Suffixes(Args a, PlainScratch scratch) {
   const int length = a.offsets[sequence + 1] - begin;
   if (!AnyLinear(a.terms[sequence * a.H + head])) return;
   const float alpha = Alpha(a, Gamma(a, head));
+  const int phase = Phase(a, length);
   for (int d = threadIdx.x; d < a.D; d += blockDim.x) {
     float sum = 0, total = 0;
     int boundary = length / kTile;  // the next to be stored
@@ -133,7 +134,7 @@ __global__ void Suffixes(Args a, PlainScratch scratch) {
       }
     };
     for (int n = length - 1; n >= 0; --n) {
-      store(StateEnd(a, n) / kTile);
+      store(StateEnd(a, n, phase) / kTile);
       const int64_t at = head * a.rows + begin + n;
       const float p =
           scratch.phi_q[at * a.Fout + f] * alpha * scratch.inv_den[at];
@@ -159,8 +160,9 @@ __global__ void BackwardKeys(Args a, PlainScratch scratch) {
   const bf16* value = At(a.v, key_row, kv);
   for (int d = threadIdx.x; d < D; d += blockDim.x) dk[d] = dv[d] = 0;
   // Rows [j, local) look at this key one by one, later ones only at a sink.
+  const int phase = Phase(a, length);
   int local = j;
-  while (local < length && StateEnd(a, local) <= j) ++local;
+  while (local < length && StateEnd(a, local, phase) <= j) ++local;
   const int last = j < a.sinks ? length : local;
   for (int head = kv * group; head < (kv + 1) * group; ++head) {
     const int terms = a.terms[sequence * a.H + head];
@@ -173,7 +175,7 @@ __global__ void BackwardKeys(Args a, PlainScratch scratch) {
       const int count = min(kBatch, last - first);
       __syncthreads();
       for (int i = threadIdx.x / 32; i < count; i += blockDim.x / 32) {
-        const int n = first + i, start = Start(a, n);
+        const int n = first + i, start = Start(a, n, phase);
         const int64_t row = begin + n, at = head * a.rows + row;
         const float* dy = scratch.dy + (row * a.H + head) * D;
         float dot = 0;

@@ -86,8 +86,9 @@ __device__ __forceinline__ PlainRow MakePlainRow(const Args& a, int64_t row,
   r.begin = a.offsets[r.sequence];
   r.terms = a.terms[r.sequence * a.H + head];
   r.n = static_cast<int>(row - r.begin);
-  r.start = Start(a, r.n);
-  r.state_end = StateEnd(a, r.n);
+  const int phase = Phase(a, a.offsets[r.sequence + 1] - r.begin);
+  r.start = Start(a, r.n, phase);
+  r.state_end = StateEnd(a, r.n, phase);
   r.far_sinks = min(a.sinks, r.state_end);
   r.keys = r.far_sinks + r.n - r.state_end + 1;
   r.gamma = Gamma(a, head);

@@ -30,6 +30,7 @@ inline std::vector<Shape> CudaShapes() {
     return shapes.back();
   };
   const auto sliding = WindowKind::kSliding, terraced = WindowKind::kTerraced;
+  const auto lolcats = WindowKind::kLolcatsTerraced;
   add({1}, 1, 1, 64, 64, 64, 0, sliding);
   add({63}, 2, 1, 64, 64, 64, 4, sliding);
   add({64}, 1, 1, 128, 64, 64, 0, sliding);
@@ -55,6 +56,11 @@ inline std::vector<Shape> CudaShapes() {
   add({140}, 1, 1, 128, 256, 32, 0, sliding);
   add({140}, 1, 1, 64, 128, 16, 4, sliding);
   add({97}, 2, 1, 24, 18, 33, 3, sliding).bias = true;
+  // Blocks counted from the end; sequences no longer than the window.
+  add({128, 129, 127, 16, 17, 15, 1, 0, 33}, 2, 1, 64, 64, 16, 0, lolcats);
+  add({140}, 2, 2, 64, 32, 5, 3, lolcats).config.affine = true;
+  add({70, 200}, 2, 1, 64, 64, 100, 4, lolcats).bias = true;
+  add({60, 16, 80, 9}, 3, 1, 64, 64, 16, 3, lolcats).terms = TermSets();
   // Packed sequences.
   add({64, 1, 0, 137, 2, 200}, 4, 2, 64, 64, 64, 4, sliding);
   add({130, 90, 33, 129}, 4, 1, 128, 64, 64, 0, sliding);

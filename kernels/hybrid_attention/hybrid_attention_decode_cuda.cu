@@ -27,25 +27,23 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t slot = int64_t{sequence} * a.H + head;
   float* const state = d.state + slot * a.Fout * a.D + column;
   float* const norm = d.norm + slot * a.Fout;
-  Fetch(d, state, columns, head, slice);
-  AwaitEarlier();
+  float* const maps =
+      d.maps_at == 0 ? nullptr : reinterpret_cast<float*>(memory + d.maps_at);
+  // The kernel before has no part in cache and maps.
+  if (maps != nullptr) CopyMaps(a, head, maps);
+  FetchState(d, state, columns);
   const int terms = a.terms[sequence * a.H + head];
   const bool linear = AnyLinear(terms);
-  const int n = d.length[sequence];
-  Head h;
-  h.n = n, h.start = Start(a, n), h.sequence = sequence;
-  h.kv = KvHead(a, head);
-  h.first = h.start % d.ring_rows;
-  h.ring_row = int64_t{sequence} * d.ring_rows;
-  h.sink_row = int64_t{sequence} * d.sink_rows;
+  const Head h(d, sequence, KvHead(a, head));
+  const int n = h.n;
   const int far = min(a.sinks, h.start), keys = far + n + 1 - h.start;
   // Keys that the state takes in: they have left the next token's window.
   const int leaving = max(h.start, a.sinks);
   const int leaving_end = d.state == nullptr ? 0 : Start(a, n + 1);
 
-  for (int i = threadIdx.x; i < keys - 1; i += kThreads) {
-    FetchLine(h.Value(d, i < far ? i : h.start + i - far) + column);
-  }
+  FetchWindow(d, h, far, keys, column, columns);
+  AwaitEarlier();
+
   LoadToken(d, At(d.q, sequence, head), n, shared.q);
   LoadToken(d, At(d.k, sequence, h.kv), n, shared.k);
   if (leaving < leaving_end) {
@@ -58,12 +56,13 @@ __global__ void __launch_bounds__(kThreads, 2)
   __syncthreads();
   Scores(d, h, far, keys, rsqrtf(static_cast<float>(a.D)), shared.q, shared.k,
          shared.weight);
+  AwaitMaps();
   // In a window of one key the token itself leaves.
   const float* const leaver = leaving >= leaving_end ? nullptr
                               : leaving < n          ? shared.key
                                                      : shared.k;
-  Features(a, head, linear ? shared.q : nullptr, leaver, shared, shared.phi_q,
-           shared.phi_k);
+  Features(a, head, maps, linear ? shared.q : nullptr, leaver, shared,
+           shared.phi_q, shared.phi_k);
 
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
   float most = -FLT_MAX, den = 0;
@@ -97,7 +96,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   // Component modes look at the linear terms of near keys, too.
   if (terms & kLinearNearTerms) {
     if (!(terms & kLinearPastTerms)) {
-      Features(a, head, shared.q, nullptr, shared, shared.phi_q, nullptr);
+      Features(a, head, maps, shared.q, nullptr, shared, shared.phi_q, nullptr);
     }
     float* const phi = shared.weight + keys;  // [Fout]
     float* const x = phi + a.Fout;            // [D]
@@ -105,7 +104,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       const int j = i < far ? i : h.start + i - far;
       __syncthreads();
       LoadKey(d, h, j, shared.k, x);
-      Features(a, head, nullptr, x, shared, nullptr, phi);
+      Features(a, head, maps, nullptr, x, shared, nullptr, phi);
       float dot = 0;
       for (int f = threadIdx.x % 32; f < a.Fout; f += 32) {
         dot += shared.phi_q[f] * phi[f];
@@ -134,7 +133,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       __syncthreads();
       LoadKey(d, h, j, shared.k, shared.key);
       Load(h.Value(d, j) + column, columns, shared.value);
-      Features(a, head, nullptr, shared.key, shared, nullptr, shared.phi_k);
+      Features(a, head, maps, nullptr, shared.key, shared, nullptr,
+               shared.phi_k);
       ReadState(a, state, columns, shared.phi_q, shared.phi_k, shared.value,
                 true, 0, shared.sums[warp]);
     }
@@ -144,7 +144,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       }
     }
   }
-  if (slice == 0 && head % (a.H / a.Hkv) == 0) PutToken(d, h, shared.k);
+  if (slice == 0 && head % (a.H / a.Hkv) == 0)
+    PutToken<kThreads>(d, h, shared.k);
 }
 
 __global__ void Advance(int32_t* length, int64_t sequences) {
@@ -198,10 +199,19 @@ bool Supports(const HybridAttentionConfig& config, int64_t D, int64_t F) {
          MostSharedBytes();
 }
 
-void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
+void Launch(DecodeArgs d, int64_t ring, int64_t N, int major,
             cudaStream_t stream) {
   const Args& a = d.a;
-  const size_t bytes = SharedBytes(ring, a.sinks, a.Fout, a.D);
+  size_t bytes = SharedBytes(ring, a.sinks, a.Fout, a.D);
+  // Beside maps of this size a block of the next kernel finds room.
+  constexpr size_t kMostMaps = 64 << 10;
+  const size_t maps = 2 * sizeof(float) * a.D * a.F;
+  const size_t maps_at = (bytes + 15) / 16 * 16;
+  if (a.F > 0 && a.F % 4 == 0 && maps <= kMostMaps &&
+      maps_at + maps <= MostSharedBytes()) {
+    d.maps_at = static_cast<int>(maps_at);
+    bytes = maps_at + maps;
+  }
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       Decode, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   cudaLaunchConfig_t launch = {};
@@ -218,15 +228,18 @@ void Launch(const DecodeArgs& d, int64_t ring, int64_t N, int major,
   CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
 }
 
+bool TwoKernels(const HybridAttentionConfig& config, int64_t N, int64_t H,
+                int64_t D) {
+  return D <= kManyMostD && N * H >= kManyHeads &&
+         config.window_kind == WindowKind::kSliding;
+}
+
 size_t WorkspaceBytes(const HybridAttentionConfig& config,
                       const HybridAttentionDecodeInputs& in) {
-  const int64_t N = in.q.shape[0], D = in.q.shape[2];
+  const int64_t N = in.q.shape[0];
   Args a;
-  a.H = in.q.shape[1], a.D = D;
-  if (!in.weight_q.defined() || D > 128 || N * a.H < kManyHeads ||
-      config.window_kind == WindowKind::kTerraced) {
-    return 0;
-  }
+  a.H = in.q.shape[1], a.D = in.q.shape[2];
+  if (!in.weight_q.defined() || !TwoKernels(config, N, a.H, a.D)) return 0;
   a.Fout = FeatureMapOutputs(config.feature_map, in.weight_q.shape[2]);
   return N * a.H * WorkOf(a) * sizeof(float);
 }
@@ -272,8 +285,15 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
     d.sin = BindF32(in.sin, in.cos.shape[0] * a.D / 2);
   }
   const int64_t ring = RingRows(config);
-  d.ring_k = BindCache(cache.ring_k, N, ring, a);
-  d.ring_v = BindCache(cache.ring_v, N, ring, a);
+  if (cache.waiting.defined()) {
+    CARACAL_CHECK_EQ(cache.waiting.rank, 4);
+    d.waiting_rows = static_cast<int>(cache.waiting.shape[2]);
+    CARACAL_CHECK(d.waiting_rows <= kMostWaiting) << d.waiting_rows;
+    d.waiting = BindF32(cache.waiting, N * a.H * d.waiting_rows * a.Fout);
+    d.begun = cache.begun;
+  }
+  d.ring_k = BindCache(cache.ring_k, N, ring + d.waiting_rows, a);
+  d.ring_v = BindCache(cache.ring_v, N, ring + d.waiting_rows, a);
   d.sink_k = BindCache(cache.sink_k, N, a.sinks, a);
   d.sink_v = BindCache(cache.sink_v, N, a.sinks, a);
   d.ring_rows = cache.ring_k.shape[1];
@@ -291,13 +311,13 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   const size_t needed = WorkspaceBytes(config, in);
   CARACAL_CHECK(workspace.bytes >= needed)
       << workspace.bytes << " of " << needed;
-  if (needed > 0 && d.state != nullptr &&
-      PrepareSharedBytes(a, ring + a.sinks) <= MostSharedBytes()) {
+  if (needed > 0 && d.state != nullptr) {
     d.work = static_cast<float*>(workspace.data);
     d.slices = 1;
-    LaunchPrepare(d, N, ring + a.sinks, stream);
+    LaunchPrepare(d, N, stream);
     LaunchState(d, N, stream);
   } else {
+    CARACAL_CHECK_EQ(d.waiting_rows, 0) << " with " << N << " sequences";
     Launch(d, ring, N, major, stream);
   }
 }
@@ -308,6 +328,13 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
 bool HybridAttentionDecodeCudaSupports(const HybridAttentionConfig& config,
                                        int64_t head_dim, int64_t features) {
   return cuda::decode::Supports(config, head_dim, features);
+}
+
+int64_t HybridAttentionDecodeCudaWaitingKeys(
+    const HybridAttentionConfig& config, int64_t sequences, int64_t heads,
+    int64_t head_dim) {
+  using namespace cuda::decode;
+  return TwoKernels(config, sequences, heads, head_dim) ? kMostWaiting : 0;
 }
 
 size_t HybridAttentionDecodeCudaWorkspaceBytes(

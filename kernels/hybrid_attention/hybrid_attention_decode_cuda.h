@@ -7,8 +7,8 @@
 // CUDA graph and replayed for every token. No call waits for the device or
 // allocates. Same inputs, same bits.
 //
-// On Hopper a call may fetch cache and feature maps into the L2 cache while the
-// kernel before it on the stream still runs.
+// On Hopper a call may read cache, lengths, terms and feature maps while the
+// kernel before it on the stream still runs: that one must not write them.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_H_
 
@@ -23,12 +23,19 @@ namespace caracal::kernels {
 //                   undefined if S is 0
 //   state [N, H, Fout, D], state_norm [N, H, Fout]: fp32, contiguous, as those
 //                   of HybridAttentionPast; undefined if no term is linear
+//   waiting [N, H, R, Fout]: fp32, contiguous, or undefined (R is 0). A state
+//   is written once in R + 1 tokens only: meanwhile the features of the up to R
+//   keys that left last are here, and P >= W + R. What the state then lacks are
+//   the last ones of those that left since the sequence had begun[i] tokens
+//   (all that had left by then is in the state), modulo R + 1.
 // Rings and sinks have the strides of contiguous memory.
 struct HybridAttentionDecodeCache {
   const int32_t* length = nullptr;  // [N] tokens
   TensorView ring_k, ring_v;
   TensorView sink_k, sink_v;
   TensorView state, state_norm;
+  TensorView waiting;
+  const int32_t* begun = nullptr;  // [N] tokens; null: zeros
 };
 
 // The tokens' rows: q [N, H, D], k, v [N, Hkv, D], bf16, RoPE already applied,
@@ -50,6 +57,12 @@ struct HybridAttentionDecodeInputs {
 // lie in a multiprocessor's shared memory (tens of thousands of keys).
 bool HybridAttentionDecodeCudaSupports(const HybridAttentionConfig& config,
                                        int64_t head_dim, int64_t features);
+
+// R of a cache that is always used for so many sequences, 0 for few of them:
+// then a call (and terraced windows) takes no cache with keys that wait.
+int64_t HybridAttentionDecodeCudaWaitingKeys(
+    const HybridAttentionConfig& config, int64_t sequences, int64_t heads,
+    int64_t head_dim);
 
 // What a call with these shapes needs; nothing for few sequences.
 size_t HybridAttentionDecodeCudaWorkspaceBytes(

@@ -1,5 +1,5 @@
-// Device functions of hybrid attention's decoding kernel. Included only by its
-// source.
+// Device functions of hybrid attention's decoding kernels. Included only by
+// their sources.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_DECODE_CUDA_PARTS_H_
 
@@ -35,16 +35,26 @@ __device__ __forceinline__ float BlockMax(float x, float* shared) {
 // Where this block's head finds key or value j of its sequence.
 struct Head {
   int n, start, sequence, kv;
-  int first;                   // row of `start` in the ring
-  int64_t ring_row, sink_row;  // first rows of the sequence
+  int first;                 // row of `start` in the ring
+  int64_t ring_at, sink_at;  // where the sequence's first rows are
+
+  __device__ Head(const DecodeArgs& d, int sequence, int kv)
+      : n(d.length[sequence]),
+        start(Start(d.a, n)),
+        sequence(sequence),
+        kv(kv),
+        first(start % d.ring_rows),
+        ring_at((int64_t{sequence} * d.ring_rows * d.a.Hkv + kv) * d.a.D),
+        sink_at((int64_t{sequence} * d.sink_rows * d.a.Hkv + kv) * d.a.D) {}
 
   // j < n.
   __device__ const bf16* Cached(const DecodeArgs& d, const bf16* ring,
                                 const bf16* sinks, int j) const {
     int row = first + j - start;  // goes round once at most
     if (row >= d.ring_rows) row -= d.ring_rows;
-    const int64_t at = j >= start ? ring_row + row : sink_row + j;
-    return (j >= start ? ring : sinks) + (at * d.a.Hkv + kv) * d.a.D;
+    const int64_t width = int64_t{d.a.Hkv} * d.a.D;
+    return j >= start ? ring + ring_at + row * width
+                      : sinks + sink_at + j * width;
   }
   __device__ const bf16* Key(const DecodeArgs& d, int j) const {
     return Cached(d, d.ring_k, d.sink_k, j);
@@ -77,24 +87,47 @@ __device__ __forceinline__ void FetchLine(const void* at) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
 }
 
-// The state's slice and a slice's share of the feature maps.
-__device__ __forceinline__ void Fetch(const DecodeArgs& d, const float* state,
-                                      int columns, int head, int slice) {
-  const Args& a = d.a;
+// The state's slice into the L2 cache, which all of a step's weights go through
+// between two reads of it.
+__device__ __forceinline__ void FetchState(const DecodeArgs& d,
+                                           const float* state, int columns) {
+  if (d.state == nullptr) return;
   constexpr int kLine = 32;  // floats
-  if (d.state != nullptr) {
-    const int lines = (columns + kLine - 1) / kLine;
-    for (int i = threadIdx.x; i < a.Fout * lines; i += kThreads) {
-      FetchLine(state + int64_t{i / lines} * a.D + i % lines * kLine);
-    }
+  const int lines = (columns + kLine - 1) / kLine;
+  for (int i = threadIdx.x; i < d.a.Fout * lines; i += kThreads) {
+    FetchLine(state + int64_t{i / lines} * d.a.D + i % lines * kLine);
   }
-  if (a.weight_q == nullptr) return;
-  const int64_t map = int64_t{a.D} * a.F;
-  for (int64_t i = kLine * (threadIdx.x + slice * kThreads); i < map;
-       i += kLine * kThreads * d.slices) {
-    FetchLine(a.weight_q + MapOf(a, head) * map + i);
-    FetchLine(a.weight_k + MapOf(a, head) * map + i);
+}
+
+// The window's keys and the slice's columns of values.
+__device__ __forceinline__ void FetchWindow(const DecodeArgs& d,
+                                            const Head& head, int far, int keys,
+                                            int column, int columns) {
+  constexpr int kLine = 64;  // elements
+  const int lines = (d.a.D + kLine - 1) / kLine;
+  for (int i = threadIdx.x; i < (keys - 1) * lines; i += kThreads) {
+    const int key = i / lines, c = i % lines * kLine;
+    const int j = key < far ? key : head.start + key - far;
+    FetchLine(head.Key(d, j) + c);
+    if (c < columns) FetchLine(head.Value(d, j) + column + c);
   }
+}
+
+// A head's feature maps [2, D, F], into shared memory. Every thread waits for
+// its part by AwaitMaps(); a barrier makes them everybody's.
+__device__ __forceinline__ void CopyMaps(const Args& a, int head, float* to) {
+  const int size = a.D * a.F;
+  for (int i = 4 * threadIdx.x; i < 2 * size; i += 4 * kThreads) {
+    const float* const from =
+        (i < size ? a.weight_q : a.weight_k) + int64_t{MapOf(a, head)} * size;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                     static_cast<uint32_t>(__cvta_generic_to_shared(to + i))),
+                 "l"(from + i % size)
+                 : "memory");
+  }
+}
+__device__ __forceinline__ void AwaitMaps() {
+  asm volatile("cp.async.wait_all;" ::: "memory");
 }
 
 // z = x W + b of one map by half the block's threads: thread t of them. kVector
@@ -113,11 +146,11 @@ __device__ __forceinline__ void Project(const Args& a, int t,
       for (int i = part; i < a.D; i += parts) {
         const float* const w = weight + int64_t{i} * a.F + kVector * f;
         if constexpr (kVector == 4) {
-          const float4 v = __ldg(reinterpret_cast<const float4*>(w));
+          const float4 v = *reinterpret_cast<const float4*>(w);
           sum[0] += x[i] * v.x, sum[1] += x[i] * v.y;
           sum[2] += x[i] * v.z, sum[3] += x[i] * v.w;
         } else {
-          sum[0] += x[i] * __ldg(w);
+          sum[0] += x[i] * *w;
         }
       }
 #pragma unroll
@@ -128,17 +161,21 @@ __device__ __forceinline__ void Project(const Args& a, int t,
 }
 
 // phi of a query and of a key [D] (shared; null: none), each by half the
-// threads. Begins and ends with a barrier.
-inline __device__ __noinline__ void Features(const Args& a, int head, const float* q,
-                                      const float* k, Shared& shared,
-                                      float* phi_q, float* phi_k) {
+// threads; `maps` where they were copied to, or null. Begins and ends with a
+// barrier.
+inline __device__ __noinline__ void Features(const Args& a, int head,
+                                             const float* maps, const float* q,
+                                             const float* k, Shared& shared,
+                                             float* phi_q, float* phi_k) {
   constexpr int kHalf = kThreads / 2;
   const bool key = threadIdx.x >= kHalf;
   const int t = threadIdx.x % kHalf;
   const float* const x = key ? k : q;
   const int map = MapOf(a, head);
-  const float* const weight =
-      (key ? a.weight_k : a.weight_q) + int64_t{map} * a.D * a.F;
+  const int64_t size = int64_t{a.D} * a.F;
+  const float* const weight = maps == nullptr
+                                  ? (key ? a.weight_k : a.weight_q) + map * size
+                                  : maps + (key ? size : 0);
   const float* const bias = key ? a.bias_k : a.bias_q;
   float* const z = shared.z[key];
   float* const phi = key ? phi_k : phi_q;
@@ -281,18 +318,19 @@ __device__ __forceinline__ void Values(const DecodeArgs& d, const Head& head,
   AddLanes(sum, width, mine && lane < width, 1.0f, sums + 8 * pack);
 }
 
-// The token's key k [D] and value into ring and sinks: no head reads these
-// rows, older keys lie there than any looks at.
+// The token's key k [D] and value into ring and sinks, by kBlock threads: no
+// head reads these rows, older keys lie there than any looks at.
+template <int kBlock, typename Key>
 __device__ __forceinline__ void PutToken(const DecodeArgs& d, const Head& head,
-                                         const float* k) {
+                                         const Key* k) {
   const Args& a = d.a;
   const int n = head.n;
-  const int64_t ring =
-      ((head.ring_row + n % d.ring_rows) * a.Hkv + head.kv) * a.D;
-  const int64_t sink = ((head.sink_row + n) * a.Hkv + head.kv) * a.D;
+  const int64_t width = int64_t{a.Hkv} * a.D;
+  const int64_t ring = head.ring_at + n % d.ring_rows * width;
+  const int64_t sink = head.sink_at + n * width;
   const bf16* const v = head.Value(d, n);
-  for (int i = threadIdx.x; i < a.D; i += kThreads) {
-    const bf16 key = __float2bfloat16_rn(k[i]);
+  for (int i = threadIdx.x; i < a.D; i += kBlock) {
+    const bf16 key(k[i]);
     d.ring_k[ring + i] = key;
     d.ring_v[ring + i] = v[i];
     if (n < a.sinks) {

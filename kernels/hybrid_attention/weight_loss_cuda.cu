@@ -213,7 +213,7 @@ __device__ __forceinline__ Query QueryOf(const Args& a, const Place& p,
   Query q;
   const int row = threadIdx.x / 2;
   q.n = row < count ? first + row : -1;
-  q.start = Start(a, q.n);
+  q.start = Start(a, q.n, Phase(a, p.length));
   q.terms = a.terms[p.sequence * a.H + p.head];
   q.gamma = Gamma(a, p.head);
   q.alpha = Alpha(a, q.gamma);

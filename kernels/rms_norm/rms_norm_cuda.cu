@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/rms_norm/rms_norm_cuda.h"
@@ -52,6 +53,7 @@ __global__ void __launch_bounds__(kThreads == 32 ? kNarrowThreads : kThreads)
   constexpr int kPacks = PacksOf(kThreads);
   __shared__ float shared[kThreads / 32];
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
+  cuda::AwaitEarlier();
   if (row >= a.rows) return;
   uint4 x[kPacks], delta[kAdd > 0 ? kPacks : 1], more[kAdd > 1 ? kPacks : 1];
 #pragma unroll
@@ -255,8 +257,8 @@ void LaunchForward(const Context& ctx, const Args& a) {
   ForColumns(a.x.columns, [&](auto threads) {
     const dim3 block = BlockOf(threads());
     if (a.rows == 0) return;
-    Forward<threads(), kAdd><<<Blocks(a.rows, block), block, 0, stream>>>(a);
-    CARACAL_CUDA_CHECK_LAUNCH();
+    cuda::LaunchEarly(Forward<threads(), kAdd>, dim3(Blocks(a.rows, block)),
+                      block, 0, stream, a);
   });
 }
 

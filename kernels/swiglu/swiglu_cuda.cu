@@ -1,6 +1,7 @@
 // A thread takes kPacks packs of eight elements, a block's width apart: all
 // its loads are under way before the first is used.
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/swiglu/swiglu_cuda.h"
@@ -43,6 +44,7 @@ __device__ __forceinline__ void ForPacks(const Args& a, Use use) {
 
 __global__ void __launch_bounds__(kThreads)
     Forward(const __grid_constant__ Args a) {
+  cuda::AwaitEarlier();
   uint4 gate[kPacks], up[kPacks];
   ForPacks(a, [&](int i, int64_t row, int64_t at) {
     gate[i] = LoadPack(a.gate.row(row), at);
@@ -106,9 +108,8 @@ void SwigluForwardCuda(const Context& ctx, ConstTensorView gate,
   Args a = ArgsOf(gate, up);
   a.out = CudaMatrixOf<bf16>(out, a.gate.rows, a.gate.columns);
   if (a.packs == 0) return;
-  const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  Forward<<<Blocks(a), kThreads, 0, stream>>>(a);
-  CARACAL_CUDA_CHECK_LAUNCH();
+  cuda::LaunchEarly(Forward, dim3(Blocks(a)), dim3(kThreads), 0,
+                    static_cast<cudaStream_t>(ctx.stream), a);
 }
 
 void SwigluBackwardCuda(const Context& ctx, ConstTensorView dout,

@@ -92,7 +92,7 @@ wait_for 2 succeeded
 [ "$(losses "$data/runs/2")" = "$(losses "$work/long")" ] || fail "losses"
 
 # Made smaller.
-run 'caracal rm 7' 's/rm 7/rm 1/' 's|/7|/1|g'
+run 'caracal rm 7' 's/rm 7/rm 1/' 's|runs/7|runs/1|g'
 must_fail "there is no job 1" "$caracal" status 1
 [ ! -e "$data/runs/1" ] || fail "its run folder is there"
 run 'caracal checkpoint prune /var/lib/caracald/runs/8 --keep-last 1' \

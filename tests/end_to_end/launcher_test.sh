@@ -60,7 +60,7 @@ threads: 1
 JOB
 
 # Stopped by a signal to the supervisor, as a launcher that found it would.
-start 1 --set budget.transfer_steps=100000
+start 1 --set budget.transfer_steps=1000000
 crash
 [ "$(ranks_of "$gangs/1-1" | wc -l)" -ge 3 ] || fail "no gang after a crash"
 supervisor=$(sed -E 's/.*"pid": ?([0-9]+).*/\1/' "$gangs/1-1/claim")
@@ -72,7 +72,7 @@ step=$(printf %08d "$(wc -l <"$work/run/metrics.jsonl")")
 rm -r "$work/run"
 
 # Killed with its supervisor: known, and nothing is left.
-start 2 --set budget.transfer_steps=100000
+start 2 --set budget.transfer_steps=1000000
 crash
 supervisor=$(sed -E 's/.*"pid": ?([0-9]+).*/\1/' "$gangs/1-2/claim")
 kill -KILL "$supervisor"
@@ -81,7 +81,7 @@ find_gang 2 '^ended 1-2 lost the gang ended without a word'
 
 # A rank is killed: the others tell.
 rm -r "$work/run"
-start 3 --set budget.transfer_steps=100000
+start 3 --set budget.transfer_steps=1000000
 crash
 rank=$(ranks_of "$gangs/1-3" | while read -r pid; do
   [ "$(cat "/proc/$pid/comm")" != caracal-worker ] || echo "$pid"
@@ -109,7 +109,7 @@ for ms in 00 02 04 05 06 07 08 10; do
   wait "$launcher" 2>/dev/null || true
   launcher=
   epoch=$((10#$ms))
-  find_gang "$epoch" "^ended 2-$epoch (lost it was never started|failed .*missing)" 2
+  find_gang "$epoch" "^ended 2-$epoch (lost .*never started|failed .*missing)" 2
   if grep -q "never started" "$work/found.txt"; then
     [ ! -e "$gangs/2-$epoch/output.log" ] || fail "2-$epoch has run"
   fi

@@ -100,7 +100,7 @@ struct Case {
 };
 
 std::vector<Case> Cases() {
-  std::vector<Case> cases(4);
+  std::vector<Case> cases(5);
   cases[0].name = "D64";
   cases[1].name = "D128AllAdaptersSinks";
   cases[1].shape.heads = 4;
@@ -117,6 +117,10 @@ std::vector<Case> Cases() {
   cases[3].attention.window = 16;
   cases[3].attention.sinks = 3;
   cases[3].attention.window_kind = kernels::WindowKind::kTerraced;
+  cases[4].name = "LolcatsWindow";
+  cases[4].attention.window = 16;
+  cases[4].attention.sinks = 3;
+  cases[4].attention.window_kind = kernels::WindowKind::kLolcatsTerraced;
   return cases;
 }
 

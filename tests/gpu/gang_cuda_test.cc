@@ -25,7 +25,8 @@
 namespace caracal {
 namespace {
 
-constexpr MeshShape kData = {.data = 2}, kTensor = {.tensor = 2};
+constexpr MeshShape kData = {.data = 2}, kTensor = {.tensor = 2},
+                    kChain = {.layer = 2};
 
 // Whether the ranks share a GPU.
 class GangCudaTest : public ::testing::TestWithParam<bool> {
@@ -61,6 +62,7 @@ class GangCudaTest : public ::testing::TestWithParam<bool> {
     job_.set_device(device);
     job_.mutable_parallel()->set_data(shape.data);
     job_.mutable_parallel()->set_tensor(shape.tensor);
+    job_.mutable_parallel()->set_layer(shape.layer);
     ConversionOptions options;
     options.job = ExpandJob(job_);
     options.run_folder = folder_.File(name);
@@ -126,6 +128,14 @@ TEST_P(GangCudaTest, TensorRanksTrainAsOneDoes) {
   ExpectNear("tensor", "one", kCurveNoise, kNormNoise);
 }
 
+// Data ranks in the fine-tune. A rank computes its layers' gradients as one
+// does.
+TEST_P(GangCudaTest, ALayerChainTrainsAsOneDoes) {
+  ASSERT_OK(Run("one", "cuda", {}));
+  ASSERT_OK(Run("chain", "cuda", kChain));
+  ExpectNear("chain", "one", kDataNoise, kNormNoise);
+}
+
 // Adapters on every projection, distillation, dropped parts.
 TEST_P(GangCudaTest, EveryPartOfAFinetune) {
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
@@ -148,7 +158,7 @@ TEST_P(GangCudaTest, EveryPartOfAFinetune) {
 }
 
 TEST_P(GangCudaTest, AResumedRunGivesTheSameBits) {
-  for (const MeshShape& shape : {kData, kTensor}) {
+  for (const MeshShape& shape : {kData, kTensor, kChain}) {
     const std::string name = FormatMesh(shape);
     ASSERT_OK(Run(name + " whole", "cuda", shape));
     ASSERT_OK(Run(name, "cuda", shape, 2));
@@ -160,8 +170,9 @@ TEST_P(GangCudaTest, AResumedRunGivesTheSameBits) {
 
 TEST_P(GangCudaTest, ARunMovesBetweenLayoutsAndDevices) {
   ASSERT_OK(Run("one", "cpu", {}));
-  ASSERT_OK(Run("mixed", "cuda", kData, 2));
-  ASSERT_OK(Run("mixed", "cpu", {}, 2, true));
+  ASSERT_OK(Run("mixed", "cuda", kData, 1));
+  ASSERT_OK(Run("mixed", "cpu", {}, 1, true));
+  ASSERT_OK(Run("mixed", "cuda", kChain, 2, true));
   ASSERT_OK(Run("mixed", "cuda", kTensor, 3, true));
   ASSERT_OK(Run("mixed", "cuda", {}, 2, true));
   ASSERT_OK(Run("mixed", "cuda", kData, 0, true));

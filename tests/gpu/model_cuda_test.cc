@@ -34,19 +34,20 @@ constexpr ComponentMode kModes[] = {
 struct Case {
   const char* name;
   RandomModelShape shape;
-  int64_t sinks = 0, features = 64;
+  kernels::HybridAttentionConfig attention;
+  int64_t features = 64;
   bool all_lora = false;  // or q, k, v, o
   int64_t rank = 8;
 };
 
 std::vector<Case> Cases() {
-  std::vector<Case> cases(3);
+  std::vector<Case> cases(4);
   cases[0].name = "D64";
   cases[1].name = "D128AllAdapters";
   cases[1].shape.heads = 4;
   cases[1].shape.kv_heads = 1;
   cases[1].shape.head_dim = 128;
-  cases[1].sinks = 4;
+  cases[1].attention.sinks = 4;
   cases[1].all_lora = true;
   cases[1].rank = 5;  // padded to a multiple of 16 bytes
   // Sizes of the plain kernels.
@@ -54,6 +55,8 @@ std::vector<Case> Cases() {
   cases[2].shape.head_dim = 32;
   cases[2].shape.vocabulary = 509;
   cases[2].features = 96;
+  cases[3].name = "LolcatsWindow";
+  cases[3].attention.window_kind = kernels::WindowKind::kLolcatsTerraced;
   return cases;
 }
 
@@ -64,7 +67,7 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
     path_ = folder_.File("model");
     ASSERT_OK(WriteRandomModel(path_, c.shape, 5));
     StudentConfig student;
-    student.attention.sinks = c.sinks;
+    student.attention = c.attention;
     student.features = c.features;
     student.lora.rank = c.rank;
     if (c.all_lora) student.lora.projections.fill(true);
@@ -116,7 +119,8 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
     std::vector<float> nll, kl;
   };
   // Of every third row nothing counts; the last ones distill alone.
-  Finetuned Finetune(ModelSide& side, bool distill, bool mask) {
+  Finetuned Finetune(ModelSide& side, bool distill, bool mask,
+                     ComponentMode mode = ComponentMode::kHybrid) {
     Execution exec = side.compute.execution();
     exec.arena->Reset();
     const int64_t rows = batch_.rows();
@@ -136,10 +140,12 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
       kl.kl = TensorView(out.kl.data(), {rows});
     }
     ModePlan plan;
-    side.llama->Plan(batch_.batch(), ComponentMode::kHybrid, &plan);
-    // One sequence, one head of another, in other modes.
-    plan.SetSequence(1, 1, ComponentMode::kSwaOnly);
-    plan.SetHead(0, 2, 1, ComponentMode::kLaPast);
+    side.llama->Plan(batch_.batch(), mode, &plan);
+    if (mode == ComponentMode::kHybrid) {
+      // One sequence, one head of another, in other modes.
+      plan.SetSequence(1, 1, ComponentMode::kSwaOnly);
+      plan.SetHead(0, 2, 1, ComponentMode::kLaPast);
+    }
     Tape tape(exec.arena);
     exec.tape = &tape;
     side.llama->FinetuneStep(
@@ -247,6 +253,18 @@ TEST_P(ModelCudaTest, FinetuneAgrees) {
       CompareGradients(ParameterGroup::kWindowFactor, 8 * Noise());
     }
   }
+}
+
+TEST_P(ModelCudaTest, FinetuneOfFullAttentionAgrees) {
+  pair_->SetTrained({ParameterGroup::kLora});
+  const auto finetune = [&](ModelSide& side) {
+    return Finetune(side, /*distill=*/false, /*mask=*/true,
+                    ComponentMode::kSoftmax);
+  };
+  const Finetuned host = finetune(pair_->host);
+  const Finetuned gpu = finetune(pair_->gpu);
+  EXPECT_LT(RelativeError(gpu.nll, host.nll), 2 * Noise());
+  CompareGradients(ParameterGroup::kLora, 4 * Noise());
 }
 
 TEST_P(ModelCudaTest, StatisticsAgree) {

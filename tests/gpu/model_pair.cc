@@ -50,7 +50,7 @@ absl::StatusOr<std::unique_ptr<ModelPair>> ModelPair::Load(
     const std::string& path, const StudentConfig& student) {
   auto pair = std::make_unique<ModelPair>();
   ASSIGN_OR_RETURN(pair->source, OpenModel(path));
-  RETURN_IF_ERROR(CheckCudaModel(pair->source->config(), student));
+  RETURN_IF_ERROR(CheckCudaModel(pair->source->config()));
   RETURN_IF_ERROR(pair->gpu.compute.UseCuda());
   RETURN_IF_ERROR(LoadSide(*pair->source, student, &pair->host));
   RETURN_IF_ERROR(LoadSide(*pair->source, student, &pair->gpu));

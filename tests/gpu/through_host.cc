@@ -166,6 +166,13 @@ class ThroughHost final : public Collective {
   ExchangeThroughHost exchange_;
 };
 
+std::shared_ptr<void> NewStream() {
+  cudaStream_t stream = nullptr;
+  CARACAL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return std::shared_ptr<void>(
+      stream, [](void* s) { cudaStreamDestroy(static_cast<cudaStream_t>(s)); });
+}
+
 }  // namespace
 
 absl::StatusOr<AxisGroups> OnSharedDevice(AxisGroups host, Device* device) {
@@ -175,16 +182,25 @@ absl::StatusOr<AxisGroups> OnSharedDevice(AxisGroups host, Device* device) {
     *group = std::make_unique<ThroughHost>(std::move(*group), stream);
   };
   const std::shared_ptr<void> callers(device->stream(), [](void*) {});
-  cudaStream_t stream = nullptr;
-  CARACAL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  const std::shared_ptr<void> own(
-      stream, [](void* s) { cudaStreamDestroy(static_cast<cudaStream_t>(s)); });
+  const std::shared_ptr<void> own = NewStream();
   place(callers, &host.data);
   place(callers, &host.tensor);
   place(own, &host.data_behind);
   place(own, &host.tensor_behind);
   ASSIGN_OR_RETURN(host.behind, NcclQueue::Create(std::move(host.data_behind),
                                                   own, device->stream()));
+  if (host.shape.layer == 1) return host;
+  const auto place_links =
+      [&](std::unique_ptr<Collective>& group,
+          std::unique_ptr<CollectiveQueue>* queue) -> absl::Status {
+    const std::shared_ptr<void> stream = NewStream();
+    place(stream, &group);
+    ASSIGN_OR_RETURN(
+        *queue, NcclQueue::Create(std::move(group), stream, device->stream()));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(place_links(host.layer, &host.even_links));
+  RETURN_IF_ERROR(place_links(host.layer_behind, &host.odd_links));
   return host;
 }
 

@@ -122,7 +122,7 @@ grep -q '^waits 4-1 ' "$work"/told.4.1.start || explain "4-1 did not wait"
 [ -z "$(ranks_with "$(gang 2-1)")" ] || fail "ranks are left"
 
 step "a launcher is killed; another one stops the gang"
-CARACAL_HEARTBEAT_TIMEOUT=600 start 3 1 2 6000
+CARACAL_HEARTBEAT_TIMEOUT=600 start 3 1 2 20000
 wait_for 60 "3-1 trains" has_steps 3 10
 freeze "$(gang 3-1)"
 crash
@@ -137,9 +137,9 @@ saved=$(printf %08d "$(steps_of 3)")
 [ -e "$work/run.3/checkpoints/checkpoint-$saved/manifest.json" ] ||
   fail "step $saved is not saved"
 step "and a new gang goes on"
-start 3 2 2 6000 --resume
+start 3 2 2 20000 --resume
 expect 3 2 start '^ended 3-2 done'
-has_steps 3 6001 || fail "not all steps"
+has_steps 3 20001 || fail "not all steps"
 
 step "a launcher is killed with its sbatch under way"
 mkdir "$work/bin"

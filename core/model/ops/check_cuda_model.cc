@@ -16,8 +16,7 @@ absl::Status Refuse(absl::string_view what) {
 
 }  // namespace
 
-absl::Status CheckCudaModel(const ModelConfig& model,
-                            const StudentConfig& student) {
+absl::Status CheckCudaModel(const ModelConfig& model) {
   for (const auto& [name, size] : {std::pair("hidden size", model.hidden_size),
                                    {"MLP size", model.intermediate_size},
                                    {"head dimension", model.head_dim}}) {
@@ -32,10 +31,6 @@ absl::Status CheckCudaModel(const ModelConfig& model,
   if (model.hidden_size > kMostHidden) {
     return Refuse(absl::StrCat("a hidden size of ", model.hidden_size,
                                ", more than ", kMostHidden));
-  }
-  const kernels::HybridAttentionConfig& attention = student.attention;
-  if (attention.window_kind == kernels::WindowKind::kLolcatsTerraced) {
-    return Refuse("attention.window_kind \"lolcats_terraced\"");
   }
   return absl::OkStatus();
 }

@@ -35,8 +35,8 @@ class DecodingSession {
 
   // Of what is remembered. Constant but for layers of full attention.
   virtual size_t cache_bytes() const = 0;
-  // That a step reads and writes, at the present lengths: weights, feature
-  // maps, what is remembered.
+  // That a step reads and writes, on average, at the present lengths: weights,
+  // feature maps, what is remembered.
   virtual double step_bytes() const = 0;
 };
 

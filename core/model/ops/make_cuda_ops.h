@@ -15,11 +15,9 @@ namespace caracal {
 absl::StatusOr<std::unique_ptr<ModelOps>> MakeCudaOps(Device* device);
 
 // Whether those can run such a model: kUnimplemented naming what they can't.
-//  - hidden and MLP sizes and the head dimension are multiples of 16, the last
-//    at most 256, hidden at most kRmsNormMaxColumns;
-//  - windows sliding or terraced.
-absl::Status CheckCudaModel(const ModelConfig& model,
-                            const StudentConfig& student);
+// hidden and MLP sizes and the head dimension are multiples of 16, the last at
+// most 256, hidden at most kRmsNormMaxColumns.
+absl::Status CheckCudaModel(const ModelConfig& model);
 
 }  // namespace caracal
 

@@ -1,6 +1,10 @@
 #include "core/model/ops/stream.h"
 
+#include <cstring>
+
 #include "absl/types/span.h"
+#include "core/base/status.h"
+#include "core/device/device.h"
 
 namespace caracal {
 namespace {
@@ -37,6 +41,32 @@ void SumRows(Execution& exec, TensorView partial, TensorView mine) {
   ArenaScope scratch(exec.arena);
   exec.Fail(exec.collective->ReduceScatterSum(
       partial, Counts(exec, partial.shape[0], partial.shape[1]), mine));
+}
+
+absl::Status PlaceStream(const Execution& exec, int64_t rows, int64_t columns,
+                         Tensor* room, TensorView* stream) {
+  const DType dtype = exec.device == nullptr ? DType::kF32 : DType::kBF16;
+  if (room->size() < rows * columns) {
+    *room = Tensor();  // before the next one is there
+    if (exec.device == nullptr) {
+      *room = Tensor::Empty(dtype, {rows, columns});
+    } else {
+      ASSIGN_OR_RETURN(*room, exec.device->Allocate(dtype, {rows, columns}));
+    }
+  }
+  *stream = TensorView(room->view().data, dtype, {rows, columns});
+  return absl::OkStatus();
+}
+
+void CopyStream(const Execution& exec, const TensorView& from,
+                const TensorView& to) {
+  const size_t bytes = from.size() * SizeOf(from.dtype);
+  CARACAL_CHECK(from.size() == to.size() && from.dtype == to.dtype);
+  if (exec.device == nullptr) {
+    std::memcpy(to.data, from.data, bytes);
+  } else {
+    exec.device->Copy(from.data, bytes, to.data);
+  }
 }
 
 TensorView MyRows(const Execution& exec, TensorView all) {

@@ -7,8 +7,10 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "core/model/shard.h"
 #include "core/tape/execution.h"
+#include "core/tensor/tensor.h"
 #include "kernels/common/tensor_view.h"
 
 namespace caracal {
@@ -27,6 +29,15 @@ void SumRows(Execution& exec, TensorView partial, TensorView mine);
 
 // This rank's rows of [rows, C], the same memory.
 TensorView MyRows(const Execution& exec, TensorView all);
+
+// A stream that outlives its pass, for what hands it on between passes: fp32 in
+// the host's memory, bf16 in that of exec's device. `room` grows to [rows, C]
+// if it has less, and `stream` is those rows of it. kResourceExhausted.
+absl::Status PlaceStream(const Execution& exec, int64_t rows, int64_t columns,
+                         Tensor* room, TensorView* stream);
+// Of as many rows; a device copies in its stream's order.
+void CopyStream(const Execution& exec, const TensorView& from,
+                const TensorView& to);
 
 }  // namespace caracal
 

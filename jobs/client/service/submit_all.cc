@@ -45,13 +45,11 @@ struct SubmitCall {
 std::vector<absl::StatusOr<proto::SubmitResponse>> SubmitAll(
     const ServerOption& server,
     const std::vector<const proto::SubmitRequest*>& requests) {
-  std::vector<absl::StatusOr<proto::SubmitResponse>> answers(requests.size());
+  using Answer = absl::StatusOr<proto::SubmitResponse>;
   const absl::StatusOr<std::unique_ptr<proto::Jobs::Stub>> stub =
       server.Connect();
-  if (!stub.ok()) {
-    for (auto& answer : answers) answer = stub.status();
-    return answers;
-  }
+  if (!stub.ok()) return std::vector<Answer>(requests.size(), stub.status());
+  std::vector<Answer> answers(requests.size());
   std::vector<std::unique_ptr<SubmitCall>> calls(requests.size());
   Window window;
   for (size_t i = 0; i < requests.size(); ++i) {

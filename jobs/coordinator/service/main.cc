@@ -9,11 +9,12 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
 #include "jobs/coordinator/service/housekeeping_flags.h"
+#include "jobs/coordinator/service/listener.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -49,7 +50,7 @@ class Deadline {
  public:
   explicit Deadline(Service& service)
       : health_(service.coordinator().Health()), thread_([this] {
-          if (over_.WaitForNotificationWithTimeout(kPatience)) return;
+          if (over_.WaitFor(kPatience)) return;
           std::cerr << "caracald: ends without an answer to those who wait"
                     << (health_.ok() ? "" : ": ") << health_.message()
                     << std::endl;
@@ -64,7 +65,7 @@ class Deadline {
   static constexpr absl::Duration kPatience = absl::Seconds(5);
 
   const absl::Status health_;
-  absl::Notification over_;
+  SteadyNotification over_;
   std::thread thread_;
 };
 
@@ -155,6 +156,7 @@ int Main(int argc, char** argv) {
   }
 
   std::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   TellGrpcLog("caracald");
   // Before any thread, so that all inherit it.
   sigset_t ends;

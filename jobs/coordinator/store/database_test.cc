@@ -124,6 +124,35 @@ TEST_F(DatabaseTest, MigrationsRunOnce) {
   EXPECT_EQ(all.Integer(0), 6);
 }
 
+TEST_F(DatabaseTest, DamageIsFound) {
+  auto database = Open(kFirst);
+  const std::string text(1000, 'x');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(database->Execute("INSERT INTO t (b) VALUES ('" + text + "')"));
+  }
+  database = nullptr;
+  database = Open(kFirst);
+  ASSERT_OK(database->damage());
+  // Beyond what holds the schema, with nothing of it in memory.
+  ASSERT_OK(database->Execute("PRAGMA shrink_memory"));
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    file << std::string(4096 * 8, '\xAA');
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(Statement all,
+                         database->Prepare("SELECT sum(length(b)) FROM t"));
+    EXPECT_THAT(all.Step().status(), StatusIs(StatusCode::kDataLoss, _));
+  }
+  EXPECT_THAT(database->damage(), StatusIs(StatusCode::kDataLoss,
+                                           HasSubstr("restore the back-up")));
+  database = nullptr;
+  EXPECT_THAT(
+      Database::Open(path_, kFirst).status(),
+      StatusIs(StatusCode::kDataLoss, HasSubstr("restore the back-up")));
+}
+
 TEST_F(DatabaseTest, WhatIsNoDatabaseIsNamed) {
   std::ofstream(path_) << std::string(5000, 'x');
   EXPECT_THAT(Database::Open(path_, kFirst).status(),

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "core/model/ops/attention_parts.h"
 #include "core/model/ops/cuda/cuda_ops.h"
@@ -46,7 +47,7 @@ void RunCausal(Execution& exec, const LayerContext& layer,
                                     .key_offsets = nullptr,
                                     .sequences = batch.sequences};
   ArenaScope scratch(exec.arena);
-  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+  const Workspace workspace = exec.device_arena().AllocateWorkspace(
       kernels::CausalAttentionForwardCudaWorkspaceBytes(in));
   if (!exec.device->ok()) return;
   kernels::CausalAttentionForwardCuda(exec.ctx, in, AsHeads(layer, y), lse,
@@ -57,21 +58,29 @@ void RunHybrid(Execution& exec, const kernels::HybridAttentionConfig& config,
                const HybridAttentionInputs& in,
                const kernels::HybridAttentionOutputs& out) {
   ArenaScope scratch(exec.arena);
-  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+  const Workspace workspace = exec.device_arena().AllocateWorkspace(
       kernels::HybridAttentionForwardCudaWorkspaceBytes(config, in));
   if (!exec.device->ok()) return;
   kernels::HybridAttentionForwardCuda(exec.ctx, config, in, /*past=*/nullptr,
                                       out, workspace);
 }
 
-void RunHybridBackward(Execution& exec, const LayerContext& layer,
+// Full attention with a gradient: as hybrid attention without a linear part
+// whose window is the whole text.
+kernels::HybridAttentionConfig WholeWindow() {
+  kernels::HybridAttentionConfig config;
+  config.window = std::numeric_limits<int64_t>::max();
+  return config;
+}
+
+void RunHybridBackward(Execution& exec,
+                       const kernels::HybridAttentionConfig& config,
                        const HybridAttentionInputs& in,
                        const kernels::HybridAttentionCotangent& cotangent,
                        const kernels::HybridAttentionGradients& grads,
                        const kernels::HybridAttentionSaved* saved) {
-  const kernels::HybridAttentionConfig config = layer.attention();
   ArenaScope scratch(exec.arena);
-  const Workspace workspace = exec.device->arena().AllocateWorkspace(
+  const Workspace workspace = exec.device_arena().AllocateWorkspace(
       kernels::HybridAttentionBackwardCudaWorkspaceBytes(config, in, cotangent,
                                                          grads));
   if (!exec.device->ok()) return;
@@ -82,16 +91,19 @@ void RunHybridBackward(Execution& exec, const LayerContext& layer,
 
 class HybridGradient final : public Tape::Operation {
  public:
-  HybridGradient(const LayerContext& layer, const HybridAttentionInputs& in,
+  HybridGradient(const LayerContext& layer,
+                 const kernels::HybridAttentionConfig& config,
+                 const HybridAttentionInputs& in,
                  const kernels::HybridAttentionOutputs& out, Variable* qkv,
                  Variable* y)
-      : layer_(layer), in_(in), out_(out), qkv_(qkv), y_(y) {}
+      : layer_(layer), config_(config), in_(in), out_(out), qkv_(qkv), y_(y) {}
 
   void Backward(Execution& exec) override {
     qkv_->grad = AllocateRows(exec, qkv_->value.shape[0], qkv_->value.shape[1],
                               CudaProducts::RoomOf(QkvProjection(layer_)));
     const QkvViews d = SplitQkvRows(layer_, qkv_->grad);
-    kernels::HybridAttentionGradients grads = FeatureMapGradients(layer_);
+    kernels::HybridAttentionGradients grads;
+    if (in_.weight_q.defined()) grads = FeatureMapGradients(layer_);
     grads.dq = d.q;
     grads.dk = d.k;
     grads.dv = d.v;
@@ -99,11 +111,12 @@ class HybridGradient final : public Tape::Operation {
     cotangent.dy = AsHeads(layer_, y_->grad);
     const kernels::HybridAttentionSaved saved = {out_.y, out_.softmax_den,
                                                  out_.linear_den};
-    RunHybridBackward(exec, layer_, in_, cotangent, grads, &saved);
+    RunHybridBackward(exec, config_, in_, cotangent, grads, &saved);
   }
 
  private:
   LayerContext layer_;
+  kernels::HybridAttentionConfig config_;
   HybridAttentionInputs in_;
   kernels::HybridAttentionOutputs out_;
   Variable* qkv_;
@@ -150,10 +163,10 @@ void CudaOps::AddStatistics(Execution& exec, const LayerContext& layer,
   const kernels::HybridAttentionConfig with_sinks = WithSinkPositions(config);
   HostCopies copies(exec);
   kernels::HybridAttentionOutputs out;
-  out.y =
-      device_->arena().Allocate(DType::kBF16, {rows, heads, layer.head_dim()});
+  out.y = exec.device_arena().Allocate(DType::kBF16,
+                                       {rows, heads, layer.head_dim()});
   for (TensorView* v : {&out.row_max, &out.softmax_den, &out.linear_den}) {
-    *v = device_->arena().AllocateF32({heads, rows});
+    *v = exec.device_arena().AllocateF32({heads, rows});
   }
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   HybridAttentionInputs in = hybrid;
@@ -194,24 +207,33 @@ Variable* CudaOps::Attend(Execution& exec, const LayerContext& layer,
   Variable* y = exec.arena->New<Variable>();
   y->value = AllocateRows(exec, rows, layer.heads() * layer.head_dim(),
                           CudaProducts::RoomOf(OutputProjection(layer)));
-  if (plan.full_softmax(layer.layer)) {
-    CARACAL_CHECK(exec.tape == nullptr) << "full attention is not trained";
+  const bool full = plan.full_softmax(layer.layer);
+  if (full && exec.tape == nullptr) {
     RunCausal(exec, layer, batch, qkv->value, y->value, TensorView());
   } else {
-    const HybridAttentionInputs in =
+    kernels::HybridAttentionConfig config = layer.attention();
+    HybridAttentionInputs in =
         HybridInputs(layer, batch, qkv->value, plan.terms(layer.layer));
+    if (full) {
+      config = WholeWindow();
+      const int64_t entries = batch.sequences * layer.heads();
+      auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
+      std::memset(terms, kernels::kSwaOnlyTerms, entries);
+      in.terms = terms;
+      in.weight_q = in.weight_k = in.bias_q = in.bias_k = ConstTensorView();
+    }
     kernels::HybridAttentionOutputs out;
     out.y = AsHeads(layer, y->value);
     if (exec.tape != nullptr) {
-      out.softmax_den = device_->arena().AllocateF32({layer.heads(), rows});
-      out.linear_den = device_->arena().AllocateF32({layer.heads(), rows});
+      out.softmax_den = exec.device_arena().AllocateF32({layer.heads(), rows});
+      out.linear_den = exec.device_arena().AllocateF32({layer.heads(), rows});
     }
-    RunHybrid(exec, layer.attention(), in, out);
-    if (statistics != nullptr) {
+    RunHybrid(exec, config, in, out);
+    if (statistics != nullptr && !full) {
       AddStatistics(exec, layer, batch, in, qkv->value, statistics);
     }
     if (exec.tape != nullptr) {
-      exec.tape->Record<HybridGradient>(layer, in, out, qkv, y);
+      exec.tape->Record<HybridGradient>(layer, config, in, out, qkv, y);
     }
   }
   CheckFinite(exec, layer.layer, "attention", y->value);
@@ -235,6 +257,22 @@ namespace {
 // students of layers of either parity have ended.
 constexpr int kTeacherIsThere = 0, kStudentIsDone = 1;
 
+size_t StudentWorkspaceBytes(
+    const LayerContext& layer, const TransferObjective& objective,
+    const HybridAttentionInputs& in,
+    const kernels::HybridAttentionCotangent& cotangent) {
+  size_t bytes = 0;
+  if (objective.output_scale != 0) {
+    bytes = kernels::HybridAttentionBackwardCudaWorkspaceBytes(
+        layer.attention(), in, cotangent, FeatureMapGradients(layer));
+  }
+  if (objective.weight_scale != 0) {
+    bytes = std::max(bytes, kernels::AttentionWeightLossCudaWorkspaceBytes(
+                                layer.attention(), in));
+  }
+  return bytes;
+}
+
 }  // namespace
 
 int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
@@ -254,16 +292,8 @@ int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
   cotangent.target = AsHeads(layer, students_[0].y);
   const HybridAttentionInputs in =
       HybridInputs(layer, batch, students_[0].qkv, terms);
-  size_t bytes = 0;
-  if (objective.output_scale != 0) {
-    bytes = kernels::HybridAttentionBackwardCudaWorkspaceBytes(
-        layer.attention(), in, cotangent, FeatureMapGradients(layer));
-  }
-  if (objective.weight_scale != 0) {
-    bytes = std::max(bytes, kernels::AttentionWeightLossCudaWorkspaceBytes(
-                                layer.attention(), in));
-  }
-  student_workspace_ = device_->arena().AllocateWorkspace(bytes);
+  student_workspace_ = exec.device_arena().AllocateWorkspace(
+      StudentWorkspaceBytes(layer, objective, in, cotangent));
   // Before any student adds to them.
   device_->SetZero(sums_.view().data, sums_.bytes());
   transferring_ = true;
@@ -298,36 +328,42 @@ void CudaOps::TransferAttention(Execution& exec, const LayerContext& layer,
                                 const TransferObjective& objective,
                                 const Variable& qkv, const Variable& y,
                                 TransferSums* sums) {
-  CARACAL_CHECK(transferring_);
   ArenaScope scratch(exec.arena);
   const int64_t entries = batch.sequences * layer.heads();
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   std::memset(terms, objective.terms, entries);
   const HybridAttentionInputs in = HybridInputs(layer, batch, qkv.value, terms);
   const kernels::HybridAttentionGradients grads = FeatureMapGradients(layer);
+  kernels::HybridAttentionCotangent cotangent;
+  cotangent.target = AsHeads(layer, y.value);
+  Context context = exec.ctx;
+  Workspace workspace = student_workspace_;
+  if (transferring_) {
+    context.stream = device_->second_stream();
+    if (!teacher_marked_) MarkTeacher();
+    teacher_marked_ = false;
+    device_->Await(kTeacherIsThere, context.stream);
+  } else {
+    workspace = exec.device_arena().AllocateWorkspace(
+        StudentWorkspaceBytes(layer, objective, in, cotangent));
+  }
   if (!device_->ok()) return;
-  Context beside = exec.ctx;
-  beside.stream = device_->second_stream();
-  if (!teacher_marked_) MarkTeacher();
-  teacher_marked_ = false;
-  device_->Await(kTeacherIsThere, beside.stream);
   if (objective.output_scale != 0) {
-    kernels::HybridAttentionCotangent cotangent;
-    cotangent.target = AsHeads(layer, y.value);
     cotangent.scale = objective.output_scale;
     cotangent.squared_error = SumFor(&sums->squared_error);
     kernels::HybridAttentionBackwardCuda(
-        beside, layer.attention(), in, cotangent, grads, student_workspace_,
+        context, layer.attention(), in, cotangent, grads, workspace,
         kernels::CudaVersion::kBest, /*saved=*/nullptr);
   }
   if (objective.weight_scale != 0) {
     double* const cross = SumFor(&sums->weights.cross_entropy);
     double* const entropy = SumFor(&sums->weights.teacher_entropy);
-    kernels::AttentionWeightLossBackwardCuda(
-        beside, layer.attention(), in, objective.weight_scale, grads, cross,
-        entropy, student_workspace_);
+    kernels::AttentionWeightLossBackwardCuda(context, layer.attention(), in,
+                                             objective.weight_scale, grads,
+                                             cross, entropy, workspace);
   }
-  device_->Mark(kStudentIsDone + layer.layer % kStudents, beside.stream);
+  if (!transferring_) return;
+  device_->Mark(kStudentIsDone + layer.layer % kStudents, context.stream);
   StudentOf(layer).running = true;
 }
 

@@ -31,10 +31,10 @@ CudaOps::CudaOps(Device* device, Tensor scratch, Tensor sums)
   scatters_.reserve(16);
 }
 
-TokenBatch CudaOps::Place(Execution&, const TokenBatch& batch) {
+TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
   TokenBatch placed = batch;
   for (ConstTensorView* view : {&placed.tokens, &placed.positions}) {
-    const TensorView there = device_->arena().AllocateI32({view->shape[0]});
+    const TensorView there = exec.device_arena().AllocateI32({view->shape[0]});
     device_->Upload(view->data, view->size() * sizeof(int32_t), there.data);
     *view = there;
   }

@@ -109,7 +109,8 @@ class CudaOps final : public ModelOps {
 
   // A transfer step's students run on the device's second stream, beside the
   // teacher's passes through the layers that follow; this is what they read,
-  // used in turn by layer, and work in.
+  // used in turn by layer, and work in. Those of a pass of their own, after the
+  // teacher's, run on the first one.
   static constexpr int kStudents = 2;
   struct Student {
     TensorView qkv, y;

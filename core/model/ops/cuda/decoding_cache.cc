@@ -47,12 +47,21 @@ double KeyBytes(const LayerContext& layer) {
          static_cast<double>(layer.kv_heads() * layer.head_dim());
 }
 
+// Behind a prompt a window as LoLCATs' code has it slides, as on the host.
+kernels::HybridAttentionConfig ConfigOf(const LayerContext& layer) {
+  kernels::HybridAttentionConfig config = layer.attention();
+  if (config.window_kind == kernels::WindowKind::kLolcatsTerraced) {
+    config.window_kind = kernels::WindowKind::kSliding;
+  }
+  return config;
+}
+
 // The window's and the sinks' keys and values, and the linear state.
 class HybridDecodingCache final : public CudaDecodingCache {
  public:
   static absl::StatusOr<std::unique_ptr<CudaDecodingCache>> Make(
       Device& device, const LayerContext& layer, const ModePlan& plan) {
-    const kernels::HybridAttentionConfig config = layer.attention();
+    const kernels::HybridAttentionConfig config = ConfigOf(layer);
     const int64_t features = layer.adapters->config().features;
     const int64_t heads = layer.heads(), kv = layer.kv_heads();
     const int64_t dim = layer.head_dim(), n = plan.sequences();
@@ -63,7 +72,15 @@ class HybridDecodingCache final : public CudaDecodingCache {
     }
     auto cache = std::make_unique<HybridDecodingCache>();
     const bool terraced = config.window_kind == kernels::WindowKind::kTerraced;
-    const int64_t ring = (terraced ? 2 : 1) * config.window;
+    const uint8_t* const terms = plan.terms(layer.layer);
+    const bool linear = std::any_of(terms, terms + n * heads, [](uint8_t t) {
+      return t & (kernels::kLinearPastTerms | kernels::kLinearNearTerms);
+    });
+    const int64_t waiting = linear
+                                ? kernels::HybridAttentionDecodeCudaWaitingKeys(
+                                      config, n, heads, dim)
+                                : 0;
+    const int64_t ring = (terraced ? 2 : 1) * config.window + waiting;
     for (Tensor* t : {&cache->ring_k_, &cache->ring_v_}) {
       ASSIGN_OR_RETURN(*t, device.Allocate(DType::kBF16, {n, ring, kv, dim}));
     }
@@ -72,10 +89,6 @@ class HybridDecodingCache final : public CudaDecodingCache {
       ASSIGN_OR_RETURN(
           *t, device.Allocate(DType::kBF16, {n, config.sinks, kv, dim}));
     }
-    const uint8_t* const terms = plan.terms(layer.layer);
-    const bool linear = std::any_of(terms, terms + n * heads, [](uint8_t t) {
-      return t & (kernels::kLinearPastTerms | kernels::kLinearNearTerms);
-    });
     if (linear) {
       const int64_t out =
           kernels::FeatureMapOutputs(config.feature_map, features);
@@ -83,6 +96,12 @@ class HybridDecodingCache final : public CudaDecodingCache {
                        device.Allocate(DType::kF32, {n, heads, out, dim}));
       ASSIGN_OR_RETURN(cache->norm_,
                        device.Allocate(DType::kF32, {n, heads, out}));
+      if (waiting > 0) {
+        ASSIGN_OR_RETURN(
+            cache->waiting_,
+            device.Allocate(DType::kF32, {n, heads, waiting, out}));
+        ASSIGN_OR_RETURN(cache->begun_, device.Allocate(DType::kI32, {n}));
+      }
     }
     ASSIGN_OR_RETURN(cache->terms_, device.Allocate(DType::kU8, {n, heads}));
     device.Upload(terms, n * heads, cache->terms_.view().data);
@@ -94,7 +113,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
             TensorView qkv) override {
     Device& device = *exec.device;
     const QkvViews rows = SplitQkvRows(layer, qkv);
-    const int64_t ring = ring_k_.dim(1), sinks = layer.attention().sinks;
+    const int64_t ring = ring_k_.dim(1), sinks = ConfigOf(layer).sinks;
     for (int64_t i = 0; i < texts.sequences; ++i) {
       const int64_t begin = texts.offsets[i];
       const int64_t length = texts.offsets[i + 1] - begin;
@@ -116,6 +135,14 @@ class HybridDecodingCache final : public CudaDecodingCache {
       take(rows.v, ring_v_, sink_v_);
     }
     if (!state_.defined()) return;
+    if (begun_.defined()) {
+      std::vector<int32_t> lengths;
+      for (int64_t i = 0; i < texts.sequences; ++i) {
+        lengths.push_back(
+            static_cast<int32_t>(texts.offsets[i + 1] - texts.offsets[i]));
+      }
+      device.Upload(lengths.data(), begun_.bytes(), begun_.view().data);
+    }
     kernels::HybridAttentionInputs maps;
     BindFeatureMaps(layer, &maps);
     const kernels::HybridAttentionDecodeTexts in = {
@@ -128,10 +155,10 @@ class HybridDecodingCache final : public CudaDecodingCache {
         .sequences = texts.sequences};
     ArenaScope scratch(exec.arena);
     const Workspace workspace = device.arena().AllocateWorkspace(
-        kernels::HybridAttentionDecodeStatesCudaWorkspaceBytes(
-            layer.attention(), in));
+        kernels::HybridAttentionDecodeStatesCudaWorkspaceBytes(ConfigOf(layer),
+                                                               in));
     if (!device.ok()) return;
-    kernels::HybridAttentionDecodeStatesCuda(exec.ctx, layer.attention(), in,
+    kernels::HybridAttentionDecodeStatesCuda(exec.ctx, ConfigOf(layer), in,
                                              state_, norm_, workspace);
   }
 
@@ -146,14 +173,17 @@ class HybridDecodingCache final : public CudaDecodingCache {
     cache.sink_v = sink_v_;
     cache.state = state_;
     cache.state_norm = norm_;
-    kernels::HybridAttentionDecodeCuda(ctx, layer.attention(),
-                                       Inputs(layer, qkv), cache,
-                                       AsHeads(layer, y), workspace);
+    if (waiting_.defined()) {
+      cache.waiting = waiting_;
+      cache.begun = static_cast<const int32_t*>(begun_.view().data);
+    }
+    kernels::HybridAttentionDecodeCuda(ctx, ConfigOf(layer), Inputs(layer, qkv),
+                                       cache, AsHeads(layer, y), workspace);
   }
 
   size_t workspace_bytes(const LayerContext& layer,
                          TensorView qkv) const override {
-    return kernels::HybridAttentionDecodeCudaWorkspaceBytes(layer.attention(),
+    return kernels::HybridAttentionDecodeCudaWorkspaceBytes(ConfigOf(layer),
                                                             Inputs(layer, qkv));
   }
 
@@ -165,7 +195,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
   size_t bytes() const override {
     size_t total = 0;
     for (const Tensor* t :
-         {&ring_k_, &ring_v_, &sink_k_, &sink_v_, &state_, &norm_}) {
+         {&ring_k_, &ring_v_, &sink_k_, &sink_v_, &state_, &norm_, &waiting_}) {
       if (t->defined()) total += t->bytes();
     }
     return total;
@@ -174,14 +204,22 @@ class HybridDecodingCache final : public CudaDecodingCache {
   double step_bytes(const LayerContext& layer,
                     const std::vector<int64_t>& lengths) const override {
     double total = 0;
-    const int64_t keys = layer.attention().window + layer.attention().sinks;
+    const int64_t keys = ConfigOf(layer).window + ConfigOf(layer).sinks;
     for (const int64_t n : lengths) {
       total += KeyBytes(layer) * static_cast<double>(std::min(n, keys) + 1);
     }
     if (!state_.defined()) return total;
     const Parameter& map = layer.adapters->feature_map_q(layer.layer);
-    return total + 2.0 * static_cast<double>(state_.bytes() + norm_.bytes()) +
-           2.0 * sizeof(float) * static_cast<double>(map.value.size());
+    // Of a state that is written once in `steps` the features of the others'
+    // keys are written, and read, with their values, until then.
+    const double steps =
+        waiting_.defined() ? static_cast<double>(waiting_.dim(2)) + 1 : 1;
+    const double read = (steps - 1) / 2;
+    total +=
+        (1 + 1 / steps) * static_cast<double>(state_.bytes() + norm_.bytes()) +
+        ((steps - 1) / steps + read) * static_cast<double>(norm_.bytes()) +
+        read * KeyBytes(layer) / 2 * static_cast<double>(lengths.size());
+    return total + 2.0 * sizeof(float) * static_cast<double>(map.value.size());
   }
 
  private:
@@ -209,6 +247,7 @@ class HybridDecodingCache final : public CudaDecodingCache {
   Tensor ring_k_, ring_v_;  // [N, ring, Hkv, D]
   Tensor sink_k_, sink_v_;  // [N, S, Hkv, D], or undefined
   Tensor state_, norm_;     // [N, H, Fout, D], [N, H, Fout], or undefined
+  Tensor waiting_, begun_;  // [N, H, R, Fout], [N], or undefined
   Tensor terms_;            // [N, H]
 };
 

@@ -159,7 +159,7 @@ CudaOps::Normed CudaOps::Norm(Execution& exec, const Projection& projection,
                               const Tensor& weight, float epsilon,
                               ConstTensorView x, int64_t rows) {
   Normed out;
-  out.inv_rms = device_->arena().AllocateF32({x.shape[0]});
+  out.inv_rms = exec.device_arena().AllocateF32({x.shape[0]});
   out.y =
       AllocateRows(exec, rows, x.shape[1], CudaProducts::RoomOf(projection));
   NormInto(exec, weight, epsilon, x, out);
@@ -311,7 +311,7 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   if (up_room > 0) {
     normed = Norm(exec, up_projection, w.mlp_norm, epsilon, x->value, rows);
   } else {
-    normed.inv_rms = device_->arena().AllocateF32({x->value.shape[0]});
+    normed.inv_rms = exec.device_arena().AllocateF32({x->value.shape[0]});
   }
   {
     ArenaScope scratch(exec.arena);

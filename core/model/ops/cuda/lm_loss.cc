@@ -31,7 +31,7 @@ void CombineShards(Execution& exec, TensorView row_max, TensorView sum_exp,
   if (exec.collective->size() == 1) return;
   ArenaScope scratch(exec.arena);
   const TensorView own_max =
-      exec.device->arena().AllocateF32({row_max.shape[0]});
+      exec.device_arena().AllocateF32({row_max.shape[0]});
   exec.device->Copy(row_max.data, row_max.size() * sizeof(float), own_max.data);
   if (!exec.device->ok()) return;
   exec.Fail(exec.collective->AllReduceMax(row_max));
@@ -71,7 +71,7 @@ ActiveRows Gather(Execution& exec, const LmLossRequest& request) {
   out.all = out.count == rows;
   out.ids = ids;
   const auto upload = [&](const void* from, DType dtype) {
-    const TensorView to = exec.device->arena().Allocate(dtype, {out.count});
+    const TensorView to = exec.device_arena().Allocate(dtype, {out.count});
     exec.device->Upload(from, out.count * SizeOf(dtype), to.data);
     return to;
   };
@@ -111,11 +111,12 @@ TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
   ArenaScope scratch(exec.arena);
   auto* wanted = exec.arena->AllocateI32({count}).As<int32_t>();
   std::copy(rows.begin(), rows.end(), wanted);
-  const TensorView ids = device_->arena().AllocateI32({count});
+  const TensorView ids = exec.device_arena().AllocateI32({count});
   device_->Upload(wanted, count * sizeof(int32_t), ids.data);
   const TensorView gathered = AllocateRows(exec, count, width);
   const TensorView normed = AllocateRows(exec, count, width);
-  const TensorView logits = device_->arena().AllocateF32({count, vocabulary});
+  const TensorView logits =
+      exec.device_arena().AllocateF32({count, vocabulary});
   if (!device_->ok()) {
     exec.Fail(device_->Wait());
     return out;
@@ -158,7 +159,7 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   if (active.count == 0) return;
 
   ArenaScope scratch(exec.arena);
-  Arena& arena = device_->arena();
+  Arena& arena = exec.device_arena();
   const int64_t chunk = std::min(kChunk, active.count);
   const TensorView nll = arena.AllocateF32({active.count});
   const TensorView argmax = arena.AllocateI32({active.count});

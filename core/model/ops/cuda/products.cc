@@ -36,7 +36,7 @@ TensorView AllocateRows(Execution& exec, int64_t rows, int64_t columns,
                         int64_t room) {
   // Rows start at multiples of 16 bytes.
   const int64_t stride = (columns + room + 7) / 8 * 8;
-  return BlockOf(exec.device->arena().Allocate(DType::kBF16, {rows, stride}), 0,
+  return BlockOf(exec.device_arena().Allocate(DType::kBF16, {rows, stride}), 0,
                  rows, 0, columns);
 }
 
@@ -152,7 +152,7 @@ void CudaProducts::AdapterGradients(Execution& exec,
     ArenaScope scratch(exec.arena);
     const size_t bytes = kernels::LoraGradientsCudaScratchBytes(
         x.shape[1], dy.shape[1], r * count);
-    const Workspace sums = exec.device->arena().AllocateWorkspace(bytes);
+    const Workspace sums = exec.device_arena().AllocateWorkspace(bytes);
     if (!exec.device->ok()) return;
     kernels::LoraGradientsCuda(
         exec.ctx, plans_, dy, x, Behind(x, first * r, r * count),

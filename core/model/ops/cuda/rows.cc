@@ -176,18 +176,12 @@ void SumDeviceRows(Execution& exec, TensorView partial, ConstTensorView add,
   }
   work({0, partial.shape[0]}, partial);
   meanwhile();
-  // What is added to may lie where the sum goes.
-  const TensorView sum = add.defined() && add.data == mine.data
-                             ? MyDeviceRows(exec, partial)
-                             : mine;
+  const TensorView sum = add.defined() ? MyDeviceRows(exec, partial) : mine;
   exec.Fail(exec.collective->ReduceScatterSum(
       Flat(partial), Counts(exec, partial), Flat(sum)));
-  if (!add.defined() || !exec.device->ok()) return;
-  if (sum.data == mine.data) {
-    kernels::AccumulateCuda(exec.ctx, Flat(add), Flat(mine));
-  } else {
-    kernels::AccumulateCuda(exec.ctx, Flat(sum), Flat(mine));
-  }
+  if (!add.defined() || !exec.device->ok() || mine.shape[0] == 0) return;
+  const ConstTensorView terms[] = {Flat(add), Flat(sum)};
+  kernels::SumCuda(exec.ctx, terms, 2, Flat(mine));
 }
 
 }  // namespace caracal
