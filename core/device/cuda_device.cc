@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/device/open_cuda.h"
 
@@ -300,9 +301,9 @@ void CudaDevice::AwaitStream() {
     return;
   }
   constexpr absl::Duration kNap = absl::Microseconds(20);
-  const absl::Time limit = absl::Now() + stall_;
+  const absl::Duration limit = Clock::Real()->Now() + stall_;
   cudaError_t state = cudaStreamQuery(stream_);
-  while (state == cudaErrorNotReady && absl::Now() < limit) {
+  while (state == cudaErrorNotReady && Clock::Real()->Now() < limit) {
     absl::SleepFor(kNap);
     state = cudaStreamQuery(stream_);
   }

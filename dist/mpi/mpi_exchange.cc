@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 
 namespace caracal {
@@ -80,7 +81,7 @@ absl::Status MpiExchange::Wait(const char* operation) {
   statuses_.resize(count);
   int left = count;
   int asks = 0;
-  absl::Time idle_since;  // of the first look at the clock
+  absl::Duration idle_since;  // of the first look at the clock
   while (left > 0) {
     int done = 0;
     if (const int code = MPI_Testsome(count, requests_.data(), &done,
@@ -101,7 +102,7 @@ absl::Status MpiExchange::Wait(const char* operation) {
     }
     ++asks;
     if (asks % kAsksBetweenClocks != 0) continue;
-    const absl::Time now = absl::Now();
+    const absl::Duration now = Clock::Real()->Now();
     if (asks == kAsksBetweenClocks) idle_since = now;
     if (now - idle_since < group_->options.busy) {
       sched_yield();

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/clock.h"
 #include "core/base/status.h"
 
 namespace caracal {
@@ -35,7 +36,7 @@ absl::Status CudaStatus(cudaError_t code, absl::string_view call,
 absl::Status AwaitStream(cudaStream_t stream, absl::Duration timeout,
                          absl::string_view where,
                          absl::FunctionRef<absl::Status()> check) {
-  const absl::Time begin = absl::Now();
+  const absl::Duration begin = Clock::Real()->Now();
   while (true) {
     const cudaError_t state = cudaStreamQuery(stream);
     if (state == cudaSuccess) return absl::OkStatus();
@@ -43,7 +44,7 @@ absl::Status AwaitStream(cudaStream_t stream, absl::Duration timeout,
       return CudaStatus(state, "cudaStreamQuery", where);
     }
     RETURN_IF_ERROR(check());
-    const absl::Duration waited = absl::Now() - begin;
+    const absl::Duration waited = Clock::Real()->Now() - begin;
     if (waited >= timeout) {
       return absl::DeadlineExceededError(
           absl::StrCat("the stream is not done after ",

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/utf8.h"
 
 namespace caracal {
@@ -39,6 +42,30 @@ std::string Printable(absl::string_view text) {
     text.remove_prefix(bytes);
   }
   return out;
+}
+
+std::string PrintablePieces::Add(absl::string_view piece) {
+  const std::string text = absl::StrCat(held_, piece);
+  size_t whole = text.size();
+  if (absl::EndsWith(text, "\r")) {
+    --whole;
+  } else {
+    constexpr size_t kLongest = 4;  // bytes of a character
+    size_t begin = text.size();
+    while (begin > 0 && text.size() - begin < kLongest) {
+      const auto byte = static_cast<uint8_t>(text[--begin]);
+      if ((byte & 0xC0) == 0x80) continue;
+      const size_t bytes = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
+      if (byte >= 0xC2 && begin + bytes > text.size()) whole = begin;
+      break;
+    }
+  }
+  held_ = text.substr(whole);
+  return Printable(absl::string_view(text).substr(0, whole));
+}
+
+std::string PrintablePieces::Finish() {
+  return Printable(std::exchange(held_, ""));
 }
 
 std::string EscapeHtml(absl::string_view text) {

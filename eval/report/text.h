@@ -17,6 +17,18 @@ namespace caracal {
 // noncharacters become U+FFFD; "\r\n" becomes "\n".
 std::string Printable(absl::string_view text);
 
+// The same of a text that comes in pieces, which may be cut anywhere.
+class PrintablePieces {
+ public:
+  // What can be shown so far, but for what was returned before.
+  std::string Add(absl::string_view piece);
+  // The rest, at the end.
+  std::string Finish();
+
+ private:
+  std::string held_;  // may be the beginning of a character, or of "\r\n"
+};
+
 // Printable() with & < > " ' as entities: safe as element content and inside
 // quoted attributes, of HTML and of XML.
 std::string EscapeHtml(absl::string_view text);

@@ -44,6 +44,27 @@ TEST(PrintableTest, ReplacesControlsAndNoncharacters) {
   EXPECT_EQ(Printable("a\r\nb\rc"), std::string("a\nb") + kBad + "c");
 }
 
+TEST(PrintablePiecesTest, AreTheWholeTextHoweverItIsCut) {
+  const std::string text =
+      "caf\u00e9\r\n\u65e5\U0001F600\x1b[31m\xC2\x9B\xFF\xE6\x97z\r\xF0\x9F";
+  for (size_t first = 0; first <= text.size(); ++first) {
+    for (size_t second = first; second <= text.size(); ++second) {
+      PrintablePieces pieces;
+      std::string shown = pieces.Add(text.substr(0, first));
+      shown += pieces.Add(text.substr(first, second - first));
+      shown += pieces.Add(text.substr(second));
+      EXPECT_EQ(shown + pieces.Finish(), Printable(text))
+          << first << " " << second;
+    }
+  }
+  // What is whole is not held back.
+  PrintablePieces pieces;
+  EXPECT_EQ(pieces.Add("a\u00e9"), "a\u00e9");
+  EXPECT_EQ(pieces.Add("b\xC3"), "b");
+  EXPECT_EQ(pieces.Add("\xA9"), "\u00e9");
+  EXPECT_EQ(pieces.Finish(), "");
+}
+
 TEST(EscapeHtmlTest, EscapesEveryMetacharacter) {
   EXPECT_EQ(EscapeHtml("<a href=\"x\" b='y'>&"),
             "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;");

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "eval/report/text.h"
 
 namespace caracal {
 namespace {
@@ -52,9 +53,8 @@ Console SystemConsole(const std::function<const char*(const char*)>& getenv) {
 }
 
 std::string Styled(absl::string_view text, Style style, bool styled) {
-  if (!styled || style == Style::kPlain || text.empty()) {
-    return std::string(text);
-  }
+  std::string shown = Printable(text);
+  if (!styled || style == Style::kPlain || text.empty()) return shown;
   const char* code = "";
   switch (style) {
     case Style::kPlain:
@@ -75,7 +75,7 @@ std::string Styled(absl::string_view text, Style style, bool styled) {
       code = "31";
       break;
   }
-  return absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
+  return absl::StrCat("\x1b[", code, "m", shown, "\x1b[0m");
 }
 
 }  // namespace caracal

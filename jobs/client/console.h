@@ -35,7 +35,8 @@ Console SystemConsole(const std::function<const char*(const char*)>& getenv);
 
 enum class Style { kPlain, kBold, kDim, kGood, kWarning, kBad };
 
-// `text` in that style, or as it is where `styled` is false.
+// `text` in that style, or plain where `styled` is false; Printable() in either
+// case.
 std::string Styled(absl::string_view text, Style style, bool styled);
 
 }  // namespace caracal

@@ -45,5 +45,10 @@ TEST(ConsoleTest, StyledTextIsReset) {
   EXPECT_EQ(Styled("", Style::kBad, true), "");
 }
 
+TEST(ConsoleTest, StyledTextHasNoStylesOfItsOwn) {
+  EXPECT_EQ(Styled("a\x1b[2J", Style::kBad, true), "\x1b[31ma\uFFFD[2J\x1b[0m");
+  EXPECT_EQ(Styled("a\x1b[2J", Style::kBad, false), "a\uFFFD[2J");
+}
+
 }  // namespace
 }  // namespace caracal

@@ -34,7 +34,7 @@ std::string FactList::ToString(const Console& console, int indent,
                     std::string(pad, ' '));
     bool first = true;
     for (const std::string& line :
-         WrapText(text, LineWidth(console, indent + name_columns))) {
+         WrapText(Printable(text), LineWidth(console, indent + name_columns))) {
       if (!first) out += std::string(indent + name_columns, ' ');
       absl::StrAppend(&out, line, "\n");
       first = false;
@@ -46,7 +46,8 @@ std::string FactList::ToString(const Console& console, int indent,
 std::string Paragraph(absl::string_view text, const Console& console,
                       int indent) {
   std::string out;
-  for (const std::string& line : WrapText(text, LineWidth(console, indent))) {
+  for (const std::string& line :
+       WrapText(Printable(text), LineWidth(console, indent))) {
     absl::StrAppend(&out, std::string(indent, ' '), line, "\n");
   }
   return out;

@@ -1,4 +1,5 @@
 // Names and what they are, under each other; long texts wrap beside the name.
+// Texts become Printable() (eval/report/text.h).
 #ifndef CARACAL_JOBS_CLIENT_FACT_LIST_H_
 #define CARACAL_JOBS_CLIENT_FACT_LIST_H_
 

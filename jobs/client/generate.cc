@@ -10,6 +10,7 @@
 #include "core/io/tokenizer/load_tokenizer.h"
 #include "core/io/tokenizer/streaming_decoder.h"
 #include "core/model/generate.h"
+#include "eval/report/text.h"
 #include "jobs/client/mode_at_option.h"
 #include "jobs/client/model_option.h"
 #include "jobs/model/compute.h"
@@ -58,6 +59,12 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
   ApplyModeOverrides(overrides, model.adapters->config(), &plan);
   Decoder decoder(model.llama.get(), compute.execution(), plan);
   StreamingDecoder text(tokenizer.get());
+  // A model may write what a terminal would obey.
+  PrintablePieces shown;
+  const auto show = [&](const std::string& piece) {
+    console.out << (console.out_is_terminal ? shown.Add(piece) : piece)
+                << std::flush;
+  };
   std::string generated;
   Clock* clock = Clock::Real();
   const absl::Duration start = clock->Now();
@@ -70,14 +77,15 @@ absl::Status Generate(const GenerateOptions& o, Console& console) {
         started = true;
         const std::string piece = text.Push(id);
         generated += piece;
-        if (!o.json) console.out << piece << std::flush;
+        if (!o.json) show(piece);
       }));
   const std::string rest = text.Finish();
   generated += rest;
   const absl::Duration end = clock->Now();
   const bool cut = continuation.reason == FinishReason::kContext;
   if (!o.json) {
-    console.out << rest << "\n";
+    show(rest);
+    console.out << shown.Finish() << "\n";
     if (cut) {
       console.err << "caracal: the model's context of " << decoder.max_length()
                   << " tokens is full\n";

@@ -1,4 +1,6 @@
 // `caracal`: one command, many sub-commands (jobs/client/commands.cc).
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -9,6 +11,7 @@
 
 #include "jobs/client/commands.h"
 #include "jobs/client/console.h"
+#include "jobs/client/output_buffer.h"
 #include "jobs/client/shell.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
 
@@ -18,16 +21,21 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   caracal::SilenceGrpcLog();
   std::ios::sync_with_stdio(false);
+  caracal::OutputBuffer output(STDOUT_FILENO);
+  std::streambuf* const own = std::cout.rdbuf(&output);
   caracal::Console console = caracal::SystemConsole(
       [](const char* name) { return std::getenv(name); });
-  errno = 0;
   const int status = caracal::RunShell(
       caracal::AllCommands(), std::vector<std::string>(argv + 1, argv + argc),
       console);
-  if (!std::cout.flush() && status == caracal::kExitOk) {
-    if (errno != EPIPE) {
+  std::cout.flush();
+  // It is flushed once more after `output` is gone.
+  std::cout.rdbuf(own);
+  if (output.error() != 0 && status == caracal::kExitOk) {
+    // Who went away has seen enough.
+    if (output.error() != EPIPE) {
       std::cerr << "caracal: write standard output: "
-                << (errno != 0 ? std::strerror(errno) : "failed") << "\n";
+                << std::strerror(output.error()) << "\n";
     }
     return caracal::kExitFailure;
   }

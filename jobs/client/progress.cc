@@ -8,6 +8,7 @@
 #include "core/base/status.h"
 #include "core/base/utf8.h"
 #include "eval/report/numbers.h"
+#include "eval/report/text.h"
 #include "jobs/client/progress_words.h"
 #include "jobs/client/table.h"
 
@@ -82,7 +83,7 @@ void Progress::Draw() {
 
 void Progress::Note(absl::string_view line) {
   if (drawn_) console_.err << "\r\x1b[K";
-  console_.err << line << "\n";
+  console_.err << Printable(line) << "\n";
   if (drawn_) Draw();
   console_.err << std::flush;
 }

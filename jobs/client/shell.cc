@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "core/base/version.h"
+#include "eval/report/text.h"
 #include "jobs/spec/closest_name.h"
 
 namespace caracal {
@@ -79,7 +80,8 @@ int UsageError(const std::string& words, const std::string& message,
   // CLI11 ends some messages with a line about --help of its own.
   const std::string first_line =
       message.substr(0, std::min(message.size(), message.find('\n')));
-  console.err << "caracal: " << first_line << " (see " << words << " --help)\n";
+  console.err << "caracal: " << Printable(first_line) << " (see " << words
+              << " --help)\n";
   return kExitUsage;
 }
 
@@ -144,7 +146,9 @@ int RunShell(absl::Span<const Command> commands,
   }
   console.out << std::flush;
   if (!status.ok()) {
-    console.err << "caracal: " << status.message() << "\n" << std::flush;
+    // It may quote what jobs, files and servers say.
+    console.err << "caracal: " << Printable(status.message()) << "\n"
+                << std::flush;
     return ExitStatus(status);
   }
   return kExitOk;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/base/utf8.h"
+#include "eval/report/text.h"
 
 namespace caracal {
 namespace {
@@ -12,18 +13,21 @@ namespace {
 constexpr int kBetween = 2;       // spaces between columns
 constexpr int kLeastShrunk = 12;  // a column is never cut below this
 
-std::string WithoutControls(absl::string_view text) {
+// Nothing that ends the line, or that a terminal obeys.
+std::string OneLine(absl::string_view text) {
   std::string out(text);
   for (char& c : out) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
   }
-  return out;
+  return Printable(out);
 }
 
 }  // namespace
 
-std::string CutToColumns(absl::string_view text, int columns, bool unicode) {
-  if (TerminalColumns(text) <= columns) return std::string(text);
+std::string CutToColumns(absl::string_view whole, int columns, bool unicode) {
+  const std::string line = OneLine(whole);
+  absl::string_view text = line;
+  if (TerminalColumns(text) <= columns) return line;
   const absl::string_view ellipsis = unicode ? "\xE2\x80\xA6" : "...";
   const int room = columns - TerminalColumns(ellipsis);
   if (room < 0) return "";
@@ -44,7 +48,7 @@ std::string CutToColumns(absl::string_view text, int columns, bool unicode) {
 void Table::AddRow(std::vector<Cell> cells) {
   CARACAL_CHECK(cells.size() <= columns_.size())
       << cells.size() << " cells for " << columns_.size() << " columns";
-  for (Cell& cell : cells) cell.text = WithoutControls(cell.text);
+  for (Cell& cell : cells) cell.text = OneLine(cell.text);
   rows_.push_back({std::move(cells), gap_});
   gap_ = false;
 }

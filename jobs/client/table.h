@@ -36,7 +36,7 @@ class Table {
   void AddGap();
 
   // The lines, each with `indent` spaces before it and no spaces at its end.
-  // Control characters of cells become spaces.
+  // Control characters of cells become spaces, those beyond ASCII U+FFFD.
   std::string ToString(const Console& console, int indent = 0) const;
 
  private:
@@ -53,6 +53,7 @@ class Table {
 };
 
 // `text` cut to at most `columns`, with an ellipsis where something is gone.
+// Control characters become spaces.
 std::string CutToColumns(absl::string_view text, int columns, bool unicode);
 
 }  // namespace caracal

@@ -63,6 +63,8 @@ TEST_F(TableTest, ControlCharactersOfCellsAreHarmless) {
   Table table({{""}});
   table.AddRow({"a\x1b[31m\nb"});
   EXPECT_EQ(table.ToString(console_), "a [31m b\n");
+  EXPECT_EQ(CutToColumns("a\x1b[31m\nb", 80, true), "a [31m b");
+  EXPECT_EQ(CutToColumns("\xC2\x9B[31m", 80, true), "\uFFFD[31m");
 }
 
 TEST(CutToColumnsTest, CutsBetweenCharacters) {

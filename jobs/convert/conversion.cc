@@ -350,7 +350,9 @@ absl::Status Conversion::FindState() {
     Note(absl::StrCat("going on after step ", state_.global_step, " from ",
                       checkpointing_->restored_from()));
   } else {
-    Note("no checkpoint was saved yet: starting with the first step");
+    // Whether none was saved yet or somebody has removed them.
+    Note(absl::StrCat("no checkpoint is in ", folder_.checkpoints(),
+                      ": starting with the first step"));
   }
   return absl::OkStatus();
 }

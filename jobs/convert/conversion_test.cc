@@ -167,7 +167,7 @@ TEST_F(ConversionTest, ResumeBeforeTheFirstCheckpointSaysThatItStarts) {
     ASSERT_OK(files_->Remove(folder + "/manifest.json"));
   }
   ASSERT_OK(Run(/*resume=*/true));
-  EXPECT_THAT(notes_, Contains(HasSubstr("no checkpoint was saved yet")));
+  EXPECT_THAT(notes_, Contains(HasSubstr("no checkpoint is in ")));
 }
 
 TEST_F(ConversionTest, OutMustNotBeAFile) {

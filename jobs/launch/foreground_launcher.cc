@@ -41,6 +41,7 @@ absl::Status ForegroundLauncher::Start(const GangSpec& spec) {
         (!job_.has_value() || (*job_ == spec.id.job && started_.empty()));
     if (wanted) {
       started_.push_back(spec.id);
+      changed_.NotifyAll();
       return absl::OkStatus();
     }
   }
@@ -90,7 +91,7 @@ std::optional<GangId> ForegroundLauncher::Await(JobId job,
       return std::ranges::any_of(
           started_, [job](const GangId& id) { return id.job == job; });
     };
-    mutex_.AwaitWithTimeout(absl::Condition(&is_there), patience);
+    changed_.WaitFor(&mutex_, patience, is_there);
     for (const GangId& id : std::exchange(started_, {})) {
       if (id.job == job) {
         found = id;

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "jobs/launch/gang_folder.h"
 #include "jobs/launch/gang_spec.h"
 #include "jobs/launch/launcher.h"
@@ -64,6 +65,7 @@ class ForegroundLauncher : public Launcher {
   std::optional<JobId> job_ ABSL_GUARDED_BY(mutex_);  // the one to be run
   // Started; from Await() on, the one that runs.
   std::vector<GangId> started_ ABSL_GUARDED_BY(mutex_);
+  SteadyCondition changed_;  // started_
 };
 
 }  // namespace caracal

@@ -34,6 +34,11 @@ class LauncherEvents {
   virtual void GangEnded(GangId id, GangEnd end, const std::string& reason) = 0;
 };
 
+// Why a gang ended that a launcher knows nothing of.
+inline constexpr char kNoTrace[] =
+    "no trace of its gang is there: it was never started, or its folder is "
+    "gone";
+
 // Gangs outlive their launcher. Thread-safe; no call waits for a gang, and
 // what comes of it is told by LauncherEvents. The orders for a gang are carried
 // out in the order of the calls.

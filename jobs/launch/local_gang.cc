@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
@@ -27,6 +28,9 @@
 namespace caracal {
 namespace {
 
+constexpr char kMpirun[] = "mpirun";
+constexpr char kNeedsOpenMpi[] =
+    "; ranks of their own need Open MPI (on Debian: openmpi-bin)";
 // How often the stop flag is looked at while the ranks run.
 constexpr absl::Duration kPoll = absl::Milliseconds(100);
 // mpirun kills ranks within two seconds of the first one's end.
@@ -102,10 +106,8 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& arguments,
   close(report[0]);
   if (got != sizeof(error)) return child;
   waitpid(child, nullptr, 0);
-  return absl::FailedPreconditionError(
-      absl::StrCat("can't start ", arguments[0], ": ", std::strerror(error),
-                   "; ranks of their own need Open MPI (on Debian: "
-                   "openmpi-bin), or set parallel to one rank"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "can't start ", arguments[0], ": ", std::strerror(error), kNeedsOpenMpi));
 }
 
 // Of mpirun and the ranks that it has now; the rest follow.
@@ -142,11 +144,26 @@ absl::StatusOr<std::string> FindWorker() {
   return FindProgram("caracal-worker", "worker");
 }
 
+absl::Status CheckLocalGangs(const std::string& path) {
+  const auto has_mpirun = [](absl::string_view folder) {
+    // As execvpe() has it.
+    return access(absl::StrCat(folder.empty() ? "." : folder, "/", kMpirun)
+                      .c_str(),
+                  X_OK) == 0;
+  };
+  const std::vector<absl::string_view> folders = absl::StrSplit(path, ':');
+  if (std::none_of(folders.begin(), folders.end(), has_mpirun)) {
+    return absl::NotFoundError(
+        absl::StrCat("no ", kMpirun, " in PATH (", path, ")", kNeedsOpenMpi));
+  }
+  return FindWorker().status();
+}
+
 std::vector<std::string> LocalGangArguments(const GangCommand& command,
                                             const std::string& worker,
                                             const std::string& shared_folder,
                                             bool bind, bool root) {
-  std::vector<std::string> out = {"mpirun", "-n", absl::StrCat(command.ranks)};
+  std::vector<std::string> out = {kMpirun, "-n", absl::StrCat(command.ranks)};
   if (root) out.push_back("--allow-run-as-root");
   out.insert(out.end(),
              {"--oversubscribe", "--bind-to", bind ? "core" : "none"});

@@ -67,6 +67,11 @@ absl::StatusOr<std::string> FindProgram(const std::string& name,
 // caracal-worker.
 absl::StatusOr<std::string> FindWorker();
 
+// Whether what gangs of this machine need is there: mpirun in one of the
+// folders of `path`, as PATH has them, and caracal-worker. kNotFound naming
+// what is missing.
+absl::Status CheckLocalGangs(const std::string& path);
+
 }  // namespace caracal
 
 #endif  // CARACAL_JOBS_LAUNCH_LOCAL_GANG_H_

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 
 namespace caracal {
@@ -50,6 +52,19 @@ TEST(GangStatus, ToldToStopBeforeItListensItHasStopped) {
     EXPECT_THAT(GangStatus(status),
                 StatusIs(StatusCode::kCancelled, HasSubstr("first step")));
   }
+}
+
+TEST(CheckLocalGangs, NamesWhatIsMissing) {
+  const auto why = [](const std::string& path) {
+    return std::string(CheckLocalGangs(path).message());
+  };
+  EXPECT_THAT(why("/none:/nowhere"),
+              HasSubstr("no mpirun in PATH (/none:/nowhere); ranks of their "
+                        "own need Open MPI"));
+  EXPECT_THAT(why(""), HasSubstr("no mpirun"));
+  // Whether the worker is there depends on what was built.
+  EXPECT_THAT(why(absl::StrCat("/none:", std::getenv("PATH"))),
+              testing::Not(HasSubstr("no mpirun")));
 }
 
 TEST(LocalGangArguments, AreForMpirunAndThenForTheWorker) {

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -81,7 +82,7 @@ struct LocalLauncher::Watched {
   bool cannot_start = false;
   // Of a gang that never was.
   GangEnd missing_end = GangEnd::kLost;
-  std::string missing_reason = "it was never started";
+  std::string missing_reason = kNoTrace;
   std::string reason, shared_folder;  // when kSweeping
   bool tell_found = false, stop = false, kill = false;
   bool was_killed = false;  // its supervisor, by us
@@ -94,6 +95,9 @@ absl::StatusOr<std::unique_ptr<LocalLauncher>> LocalLauncher::Open(
   LocalLauncherOptions found = options;
   if (found.gang_program.empty()) {
     ASSIGN_OR_RETURN(found.gang_program, FindProgram("caracal-gang", "launch"));
+    // Else every job would fail as it starts.
+    const char* const path = std::getenv("PATH");
+    RETURN_IF_ERROR(CheckLocalGangs(path != nullptr ? path : ""));
   }
   FileSystem* const files = FileSystem::Posix();
   if (!files->Exists(found.gangs_folder)) {

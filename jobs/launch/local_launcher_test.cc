@@ -270,14 +270,14 @@ TEST_F(LocalLauncherTest, AnEndThatNobodySawIsTold) {
 TEST_F(LocalLauncherTest, WhatWasNotStartedNeverWillBe) {
   Open();
   launcher_->Find(kId);
-  EXPECT_EQ(events_->Wait(), "ended 1-1 lost: it was never started");
+  EXPECT_EQ(events_->Wait(), absl::StrCat("ended 1-1 lost: ", kNoTrace));
   EXPECT_THAT(launcher_->Start(Spec({"exit", "0"})),
               StatusIs(StatusCode::kAlreadyExists, HasSubstr("1-1")));
   // Ordered, and then the coordinator was killed.
   GangSpec spec = Spec({"hold", temporary_.path()});
   ASSERT_OK(Folder({1, 2}).Create(spec));
   launcher_->Find({1, 2});
-  EXPECT_EQ(events_->Wait(1), "ended 1-2 lost: it was never started");
+  EXPECT_EQ(events_->Wait(1), absl::StrCat("ended 1-2 lost: ", kNoTrace));
   // A supervisor that comes late.
   EXPECT_EQ(RunSupervisor(), 1);
   EXPECT_FALSE(FileSystem::Posix()->Exists(Folder().output()));

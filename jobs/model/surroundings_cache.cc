@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
-#include "core/io/weight_source.h"
 #include "jobs/model/job_surroundings.h"
 
 namespace caracal {
@@ -32,10 +31,8 @@ void AppendStat(const struct stat& info, std::string* out) {
 
 SurroundingsCache::SurroundingsCache(FileSystem* files)
     : SurroundingsCache(
-          [files](const proto::Job& job) -> absl::StatusOr<JobSurroundings> {
-            ASSIGN_OR_RETURN(const auto model,
-                             OpenModel(job.model().path(), files));
-            return ReadSurroundings(job, model->config(), files);
+          [files](const proto::Job& job, std::vector<Problem>* problems) {
+            return ReadAround(job, files, problems);
           }) {}
 
 std::string FileSignature(const std::string& path) {
@@ -74,6 +71,8 @@ absl::Status SurroundingsCache::Check(const proto::Job& job,
     absl::StrAppend(&key, path->size(), ":", *path, signature.size(), ":",
                     signature);
   }
+  // Else a job that needs less would speak for this one.
+  if (FieldWithText(job) != nullptr) key += "text";
   {
     absl::MutexLock lock(&mutex_);
     const auto found = known_.find(key);
@@ -82,11 +81,13 @@ absl::Status SurroundingsCache::Check(const proto::Job& job,
       return absl::OkStatus();
     }
   }
-  ASSIGN_OR_RETURN(const JobSurroundings around, reader_(job));
-  CheckSurroundings(job, around, problems);
+  ASSIGN_OR_RETURN(const std::optional<JobSurroundings> around,
+                   reader_(job, problems));
+  if (!around.has_value()) return absl::OkStatus();
+  CheckSurroundings(job, *around, problems);
   absl::MutexLock lock(&mutex_);
   if (known_.size() >= kMost) known_.clear();
-  known_.emplace(std::move(key), around);
+  known_.emplace(std::move(key), *around);
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,14 +29,14 @@ std::string FileSignature(const std::string& path);
 // Thread-safe.
 class SurroundingsCache {
  public:
-  using Reader =
-      std::function<absl::StatusOr<JobSurroundings>(const proto::Job& job)>;
-  // What these files hold (ReadSurroundings); they outlive it.
+  using Reader = std::function<absl::StatusOr<std::optional<JobSurroundings>>(
+      const proto::Job& job, std::vector<Problem>* problems)>;
+  // What these files hold (ReadAround); they outlive it.
   explicit SurroundingsCache(FileSystem* files);
   explicit SurroundingsCache(Reader reader) : reader_(std::move(reader)) {}
 
   // As CheckJobAround. Files are only opened when they are not those that were
-  // there the last time. Errors are not remembered.
+  // there the last time. That they can't be is not remembered.
   absl::Status Check(const proto::Job& job, std::vector<Problem>* problems);
 
  private:

@@ -8,6 +8,7 @@
 
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/model/job_surroundings.h"
 
 namespace caracal {
 namespace {
@@ -39,10 +40,16 @@ class SurroundingsCacheTest : public ::testing::Test {
   proto::Job job_;
   int reads_ = 0;
   absl::Status error_;
+  bool damaged_ = false;
   SurroundingsCache cache_{
-      [this](const proto::Job&) -> absl::StatusOr<JobSurroundings> {
+      [this](const proto::Job&, std::vector<Problem>* problems)
+          -> absl::StatusOr<std::optional<JobSurroundings>> {
         ++reads_;
         if (!error_.ok()) return error_;
+        if (damaged_) {
+          problems->push_back({"data.path", "is damaged", ""});
+          return std::nullopt;
+        }
         JobSurroundings around;
         around.layers = 2;
         around.heads = around.kv_heads = 4;
@@ -81,6 +88,57 @@ TEST_F(SurroundingsCacheTest, OtherFilesAreReadAgain) {
   EXPECT_EQ(reads_, 5);
   Check();
   EXPECT_EQ(reads_, 5);
+}
+
+TEST_F(SurroundingsCacheTest, WhatCantBeReadIsReadAgain) {
+  damaged_ = true;
+  EXPECT_EQ(Check().size(), 1u);
+  EXPECT_EQ(Check().size(), 1u);
+  damaged_ = false;
+  EXPECT_THAT(Check(), IsEmpty());
+  EXPECT_EQ(reads_, 3);
+}
+
+TEST_F(SurroundingsCacheTest, AJobWithTextIsNotAnotherOne) {
+  job_.mutable_evaluation()->set_rows(4);
+  Check();
+  job_.mutable_evaluation()->set_prompt("Once");
+  Check();
+  EXPECT_EQ(reads_, 2);
+}
+
+TEST(FieldWithTextTest, IsWhatTheReportReadsOrWrites) {
+  proto::Job job;
+  EXPECT_EQ(FieldWithText(job), nullptr);
+  job.mutable_evaluation()->set_rows(4);
+  EXPECT_EQ(FieldWithText(job), nullptr);
+  job.mutable_evaluation()->set_prompt("Once");
+  EXPECT_STREQ(FieldWithText(job), "evaluation.prompt");
+  job.mutable_evaluation()->mutable_probe();
+  EXPECT_STREQ(FieldWithText(job), "evaluation.probe");
+  job.mutable_evaluation()->set_rows(0);  // no report
+  EXPECT_EQ(FieldWithText(job), nullptr);
+}
+
+TEST(ReadAroundTest, EachFileIsToldByItsField) {
+  TemporaryFolder folder;
+  proto::Job job;
+  job.mutable_model()->set_path(folder.File("model.gguf"));
+  job.mutable_data()->set_path(folder.File("train.h5"));
+  job.mutable_data()->set_validation(folder.File("none.h5"));
+  std::ofstream(job.model().path()) << "no model";
+  std::ofstream(job.data().path()) << "no rows";
+  std::vector<Problem> problems;
+  const auto around = ReadAround(job, FileSystem::Posix(), &problems);
+  ASSERT_OK(around.status());
+  EXPECT_FALSE(around->has_value());
+  ASSERT_EQ(problems.size(), 3u);
+  EXPECT_THAT(problems[0].ToString(),
+              ::testing::AllOf(::testing::StartsWith("model.path: "),
+                               HasSubstr("not a model")));
+  EXPECT_THAT(problems[1].ToString(), ::testing::StartsWith("data.path: "));
+  EXPECT_THAT(problems[2].ToString(),
+              ::testing::StartsWith("data.validation: "));
 }
 
 TEST_F(SurroundingsCacheTest, ErrorsAreNotRemembered) {

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "jobs/spec/bind.h"
 #include "jobs/spec/expand.h"
@@ -113,6 +114,8 @@ proto::Job ParseJob(absl::string_view text, absl::string_view file,
   FieldLocations unwanted;
   if (locations == nullptr) locations = &unwanted;
   proto::Job job;
+  // The byte order mark that some editors write.
+  absl::ConsumePrefix(&text, "\xEF\xBB\xBF");
   ParsedText read = IsJson(text, file) ? ReadJson(text) : ReadTextFormat(text);
   for (SyntaxFault& fault : read.faults) {
     problems->push_back({"", std::move(fault.message),

@@ -53,6 +53,9 @@ constexpr char kJson[] = R"({
   "budget": {"transfer_steps": 32, "finetune_steps": 16, "batch": 4}
 })";
 
+// Some editors begin a file with it.
+constexpr char kByteOrderMark[] = "\xEF\xBB\xBF";
+
 // The example of the design document, word for word.
 constexpr char kDesign[] = R"(
 preset: "ssd"                                   # or explicit stages { transfer { ... } } stages { finetune { ... } }
@@ -77,6 +80,34 @@ TEST_F(JobFileTest, LoadsTextAndJsonAlike) {
   ASSERT_OK_AND_ASSIGN(const proto::Job content,
                        LoadJob(Write("job", kJson), {}));
   EXPECT_EQ(content.SerializeAsString(), json.SerializeAsString());
+}
+
+TEST_F(JobFileTest, SkipsAByteOrderMark) {
+  for (const char* text : {kText, kJson}) {
+    ASSERT_OK_AND_ASSIGN(const proto::Job plain,
+                         LoadJob(Write("job", text), {}));
+    ASSERT_OK_AND_ASSIGN(
+        const proto::Job marked,
+        LoadJob(Write("job", std::string(kByteOrderMark) + text), {}));
+    EXPECT_EQ(marked.SerializeAsString(), plain.SerializeAsString());
+  }
+  // It has no column, and is one at the beginning alone.
+  const std::string bad =
+      Write("job", std::string(kByteOrderMark) + "seeed: 1");
+  EXPECT_THAT(LoadJob(bad, {}), StatusIs(absl::StatusCode::kInvalidArgument,
+                                         HasSubstr(bad + ":1:1: seeed")));
+  EXPECT_FALSE(
+      LoadJob(Write("job", std::string(kText) + kByteOrderMark), {}).ok());
+}
+
+TEST_F(JobFileTest, SaysWhyAFileCantBeHad) {
+  const std::string long_name(300, 'x');
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/" + long_name}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("data.path: stat /xxx")));
+  EXPECT_THAT(LoadJob(Write("job", kText), {"data.path=/\x1b[31m"}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("'/\\x1b[31m' has a control character")));
 }
 
 TEST_F(JobFileTest, ReadsTheDesignsExample) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "jobs/spec/bind.h"
@@ -307,12 +309,19 @@ class Validator {
 void CheckFile(const std::string& field, const std::string& path,
                FileSystem* files, std::vector<Problem>* problems) {
   if (path.empty()) return;
-  if (!files->Exists(path)) {
-    problems->push_back({field, absl::StrCat(path, " does not exist"), ""});
-  } else if (files->IsFolder(path)) {
+  if (files->IsFolder(path)) {
     problems->push_back(
         {field, absl::StrCat(path, " is a folder, expected a file"), ""});
+    return;
   }
+  const absl::Status found = files->FileSize(path).status();
+  if (found.ok()) return;
+  // Why it can't be had, where it is there.
+  problems->push_back({field,
+                       absl::IsNotFound(found)
+                           ? absl::StrCat(path, " does not exist")
+                           : std::string(found.message()),
+                       ""});
 }
 
 }  // namespace
@@ -326,6 +335,19 @@ void ValidateJob(const proto::Job& expanded, std::vector<Problem>* problems) {
 
 void CheckJobFiles(const proto::Job& expanded, FileSystem* files,
                    std::vector<Problem>* problems) {
+  for (const auto& [field, path] :
+       {std::pair("model.path", &expanded.model().path()),
+        std::pair("data.path", &expanded.data().path()),
+        std::pair("data.validation", &expanded.data().validation())}) {
+    // They end up in logs and on terminals, of other users, too.
+    if (std::any_of(path->begin(), path->end(), absl::ascii_iscntrl)) {
+      problems->push_back({field,
+                           absl::StrCat("'", absl::CHexEscape(*path),
+                                        "' has a control character"),
+                           ""});
+      return;
+    }
+  }
   const std::string& model = expanded.model().path();
   if (!model.empty() && files->IsFolder(model)) {
     if (!files->Exists(JoinPath(model, "config.json"))) {

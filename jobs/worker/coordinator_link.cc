@@ -34,6 +34,7 @@ CoordinatorLink::~CoordinatorLink() {
     absl::MutexLock lock(&mutex_);
     ending_ = true;
     give_up_at_ = Clock::Real()->Now() + kLastPatience;
+    ended_.NotifyAll();
   }
   thread_.join();
 }
@@ -77,12 +78,11 @@ void CoordinatorLink::Run() {
     if (ending_ && !status.ok()) {
       // It may just have been started again, elsewhere.
       if (Clock::Real()->Now() >= give_up_at_) return;
-      const bool never = false;
-      mutex_.AwaitWithTimeout(absl::Condition(&never), kTryAgain);
+      ended_.WaitFor(&mutex_, kTryAgain, [] { return false; });
       continue;
     }
     if (more || ending_) continue;
-    mutex_.AwaitWithTimeout(absl::Condition(&ending_), options_.interval);
+    ended_.WaitFor(&mutex_, options_.interval, [this] { return ending_; });
   }
 }
 

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "jobs/coordinator/rpc/endpoint.h"
 #include "jobs/launch/gang_spec.h"
 #include "proto/coordinator.grpc.pb.h"
@@ -107,6 +108,7 @@ class CoordinatorLink {
   int64_t stored_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t given_up_ ABSL_GUARDED_BY(mutex_) = 0;  // the last of the latter
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  SteadyCondition ended_;                              // ending_ is set
   absl::Duration give_up_at_ ABSL_GUARDED_BY(mutex_);  // once it is ending
   std::thread thread_;
 };

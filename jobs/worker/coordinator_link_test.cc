@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "core/base/wall_clock_ahead.h"
 
 namespace caracal {
 namespace {
@@ -33,6 +34,7 @@ class FakeGangs final : public proto::Gangs::Service {
                          proto::HeartbeatResponse* response) override {
     absl::MutexLock lock(&mutex_);
     progress_ = r->progress();
+    ++heard_;
     if (takes_gaps_ && r->metrics_size() > 0 &&
         r->first_line() > lines_.size() + 1) {
       lines_.resize(r->first_line() - 1);
@@ -62,7 +64,7 @@ class FakeGangs final : public proto::Gangs::Service {
   size_t lines() const { return lines_.size(); }
 
   absl::Mutex mutex_;
-  int registered_ = 0;
+  int registered_ = 0, heard_ = 0;
   std::string credential_;
   proto::JobProgress progress_;
   std::vector<std::string> lines_;
@@ -152,6 +154,14 @@ TEST_F(CoordinatorLinkTest, ReportsAndIsToldToStop) {
   for (size_t i = 0; i < gangs_.lines(); ++i) {
     ASSERT_EQ(gangs_.lines_[i], absl::StrCat(i + 1));
   }
+}
+
+TEST_F(CoordinatorLinkTest, AClockThatIsSetBackSilencesNobody) {
+  const WallClockAhead ahead(absl::Hours(2));
+  StartServer();
+  Open();
+  EXPECT_TRUE(gangs_.Eventually([&] { return gangs_.heard_ >= 3; }));
+  link_.reset();
 }
 
 TEST_F(CoordinatorLinkTest, ACoordinatorThatComesBackElsewhereIsFound) {

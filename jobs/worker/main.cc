@@ -15,11 +15,11 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
+#include "core/base/steady_condition.h"
 #include "core/collective/agree.h"
 #include "core/collective/gather_text.h"
 #include "dist/handshake/handshake.h"
@@ -229,7 +229,7 @@ class StartWatch {
  public:
   explicit StartWatch(absl::Duration limit)
       : thread_([this, limit] {
-          if (met_.WaitForNotificationWithTimeout(limit)) return;
+          if (met_.WaitFor(limit)) return;
           Print(absl::StrCat("the ranks did not meet within ",
                              absl::FormatDuration(limit),
                              ": one of them stands still, or did not start"));
@@ -239,12 +239,10 @@ class StartWatch {
     Met();
     thread_.join();
   }
-  void Met() {
-    if (!met_.HasBeenNotified()) met_.Notify();
-  }
+  void Met() { met_.Notify(); }
 
  private:
-  absl::Notification met_;
+  SteadyNotification met_;
   std::thread thread_;
 };
 

@@ -51,6 +51,8 @@ eventually "job 2 trains" has_steps 2 60
 # Backed up while job 2 trains; a look at its gang; moved; restored.
 vacuum=$(sed -n 's/^    \(sqlite3 .*\)/\1/p' "$page")
 run "$vacuum"
+[ "$(stat -c %a "$work/backup/coordinator.sqlite")" = 600 ] ||
+  fail "others can read the back-up"
 run 'caracal status 9' 's/ 9\b/ 1/' >"$work/out.txt"
 grep -q "finetune step 6/6" "$work/out.txt" || fail "$(cat "$work/out.txt")"
 run 'ls /var/lib/caracald/gangs/9-1' 's|gangs/9-|gangs/1-|' >"$work/out.txt"

@@ -109,7 +109,7 @@ for ms in 00 02 04 05 06 07 08 10; do
   wait "$launcher" 2>/dev/null || true
   launcher=
   epoch=$((10#$ms))
-  find_gang "$epoch" "^ended 2-$epoch (lost it was never started|failed .*missing)" 2
+  find_gang "$epoch" "^ended 2-$epoch (lost .*never started|failed .*missing)" 2
   if grep -q "never started" "$work/found.txt"; then
     [ ! -e "$gangs/2-$epoch/output.log" ] || fail "2-$epoch has run"
   fi

@@ -59,8 +59,10 @@ eventually "bob misses the coordinator" says bob "trying again"
 start_daemon --evaluation-lease 2
 wait "$client" || fail "attribute: $(cat "$work/remote.txt" "$work/bob.log")"
 cmp "$work/local.json" "$work/remote.json" || fail "not the same figures"
-grep -q -E '^measured ([0-9]+) of \1 parts$' "$work/remote.txt" ||
-  fail "$(cat "$work/remote.txt")"
+count=$(sed -n -E 's/^measured ([0-9]+) of \1 parts$/\1/p' "$work/remote.txt")
+[ -n "$count" ] || fail "$(cat "$work/remote.txt")"
+"$caracal" evaluation list "${server[@]}" | grep -q " $count/$count " ||
+  fail "not $count parts: $("$caracal" evaluation list "${server[@]}")"
 says bob "the coordinator is back" || fail "$(cat "$work/bob.log")"
 
 # One that comes back late is refused. It may be frozen between two parts, and

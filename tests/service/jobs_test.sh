@@ -3,6 +3,9 @@
 source "$(dirname "$0")/service.sh"
 prepare
 must_fail "no coordinator answers" "$caracal" ls --server 127.0.0.1:1
+must_fail "'127.0.0.1' has no port" "$caracal" ls --server 127.0.0.1
+must_fail "'' is empty" "$caracal" ls --server ''
+must_fail "is the address of a page" "$caracal" ls --server http://127.0.0.1:1/
 start_daemon
 must_fail "another caracald uses this folder" "$caracald" --data "$data" \
   --listen 127.0.0.1:0
@@ -136,7 +139,7 @@ wait "$daemon" || fail "exit status $?"
 daemon=
 
 # What is old goes, and whoever asks for it is told; jobs stay.
-start_daemon --keep-events 0 --keep-gangs 0
+start_daemon --keep-events 0.000001 --keep-gangs 0.000001
 no_gangs() { [ -z "$(ls "$data/gangs")" ]; }
 eventually "the gangs of ended jobs are removed" no_gangs
 no_metrics() {
@@ -201,4 +204,24 @@ for file in job same; do
 done
 must_fail "--key is for one job" "$caracal" submit "$work/job.textproto" \
   "$work/same.textproto" --key k
-"$caracal" cancel 49 48 47 46 || fail "cancel"
+# A key is known: it is told that the priority of its job is another one.
+for priority in 5 5 7; do
+  [ "$("$caracal" submit "$work/job.textproto" --key k --priority $priority \
+    2>"$work/err$priority.txt")" = 50 ] || fail "$(cat "$work/err$priority.txt")"
+done
+[ ! -s "$work/err5.txt" ] || fail "$(cat "$work/err5.txt")"
+grep -q "job 50, known by this key, has priority 5, not 7" "$work/err7.txt" ||
+  fail "$(cat "$work/err7.txt")"
+"$caracal" cancel 50 49 48 47 46 || fail "cancel"
+
+# Whoever reads no further hears nothing of it; of a full disk all hear.
+mkfifo "$work/pipe"
+exec 3<>"$work/pipe" 4>"$work/pipe" 3<&-
+for command in "ls --all" "status 1" "logs 1"; do
+  "$caracal" $command >&4 2>"$work/err.txt" && fail "$command"
+  [ ! -s "$work/err.txt" ] || fail "$command: $(cat "$work/err.txt")"
+  "$caracal" $command >/dev/full 2>"$work/err.txt" && fail "$command"
+  grep -q "write standard output: No space left" "$work/err.txt" ||
+    fail "$command: $(cat "$work/err.txt")"
+done
+exec 4>&-

@@ -207,6 +207,12 @@ for change in "cancel 1" "priority 1 7" "rm 1" "tune 1 --clear"; do
 done
 "$caracal" priority 1 3 || fail "an admin may"
 wait_for 1 succeeded
+# Its ranks came by a socket of their own, which needs no certificate; that the
+# server's expires in two days is told.
+grep -q "$data/gang_endpoint.json" "$data/gangs/1-1/spec.json" &&
+  grep -q '"unix:' "$data/gang_endpoint.json" || fail "no socket for gangs"
+grep -q "the server's certificate expires at" "$work/daemon.txt" ||
+  fail "$(cat "$work/daemon.txt")"
 "$caracal" status 1 | grep -q "by sam" || fail "$("$caracal" status 1)"
 [ -z "$(find "$work" "$data" -name owned)" ] || fail "a command was run"
 

@@ -14,7 +14,9 @@ coordinator() {
 coordinator "$data" --nonsense >/dev/null
 eventually "a wrong flag is told" grep -q -s nonsense "$work/coordinator.log"
 
-id=$(coordinator "$data" --listen 127.0.0.1:0 --slurm-poll 0.3)
+public=$work/endpoint.json
+id=$(coordinator "$data" --listen 127.0.0.1:0 --slurm-poll 0.3 \
+  --endpoint "$public")
 answers() { "$caracal" ls >/dev/null 2>&1; }
 eventually "it listens" answers
 address=$(cat "$data/endpoint.json")
@@ -42,6 +44,11 @@ came_back() {
     [ "$(cat "$data/endpoint.json")" != "$address" ]
 }
 eventually "it comes back elsewhere" came_back
+# For those who can't look into the folder of its data, too.
+for_all() { cmp -s "$data/endpoint.json" "$public"; }
+eventually "the file for other users tells it" for_all
+[ "$(stat -c %a "$public")" = 644 ] || fail "mode of $public"
+"$caracal" ls --server "$public" >/dev/null || fail "ls"
 wait_for 2 succeeded
 wait "$watcher" || fail "watch"
 tail -n 1 "$work/watched.txt" | grep -q SUCCEEDED || fail "watch"

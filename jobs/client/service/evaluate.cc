@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "jobs/client/service/part_counts.h"
 #include "jobs/evaluator/patient_call.h"
 #include "proto/evaluation.grpc.pb.h"
 
@@ -78,10 +79,9 @@ void Evaluation::Tell(const proto::EvaluationInfo& info) {
   const bool moved = info.done() != told_;
   if (moved) {
     told_ = info.done();
-    // How many there are is known once it is planned.
-    if (info.parts() > 1) {
-      console_.err << "measured " << info.done() - 1 << " of "
-                   << info.parts() - 1 << " parts\n";
+    if (const auto counts = CountsOf(info)) {
+      console_.err << "measured " << counts->measured << " of " << counts->all
+                   << " parts\n";
     }
   }
   if (info.leased() > 0 || moved) {

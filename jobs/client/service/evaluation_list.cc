@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "core/base/status.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
+#include "jobs/client/service/part_counts.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/table.h"
 #include "proto/evaluation.grpc.pb.h"
@@ -53,15 +55,16 @@ Style StyleOf(proto::EvaluationState state) {
 }
 
 nlohmann::ordered_json ToJson(const proto::EvaluationInfo& info) {
+  const PartCounts counts = CountsOf(info).value_or(PartCounts{});
   return {{"id", info.id()},
           {"owner", info.owner()},
           {"state", StateWord(info.state())},
           {"reason", info.reason()},
           {"model", info.spec().model()},
           {"data", info.spec().data()},
-          {"parts", info.parts()},
+          {"parts", counts.all},
           {"leased", info.leased()},
-          {"done", info.done()},
+          {"done", counts.measured},
           {"created", JsonDate(info.created())},
           {"changed", JsonDate(info.changed())}};
 }
@@ -85,12 +88,14 @@ absl::Status List(const ListOptions& o, Console& console) {
                      o.server.Call(&Stub::List, request));
     for (const proto::EvaluationInfo& info : page.evaluations()) {
       --left;
+      const std::optional<PartCounts> counts = CountsOf(info);
       json.push_back(ToJson(info));
       table.AddRow(
           {absl::StrCat(info.id()),
            info.spec().model(),
            {StateWord(info.state()), StyleOf(info.state())},
-           absl::StrCat(info.done(), "/", info.parts()),
+           counts.has_value() ? absl::StrCat(counts->measured, "/", counts->all)
+                              : "",
            info.leased() == 0
                ? ""
                : absl::StrCat(info.leased(),

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "eval/report/text.h"
 #include "jobs/client/fact_list.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
@@ -53,14 +54,11 @@ std::string SubmittedWords(const proto::JobInfo& job, absl::Time now) {
   return job.owner() == "local" ? ago : absl::StrCat(ago, " by ", job.owner());
 }
 
-// Of one that waits also for what, and how it stands.
+// Of one that is queued also what its place is.
 std::string ReasonWords(const proto::JobInfo& job) {
   std::vector<std::string> words;
   if (!job.reason().empty()) words.push_back(job.reason());
   if (job.state() == proto::QUEUED) {
-    if (words.empty() && !job.after().empty()) {
-      words.push_back(absl::StrCat("after ", absl::StrJoin(job.after(), ", ")));
-    }
     if (job.priority() != 0) {
       words.push_back(absl::StrCat("priority ", job.priority()));
     }
@@ -162,7 +160,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
   ASSIGN_OR_RETURN(const proto::JobInfo job,
                    o.server.Call(&proto::Jobs::Stub::Get, request));
   if (o.job) {
-    console.out << job.job();
+    console.out << Printable(job.job());
     return absl::OkStatus();
   }
   proto::ListCheckpointsRequest of_job;
@@ -177,7 +175,7 @@ absl::Status Status(const StatusOptions& o, Console& console) {
     return absl::OkStatus();
   }
   const absl::Time now = Clock::Real()->WallTime();
-  console.out << "job " << job.id() << " " << job.name() << ": "
+  console.out << "job " << job.id() << " " << Printable(job.name()) << ": "
               << Styled(StateWord(job.state()), StyleOf(job.state()),
                         console.StyledOut())
               << ", " << AgoWords(job.changed(), now) << "\n";

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "eval/report/text.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/server_option.h"
 #include "jobs/client/service/stream_retry.h"
@@ -23,17 +24,26 @@ struct LogsOptions {
 // Prints each byte once, and knows where to go on.
 class Printer {
  public:
-  explicit Printer(std::ostream* out) : out_(*out) {}
+  // `raw`: as it was printed; else what a terminal may show of it.
+  Printer(std::ostream* out, bool raw) : out_(*out), raw_(raw) {}
+  ~Printer() { out_ << pieces_.Finish() << std::flush; }
 
   void Add(const proto::LogsResponse& part) {
     if (part.gang() < gang_) return;
-    if (part.gang() > gang_) printed_ = 0;
+    if (part.gang() > gang_) {
+      printed_ = 0;
+      out_ << pieces_.Finish();
+    }
     gang_ = part.gang();
     const uint64_t size = part.text().size(), end = part.offset() + size;
     if (end <= printed_) return;
     const uint64_t skip = printed_ - std::min(printed_, part.offset());
-    out_.write(part.text().data() + skip,
-               static_cast<std::streamsize>(size - skip));
+    const absl::string_view news = absl::string_view(part.text()).substr(skip);
+    if (raw_) {
+      out_ << news;
+    } else {
+      out_ << pieces_.Add(news);
+    }
     out_.flush();
     printed_ = end;
   }
@@ -43,11 +53,13 @@ class Printer {
 
  private:
   std::ostream& out_;
+  const bool raw_;
+  PrintablePieces pieces_;
   uint64_t gang_ = 0, printed_ = 0;
 };
 
 absl::Status Logs(const LogsOptions& o, Console& console) {
-  Printer printer(&console.out);
+  Printer printer(&console.out, !console.out_is_terminal);
   const auto away = [&console](bool away) {
     console.err << (away ? "the coordinator is away; waiting for it"
                          : "the coordinator is back")

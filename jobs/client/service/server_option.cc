@@ -11,6 +11,7 @@
 #include "core/base/file_system.h"
 #include "core/base/random.h"
 #include "core/base/status.h"
+#include "jobs/client/service/server_address.h"
 #include "jobs/client/service/tls_refusal.h"
 #include "jobs/client/service/token_source.h"
 #include "jobs/coordinator/access/certificate_files.h"
@@ -26,6 +27,13 @@ constexpr size_t kKeyBytes = 16;
 
 bool IsFolder(const std::string& server) {
   return !IsUnixAddress(server) && FileSystem::Posix()->IsFolder(server);
+}
+
+// Whether it is meant as the path of an endpoint file: that one may not be
+// there.
+bool IsFile(const std::string& server) {
+  if (IsUnixAddress(server) || absl::StrContains(server, "://")) return false;
+  return absl::StrContains(server, '/') || FileSystem::Posix()->Exists(server);
 }
 
 // The endpoint file in a run's folder, or in a coordinator's. "": there is
@@ -78,8 +86,10 @@ absl::StatusOr<Endpoint> ServerOption::FindEndpoint() const {
     const std::string file = EndpointIn(server);
     if (file.empty()) return ExplainFolder("holds no endpoint.json");
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(file));
-  } else if (!IsUnixAddress(server) && absl::StrContains(server, '/')) {
+  } else if (IsFile(server)) {
     ASSIGN_OR_RETURN(endpoint, ReadEndpoint(server));
+  } else {
+    RETURN_IF_ERROR(CheckServerAddress(server));
   }
   if (!ca.empty()) {
     ASSIGN_OR_RETURN(endpoint.ca, ReadCertificateFile(ca));
@@ -111,9 +121,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> ServerOption::Channel() const {
   ASSIGN_OR_RETURN(const Endpoint endpoint, FindEndpoint());
   ASSIGN_OR_RETURN(const ClientIdentity identity, FindIdentity(endpoint));
   std::shared_ptr<grpc::Channel> channel = MakeChannel(endpoint, identity);
-  // A call fails at once where the first try to connect does. Others follow: the
-  // coordinator may be just starting, and gRPC 1.51 may take what another thing
-  // has left in errno for a connect() that failed.
+  // A call fails at once where the first try to connect does. Others follow:
+  // the coordinator may be just starting, and gRPC 1.51 may take what another
+  // thing has left in errno for a connect() that failed.
   channel->WaitForConnected(std::chrono::system_clock::now() + kConnecting);
   return channel;
 }

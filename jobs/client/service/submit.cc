@@ -1,6 +1,7 @@
 #include "jobs/client/service/submit.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -154,6 +155,20 @@ absl::Status ErrorOf(const SubmitOptions& o,
                                    " jobs were not taken in", messages));
 }
 
+// A job that is known by its key keeps its priority; who asks for another one
+// is not to think that it has it.
+void TellOtherPriority(const SubmitOptions& o, uint64_t id, Console& console) {
+  proto::GetJobRequest request;
+  request.set_id(id);
+  const absl::StatusOr<proto::JobInfo> job =
+      o.server.Call(&proto::Jobs::Stub::Get, request);
+  if (!job.ok() || job->priority() == o.priority) return;
+  console.err << "caracal: job " << id << ", known by this key, has priority "
+              << job->priority() << ", not " << o.priority
+              << ": caracal priority " << id << " " << o.priority
+              << " changes it\n";
+}
+
 void PrintJson(const SubmitOptions& o,
                const std::vector<Submission>& submissions, Console& console) {
   using Json = nlohmann::ordered_json;
@@ -193,6 +208,9 @@ absl::Status Submit(const SubmitOptions& o, Console& console) {
         console.out << submission.answer->id() << "\n";
     }
   }
+  if (!o.key.empty() && submissions[0].answer.ok()) {
+    TellOtherPriority(o, submissions[0].answer->id(), console);
+  }
   return ErrorOf(o, submissions);
 }
 
@@ -219,7 +237,8 @@ CommandBody DeclareSubmit(CLI::App& app) {
                  "step between them")
       ->capture_default_str();
   app.add_option("--key", o->key,
-                 "idempotency key: the same again is the same job")
+                 "idempotency key: the same again is the same job, which "
+                 "keeps its priority")
       ->type_name("KEY");
   o->server.Declare(app);
   app.add_flag("--json", o->json, "print one JSON object");

@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/status.h"
+#include "eval/report/text.h"
 #include "jobs/client/service/event_reader.h"
 #include "jobs/client/service/id_check.h"
 #include "jobs/client/service/job_words.h"
@@ -61,7 +62,7 @@ class Screen {
     }
     if (!news.empty()) {
       Line();
-      console_.out << news << std::endl;
+      console_.out << Printable(news) << std::endl;
     } else if (now - shown_ >= kLine) {
       shown_ = now;
       Line();

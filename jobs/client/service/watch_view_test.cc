@@ -52,6 +52,13 @@ class WatchViewTest : public ::testing::Test {
   WatchView view_{Job()};
 };
 
+TEST_F(WatchViewTest, NothingThatAJobSaysIsObeyedByATerminal) {
+  Add("state",
+      R"({"state":"FAILED","because":"x","reason":"\u001b[2J\u0007\nwhy"})");
+  EXPECT_THAT(Text(), HasSubstr("[2J  why"));
+  EXPECT_THAT(Text(), ::testing::Not(HasSubstr("\x1b")));
+}
+
 TEST_F(WatchViewTest, SaysThatNothingCanBeStored) {
   EXPECT_THAT(Add("store", R"({"ok":false,"why":"disk full"})"),
               HasSubstr("can't store changes, and tells nothing new meanwhile: "

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "jobs/coordinator/embedded/private_socket.h"
+#include "jobs/coordinator/service/private_socket.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/launch/foreground_launcher.h"
 #include "jobs/launch/gang_folder.h"

@@ -5,7 +5,9 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/engine/event_json.h"
 #include "jobs/coordinator/engine/one_answer.h"
@@ -15,7 +17,28 @@ namespace {
 
 constexpr absl::Duration kLongestSleep = absl::Seconds(1);
 
+// Whether a line of metrics, as ranks write them, has a number for this. With
+// the state's lock held, so it is not parsed.
+bool HasNumber(absl::string_view line, absl::string_view key) {
+  const std::string name = absl::StrCat("\"", key, "\":");
+  const size_t at = line.find(name);
+  return at != absl::string_view::npos &&
+         !absl::StartsWith(line.substr(at + name.size()), "null");
+}
+
 }  // namespace
+
+void Coordinator::News::Add(const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  metrics = lines.back();
+  for (size_t i = 0; i < kNowAndThen.size(); ++i) {
+    const auto has = [i](const std::string& line) {
+      return HasNumber(line, kNowAndThen[i]);
+    };
+    const auto last = std::find_if(lines.rbegin(), lines.rend(), has);
+    if (last != lines.rend()) last_with[i] = *last;
+  }
+}
 
 Coordinator::Coordinator(const CoordinatorLimits& limits, JobStore* store,
                          Clock* clock, CoordinatorOutput* output,
@@ -39,6 +62,13 @@ absl::Status Coordinator::Load() {
 uint64_t Coordinator::database() const {
   const std::lock_guard lock(mutex_);
   return loaded_.database;
+}
+
+bool Coordinator::had_gangs() const {
+  const std::lock_guard lock(mutex_);
+  const auto had = [](const JobRecord& job) { return job.epoch > 0; };
+  return loaded_.jobs.size() + 1 < loaded_.next_id ||
+         std::any_of(loaded_.jobs.begin(), loaded_.jobs.end(), had);
 }
 
 void Coordinator::NumberFrom(JobId least) {
@@ -290,7 +320,7 @@ void Coordinator::Heartbeat(JobId id, uint64_t epoch, const GangReport& report,
                                                  report.lines, effects));
         out.tunings = state.Find(id)->tunings;
         news_[id].heard = now;
-        if (!report.lines.empty()) news_[id].metrics = report.lines.back();
+        news_[id].Add(report.lines);
         return out;
       },
       std::move(reply), Answering::kAtOnce, id);
@@ -316,9 +346,7 @@ void Coordinator::ReportLeft(JobId id, uint64_t epoch,
       [&](CoordinatorState& state, absl::Time, Effects* effects) {
         const absl::StatusOr<int64_t> last = state.ReportLeft(
             id, epoch, report.progress, report.first, report.lines, effects);
-        if (last.ok() && !report.lines.empty()) {
-          news_[id].metrics = report.lines.back();
-        }
+        if (last.ok()) news_[id].Add(report.lines);
       },
       nullptr, Answering::kAtOnce);
 }
@@ -387,15 +415,28 @@ void Coordinator::WakeTicks() {
   changed_.notify_all();
 }
 
+void Coordinator::SayWhatFor(JobRecord* job) const {
+  if (!Waits(job->state)) return;
+  const std::string waits = state_.WaitsFor(job->id);
+  if (waits.empty()) return;
+  absl::StrAppend(&job->reason, job->reason.empty() ? "" : "; ", waits);
+}
+
 std::optional<JobRecord> Coordinator::Get(JobId id) const {
-  AwaitRecovery();
-  return durable_.Get(id);
+  std::unique_lock lock(mutex_);
+  AwaitRecovery(lock);
+  std::optional<JobRecord> job = durable_.Get(id);
+  if (job.has_value()) SayWhatFor(&*job);
+  return job;
 }
 
 JobPage Coordinator::List(const JobFilter& filter, JobId from,
                           int64_t limit) const {
   AwaitRecovery();
-  return durable_.List(filter, from, limit);
+  JobPage page = durable_.List(filter, from, limit);
+  const std::lock_guard lock(mutex_);
+  for (JobRecord& job : page.jobs) SayWhatFor(&job);
+  return page;
 }
 
 std::vector<JobId> Coordinator::EndedBefore(absl::Time when, JobId after,
@@ -424,6 +465,7 @@ CoordinatorStats Coordinator::Stats() const {
     if (news != news_.end()) {
       heard = std::max(heard, news->second.heard);
       gang.metrics = news->second.metrics;
+      gang.last_with = news->second.last_with;
     }
     gang.silent_for = std::max(now - heard, absl::ZeroDuration());
     out.gangs.push_back(std::move(gang));

@@ -83,6 +83,9 @@ class Coordinator {
   absl::Status Load();
   // Then: which database it is (StoreContents::database).
   uint64_t database() const;
+  // And whether it ever started a gang, as far as it can tell: one of its jobs
+  // had one, or jobs are forgotten.
+  bool had_gangs() const;
   // Then, before Recover(): jobs to come have at least this number.
   void NumberFrom(JobId least);
   // Then, once: goes on from there. All other calls wait for it, so that
@@ -129,7 +132,8 @@ class Coordinator {
   void WakeTicks();
 
   // Of what is durable, but for progress: no restart takes back what was seen.
-  // As DurableJobs has them.
+  // As DurableJobs has them, but that the reason of one that waits also says
+  // what for (CoordinatorState::WaitsFor).
   std::optional<JobRecord> Get(JobId id) const;
   JobPage List(const JobFilter& filter, JobId from, int64_t limit) const;
   std::vector<JobId> EndedBefore(absl::Time when, JobId after,
@@ -175,8 +179,12 @@ class Coordinator {
  private:
   // What was last heard of a job's gang.
   struct News {
+    // Keeps of these lines, the newest last, what GangStats shows.
+    void Add(const std::vector<std::string>& lines);
+
     absl::Time heard;
     std::string metrics;
+    std::array<std::string, kNowAndThen.size()> last_with;
   };
 
   // The date, but that it does not jump when somebody sets the clock: no gang
@@ -222,6 +230,8 @@ class Coordinator {
   void Show(std::vector<JobRecord> saved, const std::vector<JobId>& removed,
             const std::vector<JobState>& entered,
             const std::vector<StoredEvent>& events);
+  // With the mutex held.
+  void SayWhatFor(JobRecord* job) const;
   // Of what a batch changes: another one is to be stored (1), or was (-1).
   void CountUnstored(const std::vector<JobRecord>& saved,
                      const std::vector<StoredEvent>& events, int64_t by);

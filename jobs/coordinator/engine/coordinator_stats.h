@@ -12,6 +12,10 @@
 
 namespace caracal {
 
+// Metrics that not every step measures.
+inline constexpr std::array<const char*, 2> kNowAndThen = {"validation_loss",
+                                                           "r"};
+
 // One gang that holds slots.
 struct GangStats {
   JobId job = 0;
@@ -19,8 +23,10 @@ struct GangStats {
   JobProgress progress;
   // Since it was last heard of, by this process: since that began, at most.
   absl::Duration silent_for = {};
-  std::string metrics =
-      {};  // the last line of them, a JSON object; "": none yet
+  // The last line of them, a JSON object; "": none yet.
+  std::string metrics = {};
+  // The last line that has a number for each of kNowAndThen; "": none yet.
+  std::array<std::string, kNowAndThen.size()> last_with = {};
 };
 
 struct CoordinatorStats {

@@ -137,6 +137,27 @@ class CoordinatorTest : public ::testing::Test {
   std::optional<Coordinator> coordinator_;
 };
 
+TEST_F(CoordinatorTest, ADatabaseTellsWhetherItHadGangs) {
+  const auto had_gangs = [this] {
+    coordinator_.emplace(limits_, store_.get(), &clock_, &output_);
+    CARACAL_CHECK_OK(coordinator_->Load());
+    const bool had = coordinator_->had_gangs();
+    coordinator_->Recover();
+    return had;
+  };
+  coordinator_.reset();
+  EXPECT_FALSE(had_gangs());
+  const absl::StatusOr<JobId> id = Submit({.name = "a"});
+  ASSERT_OK(id.status());
+  Wait();
+  EXPECT_TRUE(had_gangs());
+  ASSERT_OK(Cancel(*id));
+  coordinator_->GangEnded(*id, 1, GangEnd::kStopped, "");
+  ASSERT_OK(
+      Ask<absl::Status>([&](auto reply) { coordinator_->Remove(*id, reply); }));
+  EXPECT_TRUE(had_gangs());
+}
+
 TEST_F(CoordinatorTest, MetricsAreStoredOnceAndInOrder) {
   ASSERT_OK_AND_ASSIGN(const JobId id, Submit({.name = "one"}));
   ASSERT_OK_AND_ASSIGN(

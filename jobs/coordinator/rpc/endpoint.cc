@@ -3,7 +3,9 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/match.h"
@@ -18,14 +20,30 @@ constexpr size_t kMaxBytes = 1 << 16;
 constexpr int kMaxMessage = 64 << 20;  // of the server, whom we trust
 constexpr int kMostBetweenTriesMs = 2000;
 
-}  // namespace
-
-absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path) {
+std::string TextOf(const Endpoint& endpoint) {
   nlohmann::ordered_json json = {{"address", endpoint.address}};
   if (!endpoint.web.empty()) json["web"] = endpoint.web;
   if (!endpoint.ca.empty()) json["ca"] = endpoint.ca;
   if (!endpoint.server_name.empty()) json["server_name"] = endpoint.server_name;
-  return FileSystem::Posix()->WriteFileAtomically(path, json.dump() + "\n");
+  return json.dump() + "\n";
+}
+
+}  // namespace
+
+absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path) {
+  return FileSystem::Posix()->WriteFileAtomically(path, TextOf(endpoint));
+}
+
+absl::Status WritePublicEndpoint(const Endpoint& endpoint,
+                                 const std::string& path) {
+  FileSystem* const files = FileSystem::Posix();
+  // Readable before it has its name: there is no moment at which it is not.
+  const std::string fresh = path + ".new";
+  RETURN_IF_ERROR(files->WriteFileAtomically(fresh, TextOf(endpoint)));
+  if (chmod(fresh.c_str(), 0644) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("chmod ", fresh));
+  }
+  return files->CommitFile(fresh, path);
 }
 
 absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path) {

@@ -28,6 +28,10 @@ struct Endpoint {
 // file again. Atomic; kDataLoss when the file is not what Write left.
 absl::Status WriteEndpoint(const Endpoint& endpoint, const std::string& path);
 absl::StatusOr<Endpoint> ReadEndpoint(const std::string& path);
+// As WriteEndpoint, of a file that all users can read, whatever the umask. It
+// says whom clients trust: others must not be able to write to its folder.
+absl::Status WritePublicEndpoint(const Endpoint& endpoint,
+                                 const std::string& path);
 
 // How a client shows by TLS who it is: PEM. Both or none.
 struct ClientIdentity {

@@ -135,6 +135,26 @@ TEST_F(JobsServiceTest, AJobIsTakenInAndShown) {
   EXPECT_EQ(Submitted(Job("parallel { data: 2 }"), "k"), id);
 }
 
+TEST_F(JobsServiceTest, AJobThatWaitsSaysForWhat) {
+  const JobId first = Submitted(Job("parallel { data: 2 }"));
+  const JobId second = Submitted(Job());
+  EXPECT_EQ(Get(second).reason(), "waits for 2 slots; 0 of 2 are free");
+  proto::SubmitRequest request;
+  request.set_job(Job());
+  request.add_after(first);
+  request.add_after(first);
+  JobId third = 0;
+  ASSERT_TRUE(Submit(request, &third).ok());
+  const proto::JobInfo job = Get(third);
+  EXPECT_THAT(job.after(), ElementsAre(first));
+  EXPECT_EQ(job.reason(), absl::StrCat("after ", first));
+  proto::ListJobsResponse list;
+  ASSERT_TRUE(
+      Call(&proto::Jobs::Stub::List, proto::ListJobsRequest(), &list).ok());
+  ASSERT_EQ(list.jobs_size(), 3);
+  EXPECT_EQ(list.jobs(0).reason(), job.reason());
+}
+
 TEST_F(JobsServiceTest, EveryProblemOfAJobIsToldWithItsField) {
   proto::SubmitRequest request;
   request.set_job(

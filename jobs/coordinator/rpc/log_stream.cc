@@ -9,6 +9,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/file_system.h"
+#include "core/base/steady_condition.h"
 
 namespace caracal {
 namespace {
@@ -40,10 +41,12 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
     absl::MutexLock lock(&mutex_);
     writing_ = false;
     gone_ |= !ok;
+    changed_.NotifyAll();
   }
   void OnCancel() override {
     absl::MutexLock lock(&mutex_);
     gone_ = true;
+    changed_.NotifyAll();
   }
   void OnDone() override {
     // On a thread of gRPC's; ours has called Finish() and is about to end.
@@ -102,7 +105,7 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   }
   bool Pause() {
     absl::MutexLock lock(&mutex_);
-    mutex_.AwaitWithTimeout(absl::Condition(&gone_), kLookAgain);
+    changed_.WaitFor(&mutex_, kLookAgain, [this] { return gone_; });
     return !gone_;
   }
 
@@ -113,6 +116,7 @@ class LogStream : public grpc::ServerWriteReactor<proto::LogsResponse> {
   absl::Mutex mutex_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;
+  SteadyCondition changed_;
   proto::LogsResponse message_;  // of the write under way
   std::thread thread_;
 };

@@ -61,7 +61,11 @@ absl::Status ReadSubmission(const proto::SubmitRequest& request, int64_t slots,
                             std::vector<Problem>* problems) {
   RETURN_IF_ERROR(CheckKey(request.idempotency_key()));
   out->priority = request.priority();
-  out->after.assign(request.after().begin(), request.after().end());
+  for (const JobId id : request.after()) {
+    if (std::ranges::find(out->after, id) == out->after.end()) {
+      out->after.push_back(id);
+    }
+  }
   if (request.has_max_retries()) out->max_retries = request.max_retries();
   out->idempotency_key = request.idempotency_key();
   if (request.job().size() > kMaxJobBytes) {

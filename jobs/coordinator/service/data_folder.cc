@@ -50,6 +50,12 @@ absl::StatusOr<Descriptor> Lock(const std::string& folder,
   return lock;
 }
 
+// Or not there.
+bool IsEmpty(const std::string& folder) {
+  const auto held = FileSystem::Posix()->List(folder);
+  return !held.ok() || held->empty();
+}
+
 // Where the shared folder of the data folder is: `asked`, or as it was.
 absl::StatusOr<std::string> SharedOf(const std::string& data,
                                      const std::string& asked) {
@@ -65,8 +71,7 @@ absl::StatusOr<std::string> SharedOf(const std::string& data,
   if (before.empty()) before = data;
   if (shared == before) return shared;
   for (const char* name : {"runs", "gangs"}) {
-    const auto held = files->List(JoinPath(before, name));
-    if (held.ok() && !held->empty()) {
+    if (!IsEmpty(JoinPath(before, name))) {
       return absl::FailedPreconditionError(absl::StrCat(
           JoinPath(before, name), ": is not empty, but --shared says that it ",
           "is in ", shared, ": move it there first"));
@@ -97,11 +102,20 @@ absl::StatusOr<DataFolder> DataFolder::Open(const std::string& path,
   return DataFolder(data, other, std::move(locks));
 }
 
-absl::Status DataFolder::Claim(uint64_t database) const {
+absl::Status DataFolder::Claim(uint64_t database, bool had_gangs) const {
   FileSystem* const files = FileSystem::Posix();
   const std::string path = JoinPath(shared_, "database");
   const std::string mine = absl::StrCat(database, "\n");
-  if (!files->Exists(path)) return files->WriteFileAtomically(path, mine);
+  if (!files->Exists(path)) {
+    if (had_gangs && IsEmpty(runs()) && IsEmpty(gangs())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          shared_, ": the runs and gangs of ", path_,
+          "/coordinator.sqlite are not there: is its file system mounted? "
+          "Where they are lost for good, and jobs are to begin again: echo ",
+          database, " > ", path));
+    }
+    return files->WriteFileAtomically(path, mine);
+  }
   ASSIGN_OR_RETURN(const std::string whose, files->ReadFile(path));
   if (whose == mine) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
@@ -132,6 +146,9 @@ std::vector<std::string> DataFolder::endpoints() const {
   std::vector<std::string> out = {endpoint()};
   if (shared_ != path_) out.push_back(JoinPath(path_, "endpoint.json"));
   return out;
+}
+std::string DataFolder::gang_endpoint() const {
+  return JoinPath(path_, "gang_endpoint.json");
 }
 std::string DataFolder::audit() const { return JoinPath(path_, "audit.jsonl"); }
 std::string DataFolder::gangs() const { return JoinPath(shared_, "gangs"); }

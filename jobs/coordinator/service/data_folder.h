@@ -2,6 +2,7 @@
 //
 //   caracald.lock        held while a coordinator uses the folder
 //   endpoint.json        where it listens (rpc/endpoint.h)
+//   gang_endpoint.json   where gangs of this machine find it, with TLS
 //   coordinator.sqlite   jobs and what happened to them, evaluations, tokens
 //   audit.jsonl          who changed what (access/audit_log.h)
 //   jobs/ID.textproto    the job, for its ranks
@@ -12,7 +13,7 @@
 // folder, on a file system that is shared, while SQLite stays on a local disk:
 //
 //   shared               in the first one: the path of the other
-//   database             beside them: whose they are
+//   database             beside runs and gangs: whose they are
 //   caracald.lock, endpoint.json   in both
 #ifndef CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
 #define CARACAL_JOBS_COORDINATOR_SERVICE_DATA_FOLDER_H_
@@ -37,9 +38,11 @@ class DataFolder {
                                          const std::string& shared = "");
 
   // Whether runs and gangs are those of this database (StoreContents); from now
-  // on, where there are none or nobody has said. kFailedPrecondition when they
-  // are another's: jobs of the same number would be taken for one another.
-  absl::Status Claim(uint64_t database) const;
+  // on, where nobody has said. kFailedPrecondition when they are another's:
+  // jobs of the same number would be taken for one another. The same when
+  // nobody has said and there are none although it `had_gangs`: most likely a
+  // file system is not mounted, and jobs would begin again from nothing.
+  absl::Status Claim(uint64_t database, bool had_gangs) const;
   // A number above those of all jobs that runs and gangs are there of: more
   // than the database knows of, where that is a copy made before them.
   JobId FirstFreeJob() const;
@@ -53,6 +56,9 @@ class DataFolder {
   // As gangs are told it; all places where it is to be written.
   std::string endpoint() const;
   std::vector<std::string> endpoints() const;
+  // The endpoint file of a socket that gangs of this machine may have to
+  // themselves.
+  std::string gang_endpoint() const;
   std::string audit() const;
   std::string gangs() const;
   std::string runs() const;

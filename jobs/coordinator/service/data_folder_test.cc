@@ -13,6 +13,7 @@ namespace caracal {
 namespace {
 
 using absl::StatusCode;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -61,14 +62,35 @@ TEST_F(DataFolderTest, BelongsToOneDatabase) {
   {
     const auto folder = DataFolder::Open(data_, nfs_);
     ASSERT_OK(folder.status());
-    EXPECT_OK(folder->Claim(17));
-    EXPECT_OK(folder->Claim(17));
+    EXPECT_OK(folder->Claim(17, false));
+    EXPECT_OK(folder->Claim(17, false));
     EXPECT_THAT(
-        folder->Claim(18),
+        folder->Claim(18, false),
         StatusIs(StatusCode::kFailedPrecondition, HasSubstr("another")));
   }
-  EXPECT_THAT(DataFolder::Open(root_.File("other"), nfs_)->Claim(18),
+  EXPECT_THAT(DataFolder::Open(root_.File("other"), nfs_)->Claim(18, false),
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr(nfs_)));
+}
+
+TEST_F(DataFolderTest, IsNotTakenForFreshWhenItsFileSystemIsNotMounted) {
+  const auto folder = DataFolder::Open(data_, nfs_);
+  ASSERT_OK(folder.status());
+  EXPECT_THAT(folder->Claim(17, true),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(nfs_), HasSubstr("mounted"))));
+  // It stays so, until somebody says that they are lost.
+  EXPECT_FALSE(FileSystem::Posix()->Exists(nfs_ + "/database"));
+  ASSERT_OK(
+      FileSystem::Posix()->WriteFileAtomically(nfs_ + "/database", "17\n"));
+  EXPECT_OK(folder->Claim(17, true));
+}
+
+TEST_F(DataFolderTest, RunsOfABackUpNeedNoMark) {
+  const auto folder = DataFolder::Open(data_);
+  ASSERT_OK(folder.status());
+  ASSERT_OK(FileSystem::Posix()->CreateFolder(folder->run(7)));
+  EXPECT_OK(folder->Claim(17, true));
+  EXPECT_TRUE(FileSystem::Posix()->Exists(data_ + "/database"));
 }
 
 TEST_F(DataFolderTest, KnowsWhichNumbersAreTaken) {

@@ -51,10 +51,14 @@ absl::StatusOr<GangSpec> MakeGangSpec(const JobRecord& job,
   const std::string run = folder.run(job.id);
   const auto arguments = [&](int threads) {
     return std::vector<std::string>{
-        "--job",         file,
-        "--out",         run,
-        "--coordinator", folder.endpoint(),
-        "--set",         absl::StrCat("threads=", threads)};
+        "--job",
+        file,
+        "--out",
+        run,
+        "--coordinator",
+        rules.endpoint.empty() ? folder.endpoint() : rules.endpoint,
+        "--set",
+        absl::StrCat("threads=", threads)};
   };
   gang.arguments = arguments(gang.threads);
   if (HoldsRun(files, {run})) gang.arguments.push_back("--resume");

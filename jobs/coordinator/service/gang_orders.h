@@ -25,6 +25,8 @@ struct GangRules {
   int64_t slots = 1;  // of a job that names no threads
   PathRoots roots = {};
   SlurmRules slurm = {};
+  // The file by which gangs find the coordinator; "": DataFolder::endpoint().
+  std::string endpoint = "";
 };
 
 // What the ranks of a job's next gang run: the whole job, from its newest

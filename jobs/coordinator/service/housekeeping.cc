@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/launch/gang_folder.h"
@@ -36,6 +35,7 @@ Housekeeping::~Housekeeping() {
   {
     absl::MutexLock lock(&mutex_);
     ending_ = true;
+    changed_.NotifyAll();
   }
   thread_.join();
 }
@@ -43,11 +43,12 @@ Housekeeping::~Housekeeping() {
 void Housekeeping::Wake() {
   absl::MutexLock lock(&mutex_);
   awake_ = true;
+  changed_.NotifyAll();
 }
 
 bool Housekeeping::Pause(absl::Duration most) {
   absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&ending_), most);
+  changed_.WaitFor(&mutex_, most, [this] { return ending_; });
   return !ending_;
 }
 
@@ -61,7 +62,7 @@ void Housekeeping::Run() {
     RemoveEvents();
     absl::MutexLock lock(&mutex_);
     const auto up = [this] { return awake_ || ending_; };
-    mutex_.AwaitWithTimeout(absl::Condition(&up), wait);
+    changed_.WaitFor(&mutex_, wait, up);
     if (ending_) return;
     awake_ = false;
   }
@@ -89,7 +90,7 @@ void Housekeeping::RemoveEvents() {
 
 int64_t Housekeeping::RemoveEventsOf(JobId job) {
   struct Answer {
-    absl::Notification done;
+    SteadyNotification done;
     absl::StatusOr<int64_t> count = 0;
   };
   const auto answer = std::make_shared<Answer>();
@@ -98,7 +99,7 @@ int64_t Housekeeping::RemoveEventsOf(JobId job) {
         answer->count = store.RemoveEvents(job, limit);
         answer->done.Notify();
       });
-  while (!answer->done.WaitForNotificationWithTimeout(kLookAgain)) {
+  while (!answer->done.WaitFor(kLookAgain)) {
     if (!Pause(absl::ZeroDuration())) return 0;
   }
   // A full disk may have room the next time.

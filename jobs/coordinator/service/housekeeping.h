@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/clock.h"
+#include "core/base/steady_condition.h"
 #include "jobs/coordinator/engine/coordinator.h"
 #include "jobs/coordinator/service/data_folder.h"
 
@@ -26,8 +27,8 @@ struct HousekeepingOptions {
   int64_t gangs = 16;
   absl::Duration pause = absl::Milliseconds(20);  // between two batches
   absl::Duration interval = absl::Minutes(10);    // when all is done
-  // Run first, each time, on the same thread. How long until it has something to
-  // do again, if that is sooner.
+  // Run first, each time, on the same thread. How long until it has something
+  // to do again, if that is sooner.
   std::function<absl::Duration()> also = nullptr;
 };
 
@@ -60,6 +61,7 @@ class Housekeeping {
   absl::Mutex mutex_;
   bool awake_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  SteadyCondition changed_;
   std::thread thread_;
 };
 

@@ -9,10 +9,12 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "core/base/version.h"
 #include "jobs/coordinator/rpc/grpc_log.h"
+#include "jobs/coordinator/service/housekeeping_flags.h"
+#include "jobs/coordinator/service/listener.h"
 #include "jobs/coordinator/service/security_flags.h"
 #include "jobs/coordinator/service/service.h"
 #include "jobs/coordinator/service/slurm_flags.h"
@@ -34,15 +36,6 @@ void AddSeconds(CLI::App& app, const std::string& name, absl::Duration* value,
       ->default_str(absl::StrCat(absl::ToInt64Seconds(*value)));
 }
 
-void AddDays(CLI::App& app, const std::string& name, absl::Duration* value,
-             const std::string& help) {
-  app.add_option_function<double>(
-         name, [value](double days) { *value = absl::Hours(24 * days); },
-         help + "; by default never")
-      ->type_name("DAYS")
-      ->check(CLI::Range(0.0, 1e5));
-}
-
 int RunToken(const TokenCommand& token, const std::string& data_folder) {
   const absl::Status status = token.Run(data_folder, std::cout, std::cerr);
   if (status.ok()) return 0;
@@ -57,7 +50,7 @@ class Deadline {
  public:
   explicit Deadline(Service& service)
       : health_(service.coordinator().Health()), thread_([this] {
-          if (over_.WaitForNotificationWithTimeout(kPatience)) return;
+          if (over_.WaitFor(kPatience)) return;
           std::cerr << "caracald: ends without an answer to those who wait"
                     << (health_.ok() ? "" : ": ") << health_.message()
                     << std::endl;
@@ -72,7 +65,7 @@ class Deadline {
   static constexpr absl::Duration kPatience = absl::Seconds(5);
 
   const absl::Status health_;
-  absl::Notification over_;
+  SteadyNotification over_;
   std::thread thread_;
 };
 
@@ -97,6 +90,10 @@ int Main(int argc, char** argv) {
   app.add_option("--listen", options.listen, "address; port 0: a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
+  app.add_option("--endpoint", options.public_endpoint,
+                 "one more endpoint.json, which all users can read: where DIR "
+                 "is closed to them; in a folder that only you can write to")
+      ->type_name("FILE");
   options.web = kDefaultWebAddress;
   app.add_option("--web", options.web,
                  "address of the page and of /metrics, on this machine alone; "
@@ -139,18 +136,7 @@ int Main(int argc, char** argv) {
   AddSeconds(app, "--evaluation-lease", &options.evaluation_lease,
              "seconds without a sign of life after which an evaluation "
              "worker's part goes to another one");
-  AddDays(app, "--keep-events", &options.housekeeping.keep_events,
-          "days after a job's end when its events are removed");
-  AddDays(app, "--keep-gangs", &options.housekeeping.keep_gangs,
-          "days after a job's end when the folders of its gangs are removed, "
-          "with their logs");
-  app.add_option_function<double>(
-         "--retention-days",
-         [&](double days) { limits.retention = absl::Hours(24 * days); },
-         "jobs and evaluations that have ended are forgotten after so long "
-         "(their run folders "
-         "stay); by default never")
-      ->check(CLI::Range(0.0, 1e5));
+  DeclareHousekeepingFlags(app, &options.housekeeping, &limits.retention);
   DeclareSlurmFlags(app, &slurm, &options.slurm_rules);
   DeclareSecurityFlags(app, &options.security);
   TokenCommand token;
@@ -170,6 +156,7 @@ int Main(int argc, char** argv) {
   }
 
   std::signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   TellGrpcLog("caracald");
   // Before any thread, so that all inherit it.
   sigset_t ends;

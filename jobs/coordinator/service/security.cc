@@ -132,6 +132,11 @@ std::string Security::AdminNotice(absl::Duration ahead) const {
   return caracal::AdminNotice(tokens_.All(), clock_->WallTime(), ahead);
 }
 
+std::string Security::CertificateNotice() const {
+  if (!identity_.has_value()) return "";
+  return caracal::CertificateNotice(identity_->expires, clock_->WallTime());
+}
+
 absl::Duration Security::UntilLastAdminExpires() const {
   const absl::Time now = clock_->WallTime();
   const absl::Time end = LastAdminExpiry(tokens_.All(), now);

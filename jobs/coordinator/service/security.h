@@ -56,6 +56,14 @@ class Security {
   // already, or never will of itself.
   absl::Duration UntilLastAdminExpires() const;
 
+  // Of the server's certificate; none: it shows none.
+  std::optional<absl::Time> CertificateExpiry() const {
+    if (!identity_.has_value()) return std::nullopt;
+    return identity_->expires;
+  }
+  // CertificateNotice() of it.
+  std::string CertificateNotice() const;
+
   // Of a listening port, and where clients find it.
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
   Endpoint EndpointOn(const std::string& address) const;

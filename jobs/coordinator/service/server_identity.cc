@@ -1,12 +1,15 @@
 #include "jobs/coordinator/service/server_identity.h"
 
+#include <openssl/asn1.h>
 #include <sys/stat.h>
 
+#include <ctime>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "jobs/coordinator/access/admin_notice.h"
 #include "jobs/coordinator/access/certificate.h"
 #include "jobs/coordinator/access/certificate_files.h"
 
@@ -27,8 +30,13 @@ absl::StatusOr<ServerIdentity> ReadServerIdentity(const TlsFiles& files,
   ASSIGN_OR_RETURN(const std::vector<Certificate> certificates,
                    ParseCertificates(out.certificate));
   const Certificate& certificate = certificates[0];
-  time_t seconds = absl::ToTimeT(now);
-  if (X509_cmp_time(X509_get0_notAfter(certificate.get()), &seconds) < 0) {
+  tm expires = {};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &expires) != 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(files.certificate, ": can't tell when it expires"));
+  }
+  out.expires = absl::FromTimeT(timegm(&expires));
+  if (out.expires < now) {
     return absl::InvalidArgumentError(
         absl::StrCat(files.certificate, ": has expired"));
   }
@@ -41,6 +49,17 @@ absl::StatusOr<ServerIdentity> ReadServerIdentity(const TlsFiles& files,
     ASSIGN_OR_RETURN(out.client_ca, ReadCertificateFile(files.client_ca));
   }
   return out;
+}
+
+std::string CertificateNotice(absl::Time expires, absl::Time now) {
+  const std::string when = FormatExpiry(expires);
+  if (expires <= now) {
+    return absl::StrCat("the server's certificate expired at ", when,
+                        ": callers refuse it; start with a new one");
+  }
+  if (expires - now > kCertificateNoticeTime) return "";
+  return absl::StrCat("the server's certificate expires at ", when,
+                      ": start with a new one before it does");
 }
 
 }  // namespace caracal

@@ -23,7 +23,15 @@ struct ServerIdentity {
   // The first name of the certificate: of the host, else its address, else the
   // common name.
   std::string name;
+  absl::Time expires;
 };
+
+// A certificate is spoken of so long before it expires.
+inline constexpr absl::Duration kCertificateNoticeTime = absl::Hours(30 * 24);
+
+// What people should know: it has expired, or does within
+// kCertificateNoticeTime. "": neither.
+std::string CertificateNotice(absl::Time expires, absl::Time now);
 
 // kInvalidArgument for what is no certificate or key, a key that is another
 // certificate's, one that has expired, and a key that all users can read;

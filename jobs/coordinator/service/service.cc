@@ -28,6 +28,8 @@
 #include "jobs/coordinator/rpc/tokens_service.h"
 #include "jobs/coordinator/service/data_folder.h"
 #include "jobs/coordinator/service/gang_orders.h"
+#include "jobs/coordinator/service/listener.h"
+#include "jobs/coordinator/service/private_socket.h"
 #include "jobs/coordinator/store/job_store.h"
 #include "jobs/coordinator/web/web_server.h"
 #include "jobs/launch/gang_folder.h"
@@ -43,6 +45,8 @@ constexpr int kKeepAliveMs = 30'000;
 constexpr int kMostCalls = 2048;  // at a time, of a connection
 constexpr int kHandshakeMs = 10'000;
 constexpr std::chrono::seconds kPatience{2};
+constexpr auto kFromDescriptor =
+    grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD;
 
 // Of "host:0", the port that was given.
 std::string AddressOf(const std::string& listen, int port) {
@@ -80,6 +84,31 @@ absl::StatusOr<PathRoots> EvaluationRoots(const ServiceOptions& options,
   return PathRoots::Of(roots);
 }
 
+// In the log, unless it was the last that was told.
+void TellOnce(std::string notice, std::string* told) {
+  if (!notice.empty() && notice != *told) {
+    std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
+  }
+  *told = std::move(notice);
+}
+
+// Gangs of this machine come by a socket of their own: they need no certificate
+// of the server, which may expire while they train. None where clients come
+// without one as well, or gangs run elsewhere.
+absl::StatusOr<std::optional<PrivateSocket>> GangSocket(
+    const ServiceOptions& options, const DataFolder& folder) {
+  if (options.security.tls.certificate.empty() || options.slurm.has_value()) {
+    return std::nullopt;
+  }
+  ASSIGN_OR_RETURN(PrivateSocket socket, PrivateSocket::In(folder.path()));
+  // Of a coordinator that was killed.
+  const auto before = ReadEndpoint(folder.gang_endpoint());
+  if (before.ok() && before->address != socket.address()) {
+    PrivateSocket::RemoveLeftOver(before->address, folder.path());
+  }
+  return std::optional<PrivateSocket>(std::move(socket));
+}
+
 // Being linked to is enough for gRPC's reflection to be in every server.
 class WithoutReflection : public grpc::ServerBuilderOption {
  public:
@@ -100,6 +129,8 @@ struct Service::Parts {
   // Callers first, then what they call; the launcher before whom it tells.
   ~Parts() {
     web = nullptr;
+    listener = nullptr;
+    gang_listener = nullptr;
     if (server != nullptr) {
       server->Shutdown(std::chrono::system_clock::now() + kPatience);
       server->Wait();
@@ -125,6 +156,8 @@ struct Service::Parts {
   std::optional<EvaluationsService> evaluations_service;
   std::optional<CheckpointsService> checkpoints;
   std::unique_ptr<grpc::Server> server;
+  std::optional<PrivateSocket> gang_socket;
+  std::unique_ptr<Listener> listener, gang_listener;
   std::optional<TokenBook> web_tokens;  // none: those of `security`
   std::optional<Access> web_access;
   std::unique_ptr<WebServer> web;
@@ -164,18 +197,25 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                             : options.slurm.has_value() ? 1
                                                         : options.limits.slots;
   const SlurmRules slurm_rules = RulesOf(options);
-  p.orders.emplace(&p.folder, &p.hub,
-                   GangRules{.slots = job_slots,
-                             .roots = p.security->files().roots(),
-                             .slurm = slurm_rules});
+  ASSIGN_OR_RETURN(std::optional<PrivateSocket> gang_socket,
+                   GangSocket(options, p.folder));
+  if (gang_socket.has_value()) p.gang_socket.emplace(*std::move(gang_socket));
+  p.orders.emplace(
+      &p.folder, &p.hub,
+      GangRules{.slots = job_slots,
+                .roots = p.security->files().roots(),
+                .slurm = slurm_rules,
+                .endpoint =
+                    p.gang_socket.has_value() ? p.folder.gang_endpoint() : ""});
   p.coordinator.emplace(options.limits, p.store.get(), Clock::Real(),
                         &*p.orders);
   p.hub.SetReader([&p](auto... arguments) {
     p.coordinator->Events(std::move(arguments)...);
   });
-  ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   RETURN_IF_ERROR(p.coordinator->Load());
-  RETURN_IF_ERROR(p.folder.Claim(p.coordinator->database()));
+  RETURN_IF_ERROR(
+      p.folder.Claim(p.coordinator->database(), p.coordinator->had_gangs()));
+  ASSIGN_OR_RETURN(p.launcher, OpenLauncher(options, p.folder, &*p.orders));
   p.coordinator->NumberFrom(p.folder.FirstFreeJob());
   EvaluationLimits evaluation_limits;
   evaluation_limits.lease = options.evaluation_lease;
@@ -231,10 +271,16 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   if (!p.security->access().IsOpen()) {
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
-  int port = 0;
-  builder.AddListeningPort(options.listen, p.security->Credentials(), &port);
-  // A port that is taken is an error, not shared.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  ASSIGN_OR_RETURN(p.listener, Listener::Open(options.listen));
+  std::unique_ptr<Listener::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(
+          kFromDescriptor, p.security->Credentials());
+  std::unique_ptr<Listener::Acceptor> gang_acceptor;
+  if (p.gang_socket.has_value()) {
+    ASSIGN_OR_RETURN(p.gang_listener, Listener::Open(p.gang_socket->address()));
+    gang_acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        kFromDescriptor, grpc::InsecureServerCredentials());
+  }
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepAliveMs);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCalls);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
@@ -246,13 +292,15 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   builder.RegisterService(&*p.evaluations_service);
   builder.RegisterService(&*p.checkpoints);
   p.server = builder.BuildAndStart();
-  if (p.server == nullptr || port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "can't listen on ", options.listen,
-        ": is another caracald running? --listen names another address"));
+  if (p.server == nullptr) {
+    return absl::InternalError("gRPC can't start its server");
   }
+  p.listener->Start(std::move(acceptor));
+  if (p.gang_socket.has_value())
+    p.gang_listener->Start(std::move(gang_acceptor));
   p.security->TellHealth(p.server->GetHealthCheckService());
-  service->endpoint_ = p.security->EndpointOn(AddressOf(options.listen, port));
+  service->endpoint_ =
+      p.security->EndpointOn(AddressOf(options.listen, p.listener->port()));
   if (!options.web.empty()) {
     if (!options.web_token.empty()) {
       TokenRecord token;
@@ -278,7 +326,9 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                     .access = p.web_access.has_value() ? &*p.web_access
                                                        : &p.security->access(),
                     .audit = &p.security->audit(),
-                    .rate = &p.security->rate()}));
+                    .rate = &p.security->rate(),
+                    .listening = [&p] { return p.listener->Health(); },
+                    .certificate_expires = p.security->CertificateExpiry()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());
   }
@@ -288,13 +338,11 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
   HousekeepingOptions housekeeping = options.housekeeping;
   // At the start, when somebody may look, however long it is until then.
   housekeeping.also = [&p, told = std::string(),
+                       told_of_certificate = std::string(),
                        ahead = absl::InfiniteDuration()]() mutable {
-    std::string notice = p.security->AdminNotice(ahead);
+    TellOnce(p.security->AdminNotice(ahead), &told);
+    TellOnce(p.security->CertificateNotice(), &told_of_certificate);
     ahead = kAdminNoticeTime;
-    if (!notice.empty() && notice != told) {
-      std::clog << absl::StrCat("caracald: ", notice, "\n") << std::flush;
-    }
-    told = std::move(notice);
     return p.security->UntilLastAdminExpires();
   };
   p.housekeeping = std::make_unique<Housekeeping>(
@@ -305,6 +353,18 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
     for (const std::string& path : p.folder.endpoints()) {
       RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
     }
+    // Also for gangs that were told it by a coordinator with another start.
+    const std::string path = p.folder.gang_endpoint();
+    if (p.gang_socket.has_value()) {
+      RETURN_IF_ERROR(
+          WriteEndpoint({.address = p.gang_socket->address()}, path));
+    } else if (FileSystem::Posix()->Exists(path)) {
+      RETURN_IF_ERROR(WriteEndpoint(service->endpoint_, path));
+    }
+  }
+  if (!options.public_endpoint.empty()) {
+    RETURN_IF_ERROR(
+        WritePublicEndpoint(service->endpoint_, options.public_endpoint));
   }
   service->ticks_ = std::thread([s = service.get()] {
     Evaluations& evaluations = *s->parts_->evaluations;

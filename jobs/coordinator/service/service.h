@@ -36,6 +36,8 @@ struct ServiceOptions {
   std::string shared_folder = "";
   // Whether endpoint.json tells where it listens, once it does.
   bool announce = true;
+  // Another file that tells the same, to all users. "": none.
+  std::string public_endpoint = "";
   CoordinatorLimits limits;
   HousekeepingOptions housekeeping = {};
   // Slots of a job that names no threads. 0: all on this machine; one a rank

@@ -1,6 +1,8 @@
 #include "jobs/coordinator/service/token_command.h"
 
+#include "absl/strings/str_cat.h"
 #include "core/base/clock.h"
+#include "core/base/file_system.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/admin_notice.h"
@@ -32,8 +34,20 @@ void TokenCommand::Declare(CLI::App& app) {
 
 absl::Status TokenCommand::Run(const std::string& data_folder,
                                std::ostream& out, std::ostream& err) const {
+  // A name with a slip in it must not look like a coordinator without tokens.
+  const bool fresh =
+      !FileSystem::Posix()->Exists(JoinPath(data_folder, "coordinator.sqlite"));
+  if (fresh && !create_->parsed()) {
+    return absl::NotFoundError(
+        absl::StrCat(data_folder,
+                     ": there is no coordinator.sqlite: --data "
+                     "names the folder of a caracald"));
+  }
   ASSIGN_OR_RETURN(const DataFolder folder, DataFolder::Open(data_folder));
   ASSIGN_OR_RETURN(const auto store, JobStore::Open(folder.path()));
+  if (fresh) {
+    err << "caracald: " << folder.path() << " had no database: one is made\n";
+  }
   Database& database = store->database();
   ASSIGN_OR_RETURN(std::vector<TokenRecord> records, LoadTokens(database));
   TokenBook book(std::move(records));
@@ -47,6 +61,7 @@ absl::Status TokenCommand::Run(const std::string& data_folder,
     return absl::OkStatus();
   }
   if (!create_->parsed()) {
+    if (book.All().empty()) err << "caracald: no tokens\n";
     for (const TokenRecord& record : book.All()) {
       out << record.name << " " << NameOf(record.role);
       if (record.revoked.has_value()) {

@@ -19,7 +19,8 @@ class TokenCommand {
   // Whether the command line asked for it.
   bool chosen() const { return token_->parsed(); }
   // On the data folder, which no coordinator may use: whoever may write there
-  // is the admin of admins.
+  // is the admin of admins. Only `create` makes it, and says so; kNotFound of
+  // the others where there is no database.
   absl::Status Run(const std::string& data_folder, std::ostream& out,
                    std::ostream& err) const;
 

@@ -154,6 +154,9 @@ class CoordinatorState {
   // When Tick is next needed; InfiniteFuture when nothing is to come.
   absl::Time NextTick() const;
 
+  // Why a job is not started that waits, in words: for other jobs, for slots,
+  // or for its turn. "": for time to pass, or it does not wait.
+  std::string WaitsFor(JobId id) const;
   // Null when there is none. Valid until the next event.
   const JobRecord* Find(JobId id) const;
   const std::map<JobId, JobRecord>& jobs() const { return jobs_; }

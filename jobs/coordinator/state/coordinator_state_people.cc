@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "jobs/coordinator/state/coordinator_state.h"
 #include "jobs/coordinator/state/job_spec.h"
@@ -117,7 +118,8 @@ absl::StatusOr<JobId> CoordinatorState::Submit(const JobRequest& request,
   job.request = request;
   job.submitted = job.changed = now;
   for (const JobId other : request.after) {
-    if (jobs_.at(other).state != JobState::kSucceeded) {
+    if (jobs_.at(other).state != JobState::kSucceeded &&
+        std::ranges::find(job.waits_for, other) == job.waits_for.end()) {
       job.waits_for.push_back(other);
     }
   }
@@ -203,8 +205,11 @@ absl::Status CoordinatorState::Remove(JobId id, Effects* effects) {
     return absl::NotFoundError(absl::StrCat("there is no job ", id));
   }
   if (!IsFinal(job->state)) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "job ", id, " is ", WordOf(job->state), "; cancel it first"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("job ", id, " is ", WordOf(job->state),
+                     job->state == JobState::kCancelling
+                         ? ": it saves, and can be removed when it has ended"
+                         : "; cancel it first"));
   }
   if (const auto waiting = dependents_.find(id); waiting != dependents_.end()) {
     return absl::FailedPreconditionError(
@@ -213,6 +218,32 @@ absl::Status CoordinatorState::Remove(JobId id, Effects* effects) {
   }
   Forget(id, effects);
   return absl::OkStatus();
+}
+
+std::string CoordinatorState::WaitsFor(JobId id) const {
+  const JobRecord* const job = Find(id);
+  if (job == nullptr || !Waits(job->state)) return "";
+  if (job->state == JobState::kQueued && !job->waits_for.empty()) {
+    return absl::StrCat("after ", absl::StrJoin(job->waits_for, ", "));
+  }
+  const int64_t slots = job->request.slots;
+  if (slots > limits_.slots) {
+    return absl::StrCat("needs ", slots, " slots, but there are ",
+                        limits_.slots, " (--slots of caracald)");
+  }
+  if (!ready_.contains(KeyOf(*job))) return "";
+  const int64_t free = limits_.slots - counts_.used_slots();
+  for (const Key& key : ready_) {
+    const JobRecord& first = jobs_.at(key.second);
+    if (first.request.slots > limits_.slots) continue;
+    const std::string what = absl::StrCat(
+        "waits for ", first.request.slots,
+        first.request.slots == 1 ? " slot" : " slots", "; ", free, " of ",
+        limits_.slots, free == 1 ? " is free" : " are free");
+    if (first.id == id) return what;
+    return absl::StrCat("its turn is after job ", first.id, ", which ", what);
+  }
+  return "";
 }
 
 absl::Status CoordinatorState::SetPriority(JobId id, int64_t priority,

@@ -243,6 +243,46 @@ TEST_F(CoordinatorStateTest, TheSameRequestTwiceIsOneJob) {
   EXPECT_NE(Submit(other), id);
 }
 
+TEST_F(CoordinatorStateTest, SaysWhatAJobWaitsFor) {
+  const JobId a = Running({.slots = 3});
+  EXPECT_EQ(state_->WaitsFor(a), "");
+  const JobId b = Submit({.after = {a, a}});
+  EXPECT_EQ(state_->WaitsFor(b), absl::StrCat("after ", a));
+  const JobId c = Submit({.slots = 4}), d = Submit();
+  EXPECT_EQ(state_->WaitsFor(c), "waits for 4 slots; 1 of 4 is free");
+  EXPECT_EQ(state_->WaitsFor(d),
+            absl::StrCat("its turn is after job ", c,
+                         ", which waits for 4 slots; 1 of 4 is free"));
+  // One that is no longer waited for is not named.
+  End(a, GangEnd::kDone);
+  EXPECT_EQ(StateOf(c), JobState::kQueued);
+  EXPECT_EQ(state_->WaitsFor(b), "");
+  EXPECT_EQ(StateOf(b), JobState::kLaunching);
+  EXPECT_EQ(state_->WaitsFor(c), "waits for 4 slots; 3 of 4 are free");
+  // A back-off is told by its time.
+  End(b, GangEnd::kLost);
+  EXPECT_EQ(StateOf(b), JobState::kRetrying);
+  EXPECT_EQ(state_->WaitsFor(b), "");
+}
+
+TEST_F(CoordinatorStateTest, SaysThatAJobNeedsMoreSlotsThanThereAre) {
+  const JobId a = Running({.slots = 4});
+  const JobId b = Submit({.slots = 4});
+  std::vector<JobRecord> jobs = {Job(a), Job(b)};
+  Restart({.slots = 2});
+  state_->Recover(std::move(jobs), b + 1, now_, Fresh());
+  EXPECT_EQ(state_->WaitsFor(b),
+            "needs 4 slots, but there are 2 (--slots of caracald)");
+}
+
+TEST_F(CoordinatorStateTest, OneThatIsCancellingIsToEndBeforeItIsRemoved) {
+  const JobId id = Running();
+  ASSERT_OK(state_->Cancel(id, "ann", now_, Fresh()));
+  EXPECT_THAT(state_->Remove(id, Fresh()),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       HasSubstr("can be removed when it has ended")));
+}
+
 TEST_F(CoordinatorStateTest, JobsComeAfterOthers) {
   const JobId a = Running(), b = Running();
   const JobId c = Submit({.after = {a, b}}), d = Submit({.after = {c}});

@@ -147,11 +147,25 @@ void CommitQueue::ServeDurable(Round& round) {
     reads_wait_ = false;
   }
   for (const auto& read : reads) read(*store_);
+  NoteDamage();
+}
+
+void CommitQueue::NoteDamage() {
+  const absl::Status& damage = store_->database().damage();
+  if (damage.ok()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!health_.ok()) return;
+    health_ = damage;
+  }
+  if (health_changed_) health_changed_(damage);
 }
 
 absl::Status CommitQueue::Write(const Round& round) {
   if (round.batches.empty()) return absl::OkStatus();
-  const absl::Status status = store_->Write(round.batches);
+  // What is damaged is not written to: it can only get worse.
+  absl::Status status = store_->database().damage();
+  if (status.ok()) status = store_->Write(round.batches);
   const std::lock_guard lock(mutex_);
   health_ = status;
   return status;
@@ -178,6 +192,7 @@ void CommitQueue::Tell(const Round& round) {
     if (answer.read) answer.read(*store_);
     if (answer.read_durable) answer.read_durable(*store_);
   }
+  NoteDamage();
 }
 
 }  // namespace caracal

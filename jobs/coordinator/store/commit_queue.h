@@ -20,6 +20,7 @@ class CommitQueue {
  public:
   // Called when the store begins to fail (why), as a second try has, and when
   // it takes changes again: on the queue's thread, before anybody else is told.
+  // Also when a read has found that it is damaged, after which it takes none.
   using Changed = std::function<void(const absl::Status&)>;
 
   // The store outlives the queue, which alone uses it, one thread at a time.
@@ -89,6 +90,8 @@ class CommitQueue {
   void TellHeld(Round& round, const absl::Status& why);
   // Of both, what may be read although they can't be written.
   void ServeDurable(Round& round);
+  // After a read.
+  void NoteDamage();
   // Serves those who read until it is time to try again.
   void AwaitRetry(Round& round);
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <optional>
 #include <thread>
@@ -61,6 +63,44 @@ class CommitQueueTest : public ::testing::Test {
   std::optional<CommitQueue> queue_;
   std::unique_ptr<Database> other_;
 };
+
+TEST_F(CommitQueueTest, NothingIsWrittenToWhatAReadFoundDamaged) {
+  const auto restart = [this](CommitQueue::Changed changed) {
+    queue_.reset();
+    store_ = nullptr;
+    auto store = JobStore::Open(folder_.path());
+    CARACAL_CHECK_OK(store.status());
+    store_ = *std::move(store);
+    queue_.emplace(store_.get(), absl::Milliseconds(1), std::move(changed));
+  };
+  for (uint64_t i = 1; i <= 100; ++i) {
+    StoredEvent event = Event(i);
+    event.data = std::string(1000, 'x');
+    queue_->Add({.events = {event}}, nullptr);
+  }
+  std::promise<absl::Status> told;
+  std::atomic<bool> first = true;
+  restart([&](const absl::Status& health) {
+    if (first.exchange(false)) told.set_value(health);
+  });
+  ASSERT_OK(store_->database().Execute("PRAGMA shrink_memory"));
+  // All but what holds the schema.
+  const std::string path = folder_.File("coordinator.sqlite");
+  const auto size = std::filesystem::file_size(path);
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    file << std::string(size - 4096, '\xAA');
+  }
+  queue_->ReadDurable(
+      [](JobStore& store) { EXPECT_FALSE(store.Events(0, 0, 1000).ok()); });
+  EXPECT_THAT(told.get_future().get(), StatusIs(StatusCode::kDataLoss, _));
+  EXPECT_THAT(queue_->Health(), StatusIs(StatusCode::kDataLoss, _));
+  std::promise<void> held;
+  queue_->Add({.saved = {Record(1)}}, nullptr,
+              [&](const absl::Status&) { held.set_value(); });
+  held.get_future().wait();
+}
 
 TEST_F(CommitQueueTest, TellsInOrderWhatIsDurable) {
   std::vector<int> told;

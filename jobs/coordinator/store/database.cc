@@ -15,6 +15,7 @@ namespace caracal {
 namespace {
 
 constexpr int kBusyMilliseconds = 5000;
+constexpr char kRestore[] = "; restore the back-up";
 
 absl::StatusCode CodeOf(int code) {
   switch (code & 0xff) {
@@ -37,11 +38,26 @@ absl::StatusCode CodeOf(int code) {
   return absl::StatusCode::kInternal;
 }
 
-// SQLite would make it readable for all that the umask lets.
+// SQLite would make it readable for all that the umask lets, and one that was
+// copied back has the mode of the copy. What SQLite makes beside it gets its
+// mode; what is there already has one of its own.
 absl::Status MakePrivate(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("open ", path));
   close(fd);
+  for (const char* end : {"", "-wal", "-shm"}) {
+    const std::string file = absl::StrCat(path, end);
+    struct stat info;
+    if (stat(file.c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;
+      return ErrnoStatus(errno, absl::StrCat("stat ", file));
+    }
+    const mode_t others = S_IRWXG | S_IRWXO;
+    if ((info.st_mode & others) == 0) continue;
+    if (chmod(file.c_str(), info.st_mode & S_IRWXU) != 0) {
+      return ErrnoStatus(errno, absl::StrCat("chmod ", file));
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -103,8 +119,7 @@ absl::StatusOr<bool> Statement::Step() {
   if (code == SQLITE_OK) code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
-  return SqliteStatus(code, database_->db_, database_->path_,
-                      sqlite3_sql(statement_));
+  return database_->StatusOf(code, sqlite3_sql(statement_));
 }
 
 absl::Status Statement::Run() {
@@ -151,6 +166,7 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
   std::unique_ptr<Database> database(new Database(path, db));
   RETURN_IF_ERROR(SqliteStatus(code, db, path, "open"));
   RETURN_IF_ERROR(database->Prepare());
+  RETURN_IF_ERROR(database->Check());
   RETURN_IF_ERROR(database->Migrate(migrations));
   return database;
 }
@@ -181,6 +197,26 @@ absl::Status Database::Prepare() {
   return absl::OkStatus();
 }
 
+absl::Status Database::StatusOf(int code, absl::string_view what) {
+  absl::Status status = SqliteStatus(code, db_, path_, what);
+  if (absl::IsDataLoss(status) && damage_.ok()) {
+    damage_ = absl::DataLossError(
+        absl::StrCat(path_, ": ", sqlite3_errmsg(db_), kRestore));
+  }
+  return status;
+}
+
+absl::Status Database::Check() {
+  // The first of what there may be.
+  ASSIGN_OR_RETURN(Statement check, Prepare("PRAGMA quick_check(1)"));
+  const absl::StatusOr<bool> found = check.Step();
+  if (!damage_.ok()) return damage_;
+  RETURN_IF_ERROR(found.status());
+  const std::string what = check.Text(0);
+  if (what == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path_, ": ", what, kRestore));
+}
+
 absl::Status Database::Migrate(const std::vector<std::string>& migrations) {
   int64_t version = 0;
   {
@@ -205,8 +241,8 @@ absl::Status Database::Migrate(const std::vector<std::string>& migrations) {
 }
 
 absl::Status Database::Execute(const std::string& sql) {
-  return SqliteStatus(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr),
-                      db_, path_, sql);
+  return StatusOf(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr),
+                  sql);
 }
 
 absl::StatusOr<Statement> Database::Prepare(absl::string_view sql) {
@@ -214,7 +250,7 @@ absl::StatusOr<Statement> Database::Prepare(absl::string_view sql) {
   const int code =
       sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
                          SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-  RETURN_IF_ERROR(SqliteStatus(code, db_, path_, sql));
+  RETURN_IF_ERROR(StatusOf(code, sql));
   return Statement(this, statement);
 }
 

@@ -62,10 +62,12 @@ class Statement {
 // Used by one thread at a time.
 class Database {
  public:
-  // Opens or makes the file, readable by its owner alone, and brings its schema
-  // to the newest version: each migration is run once, in a transaction.
+  // Opens or makes the file and brings its schema to the newest version: each
+  // migration is run once, in a transaction. From now on its owner alone can
+  // read it and its log, whatever modes they had.
   // kFailedPrecondition when the file's schema is newer; kDataLoss when it is
-  // damaged or no database.
+  // damaged, for which all of it is read (SQLite's quick_check), or no
+  // database.
   static absl::StatusOr<std::unique_ptr<Database>> Open(
       const std::string& path, const std::vector<std::string>& migrations);
   Database(const Database&) = delete;
@@ -73,6 +75,8 @@ class Database {
   ~Database();
 
   const std::string& path() const { return path_; }
+  // kDataLoss from the first statement on that has found it damaged.
+  const absl::Status& damage() const { return damage_; }
 
   // SQL without parameters; several statements are allowed.
   absl::Status Execute(const std::string& sql);
@@ -93,10 +97,14 @@ class Database {
   friend class Statement;
   Database(std::string path, sqlite3* db) : path_(std::move(path)), db_(db) {}
   absl::Status Prepare();
+  absl::Status Check();
   absl::Status Migrate(const std::vector<std::string>& migrations);
+  // Of what SQLite answered.
+  absl::Status StatusOf(int code, absl::string_view what);
 
   std::string path_;
   sqlite3* db_;
+  absl::Status damage_;
   std::unique_ptr<Statement> begin_, commit_;
 };
 

@@ -63,6 +63,22 @@ TEST_F(DatabaseTest, IsPrivate) {
   }
 }
 
+// One that was restored from a copy, say.
+TEST_F(DatabaseTest, IsMadePrivate) {
+  Open(kFirst);
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::ofstream(path_ + end, std::ios::app).flush();
+    ASSERT_EQ(chmod((path_ + end).c_str(), 0664), 0) << end;
+  }
+  const auto database = Open(kFirst);
+  ASSERT_OK(database->Execute("INSERT INTO t VALUES (1, 'x')"));
+  for (const char* end : {"", "-wal", "-shm"}) {
+    struct stat info;
+    ASSERT_EQ(stat((path_ + end).c_str(), &info), 0) << end;
+    EXPECT_EQ(info.st_mode & 0777, 0600) << end;
+  }
+}
+
 TEST_F(DatabaseTest, ATransactionIsAllOrNothing) {
   const auto database = Open(kFirst);
   EXPECT_THAT(database->InTransaction([&] {
@@ -106,6 +122,35 @@ TEST_F(DatabaseTest, MigrationsRunOnce) {
   ASSERT_OK_AND_ASSIGN(Statement all, database->Prepare("SELECT c FROM t"));
   ASSERT_TRUE(*all.Step());
   EXPECT_EQ(all.Integer(0), 6);
+}
+
+TEST_F(DatabaseTest, DamageIsFound) {
+  auto database = Open(kFirst);
+  const std::string text(1000, 'x');
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_OK(database->Execute("INSERT INTO t (b) VALUES ('" + text + "')"));
+  }
+  database = nullptr;
+  database = Open(kFirst);
+  ASSERT_OK(database->damage());
+  // Beyond what holds the schema, with nothing of it in memory.
+  ASSERT_OK(database->Execute("PRAGMA shrink_memory"));
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096);
+    file << std::string(4096 * 8, '\xAA');
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(Statement all,
+                         database->Prepare("SELECT sum(length(b)) FROM t"));
+    EXPECT_THAT(all.Step().status(), StatusIs(StatusCode::kDataLoss, _));
+  }
+  EXPECT_THAT(database->damage(), StatusIs(StatusCode::kDataLoss,
+                                           HasSubstr("restore the back-up")));
+  database = nullptr;
+  EXPECT_THAT(
+      Database::Open(path_, kFirst).status(),
+      StatusIs(StatusCode::kDataLoss, HasSubstr("restore the back-up")));
 }
 
 TEST_F(DatabaseTest, WhatIsNoDatabaseIsNamed) {

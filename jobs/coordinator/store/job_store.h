@@ -48,7 +48,7 @@ struct StoreContents {
   uint64_t database = 0;        // drawn when it was made
   std::vector<JobRecord> jobs;  // by id
   JobId next_id = 1;            // never given out so far
-  uint64_t last_sequence = 0;  // of the events ever written
+  uint64_t last_sequence = 0;   // of the events ever written
 };
 
 // Used by one thread at a time.

@@ -10,11 +10,13 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/status.h"
+#include "core/base/steady_condition.h"
 #include "core/base/utf8.h"
 #include "core/io/json.h"
 #include "jobs/coordinator/engine/checkpoint_list.h"
@@ -61,11 +63,12 @@ class Reply {
   void Set(WebAnswer answer) {
     absl::MutexLock lock(&mutex_);
     answer_ = std::move(answer);
+    answered_.NotifyAll();
   }
   WebAnswer Await() {
     absl::MutexLock lock(&mutex_);
     const auto there = [this] { return answer_.has_value(); };
-    if (mutex_.AwaitWithTimeout(absl::Condition(&there), kPatience)) {
+    if (answered_.WaitFor(&mutex_, kPatience, there)) {
       return *answer_;
     }
     return Refusal(absl::UnavailableError(
@@ -75,6 +78,7 @@ class Reply {
  private:
   absl::Mutex mutex_;
   std::optional<WebAnswer> answer_ ABSL_GUARDED_BY(mutex_);
+  SteadyCondition answered_;
 };
 
 Coordinator::Reply AnswerTo(std::shared_ptr<Reply> reply) {
@@ -94,6 +98,22 @@ absl::StatusOr<nlohmann::json> ParseBody(const WebRequest& request) {
                      body.status().message()));
   }
   return body;
+}
+
+// Fields that the body has and nobody reads: a mistyped one is not to be
+// without effect.
+std::vector<Problem> UnknownFields(
+    const nlohmann::json& body, const std::vector<absl::string_view>& known) {
+  constexpr size_t kLongest = 80;
+  std::vector<Problem> out;
+  for (const auto& [name, value] : body.items()) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    out.push_back({AsValidUtf8(absl::string_view(name).substr(0, kLongest)),
+                   absl::StrCat("there is no such field; expected ",
+                                absl::StrJoin(known, ", ")),
+                   ""});
+  }
+  return out;
 }
 
 // A number of the query; `otherwise` when it is not there.
@@ -141,11 +161,14 @@ void ReadAfter(const nlohmann::json& after, proto::SubmitRequest* submit,
   }
 }
 
-// Fields of another type than theirs are left out and told in `unread`.
+// Fields that there are none of, or of another type than theirs, are left out
+// and told in `unread`.
 // kInvalidArgument: there is no job to be looked at.
 absl::Status ReadSubmit(const WebRequest& request, proto::SubmitRequest* submit,
                         std::vector<Problem>* unread) {
   ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+  *unread = UnknownFields(
+      body, {"job", "priority", "max_retries", "after", "idempotency_key"});
   const JsonFields fields(body);
   RETURN_IF_ERROR(fields.Require("job"));
   RETURN_IF_ERROR(fields.Get("job", submit->mutable_job()));
@@ -260,6 +283,8 @@ WebAnswer WebApi::Post(const WebRequest& request, const Caller& caller) {
       return absl::FailedPreconditionError(kResumeByCommand);
     }
     ASSIGN_OR_RETURN(const nlohmann::json body, ParseBody(request));
+    RETURN_IF_ERROR(
+        ProblemsToStatus(UnknownFields(body, {"idempotency_key"}), "request"));
     RETURN_IF_ERROR(JsonFields(body).Get("idempotency_key", &key));
     return CheckKey(key);
   }();

@@ -2,10 +2,12 @@
 #ifndef CARACAL_JOBS_COORDINATOR_WEB_API_H_
 #define CARACAL_JOBS_COORDINATOR_WEB_API_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "core/base/file_system.h"
 #include "jobs/coordinator/access/access.h"
 #include "jobs/coordinator/access/audit_log.h"
@@ -32,6 +34,9 @@ struct WebSources {
   Access* access = nullptr;
   AuditLog* audit = nullptr;  // null: nothing is logged
   RateLimit* rate = nullptr;  // of callers, with that of gRPC; null: none
+  // Whether calls come in; null: they do.
+  std::function<absl::Status()> listening = nullptr;
+  std::optional<absl::Time> certificate_expires = {};  // the server's
 };
 
 // Of "/api/jobs/12/logs" 12 and "logs"; none for other paths.
@@ -48,14 +53,17 @@ class WebApi {
   explicit WebApi(WebSources sources) : sources_(std::move(sources)) {}
 
   // GET  /api/jobs?state=RUNNING&from=ID&limit=50
-  // POST /api/jobs                 {"job", "priority", "idempotency_key"}
+  // POST /api/jobs    {"job", "priority", "max_retries", "after",
+  //                    "idempotency_key"}
   // GET  /api/jobs/ID
   // GET  /api/jobs/ID/logs?gang=N&offset=BYTES    from the end without these
   // GET  /api/jobs/ID/checkpoints
   // GET  /api/jobs/ID/attribution
   // GET  /api/jobs/ID/report       the page that the job has written
   // POST /api/jobs/ID/cancel
-  // POST /api/jobs/ID/resume       {"idempotency_key"}
+  // POST /api/jobs/ID/resume       {"idempotency_key"}, as of cancel
+  //
+  // Other fields are refused.
   WebAnswer Handle(const WebRequest& request);
 
  private:

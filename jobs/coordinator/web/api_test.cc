@@ -86,6 +86,21 @@ TEST_F(ApiTest, EveryProblemOfAJobIsToldWithItsField) {
   EXPECT_GE(submitter_->Counts().refused, 1);
 }
 
+TEST_F(ApiTest, FieldsThatNobodyReadsAreRefused) {
+  const Json body = {{"job", Job()}, {"prio", 3}};
+  const auto refused = Post("/api/jobs", body.dump());
+  EXPECT_EQ(refused->status, 400);
+  EXPECT_THAT(refused->body, ::testing::HasSubstr("there is no such field"));
+  EXPECT_EQ(Json::parse(refused->body)["error"]["problems"][0]["field"],
+            "prio");
+  const JobId id = Submitted(Job());
+  EXPECT_EQ(
+      Post(absl::StrCat("/api/jobs/", id, "/cancel"), R"({"idempotency":"k"})")
+          ->status,
+      400);
+  EXPECT_EQ(Get(absl::StrCat("/api/jobs/", id))["state"], "LAUNCHING");
+}
+
 TEST_F(ApiTest, AJobComesAfterOthersAndIsTriedAgainAsAsked) {
   const JobId first = Submitted(Job());
   const auto submit = [&](const Json& more) {

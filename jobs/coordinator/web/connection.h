@@ -5,6 +5,7 @@
 
 #include <httplib.h>
 
+#include <functional>
 #include <string>
 
 #include "absl/time/time.h"
@@ -18,6 +19,11 @@ struct ConnectionLimits {
   absl::Duration write = absl::Seconds(15);
   // Until another request begins.
   absl::Duration idle = absl::Seconds(3);
+  // Whether somebody else wants the thread. Then a client whose request has not
+  // come within `grace` is let go at once, so that those who are slow, or mean
+  // it, hold nobody up. Null: nobody.
+  std::function<bool()> give_way = nullptr;
+  absl::Duration grace = absl::Milliseconds(200);
   size_t header_bytes = 64 << 10;
   size_t body_bytes = 3 << 20;  // however encoded
 };
@@ -46,14 +52,16 @@ class Connection final : public httplib::Stream {
  private:
   // Whether the socket is ready within `patience`.
   bool Wait(bool to_read, absl::Duration patience) const;
-  bool Fill(absl::Duration patience);
+  // Waits at most `patience`, of which `grace` whoever else waits.
+  bool Fill(absl::Duration patience, absl::Duration grace);
 
   const socket_t socket_;
   const ConnectionLimits limits_;
-  absl::Time deadline_ = absl::InfinitePast();  // of the request
-  size_t left_ = 0;                             // bytes of it that may come
+  absl::Duration deadline_ = absl::ZeroDuration();  // of the request
+  size_t left_ = 0;                                 // bytes of it that may come
   char buffer_[8192];
   size_t begin_ = 0, end_ = 0;
+  bool gave_way_ = false;  // nothing more is read
 };
 
 }  // namespace caracal

@@ -1,6 +1,7 @@
 #include "jobs/coordinator/web/event_stream.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/base/clock.h"
 #include "jobs/coordinator/web/job_json.h"
 
 namespace caracal {
@@ -19,21 +20,24 @@ EventStream::~EventStream() { subscription_->Close(); }
 void EventStream::Wake() {
   absl::MutexLock lock(&mutex_);
   awake_ = true;
+  changed_.NotifyAll();
 }
 
 void EventStream::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
+  changed_.NotifyAll();
 }
 
 EventStream::Piece EventStream::Next(absl::Duration patience) {
   Piece piece;
-  const absl::Time until = absl::Now() + patience;
+  Clock* const clock = Clock::Real();
+  const absl::Duration until = clock->Now() + patience;
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
       const auto ready = [this] { return awake_ || stopped_; };
-      if (!mutex_.AwaitWithDeadline(absl::Condition(&ready), until)) {
+      if (!changed_.WaitFor(&mutex_, until - clock->Now(), ready)) {
         piece.text = ": nothing new\n\n";
         return piece;
       }

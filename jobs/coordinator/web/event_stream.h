@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/steady_condition.h"
 #include "jobs/coordinator/rpc/event_hub.h"
 
 namespace caracal {
@@ -36,6 +37,7 @@ class EventStream {
   absl::Mutex mutex_;
   bool awake_ ABSL_GUARDED_BY(mutex_) = true;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  SteadyCondition changed_;
   const std::shared_ptr<Subscription> subscription_;
 };
 

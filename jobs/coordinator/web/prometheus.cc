@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "core/base/utf8.h"
 #include "core/base/version.h"
 
@@ -83,6 +84,29 @@ void WriteJobs(const CoordinatorStats& stats, Text* text) {
             static_cast<double>(stats.events));
 }
 
+// A number of the gang's last step or, of what not every step measures, of the
+// last one of this stage that did.
+std::optional<double> LastOf(const GangStats& gang, absl::string_view key) {
+  const Json last = Json::parse(gang.metrics, nullptr, false);
+  const auto number = [&](const Json& line) -> std::optional<double> {
+    if (!line.is_object()) return std::nullopt;
+    const auto found = line.find(std::string(key));
+    if (found == line.end() || !found->is_number()) return std::nullopt;
+    return found->get<double>();
+  };
+  if (const auto value = number(last); value.has_value()) return value;
+  for (size_t i = 0; i < kNowAndThen.size(); ++i) {
+    if (key != kNowAndThen[i] || !last.is_object()) continue;
+    const Json line = Json::parse(gang.last_with[i], nullptr, false);
+    if (!line.is_object() || line.value("stage_index", Json()) !=
+                                 last.value("stage_index", Json())) {
+      continue;
+    }
+    return number(line);
+  }
+  return std::nullopt;
+}
+
 void WriteGangs(const CoordinatorStats& stats, Text* text) {
   const auto labels = [](const GangStats& gang) {
     // Not "job": that name is the scraper's.
@@ -105,23 +129,21 @@ void WriteGangs(const CoordinatorStats& stats, Text* text) {
   } kFigures[] = {
       {"loss", "caracal_job_loss", "Training loss of the last step."},
       {"validation_loss", "caracal_job_validation_loss",
-       "Loss on held-out rows, where the last step measured it."},
+       "Loss on held-out rows, as last measured in this stage."},
       {"tokens_per_s", "caracal_job_tokens_per_second",
        "Training speed of the last step."},
       {"drop_probability", "caracal_job_drop_probability",
        "Probability that a step drops the window (p)."},
       {"window", "caracal_job_window", "Length of the window (W), in tokens."},
       {"r", "caracal_job_linear_use_ratio",
-       "Share of what linear attention could bring that it brings (r)."},
+       "Share of what linear attention could bring that it brings (r), as "
+       "last measured in this stage."},
   };
   for (const auto& figure : kFigures) {
     text->Describe(figure.name, "gauge", figure.help);
     for (const GangStats& gang : stats.gangs) {
-      const Json line = Json::parse(gang.metrics, nullptr, false);
-      if (!line.is_object()) continue;
-      const auto found = line.find(figure.key);
-      if (found == line.end() || !found->is_number()) continue;
-      text->Sample(figure.name, labels(gang), found->get<double>());
+      const std::optional<double> value = LastOf(gang, figure.key);
+      if (value.has_value()) text->Sample(figure.name, labels(gang), *value);
     }
   }
 }
@@ -170,13 +192,23 @@ void WriteSubmissions(const SubmissionCounts& counts, Text* text) {
 std::string PrometheusText(const CoordinatorStats& stats,
                            const EvaluationStats& evaluations,
                            const SubmissionCounts& submissions,
-                           const absl::Status& health, const WebCounts& web) {
+                           const ServiceHealth& health, const WebCounts& web) {
   Text text;
   text.Describe("caracal_build_info", "gauge", "Always 1.");
-  text.Sample("caracal_build_info", Label("version", kVersion), 1);
+  text.Sample("caracal_build_info",
+              Label("version", absl::StripPrefix(kVersion, "caracal ")), 1);
   text.One("caracal_store_healthy", "gauge",
            "1 when changes are written to the disk, 0 when that fails.",
-           health.ok() ? 1 : 0);
+           health.store.ok() ? 1 : 0);
+  text.One("caracal_audit_healthy", "gauge",
+           "1 when the audit log is written, 0 when that fails.",
+           health.audit.ok() ? 1 : 0);
+  if (health.certificate_expires.has_value()) {
+    text.One(
+        "caracal_certificate_expiry_timestamp_seconds", "gauge",
+        "When the server's certificate expires, in seconds since 1970.",
+        static_cast<double>(absl::ToUnixSeconds(*health.certificate_expires)));
+  }
   WriteJobs(stats, &text);
   WriteGangs(stats, &text);
   WriteEvaluations(evaluations, &text);

@@ -5,9 +5,11 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "jobs/coordinator/engine/coordinator_stats.h"
 #include "jobs/coordinator/engine/evaluations.h"
 #include "jobs/coordinator/rpc/submitter.h"
@@ -23,11 +25,19 @@ struct WebCounts {
   std::atomic<int64_t> streams{0};                     // open now
 };
 
+// Of the coordinator, apart from its jobs.
+struct ServiceHealth {
+  absl::Status store;  // whether changes are written
+  absl::Status audit;  // whether the audit log is
+  // When the server's certificate does; none: it shows none.
+  std::optional<absl::Time> certificate_expires = {};
+};
+
 // docs/dashboard.md has the names; deploy/ has what uses them.
 std::string PrometheusText(const CoordinatorStats& stats,
                            const EvaluationStats& evaluations,
                            const SubmissionCounts& submissions,
-                           const absl::Status& health, const WebCounts& web);
+                           const ServiceHealth& health, const WebCounts& web);
 
 }  // namespace caracal
 

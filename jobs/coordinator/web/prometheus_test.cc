@@ -59,8 +59,10 @@ TEST_F(PrometheusTest, MetricsAreWhatPrometheusReads) {
     EXPECT_TRUE(seen.insert(line.substr(0, line.rfind(' '))).second) << line;
   }
   for (const char* line :
-       {"caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
-        "caracal_store_healthy 1", "caracal_queue_length 0",
+       {"caracal_build_info{version=\"0.1\"} 1",
+        "caracal_jobs{state=\"running\"} 1", "caracal_slots 2",
+        "caracal_store_healthy 1", "caracal_audit_healthy 1",
+        "caracal_queue_length 0",
         "caracal_submissions_total{result=\"accepted\"} 1",
         "caracal_evaluations{state=\"planning\"} 1",
         "caracal_evaluations{state=\"failed\"} 0",
@@ -75,6 +77,29 @@ TEST_F(PrometheusTest, MetricsAreWhatPrometheusReads) {
   }
 }
 
+TEST_F(PrometheusTest, WhatIsMeasuredNowAndThenStaysUntilItsStageEnds) {
+  const JobId id = Submitted(Job());
+  Register(id);
+  const auto sample = [&](const char* name, const char* value) {
+    return HasSubstr(absl::StrCat("\ncaracal_job_", name, "{id=\"", id,
+                                  "\",name=\"tiny\"} ", value, "\n"));
+  };
+  Tell(id, {R"({"stage_index":0,"loss":3,"validation_loss":2.5,"r":0.5})",
+            R"({"stage_index":0,"loss":2,"r":null})"});
+  std::string text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("loss", "2"));
+  EXPECT_THAT(text, sample("validation_loss", "2.5"));
+  EXPECT_THAT(text, sample("linear_use_ratio", "0.5"));
+  Tell(id, {R"({"stage_index":0,"loss":1.5})"}, 3);
+  text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("validation_loss", "2.5"));
+  // Another stage's is another loss.
+  Tell(id, {R"({"stage_index":1,"loss":1})"}, 4);
+  text = client_->Get("/metrics")->body;
+  EXPECT_THAT(text, sample("loss", "1"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("caracal_job_validation_loss{")));
+}
+
 TEST(PrometheusTextTest, NamesAreQuoted) {
   CoordinatorStats stats;
   stats.gangs.push_back({.job = 3,
@@ -83,11 +108,19 @@ TEST(PrometheusTextTest, NamesAreQuoted) {
                          .silent_for = absl::Seconds(2),
                          .metrics = "{\"loss\":1}"});
   const std::string text =
-      PrometheusText(stats, {}, {}, absl::UnavailableError("full"), {});
+      PrometheusText(stats, {}, {},
+                     {.store = absl::UnavailableError("full"),
+                      .audit = absl::UnavailableError("full"),
+                      .certificate_expires = absl::FromUnixSeconds(1800000000)},
+                     {});
   EXPECT_THAT(
       text,
       HasSubstr("\ncaracal_job_loss{id=\"3\",name=\"a\\\"b\\\\c\\nd\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\ncaracal_store_healthy 0\n"));
+  EXPECT_THAT(text, HasSubstr("\ncaracal_audit_healthy 0\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("\ncaracal_certificate_expiry_timestamp_seconds 1800000000\n"));
 }
 
 }  // namespace

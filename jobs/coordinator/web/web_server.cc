@@ -92,7 +92,14 @@ void ToLibrary(const WebAnswer& answer, Response* out) {
 // Takes connections as the library does, but with limits on each.
 class LimitedServer final : public httplib::Server {
  public:
-  explicit LimitedServer(const ConnectionLimits& limits) : limits_(limits) {}
+  LimitedServer(ConnectionLimits limits, int threads)
+      : limits_(std::move(limits)) {
+    new_task_queue = [this, threads] {
+      auto* const pool = new BoundedPool(threads, kMostWaiting);
+      limits_.give_way = [pool] { return pool->GiveWay(); };
+      return pool;  // of the library, which ends its tasks first
+    };
+  }
 
   // Ends what connections wait for.
   void HangUp() {
@@ -121,10 +128,13 @@ class LimitedServer final : public httplib::Server {
             request.headers.erase("Content-Type");
             // A list of ranges can ask for more than there is.
             request.ranges.clear();
+            const bool has_body = request.has_header("Content-Length") ||
+                                  request.has_header("Transfer-Encoding");
+            // Where no length is told there is none (RFC 9112, section 6.3);
+            // the library would wait for the connection's end.
+            if (!has_body) request.set_header("Content-Length", "0");
             // A body that was refused is still to come.
-            if (request.method != "GET" ||
-                request.has_header("Content-Length") ||
-                request.has_header("Transfer-Encoding")) {
+            if (request.method != "GET" || has_body) {
               request.headers.erase("Connection");
               request.set_header("Connection", "close");
             }
@@ -140,7 +150,7 @@ class LimitedServer final : public httplib::Server {
     return true;
   }
 
-  const ConnectionLimits limits_;
+  ConnectionLimits limits_;  // as they are once there is a pool
   absl::Mutex mutex_;
   std::set<socket_t> open_ ABSL_GUARDED_BY(mutex_);
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -154,7 +164,8 @@ struct WebServer::Parts {
         sources(from),
         api(from),
         limit("events", given.most_streams),
-        server({.request = given.request_patience}) {}
+        server({.request = given.request_patience},
+               given.threads + given.most_streams) {}
 
   HandlerResponse Route(const Request& request, Response& response);
   bool RouteFile(const WebRequest& request, Response* response);
@@ -266,7 +277,8 @@ void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
 }
 
 WebAnswer WebServer::Parts::Health() const {
-  const absl::Status health = sources.coordinator->Health();
+  absl::Status health = sources.coordinator->Health();
+  if (health.ok() && sources.listening) health = sources.listening();
   if (health.ok()) return {.type = "text/plain", .body = "ok\n"};
   return {.status = 503,
           .type = "text/plain",
@@ -336,7 +348,13 @@ HandlerResponse WebServer::Parts::Route(const Request& in, Response& response) {
                                       ? sources.evaluations->Stats()
                                       : EvaluationStats(),
                                   sources.submitter->Counts(),
-                                  sources.coordinator->Health(), counts)}
+                                  {.store = sources.coordinator->Health(),
+                                   .audit = sources.audit != nullptr
+                                                ? sources.audit->health()
+                                                : absl::OkStatus(),
+                                   .certificate_expires =
+                                       sources.certificate_expires},
+                                  counts)}
                   : Refusal(status),
               &response);
   } else if (request.path == "/healthz") {
@@ -386,10 +404,6 @@ absl::StatusOr<std::unique_ptr<WebServer>> WebServer::Start(
         "machine alone (127.0.0.1, [::1] or localhost): whoever reaches the ",
         "page may change jobs. From elsewhere, use ssh -L"));
   }
-  p.server.new_task_queue = [&options = p.options] {
-    return new BoundedPool(options.threads + options.most_streams,
-                           kMostWaiting);
-  };
   p.server.set_payload_max_length(kLongestBody);
   p.server.set_tcp_nodelay(true);
   // A port that is taken is an error, not shared.

@@ -33,7 +33,7 @@ struct WebServerOptions {
 // GET /api/jobs/ID/events?after=SEQUENCE   Server-Sent Events; Last-Event-ID
 //                                          goes before `after`
 // GET /metrics     Prometheus' text format
-// GET /healthz     200 when jobs are taken in, else 503
+// GET /healthz     200 when jobs are taken in and callers let in, else 503
 class WebServer {
  public:
   // kInvalidArgument for an address that is none, or that others than this

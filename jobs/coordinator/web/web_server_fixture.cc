@@ -135,7 +135,7 @@ std::vector<Json> WebServerFixture::Events(const std::string& path,
   return out;
 }
 
-std::string WebServerFixture::Raw(const std::string& bytes, bool finish) {
+int WebServerFixture::Send(const std::string& bytes) {
   const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to = {};
   to.sin_family = AF_INET;
@@ -150,6 +150,11 @@ std::string WebServerFixture::Raw(const std::string& bytes, bool finish) {
     if (n <= 0) break;
     sent += static_cast<size_t>(n);
   }
+  return socket;
+}
+
+std::string WebServerFixture::Raw(const std::string& bytes, bool finish) {
+  const int socket = Send(bytes);
   if (finish) shutdown(socket, SHUT_WR);
   std::string out;
   char buffer[4096];

@@ -62,7 +62,9 @@ class WebServerFixture : public ::testing::Test {
   // Messages of a stream until there are `count`.
   std::vector<Json> Events(const std::string& path, size_t count,
                            const httplib::Headers& headers = {});
-  // What comes back for these very bytes.
+  // A connection on which these very bytes were sent; the caller closes it.
+  int Send(const std::string& bytes);
+  // What comes back for them.
   std::string Raw(const std::string& bytes, bool finish = true);
 
   TemporaryFolder folder_;

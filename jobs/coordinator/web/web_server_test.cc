@@ -1,7 +1,10 @@
 // What it serves, to whom it listens, and what it does not put up with.
 #include "jobs/coordinator/web/web_server.h"
 
+#include <unistd.h>
+
 #include <atomic>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "jobs/coordinator/web/web_server_fixture.h"
@@ -156,6 +159,29 @@ TEST_F(WebServerTest, ClientsThatAreSlowOrSendTooMuchAreLetGo) {
     Raw(bytes);
   }
   Get("/healthz");
+}
+
+TEST_F(WebServerTest, HalfRequestsHoldNobodyUp) {
+  Start({.most_streams = 1, .threads = 8});
+  std::vector<int> slow;
+  for (int i = 0; i < 12; ++i) {
+    slow.push_back(Send("GET / HTTP/1.1\r\n"));
+    // Of a body, and of nothing at all.
+    slow.push_back(
+        Send("POST /api/jobs HTTP/1.1\r\nHost: " + server_->address() +
+             "\r\nX-Caracal-Request: x\r\nContent-Length: 9\r\n\r\n"));
+    slow.push_back(Send(""));
+  }
+  // Within the client's patience, 5 s, where each of them may take 15 s.
+  for (int i = 0; i < 3; ++i) Get("/healthz");
+  for (const int socket : slow) close(socket);
+}
+
+TEST_F(WebServerTest, WithoutALengthThereIsNoBody) {
+  EXPECT_THAT(Raw("POST /api/jobs/9/resume HTTP/1.1\r\nHost: " +
+                      server_->address() + "\r\nX-Caracal-Request: x\r\n\r\n",
+                  false),
+              HasSubstr(" 404 "));
 }
 
 TEST_F(WebServerTest, OnlyThisMachineIsListenedTo) {

@@ -73,7 +73,7 @@ class SlurmGangs {
     bool was_cancelled = false;  // scancel was told to end it
     // Of one that is not there, and of which nothing else is known.
     GangEnd missing_end = GangEnd::kLost;
-    std::string missing_reason = "it was never started";
+    std::string missing_reason = kNoTrace;
     // Of which it is known that it is not submitted.
     bool was_refused = false;
     // Since when there is nothing of it but for its folder.

@@ -263,7 +263,8 @@ TEST_F(SlurmGangsTest, AMarkThatCannotBeReadIsNone) {
   Restart();
   gangs_->Find(kId);
   Poll();
-  EXPECT_THAT(events_.all, ElementsAre("ended 7-3 lost: it was never started"));
+  EXPECT_THAT(events_.all,
+              ElementsAre(absl::StrCat("ended 7-3 lost: ", kNoTrace)));
   slurm_.Begin(1);
   EXPECT_EQ(slurm_.job(1).begun, 0);
   // Of one that runs, its end is told all the same.
@@ -722,7 +723,7 @@ TEST_F(SlurmGangsTest, WhatCannotBeSubmittedHasFailed) {
 }
 
 TEST_F(SlurmGangsTest, WhatWasNotStartedNeverWillBe) {
-  const std::string end = "ended 7-3 lost: it was never started";
+  const std::string end = absl::StrCat("ended 7-3 lost: ", kNoTrace);
   gangs_->Find(kId);
   Poll();
   EXPECT_THAT(events_.all, ElementsAre(end));
@@ -735,7 +736,7 @@ TEST_F(SlurmGangsTest, WhatWasNotStartedNeverWillBe) {
   ASSERT_OK(Folder({7, 4}).Create(Spec({7, 4})));
   gangs_->Kill({7, 4});
   Poll();
-  EXPECT_EQ(events_.all.back(), "ended 7-4 lost: it was never started");
+  EXPECT_EQ(events_.all.back(), absl::StrCat("ended 7-4 lost: ", kNoTrace));
 }
 
 TEST_F(SlurmGangsTest, OneThatNeverBeganDoesNotBeginLater) {

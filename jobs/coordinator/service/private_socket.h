@@ -1,6 +1,6 @@
 // Where a coordinator listens that only this user is to reach.
-#ifndef CARACAL_JOBS_COORDINATOR_EMBEDDED_PRIVATE_SOCKET_H_
-#define CARACAL_JOBS_COORDINATOR_EMBEDDED_PRIVATE_SOCKET_H_
+#ifndef CARACAL_JOBS_COORDINATOR_SERVICE_PRIVATE_SOCKET_H_
+#define CARACAL_JOBS_COORDINATOR_SERVICE_PRIVATE_SOCKET_H_
 
 #include <string>
 #include <utility>
@@ -40,4 +40,4 @@ class PrivateSocket {
 
 }  // namespace caracal
 
-#endif  // CARACAL_JOBS_COORDINATOR_EMBEDDED_PRIVATE_SOCKET_H_
+#endif  // CARACAL_JOBS_COORDINATOR_SERVICE_PRIVATE_SOCKET_H_

@@ -1,4 +1,4 @@
-#include "jobs/coordinator/embedded/private_socket.h"
+#include "jobs/coordinator/service/private_socket.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
