@@ -56,18 +56,26 @@ inline size_t MostSharedBytes() {
   return bytes;
 }
 
-// `kernel` takes its arguments as one struct.
+// `kernel` takes its arguments as one struct. Blocks run in clusters of so
+// many, which divides the grid's width (more than one: Hopper).
 template <typename Args>
 void LaunchEarly(void (*kernel)(Args), dim3 grid, dim3 block, size_t shared,
-                 cudaStream_t stream, const Args& args) {
-  cudaLaunchAttribute early = EarlyLaunch();
+                 cudaStream_t stream, const Args& args,
+                 unsigned cluster_blocks = 1) {
+  cudaLaunchAttribute attributes[2];
   cudaLaunchConfig_t launch = {};
   launch.gridDim = grid;
   launch.blockDim = block;
   launch.dynamicSmemBytes = shared;
   launch.stream = stream;
-  launch.attrs = &early;
-  launch.numAttrs = MajorCapability() >= 9 ? 1 : 0;
+  launch.attrs = attributes;
+  if (MajorCapability() >= 9) attributes[launch.numAttrs++] = EarlyLaunch();
+  if (cluster_blocks > 1) {
+    cudaLaunchAttribute& cluster = attributes[launch.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = cluster_blocks;
+    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  }
   CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, args));
 }
 

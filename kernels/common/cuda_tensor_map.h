@@ -15,6 +15,12 @@ namespace caracal::kernels {
 CUtensorMap CudaRowsMap(const void* data, int64_t rows, int64_t row_stride,
                         int64_t heads, int64_t head_stride, int64_t D);
 
+// Of a bf16 matrix whose rows lie `stride` elements apart, in boxes of 64
+// columns and `box_rows` rows (at most 256), swizzled as those. `data` and the
+// stride are multiples of 16 bytes.
+CUtensorMap CudaMatrixMap(const void* data, int64_t rows, int64_t columns,
+                          int64_t stride, int box_rows);
+
 }  // namespace caracal::kernels
 
 #endif  // CARACAL_KERNELS_COMMON_CUDA_TENSOR_MAP_H_

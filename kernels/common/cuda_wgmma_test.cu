@@ -129,6 +129,7 @@ TEST(CudaWgmma, ProductsOfAllKinds) {
   Check<8, 128, A::kRegisters, false>();
   Check<16, 128, A::kKMajor, false>();
   Check<16, 64, A::kMnMajor, true>();
+  Check<256, 64, A::kKMajor, false>();
 }
 
 }  // namespace

@@ -14,6 +14,8 @@
 namespace caracal::kernels {
 namespace {
 
+constexpr int kMostChoices = 16;
+
 // Everything an algorithm is chosen by.
 using Key = std::array<int64_t, 13>;
 
@@ -74,9 +76,10 @@ struct Plan {
   cublasLtMatmulAlgo_t algorithm;
 };
 
-void Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb,
-            const Matrix& a, const Matrix& b, const Matrix& c,
-            uint64_t workspace_bytes, int32_t multiprocessors, Plan& plan) {
+// Returns which choice it became.
+int Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb, const Matrix& a,
+           const Matrix& b, const Matrix& c, uint64_t workspace_bytes,
+           int32_t multiprocessors, int choice, Plan& plan) {
   CARACAL_CUBLAS_CHECK(cublasLtMatmulDescCreate(
       &plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t first = OperationOf(tb), second = OperationOf(ta);
@@ -108,16 +111,17 @@ void Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb,
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, AlignmentOf(a.data));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, AlignmentOf(c.data));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, AlignmentOf(c.data));
-  cublasLtMatmulHeuristicResult_t best;
+  cublasLtMatmulHeuristicResult_t choices[kMostChoices];
   int found = 0;
   CARACAL_CUBLAS_CHECK(cublasLtMatmulAlgoGetHeuristic(
       handle, plan.operation, plan.first, plan.second, plan.out, plan.out,
-      preference, 1, &best, &found))
+      preference, choice + 1, choices, &found))
       << "for C [" << c.rows << ", " << c.columns << "]";
   cublasLtMatmulPreferenceDestroy(preference);
-  CARACAL_CHECK(found == 1)
+  CARACAL_CHECK(found >= 1)
       << "no algorithm for C [" << c.rows << ", " << c.columns << "]";
-  plan.algorithm = best.algo;
+  plan.algorithm = choices[found - 1].algo;
+  return found - 1;
 }
 
 }  // namespace
@@ -129,16 +133,19 @@ struct MatMulCudaPlans::Cache {
     cublasLtDestroy(handle);
   }
   cublasLtHandle_t handle = nullptr;
-  int multiprocessors = 0;
+  int multiprocessors = 0, choice = 0, newest_choice = 0;
   std::map<Key, Plan> plans;
 };
 
-MatMulCudaPlans::MatMulCudaPlans(int multiprocessors)
+MatMulCudaPlans::MatMulCudaPlans(int multiprocessors, int choice)
     : cache_(std::make_unique<Cache>()) {
   cache_->multiprocessors = multiprocessors;
+  CARACAL_CHECK(choice >= 0 && choice < kMostChoices) << choice;
+  cache_->choice = choice;
 }
 MatMulCudaPlans::~MatMulCudaPlans() = default;
 size_t MatMulCudaPlans::size() const { return cache_->plans.size(); }
+int MatMulCudaPlans::newest_choice() const { return cache_->newest_choice; }
 
 void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
                 Transpose tb, float alpha, ConstTensorView a, ConstTensorView b,
@@ -187,14 +194,14 @@ void MatMulCuda(const Context& ctx, MatMulCudaPlans& plans, Transpose ta,
   const auto [entry, created] = cache.plans.try_emplace(key);
   Plan& plan = entry->second;
   if (created) {
-    Choose(cache.handle, ta, tb, left, right, out, workspace.bytes,
-           cache.multiprocessors, plan);
+    cache.newest_choice =
+        Choose(cache.handle, ta, tb, left, right, out, workspace.bytes,
+               cache.multiprocessors, cache.choice, plan);
   }
   CARACAL_CUBLAS_CHECK(cublasLtMatmul(
       cache.handle, plan.operation, &alpha, right.data, plan.first, left.data,
-      plan.second, &beta, added, plan.out, out.data, plan.out,
-      &plan.algorithm, workspace.data, workspace.bytes,
-      static_cast<cudaStream_t>(ctx.stream)))
+      plan.second, &beta, added, plan.out, out.data, plan.out, &plan.algorithm,
+      workspace.data, workspace.bytes, static_cast<cudaStream_t>(ctx.stream)))
       << "for C [" << m << ", " << n << "], K " << k;
 }
 

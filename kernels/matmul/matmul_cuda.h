@@ -24,12 +24,16 @@ class MatMulCudaPlans {
  public:
   // Algorithms are chosen to run on so many multiprocessors, and to leave the
   // device's others to what runs beside them (a collective); 0: on all.
-  explicit MatMulCudaPlans(int multiprocessors = 0);
+  // `choice`: which of those that cuBLASLt names for a shape, best first by its
+  // own model (0 to 15), or the last if it names fewer.
+  explicit MatMulCudaPlans(int multiprocessors = 0, int choice = 0);
   ~MatMulCudaPlans();
   MatMulCudaPlans(const MatMulCudaPlans&) = delete;
   MatMulCudaPlans& operator=(const MatMulCudaPlans&) = delete;
 
   size_t size() const;
+  // Which choice the newest shape has: `choice`, or less.
+  int newest_choice() const;
 
   struct Cache;
   Cache& cache() { return *cache_; }

@@ -1,8 +1,15 @@
 // Rates of matrix products on the GPU, on random numbers, at the shapes of a
 // training step over 16,384 tokens: matmul_cuda_bench [M N K]...
 // y = x W^T (forward), dx = dy W, dW = dy^T x (fp32, accumulated).
+//
+// matmul_cuda_bench --sustained SECONDS [M N K]... has all algorithms that
+// cuBLASLt names for a product run for so long, in two rounds: power and clock
+// are those of a training step then.
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "kernels/common/cuda_bench.h"
 #include "kernels/matmul/matmul_cuda.h"
@@ -11,8 +18,10 @@ namespace caracal::kernels {
 namespace {
 
 using bench::Measure;
+using bench::MeasureSustained;
 using bench::PrintFlop;
 using bench::RandomOnDevice;
+using bench::Sustained;
 using testing::DeviceArray;
 
 // N outputs, K inputs of M tokens.
@@ -56,11 +65,67 @@ void Benchmark(MatMulCudaPlans& plans, Workspace workspace, int64_t m,
             flop);
 }
 
+void BenchmarkChoices(Workspace workspace, double seconds, int64_t m, int64_t n,
+                      int64_t k) {
+  constexpr int kMostChoices = 8, kRounds = 2;
+  const auto x = RandomOnDevice<uint16_t>(m * k, 1, 1);
+  const auto weight = RandomOnDevice<uint16_t>(n * k, 0.02, 2);
+  const DeviceArray<uint16_t> out(m * n);
+  const TensorView xs(x.data(), DType::kBF16, {m, k});
+  const TensorView weights(weight.data(), DType::kBF16, {n, k});
+  const TensorView outs(out.data(), DType::kBF16, {m, n});
+  for (const bool add : {false, true}) {
+    std::printf("M %ld N %ld K %ld, y %s x W^T\n", static_cast<long>(m),
+                static_cast<long>(n), static_cast<long>(k), add ? "+=" : "=");
+    std::vector<std::unique_ptr<MatMulCudaPlans>> choices;
+    std::vector<Sustained> totals;
+    const auto multiply = [&](MatMulCudaPlans& plans, int i) {
+      MatMulCuda({}, plans, Transpose::kNo, Transpose::kYes, i == 0 ? 1 : -1,
+                 xs, weights, add ? 1 : 0, outs, workspace);
+    };
+    CARACAL_CUDA_CHECK(
+        cudaMemset(out.data(), 0, out.size() * sizeof(uint16_t)));
+    for (int choice = 0; choice < kMostChoices; ++choice) {
+      auto plans = std::make_unique<MatMulCudaPlans>(0, choice);
+      multiply(*plans, choice % 2);
+      if (plans->newest_choice() < choice) break;
+      choices.push_back(std::move(plans));
+      totals.emplace_back();
+    }
+    for (int round = 0; round < kRounds; ++round) {
+      for (size_t i = 0; i < choices.size(); ++i) {
+        totals[i].Add(MeasureSustained(seconds / kRounds, [&](int which) {
+          multiply(*choices[i], which);
+        }));
+      }
+    }
+    for (size_t i = 0; i < choices.size(); ++i) {
+      char name[32];
+      std::snprintf(name, sizeof(name), "choice %d", static_cast<int>(i));
+      PrintSustained(name, totals[i].Over(kRounds), 2.0 * m * n * k);
+    }
+  }
+}
+
 int Main(int argc, char** argv) {
   bench::PrintDevice();
-  MatMulCudaPlans plans;
   const DeviceArray<char> memory(kMatMulCudaWorkspaceBytes);
   const Workspace workspace{memory.data(), memory.size()};
+  if (argc > 2 && std::strcmp(argv[1], "--sustained") == 0) {
+    const double seconds = std::atof(argv[2]);
+    for (int i = 3; i + 3 <= argc; i += 3) {
+      BenchmarkChoices(workspace, seconds, std::atoll(argv[i]),
+                       std::atoll(argv[i + 1]), std::atoll(argv[i + 2]));
+    }
+    if (argc > 3) return 0;
+    // 8B shape, 8 rows of 1,024.
+    BenchmarkChoices(workspace, seconds, 8192, 6144, 4096);
+    BenchmarkChoices(workspace, seconds, 8192, 4096, 4096);
+    BenchmarkChoices(workspace, seconds, 8192, 28672, 4096);
+    BenchmarkChoices(workspace, seconds, 8192, 4096, 14336);
+    return 0;
+  }
+  MatMulCudaPlans plans;
   for (int i = 1; i + 3 <= argc; i += 3) {
     Benchmark(plans, workspace, std::atoll(argv[i]), std::atoll(argv[i + 1]),
               std::atoll(argv[i + 2]));

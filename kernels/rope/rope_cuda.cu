@@ -5,6 +5,7 @@
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/rope/rope_cuda.h"
+#include "kernels/rope/rope_cuda_math.h"
 
 namespace caracal::kernels {
 namespace {
@@ -58,10 +59,7 @@ __global__ void __launch_bounds__(kThreads)
     Unpack<bf16>(high[h], q);
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      const float s = a.sign * sin[j];
-      const float rotated = p[j] * cos[j] - q[j] * s;
-      q[j] = q[j] * cos[j] + p[j] * s;
-      p[j] = rotated;
+      cuda::RotatePair(cos[j], a.sign * sin[j], p[j], q[j]);
     }
     StorePack(x + h * a.head_stride, pack, Pack<bf16>(p));
     StorePack(x + h * a.head_stride, pack + a.packs, Pack<bf16>(q));

@@ -5,6 +5,7 @@
 #include "kernels/common/cuda_matrix.h"
 #include "kernels/common/cuda_pack.h"
 #include "kernels/swiglu/swiglu_cuda.h"
+#include "kernels/swiglu/swiglu_cuda_math.h"
 
 namespace caracal::kernels {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 using cuda::bf16;
 using cuda::LoadPack;
 using cuda::Pack;
+using cuda::Sigmoid;
 using cuda::StorePack;
 using cuda::Unpack;
 
@@ -24,10 +26,6 @@ struct Args {
   CudaMatrix<const bf16> gate, up, dout;
   CudaMatrix<bf16> out, dgate, dup;
 };
-
-__device__ __forceinline__ float Sigmoid(float x) {
-  return __fdividef(1.0f, 1.0f + __expf(-x));
-}
 
 // Calls use(i, row, pack of the row) for the thread's packs.
 template <typename Use>
@@ -55,7 +53,7 @@ __global__ void __launch_bounds__(kThreads)
     Unpack<bf16>(gate[i], g);
     Unpack<bf16>(up[i], u);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) g[j] = g[j] * Sigmoid(g[j]) * u[j];
+    for (int j = 0; j < 8; ++j) g[j] = cuda::Swiglu(g[j], u[j]);
     StorePack(a.out.row(row), at, Pack<bf16>(g));
   });
 }

@@ -38,6 +38,7 @@ struct Case {
   int64_t features = 64;
   bool all_lora = false;  // or q, k, v, o
   int64_t rank = 8;
+  std::vector<int64_t> lengths = {200, 77, 1, 130};
 };
 
 std::vector<Case> Cases() {
@@ -58,6 +59,22 @@ std::vector<Case> Cases() {
   cases[3].name = "LolcatsWindow";
   cases[3].attention.window_kind = kernels::WindowKind::kLolcatsTerraced;
   return cases;
+}
+
+// Enough rows and columns that products take the tiles of matmul_hopper.h, with
+// what is done on them.
+Case WideCase() {
+  Case wide;
+  wide.name = "Wide";
+  wide.shape.hidden = 2048;
+  wide.shape.inner = 1024;
+  wide.shape.layers = 2;
+  wide.shape.heads = 24;
+  wide.shape.kv_heads = 4;
+  wide.shape.positions = 1024;
+  wide.all_lora = true;
+  wide.lengths = {900, 600, 1, 547};
+  return wide;
 }
 
 class ModelCudaTest : public ::testing::TestWithParam<Case> {
@@ -170,7 +187,7 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
   std::string path_;
   std::unique_ptr<ModelPair> pair_;
   double layers_ = 0;
-  RandomBatch batch_{{200, 77, 1, 130}, 500};
+  const RandomBatch batch_{GetParam().lengths, 500};
 };
 
 TEST_P(ModelCudaTest, LogitsAgreeInEveryMode) {
@@ -364,6 +381,34 @@ TEST_P(ModelCudaTest, StepsRepeatBitForBitInTheSameMemory) {
     EXPECT_EQ(pair_->gpu.compute.device()->peak_bytes(), peak);
   }
 }
+
+class WideModelCudaTest : public ModelCudaTest {};
+
+TEST_P(WideModelCudaTest, PassesAgree) {
+  const std::vector<float> logits =
+      LogitsOf(pair_->host, ComponentMode::kHybrid);
+  EXPECT_LT(RelativeError(LogitsOf(pair_->gpu, ComponentMode::kHybrid), logits),
+            2 * Noise());
+  pair_->SetTrained(
+      {ParameterGroup::kFeatureMap, ParameterGroup::kWindowFactor});
+  const std::vector<TransferSums> host = Transfer(pair_->host);
+  const std::vector<TransferSums> gpu = Transfer(pair_->gpu);
+  for (size_t i = 0; i < host.size(); ++i) {
+    EXPECT_NEAR(gpu[i].squared_error / host[i].squared_error, 1, 4 * Noise())
+        << "layer " << i;
+  }
+  CompareGradients(ParameterGroup::kFeatureMap, 4 * Noise());
+  pair_->SetTrained({ParameterGroup::kLora});
+  EXPECT_LT(RelativeError(Finetune(pair_->gpu, false, false).nll,
+                          Finetune(pair_->host, false, false).nll),
+            2 * Noise());
+  CompareGradients(ParameterGroup::kLora, 4 * Noise());
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, WideModelCudaTest,
+                         ::testing::Values(WideCase()), [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ModelCudaTest, ::testing::ValuesIn(Cases()),
                          [](const auto& info) {

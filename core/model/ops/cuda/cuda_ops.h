@@ -81,8 +81,9 @@ class CudaOps final : public ModelOps {
                            const Tensor& norm_weight, const Normed& normed,
                            TensorView dy, Variable* x);
 
-  void RotateQk(Execution& exec, const LayerContext& layer,
-                const TokenBatch& batch, TensorView qkv, bool inverse);
+  // The gradient of the rotation of q and k, in place.
+  void RotateBack(Execution& exec, const LayerContext& layer,
+                  const TokenBatch& batch, TensorView qkv);
 
  private:
   // As Execution::CheckFinite, of bf16 or fp32 on the device; waits for it.
@@ -96,10 +97,6 @@ class CudaOps final : public ModelOps {
   // To memory that is there.
   void NormInto(Execution& exec, const Tensor& weight, float epsilon,
                 ConstTensorView x, const Normed& out);
-  // out [rows, out] = a norm's output W^T (+ LoRA), of all ranks' rows; `keep`:
-  // those of others come to normed.y.
-  void ProjectNormed(Execution& exec, const Projection& projection,
-                     const Normed& normed, bool keep, TensorView out);
   // Where a kernel adds to what *host is increased by in Finish().
   double* SumFor(double* host);
   void AddStatistics(Execution& exec, const LayerContext& layer,

@@ -35,7 +35,7 @@ class ProjectQkvGradient final : public Tape::Operation {
         qkv_(qkv) {}
 
   void Backward(Execution& exec) override {
-    ops_->RotateQk(exec, layer_, batch_, qkv_->grad, /*inverse=*/true);
+    ops_->RotateBack(exec, layer_, batch_, qkv_->grad);
     ops_->NormProjectBackward(exec, QkvProjection(layer_),
                               layer_.layer_weights().attention_norm, normed_,
                               qkv_->grad, x_);
@@ -173,14 +173,6 @@ void CudaOps::NormInto(Execution& exec, const Tensor& weight, float epsilon,
                               MyDeviceRows(exec, out.y), out.inv_rms);
 }
 
-void CudaOps::ProjectNormed(Execution& exec, const Projection& projection,
-                            const Normed& normed, bool keep, TensorView out) {
-  GatherDeviceRows(exec, normed.y, keep, [&](IndexRange rows, TensorView y) {
-    products_.Forward(exec, projection, y, ConstTensorView(),
-                      BlockOf(out, rows.begin, rows.size(), 0, out.shape[1]));
-  });
-}
-
 void CudaOps::AddProjection(Execution& exec, const Projection& projection,
                             TensorView y, TensorView x, TensorView out) {
   if (exec.collective->size() == 1) {
@@ -243,14 +235,14 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
                                TensorView(), Workspace());
 }
 
-void CudaOps::RotateQk(Execution& exec, const LayerContext& layer,
-                       const TokenBatch& batch, TensorView qkv, bool inverse) {
+void CudaOps::RotateBack(Execution& exec, const LayerContext& layer,
+                         const TokenBatch& batch, TensorView qkv) {
   if (!device_->ok()) return;
   // q and k lie side by side: one call rotates the heads of both.
   TensorView qk = SplitQkvRows(layer, qkv).q;
   qk.shape[1] = layer.heads() + layer.kv_heads();
   kernels::RopeCuda(exec.ctx, qk, batch.positions, layer.weights->rope_cos,
-                    layer.weights->rope_sin, inverse);
+                    layer.weights->rope_sin, /*inverse=*/true);
 }
 
 Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
@@ -271,8 +263,18 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
       Norm(exec, projection, w.attention_norm, epsilon, x->value, batch.rows());
   const bool keep =
       exec.tape != nullptr && CudaProducts::RoomOf(projection) > 0;
-  ProjectNormed(exec, projection, normed, keep, qkv->value);
-  RotateQk(exec, layer, batch, qkv->value, /*inverse=*/false);
+  CudaProducts::Rotation rotation;
+  rotation.heads = layer.heads() + layer.kv_heads();
+  rotation.cos = layer.weights->rope_cos;
+  rotation.sin = layer.weights->rope_sin;
+  GatherDeviceRows(exec, normed.y, keep, [&](IndexRange rows, TensorView y) {
+    rotation.positions = ConstTensorView(
+        static_cast<const int32_t*>(batch.positions.data) + rows.begin,
+        DType::kI32, {rows.size()});
+    products_.ForwardRotated(
+        exec, projection, y, rotation,
+        BlockOf(qkv->value, rows.begin, rows.size(), 0, qkv->value.shape[1]));
+  });
   CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
   if (exec.tape == nullptr) {
     exec.arena->Release(kept);
@@ -304,7 +306,10 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   const int64_t down_room = CudaProducts::RoomOf(down_projection);
   Variable* out = ResidualOutput(exec, x);
   const Arena::Mark kept = exec.arena->mark();
-  const TensorView gate_up = AllocateRows(exec, rows, 2 * inner, up_room);
+  TensorView gate_up;  // of a forward alone nothing is kept
+  if (exec.tape != nullptr) {
+    gate_up = AllocateRows(exec, rows, 2 * inner, up_room);
+  }
   TensorView h;
   if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
   Normed normed;
@@ -320,13 +325,18 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
       normed.y = AllocateRows(exec, rows, x->value.shape[1]);
       NormInto(exec, w.mlp_norm, epsilon, x->value, normed);
     }
-    ProjectNormed(exec, up_projection, normed, /*keep=*/up_room > 0, gate_up);
-    const auto [gate, up] = SplitGateUp(gate_up);
     const TensorView product =
         down_room > 0 ? h : AllocateRows(exec, rows, inner);
-    if (device_->ok()) {
-      kernels::SwigluForwardCuda(exec.ctx, gate, up, product);
-    }
+    GatherDeviceRows(
+        exec, normed.y, /*keep=*/up_room > 0,
+        [&](IndexRange some, TensorView y) {
+          const auto of = [&](TensorView all) {
+            return BlockOf(all, some.begin, some.size(), 0, all.shape[1]);
+          };
+          products_.ForwardSwiglu(exec, up_projection, y,
+                                  gate_up.defined() ? of(gate_up) : gate_up,
+                                  of(product));
+        });
     AddProjection(exec, down_projection, product, x->value, out->value);
     if (up_room == 0) normed.y = TensorView();
   }

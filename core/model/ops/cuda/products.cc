@@ -5,6 +5,10 @@
 #include "core/device/device.h"
 #include "kernels/lora/lora_cuda.h"
 #include "kernels/matmul/mat_vec_cuda.h"
+#include "kernels/matmul/matmul_rope_cuda.h"
+#include "kernels/matmul/matmul_swiglu_cuda.h"
+#include "kernels/rope/rope_cuda.h"
+#include "kernels/swiglu/swiglu_cuda.h"
 
 namespace caracal {
 namespace {
@@ -100,19 +104,61 @@ void CudaProducts::Fold(Execution& exec,
   kernels::LoraFoldCuda(exec.ctx, table_);
 }
 
-void CudaProducts::Forward(Execution& exec, const Projection& projection,
-                           TensorView x, ConstTensorView add, TensorView y) {
+CudaProducts::Operands CudaProducts::OperandsOf(Execution& exec,
+                                                const Projection& projection,
+                                                TensorView x) {
   const LinearWeight& w = *projection.weight;
   const int64_t room = RoomOf(projection);
-  if (room == 0) {
-    Multiply(exec, x, Transpose::kYes, w.dense(), y, add);
-    return;
-  }
+  if (room == 0) return {x, w.dense()};
   const int64_t out = w.out_features(), in = w.in_features();
   Multiply(exec, x, Transpose::kYes, BlockOf(w.folded(), out, room, 0, in),
            Behind(x, 0, room));
-  Multiply(exec, WithRoom(x, room), Transpose::kYes,
-           BlockOf(w.folded(), 0, out, 0, in + room), y, add);
+  return {WithRoom(x, room), BlockOf(w.folded(), 0, out, 0, in + room)};
+}
+
+void CudaProducts::Forward(Execution& exec, const Projection& projection,
+                           TensorView x, ConstTensorView add, TensorView y) {
+  const Operands operands = OperandsOf(exec, projection, x);
+  Multiply(exec, operands.x, Transpose::kYes, operands.weight, y, add);
+}
+
+void CudaProducts::ForwardSwiglu(Execution& exec, const Projection& projection,
+                                 TensorView x, TensorView gate_up,
+                                 TensorView h) {
+  const int64_t rows = h.shape[0], F = h.shape[1];
+  if (kernels::MatMulSwigluCudaSuits(rows, F)) {
+    const Operands operands = OperandsOf(exec, projection, x);
+    if (!exec.device->ok()) return;
+    kernels::MatMulSwigluCuda(exec.ctx, operands.x, operands.weight, gate_up, h,
+                              workspace());
+    return;
+  }
+  ArenaScope scratch(exec.arena);
+  if (!gate_up.defined()) gate_up = AllocateRows(exec, rows, 2 * F);
+  Forward(exec, projection, x, ConstTensorView(), gate_up);
+  if (!exec.device->ok()) return;
+  kernels::SwigluForwardCuda(exec.ctx, BlockOf(gate_up, 0, rows, 0, F),
+                             BlockOf(gate_up, 0, rows, F, F), h);
+}
+
+void CudaProducts::ForwardRotated(Execution& exec, const Projection& projection,
+                                  TensorView x, const Rotation& rotation,
+                                  TensorView qkv) {
+  const int64_t rows = qkv.shape[0], D = 2 * rotation.cos.shape[1];
+  if (kernels::MatMulRopeCudaSuits(rows, qkv.shape[1], D)) {
+    const Operands operands = OperandsOf(exec, projection, x);
+    if (!exec.device->ok()) return;
+    kernels::MatMulRopeCuda(exec.ctx, operands.x, operands.weight,
+                            rotation.heads, rotation.positions, rotation.cos,
+                            rotation.sin, qkv, workspace());
+    return;
+  }
+  Forward(exec, projection, x, ConstTensorView(), qkv);
+  if (!exec.device->ok()) return;
+  TensorView heads(qkv.data, DType::kBF16, {rows, rotation.heads, D});
+  heads.stride[0] = qkv.stride[0];
+  kernels::RopeCuda(exec.ctx, heads, rotation.positions, rotation.cos,
+                    rotation.sin, /*inverse=*/false);
 }
 
 void CudaProducts::InputGradient(Execution& exec, const Projection& projection,

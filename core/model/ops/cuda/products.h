@@ -36,6 +36,24 @@ class CudaProducts {
   void Forward(Execution& exec, const Projection& projection, TensorView x,
                ConstTensorView add, TensorView y);
 
+  // The same of a gated MLP's first half, whose gate's columns come first, and
+  // SwiGLU of it.
+  //   x [rows, in]
+  //   gate_up [rows, 2 F]   undefined: nothing needs it afterwards
+  //   h [rows, F]
+  void ForwardSwiglu(Execution& exec, const Projection& projection,
+                     TensorView x, TensorView gate_up, TensorView h);
+
+  // The same of queries, keys and values [rows, (H + 2 Hkv) D], and the first
+  // `heads` of each row rotated by its position.
+  struct Rotation {
+    int64_t heads;
+    ConstTensorView positions;  // int32 [rows]
+    ConstTensorView cos, sin;   // fp32 [P, D / 2]
+  };
+  void ForwardRotated(Execution& exec, const Projection& projection,
+                      TensorView x, const Rotation& rotation, TensorView qkv);
+
   // dx = dy W + LoRA's part (dx undefined: not wanted). Makes dy B, which
   // AdapterGradients reads.
   void InputGradient(Execution& exec, const Projection& projection,
@@ -51,6 +69,15 @@ class CudaProducts {
                 ConstTensorView b, TensorView c, ConstTensorView add = {});
 
  private:
+  // What a forward multiplies: x and W, and with adapters what is folded into
+  // both; x A^T is made.
+  struct Operands {
+    TensorView x;
+    ConstTensorView weight;
+  };
+  Operands OperandsOf(Execution& exec, const Projection& projection,
+                      TensorView x);
+
   Workspace workspace() const {
     return {scratch_.view().data, scratch_.bytes()};
   }
