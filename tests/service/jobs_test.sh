@@ -174,6 +174,15 @@ must_fail "those of another database" "$caracald" --data "$data" \
   --listen 127.0.0.1:0
 rm "$data"/coordinator.sqlite*
 cp "$work/backup"/coordinator.sqlite* "$data"
+# Nor does it begin again where the other disk is not mounted.
+mv "$work/shared" "$work/unmounted"
+for empty in "" "$work/shared"; do
+  [ -z "$empty" ] || mkdir -p "$empty"
+  must_fail "are not there: is its file system mounted?" "$caracald" \
+    --data "$data" --listen 127.0.0.1:0
+done
+rm -r "$work/shared"
+mv "$work/unmounted" "$work/shared"
 mkdir "$work/shared/runs/41" "$work/shared/gangs/43-2"
 start_daemon --max-queued-per-user 1
 [ "$("$caracal" submit "${long[@]}" --priority -1)" = 44 ] || fail "submit"

@@ -135,6 +135,14 @@ TEST_F(JobsServiceTest, AJobIsTakenInAndShown) {
   EXPECT_EQ(Submitted(Job("parallel { data: 2 }"), "k"), id);
 }
 
+TEST_F(JobsServiceTest, AReportWithTextNeedsATokenizer) {
+  proto::SubmitRequest request;
+  request.set_job(Job("evaluation { prompt: \"Once\" }"));
+  JobId id = 0;
+  EXPECT_THAT(Submit(request, &id).error_message(),
+              HasSubstr("evaluation.prompt: needs the model's tokenizer"));
+}
+
 TEST_F(JobsServiceTest, AJobThatWaitsSaysForWhat) {
   const JobId first = Submitted(Job("parallel { data: 2 }"));
   const JobId second = Submitted(Job());
@@ -427,6 +435,16 @@ TEST_F(JobsServiceTest, HostileStringsAreRefusedOrHarmless) {
   std::vector<Problem> problems;
   const proto::Job good = ParseJob(Job(), "job", nullptr, &problems);
   ASSERT_TRUE(problems.empty());
+  // What a report with a prompt needs.
+  ASSERT_OK(FileSystem::Posix()->WriteFileAtomically(
+      folder_.File("model/tokenizer.json"), R"({
+ "added_tokens": [], "normalizer": null, "post_processor": null,
+ "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false,
+                   "use_regex": true},
+ "decoder": {"type": "ByteLevel"},
+ "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2},
+           "merges": [["a", "b"]], "unk_token": null, "dropout": null}
+})"));
   std::set<std::string> fields, taken;
   ForEachString(
       proto::Job::descriptor(), "", [](proto::Job* job) { return job; },

@@ -203,10 +203,13 @@ std::string PrometheusText(const CoordinatorStats& stats,
   text.One("caracal_audit_healthy", "gauge",
            "1 when the audit log is written, 0 when that fails.",
            health.audit.ok() ? 1 : 0);
+  constexpr char kExpiry[] = "caracal_certificate_expiry_timestamp_seconds";
+  text.Describe(kExpiry, "gauge",
+                "When the server's certificate expires, in seconds since 1970; "
+                "none without TLS.");
   if (health.certificate_expires.has_value()) {
-    text.One(
-        "caracal_certificate_expiry_timestamp_seconds", "gauge",
-        "When the server's certificate expires, in seconds since 1970.",
+    text.Sample(
+        kExpiry, "",
         static_cast<double>(absl::ToUnixSeconds(*health.certificate_expires)));
   }
   WriteJobs(stats, &text);
