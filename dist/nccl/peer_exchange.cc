@@ -80,7 +80,7 @@ absl::StatusOr<std::unique_ptr<PeerExchange>> PeerExchange::Create(
   ASSIGN_OR_RETURN(
       exchange->rounds_,
       PeerMemory::Create(control, exchange->size_ * sizeof(uint32_t), name));
-  RETURN_IF_ERROR(exchange->CreateLanes());
+  RETURN_IF_ERROR(AgreeOn(*control, exchange->CreateLanes()));
   return exchange;
 }
 

@@ -164,7 +164,12 @@ absl::Status Listener::OpenTcp(const std::string& address) {
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found,
                                                                  freeaddrinfo);
   int failed = EADDRNOTAVAIL;
+  std::vector<std::string> seen;  // a file of hosts may say the same twice
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
+    const std::string same(reinterpret_cast<const char*>(one->ai_addr),
+                           one->ai_addrlen);
+    if (std::find(seen.begin(), seen.end(), same) != seen.end()) continue;
+    seen.push_back(same);
     // All of them on one port.
     SetPort(one->ai_addr, port_ != 0 ? port_ : port);
     Descriptor socket = Listen(one->ai_addr, one->ai_addrlen);
