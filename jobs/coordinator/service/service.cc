@@ -327,7 +327,7 @@ absl::StatusOr<std::unique_ptr<Service>> Service::Start(
                                                        : &p.security->access(),
                     .audit = &p.security->audit(),
                     .rate = &p.security->rate(),
-                    .listening = [&p] { return p.listener->Health(); },
+                    .accepting = [&p] { return p.listener->Health(); },
                     .certificate_expires = p.security->CertificateExpiry()}));
     service->endpoint_.web = p.web->address();
     p.jobs->SetWeb(p.web->address());

@@ -35,7 +35,7 @@ struct WebSources {
   AuditLog* audit = nullptr;  // null: nothing is logged
   RateLimit* rate = nullptr;  // of callers, with that of gRPC; null: none
   // Whether calls come in; null: they do.
-  std::function<absl::Status()> listening = nullptr;
+  std::function<absl::Status()> accepting = nullptr;
   std::optional<absl::Time> certificate_expires = {};  // the server's
 };
 

@@ -278,7 +278,7 @@ void WebServer::Parts::RouteEvents(const WebRequest& request, JobId job,
 
 WebAnswer WebServer::Parts::Health() const {
   absl::Status health = sources.coordinator->Health();
-  if (health.ok() && sources.listening) health = sources.listening();
+  if (health.ok() && sources.accepting) health = sources.accepting();
   if (health.ok()) return {.type = "text/plain", .body = "ok\n"};
   return {.status = 503,
           .type = "text/plain",
