@@ -14,6 +14,7 @@
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "jobs/client/testing/tiny_model.h"
+#include "jobs/coordinator/rpc/testing/events_only.h"
 #include "jobs/coordinator/rpc/testing/test_door.h"
 #include "jobs/spec/job_file.h"
 #include "proto/rpc_error.pb.h"
@@ -24,18 +25,6 @@ namespace {
 using grpc::StatusCode;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-class EventsOnly : public CoordinatorOutput {
- public:
-  explicit EventsOnly(EventHub* hub) : hub_(hub) {}
-  void Order(const GangOrder&, const JobRecord&) override {}
-  void Happened(const std::vector<StoredEvent>& events) override {
-    hub_->Happened(events);
-  }
-
- private:
-  EventHub* const hub_;
-};
 
 class JobsServiceTest : public ::testing::Test {
  protected:

@@ -17,6 +17,7 @@
 #include "core/base/fake_clock.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
+#include "jobs/coordinator/rpc/testing/events_only.h"
 #include "jobs/coordinator/web/web_server.h"
 
 namespace caracal {
@@ -25,19 +26,6 @@ using Json = nlohmann::json;
 
 // What the page sends with every change.
 inline const httplib::Headers kChange = {{"X-Caracal-Request", "test"}};
-
-// Brings events to those who watch; starts nothing.
-class EventsOnly : public CoordinatorOutput {
- public:
-  explicit EventsOnly(EventHub* hub) : hub_(hub) {}
-  void Order(const GangOrder&, const JobRecord&) override {}
-  void Happened(const std::vector<StoredEvent>& events) override {
-    hub_->Happened(events);
-  }
-
- private:
-  EventHub* const hub_;
-};
 
 class WebServerFixture : public ::testing::Test {
  protected:
