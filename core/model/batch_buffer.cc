@@ -21,31 +21,53 @@ BatchBuffer::BatchBuffer(int64_t capacity, int64_t seq_len,
   samples_.reserve(most);
 }
 
+void BatchBuffer::Begin(int64_t count) {
+  CARACAL_CHECK(count <= capacity_) << count << " rows";
+  count_ = count;
+  unmasked_ = 0;
+  starts_.clear();
+}
+
+void BatchBuffer::Take(int64_t row) {
+  for (int64_t t = 0; t < seq_len_; ++t) {
+    const int64_t i = row * seq_len_ + t;
+    tokens_[i] = row_tokens_[t];
+    targets_[i] = row_tokens_[t + 1];
+    mask_[i] = row_mask_[t + 1] != 0;
+    unmasked_ += mask_[i];
+  }
+  FindDocuments(row);
+  first_sequence_[row + 1] = starts_.size();
+}
+
 absl::Status BatchBuffer::Fill(PackedDataset& dataset, int64_t count,
                                FunctionRef<int64_t(int64_t)> row_of) {
-  CARACAL_CHECK(count <= capacity_) << count << " rows";
+  Begin(count);
   const int64_t row_length = dataset.seq_len() + 1;
   row_tokens_.resize(row_length);
   row_mask_.resize(row_length);
   if (reset_at_document_) row_document_.resize(row_length);
-  count_ = count;
-  unmasked_ = 0;
-  starts_.clear();
   for (int64_t r = 0; r < count; ++r) {
     RETURN_IF_ERROR(dataset.ReadRow(row_of(r), absl::MakeSpan(row_tokens_),
                                     absl::MakeSpan(row_mask_),
                                     absl::MakeSpan(row_document_)));
-    for (int64_t t = 0; t < seq_len_; ++t) {
-      const int64_t i = r * seq_len_ + t;
-      tokens_[i] = row_tokens_[t];
-      targets_[i] = row_tokens_[t + 1];
-      mask_[i] = row_mask_[t + 1] != 0;
-      unmasked_ += mask_[i];
-    }
-    FindDocuments(r);
+    Take(r);
   }
-  first_sequence_[count] = starts_.size();
   return absl::OkStatus();
+}
+
+void BatchBuffer::Fill(absl::Span<const int32_t> tokens, int64_t count) {
+  Begin(count);
+  const int64_t row_length = seq_len_ + 1;
+  CARACAL_CHECK(static_cast<int64_t>(tokens.size()) == count * row_length)
+      << tokens.size() << " tokens";
+  row_mask_.assign(row_length, 1);
+  if (reset_at_document_) row_document_.assign(row_length, 0);
+  for (int64_t r = 0; r < count; ++r) {
+    const int32_t* row = tokens.data() + r * row_length;
+    row_tokens_.assign(row, row + row_length);
+    Take(r);
+  }
 }
 
 void BatchBuffer::FindDocuments(int64_t row) {

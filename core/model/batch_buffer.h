@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "core/io/dataset/packed_dataset.h"
 #include "core/model/token_batch.h"
 #include "kernels/common/thread_pool.h"
@@ -26,6 +27,10 @@ class BatchBuffer {
   absl::Status Fill(PackedDataset& dataset, int64_t count,
                     FunctionRef<int64_t(int64_t)> row_of);
 
+  // Rows from memory, [count, T + 1] tokens; every target counts, and a row is
+  // one document.
+  void Fill(absl::Span<const int32_t> tokens, int64_t count);
+
   int64_t count() const { return count_; }
   int64_t seq_len() const { return seq_len_; }
   // Targets that count towards the loss.
@@ -41,6 +46,9 @@ class BatchBuffer {
   TokenBatch Rows(int64_t begin, int64_t count);
 
  private:
+  void Begin(int64_t count);
+  // The row that was read, with its mask and documents.
+  void Take(int64_t row);
   void FindDocuments(int64_t row);
 
   int64_t capacity_, seq_len_;

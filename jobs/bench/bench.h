@@ -31,9 +31,8 @@ struct BenchOptions {
   int steps = 3;             // measured, after one warm-up
   int threads = 0;
   std::string device = "cpu";  // or "cuda"
-  // The ranks of a training stage, laid out by data and tensor; `batch` and
-  // `micro_batch` are each data rank's. Borrowed; null: this process alone. All
-  // ranks call.
+  // The ranks of a training stage; `batch` and `micro_batch` are each data
+  // rank's. Borrowed; null: this process alone. All ranks call.
   Gang* gang = nullptr;
 };
 

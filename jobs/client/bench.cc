@@ -161,6 +161,9 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   if (make_gang) {
     app.add_option("--data", o->shape.data, "data ranks; --batch is each one's")
         ->check(CLI::Range(1, 4096));
+    app.add_option("--layer", o->shape.layer,
+                   "ranks of a layer chain (transfer)")
+        ->check(CLI::Range(1, 4096));
     app.add_option("--tensor", o->shape.tensor, "tensor ranks")
         ->check(CLI::Range(1, 4096));
   }

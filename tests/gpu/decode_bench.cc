@@ -23,15 +23,39 @@
 #include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu_cuda.h"
-#include "tests/gpu/step_parts.h"
 
 namespace caracal::kernels {
 namespace {
 
+using bench::RandomOnDevice;
 using testing::VectorView;
+using Bf16 = testing::DeviceArray<uint16_t>;
+using F32 = testing::DeviceArray<float>;
 
 constexpr float kEps = 1e-5f;
 constexpr int64_t kPositions = 132000;
+
+struct Shape {
+  int64_t hidden, H, Hkv, D, inner, layers, vocabulary;
+  int64_t F = 64, window = 64;
+  int64_t q() const { return H * D; }
+  int64_t kv() const { return Hkv * D; }
+  int64_t qkv() const { return q() + 2 * kv(); }
+};
+
+// From element `begin` on, rows `stride` apart (0: as wide as they are).
+TensorView View(const Bf16& memory, int64_t rows, int64_t columns,
+                int64_t stride = 0, int64_t begin = 0) {
+  TensorView v(memory.data() + begin, DType::kBF16, {rows, columns});
+  if (stride != 0) v.stride[0] = stride;
+  return v;
+}
+TensorView Heads(const Bf16& memory, int64_t rows, int64_t heads, int64_t D,
+                 int64_t stride, int64_t begin = 0) {
+  TensorView v(memory.data() + begin, DType::kBF16, {rows, heads, D});
+  v.stride[0] = stride;
+  return v;
+}
 
 // What a layer reads of its own.
 struct DecodeLayer {

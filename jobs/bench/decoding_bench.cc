@@ -1,0 +1,128 @@
+#include "jobs/bench/decoding_bench.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "core/base/status.h"
+#include "core/model/decoder.h"
+#include "core/model/llama.h"
+#include "core/model/ops/model_ops.h"
+#include "jobs/bench/device_copy_rate.h"
+#include "jobs/bench/random_rows.h"
+
+namespace caracal {
+namespace {
+
+double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
+
+// Of a prompt pass, and of the tokens after it.
+struct Seconds {
+  double prefill = 0, tokens = 0;
+};
+
+absl::StatusOr<Seconds> DecodeOnHost(Decoder& decoder, const TokenBatch& prompt,
+                                     int64_t new_tokens) {
+  decoder.Reset();
+  double start = Now();
+  Seconds out;
+  ASSIGN_OR_RETURN(int32_t next,
+                   decoder.FeedGreedy({prompt.tokens.i32(),
+                                       static_cast<size_t>(prompt.rows())}));
+  out.prefill = Now() - start;
+  start = Now();
+  for (int64_t i = 0; i < new_tokens; ++i) {
+    ASSIGN_OR_RETURN(next, decoder.FeedGreedy({&next, 1}));
+  }
+  out.tokens = Now() - start;
+  return out;
+}
+
+absl::StatusOr<Seconds> DecodeOnDevice(DecodingSession& session,
+                                       const TokenBatch& prompts,
+                                       int64_t new_tokens) {
+  std::vector<int32_t> next(prompts.sequences);
+  double start = Now();
+  Seconds out;
+  RETURN_IF_ERROR(session.Start(prompts));
+  RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
+  out.prefill = Now() - start;
+  start = Now();
+  for (int64_t i = 0; i < new_tokens; ++i) RETURN_IF_ERROR(session.Step({}));
+  RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
+  out.tokens = Now() - start;
+  return out;
+}
+
+}  // namespace
+
+absl::Status MeasureDecoding(const BenchOptions& o, const WeightSource& source,
+                             WeightForm form, Compute& compute,
+                             BenchResult* result) {
+  ASSIGN_OR_RETURN(const ComponentMode mode, ComponentModeFromName(o.mode));
+  StudentConfig student;
+  student.attention.window = o.window;
+  student.attention.sinks = o.sinks;
+  student.features = o.features > 0 ? o.features : source.config().head_dim;
+  double start = Now();
+  ASSIGN_OR_RETURN(
+      const LlamaWeights weights,
+      LlamaWeights::Load(compute.context(), source, Shard(), form, {},
+                         {.device = compute.device(), .lora = &student.lora}));
+  Adapters adapters(weights.adapter_shape(), student);
+  adapters.Initialize(0);
+  if (compute.device() != nullptr) {
+    RETURN_IF_ERROR(adapters.parameters().PlaceOn(compute.device()));
+  }
+  Llama llama(&weights, &adapters);
+  result->load_seconds = Now() - start;
+
+  const int64_t length = std::max<int64_t>(o.seq_len, 1);
+  BatchBuffer prompts(o.batch, length);
+  FillWithRandomRows(o.batch, weights.config.vocab_size, &prompts);
+  ModePlan plan;
+  llama.Plan(prompts.Rows(0, o.batch), mode, &plan);
+  const Execution exec = compute.execution();
+  const bool on_device = exec.device != nullptr;
+  std::optional<Decoder> decoder;
+  std::unique_ptr<DecodingSession> session;
+  if (on_device) {
+    ASSIGN_OR_RETURN(session,
+                     OpsOf(exec).StartDecoding(exec, weights, &adapters, plan));
+  } else {
+    decoder.emplace(&llama, exec, plan);
+  }
+  std::vector<double> rates, prefill;
+  for (int step = 0; step <= o.steps; ++step) {
+    const TokenBatch rows = prompts.Rows(0, o.batch);
+    ASSIGN_OR_RETURN(const Seconds seconds,
+                     on_device ? DecodeOnDevice(*session, rows, o.new_tokens)
+                               : DecodeOnHost(*decoder, rows, o.new_tokens));
+    if (step == 0) continue;
+    rates.push_back(static_cast<double>(o.batch * o.new_tokens) /
+                    seconds.tokens);
+    prefill.push_back(static_cast<double>(rows.rows()) / seconds.prefill);
+  }
+  std::sort(rates.begin(), rates.end());
+  std::sort(prefill.begin(), prefill.end());
+  result->tokens_per_s = rates[rates.size() / 2];
+  result->low = rates.front();
+  result->high = rates.back();
+  result->prefill_tokens_per_s = prefill[prefill.size() / 2];
+  result->cache_bytes =
+      on_device ? session->cache_bytes() : decoder->cache_bytes();
+  result->flops = DecodeFlops(weights.config, adapters.config(), o.seq_len);
+  if (!on_device) return absl::OkStatus();
+  result->step_bytes = session->step_bytes();
+  result->bytes_per_s =
+      result->step_bytes * result->tokens_per_s / static_cast<double>(o.batch);
+  session = nullptr;
+  ASSIGN_OR_RETURN(result->copy_rate, DeviceCopyRate(compute.device()));
+  return absl::OkStatus();
+}
+
+}  // namespace caracal
