@@ -30,9 +30,10 @@ absl::StatusOr<Seconds> DecodeOnHost(Decoder& decoder, const TokenBatch& prompt,
   decoder.Reset();
   double start = Now();
   Seconds out;
-  ASSIGN_OR_RETURN(int32_t next,
-                   decoder.FeedGreedy({prompt.tokens.i32(),
-                                       static_cast<size_t>(prompt.rows())}));
+  const auto* tokens = static_cast<const int32_t*>(prompt.tokens.data);
+  ASSIGN_OR_RETURN(
+      int32_t next,
+      decoder.FeedGreedy({tokens, static_cast<size_t>(prompt.rows())}));
   out.prefill = Now() - start;
   start = Now();
   for (int64_t i = 0; i < new_tokens; ++i) {

@@ -28,9 +28,10 @@ namespace caracal::kernels {
 namespace {
 
 using bench::RandomOnDevice;
+using testing::DeviceArray;
 using testing::VectorView;
-using Bf16 = testing::DeviceArray<uint16_t>;
-using F32 = testing::DeviceArray<float>;
+using Bf16 = DeviceArray<uint16_t>;
+using F32 = DeviceArray<float>;
 
 constexpr float kEps = 1e-5f;
 constexpr int64_t kPositions = 132000;
