@@ -285,7 +285,11 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
     enqueue();
     error = cudaStreamEndCapture(stream_, &recorded);
   }
-  if (error == cudaSuccess) error = cudaGraphInstantiate(&graph, recorded, 0);
+  // Work of the second stream keeps its priority.
+  if (error == cudaSuccess) {
+    error = cudaGraphInstantiate(&graph, recorded,
+                                 cudaGraphInstantiateFlagUseNodePriority);
+  }
   if (recorded != nullptr) cudaGraphDestroy(recorded);
   if (error != cudaSuccess) {
     cudaGetLastError();  // Not to be found again by a kernel's launch.

@@ -86,7 +86,8 @@ class Device {
   // What `enqueue` puts on the stream, recorded instead of run, with the
   // addresses it names: it may launch kernels, copy and set to zero on the
   // device, but neither upload, download nor wait, and the arena may not grow.
-  // kUnavailable.
+  // What it puts on the second stream is recorded with it, where that begins by
+  // awaiting the first stream and the first awaits its end. kUnavailable.
   virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
       absl::FunctionRef<void()> enqueue) = 0;
 

@@ -19,6 +19,14 @@ class LayerDone final : public Tape::Operation {
   int layer_;
 };
 
+void AddPlan(const ModePlan& plan, PassKey* key) {
+  key->Add(plan.adapters_on());
+  for (int64_t i = 0; i < plan.layers(); ++i) {
+    key->Add(plan.full_softmax(i));
+    key->Add(plan.terms(i), plan.sequences() * plan.heads());
+  }
+}
+
 }  // namespace
 
 void Llama::Plan(const TokenBatch& batch, ComponentMode mode,
@@ -47,6 +55,50 @@ TokenBatch Llama::Begin(Execution& exec, const TokenBatch& batch,
   return OpsOf(exec).Place(exec, batch);
 }
 
+PassKey Llama::KeyOf(const Execution& exec, char pass,
+                     const TokenBatch& batch) const {
+  PassKey key;
+  key.Add(pass);
+  // Where a pass allocates, and what it reads.
+  const Arena* arena = &exec.device_arena();
+  key.Add(arena);
+  key.Add(arena->used_bytes());
+  key.Add(batch.tokens.data);
+  key.Add(batch.positions.data);
+  key.Add(batch.sequences);
+  key.Add(batch.offsets, batch.sequences + 1);
+  const kernels::HybridAttentionConfig& attention =
+      adapters_->config().attention;
+  key.Add(attention.window);
+  key.Add(attention.sinks);
+  key.Add(attention.window_kind);
+  key.Add(attention.feature_map);
+  key.Add(attention.affine);
+  key.Add(adapters_->lora_active);
+  const std::vector<ParameterStore::Run>& trained =
+      adapters_->parameters().trained_runs();
+  key.Add(trained.size());
+  for (const ParameterStore::Run& run : trained) {
+    key.Add(run.group);
+    key.Add(run.step_grad.data);
+  }
+  return key;
+}
+
+void Llama::Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
+                   absl::FunctionRef<void()> launches) const {
+  ArenaScope scratch(exec.arena);
+  // Who is told about layers takes part in their order on the streams. The
+  // exchanges of a tensor group take turns with halves of their memory, and
+  // wait for what the other ranks wrote at a certain pass. A checked pass waits
+  // for the device.
+  if (exec.recorded == nullptr || exec.layer_done != nullptr ||
+      exec.collective->size() > 1 || exec.check_finite) {
+    return launches();
+  }
+  exec.recorded->Run(key(), launches);
+}
+
 TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
                          const ModePlan& plan,
                          AttentionStatistics* statistics) const {
@@ -54,14 +106,26 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
-  for (int i = 0; i < layers(); ++i) {
-    ArenaScope scratch(exec.arena);
-    const LayerContext layer = Layer(i, plan.adapters_on());
-    Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
-    Variable* y = ops.Attend(exec, layer, batch, plan, qkv, statistics);
-    ops.ProjectOutput(exec, layer, y, x);
-    ops.Mlp(exec, layer, batch, x);
+  const auto launches = [&] {
+    for (int i = 0; i < layers(); ++i) {
+      ArenaScope scratch(exec.arena);
+      const LayerContext layer = Layer(i, plan.adapters_on());
+      Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
+      Variable* y = ops.Attend(exec, layer, batch, plan, qkv, statistics);
+      ops.ProjectOutput(exec, layer, y, x);
+      ops.Mlp(exec, layer, batch, x);
+    }
+  };
+  if (statistics != nullptr) {  // They come to the host layer by layer.
+    launches();
+    return x->value;
   }
+  const auto key = [&] {
+    PassKey out = KeyOf(exec, 'h', batch);
+    AddPlan(plan, &out);
+    return out;
+  };
+  Launch(exec, key, launches);
   return x->value;
 }
 
@@ -76,13 +140,14 @@ void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
   ArenaScope scratch(exec.arena);
   Variable x;
   x.value = Hidden(exec, batch, plan, statistics);
-  OpsOf(exec).LmLoss(exec, *weights_,
-                     {.targets = batch.targets,
-                      .row_weight = ConstTensorView(),
-                      .nll = nll,
-                      .argmax = argmax},
-                     &x);
-  OpsOf(exec).Finish(exec);
+  const LmLossRequest request = {.targets = batch.targets,
+                                 .row_weight = ConstTensorView(),
+                                 .nll = nll,
+                                 .argmax = argmax};
+  ModelOps& ops = OpsOf(exec);
+  ops.BeginLoss(exec, request);
+  ops.LmLoss(exec, *weights_, request, &x);
+  ops.Finish(exec);
 }
 
 bool Llama::KeptAsSoftmax(int layer) const {
@@ -121,22 +186,32 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
   const TokenBatch batch = Begin(exec, given, /*lora=*/false);
   ModelOps& ops = OpsOf(exec);
-  Variable* x = ops.Embed(exec, *weights_, batch.tokens);
-  const int lag =
-      ops.BeginTransfer(exec, Layer(0, /*lora=*/false), batch, objective);
-  const int count = static_cast<int>(layers());
-  const auto done = [&exec](int layer) {
-    if (layer >= 0 && exec.layer_done != nullptr) (*exec.layer_done)(layer);
+  ops.BeginSums(exec, sums, layers());
+  const auto key = [&] {
+    PassKey out = KeyOf(exec, 't', batch);
+    out.Add(objective.terms);
+    out.Add(objective.output_scale);
+    out.Add(objective.weight_scale);
+    return out;
   };
-  for (int i = 0; i < count; ++i) {
-    ArenaScope scratch(exec.arena);
-    const TransferKept kept = TeacherLayer(exec, batch, i, x);
-    if (lag > 0) done(i - lag);
-    StudentLayer(exec, batch, objective, i, kept, &sums[i]);
-    if (lag == 0) done(i);
-  }
-  ops.EndTransfer(exec);
-  for (int i = std::max(0, count - lag); i < count; ++i) done(i);
+  Launch(exec, key, [&] {
+    Variable* x = ops.Embed(exec, *weights_, batch.tokens);
+    const int lag =
+        ops.BeginTransfer(exec, Layer(0, /*lora=*/false), batch, objective);
+    const int count = static_cast<int>(layers());
+    const auto done = [&exec](int layer) {
+      if (layer >= 0 && exec.layer_done != nullptr) (*exec.layer_done)(layer);
+    };
+    for (int i = 0; i < count; ++i) {
+      ArenaScope scratch(exec.arena);
+      const TransferKept kept = TeacherLayer(exec, batch, i, x);
+      if (lag > 0) done(i - lag);
+      StudentLayer(exec, batch, objective, i, kept, &sums[i]);
+      if (lag == 0) done(i);
+    }
+    ops.EndTransfer(exec);
+    for (int i = std::max(0, count - lag); i < count; ++i) done(i);
+  });
   ops.Finish(exec);
 }
 
@@ -158,6 +233,7 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
                              const TransferKept* kept,
                              TransferSums* sums) const {
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
+  OpsOf(exec).BeginSums(exec, sums, layers());
   for (int i = 0; i < layers(); ++i) {
     StudentLayer(exec, batch, objective, i, kept[i], &sums[i]);
     if (exec.layer_done != nullptr) (*exec.layer_done)(i);
@@ -171,24 +247,36 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
-  Variable* x = ops.Embed(exec, *weights_, batch.tokens);
-  for (int i = 0; i < layers(); ++i) {
-    exec.tape->ReleaseBackwardScratchHere();
-    if (exec.layer_done != nullptr) exec.tape->Record<LayerDone>(i);
-    const LayerContext layer = Layer(i, plan.adapters_on());
-    Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
-    Variable* y = ops.Attend(exec, layer, batch, plan, qkv, nullptr);
-    Variable* middle = ops.ProjectOutput(exec, layer, y, x);
-    x = ops.Mlp(exec, layer, batch, middle);
-  }
-  ops.LmLoss(exec, *weights_,
-             {.targets = batch.targets,
-              .row_weight = row_weight,
-              .nll = nll,
-              .argmax = TensorView(),
-              .logit_kl = logit_kl},
-             x);
-  exec.tape->Backward(exec);
+  const LmLossRequest request = {.targets = batch.targets,
+                                 .row_weight = row_weight,
+                                 .nll = nll,
+                                 .argmax = TensorView(),
+                                 .logit_kl = logit_kl};
+  const int64_t counted = ops.BeginLoss(exec, request);
+  const auto key = [&] {
+    PassKey out = KeyOf(exec, 'f', batch);
+    AddPlan(plan, &out);
+    out.Add(counted);
+    if (logit_kl != nullptr) {
+      out.Add(logit_kl->direction);
+      out.Add(logit_kl->teacher_x.data);
+    }
+    return out;
+  };
+  Launch(exec, key, [&] {
+    Variable* x = ops.Embed(exec, *weights_, batch.tokens);
+    for (int i = 0; i < layers(); ++i) {
+      exec.tape->ReleaseBackwardScratchHere();
+      if (exec.layer_done != nullptr) exec.tape->Record<LayerDone>(i);
+      const LayerContext layer = Layer(i, plan.adapters_on());
+      Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
+      Variable* y = ops.Attend(exec, layer, batch, plan, qkv, nullptr);
+      Variable* middle = ops.ProjectOutput(exec, layer, y, x);
+      x = ops.Mlp(exec, layer, batch, middle);
+    }
+    ops.LmLoss(exec, *weights_, request, x);
+    exec.tape->Backward(exec);
+  });
   ops.Finish(exec);
 }
 

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
+#include "core/device/recorded_passes.h"
 #include "core/model/adapters.h"
 #include "core/model/attention_statistics.h"
 #include "core/model/llama_weights.h"
@@ -28,7 +30,9 @@ struct TransferKept {
 // Borrows its weights and adapters; both must outlive it. A pass allocates in
 // exec.arena, which the caller resets between steps. Errors of a pass are in
 // exec.status. Weights, parameters and exec are of one device; results are host
-// memory, of Hidden() apart.
+// memory, of Hidden() apart. With exec.recorded, which is of this model alone,
+// TransferStep, FinetuneStep and Hidden launch again what was recorded of an
+// earlier pass of the same shape where they can.
 class Llama {
  public:
   Llama(const LlamaWeights* weights, Adapters* adapters)
@@ -90,6 +94,14 @@ class Llama {
  private:
   // `lora`: adapters take part.
   TokenBatch Begin(Execution& exec, const TokenBatch& batch, bool lora) const;
+  // What the launches of a pass depend on, whatever its tokens: `pass` tells
+  // one kind from another. After all that goes to the device before it.
+  PassKey KeyOf(const Execution& exec, char pass,
+                const TokenBatch& batch) const;
+  // A pass's launches, from the embedding on; for what `key` makes of the pass
+  // they are the same. What they allocate goes with them.
+  void Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
+              absl::FunctionRef<void()> launches) const;
   const std::vector<bool>* SoftmaxLayers() const;
   bool KeptAsSoftmax(int layer) const;  // counted from this rank's first
   TransferKept TeacherLayer(Execution& exec, const TokenBatch& batch, int layer,

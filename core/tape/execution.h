@@ -14,6 +14,7 @@ namespace caracal {
 
 class Device;
 class ModelOps;
+class RecordedPasses;
 class Tape;
 
 // Owns nothing. One per training or evaluation thread.
@@ -28,6 +29,9 @@ struct Execution {
   Device* device = nullptr;
   Arena& device_arena() const { return *arena->companion(); }
   ModelOps* ops = nullptr;
+  // Passes of the model there that may be launched again as they were recorded
+  // (core/device/recorded_passes.h). Null: every pass is launched anew.
+  RecordedPasses* recorded = nullptr;
   Collective* collective = nullptr;  // the tensor-parallel group
   Tape* tape = nullptr;              // null: no gradients are wanted
 

@@ -33,6 +33,8 @@ class GradientSync {
   // What this rank updates.
   const std::vector<RunRange>& parts() const { return parts_; }
 
+  // False: there is nothing to sum, and no use in LayerDone().
+  bool reduces() const { return !buckets_.empty(); }
   // No more is added to the gradients of a layer (counted from this rank's
   // first) in this step. Starts what can be.
   void LayerDone(int layer);

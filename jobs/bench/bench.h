@@ -29,6 +29,9 @@ struct BenchOptions {
   std::string loss = "mse";  // transfer: "mse" or "xent"
   double drop = 0;           // finetune: SSD's drop probability
   int steps = 3;             // measured, after one warm-up
+  // On a GPU, training: every pass is launched kernel by kernel, none as it was
+  // recorded.
+  bool launches = false;
   int threads = 0;
   std::string device = "cpu";  // or "cuda"
   // The ranks of a training stage; `batch` and `micro_batch` are each data

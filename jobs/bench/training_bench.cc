@@ -156,14 +156,17 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
 
   BatchBuffer batch(o.batch, o.seq_len);
   FillWithRandomRows(o.batch, model.vocab_size, &batch);
-  // One to plan memory in, and on a GPU one by kernel after the others.
-  const int64_t all_steps = 1 + o.steps + (on_device ? 1 : 0);
+  // One to plan memory in; on a GPU one in which passes are recorded, and one
+  // by kernel after the others.
+  const int64_t warm_up = on_device ? 2 : 1;
+  const int64_t all_steps = warm_up + o.steps + (on_device ? 1 : 0);
   const int64_t micro_batch = MicroBatchOf(o);
   RandomMicroBatches chain_rows(all_steps, o.batch / micro_batch, micro_batch,
                                 o.seq_len, model.vocab_size);
   const std::unique_ptr<StageRunner> runner = MakeStageRunner(
       job.stages(transfer ? 0 : 1), job, student->llama.get(), exec, &gang,
       micro_batch, gang.shape().layer > 1 ? &chain_rows : nullptr);
+  if (o.launches) runner->LaunchEveryPass();
   int64_t steps = 0;
   const auto run = [&]() -> absl::StatusOr<double> {
     const double begin = Now();
@@ -175,13 +178,14 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
     return Now() - begin;
   };
   std::vector<double> rates;
-  for (int step = 0; step <= o.steps; ++step) {
+  for (int64_t step = 0; step < warm_up + o.steps; ++step) {
     ASSIGN_OR_RETURN(const double seconds, run());
-    if (step == 0) continue;
+    if (step < warm_up) continue;
     const int64_t tokens = o.batch * o.seq_len * gang.shape().data;
     rates.push_back(static_cast<double>(tokens) / seconds);
   }
   if (on_device) {
+    runner->LaunchEveryPass();  // CUPTI is to see each kernel.
     absl::Status stepped;
     bool ran = false;
     absl::StatusOr<std::vector<KernelTime>> kernels = MeasureKernels([&] {

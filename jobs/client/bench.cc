@@ -158,6 +158,8 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   app.add_option("--steps", b.steps, "measured, after one to warm up")
       ->check(CLI::Range(1, 1000));
   app.add_option("--device", b.device, "cpu or cuda");
+  app.add_flag("--launches", b.launches,
+               "GPU, training: launch every pass kernel by kernel");
   if (make_gang) {
     app.add_option("--data", o->shape.data, "data ranks; --batch is each one's")
         ->check(CLI::Range(1, 4096));

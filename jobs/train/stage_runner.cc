@@ -19,7 +19,11 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
       sync_(&model->adapters().parameters(), gang),
       optimizer_(&model->adapters().parameters(), settings, sync_.parts()),
       layer_done_([this](int layer) { sync_.LayerDone(layer); }),
-      squares_(model->weights().config.layers + 1) {}
+      squares_(model->weights().config.layers + 1) {
+  if (exec_.device == nullptr) return;
+  recorded_.emplace(exec_.device);
+  exec_.recorded = &*recorded_;
+}
 
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
                                              const StepInputs& in) {

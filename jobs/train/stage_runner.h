@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/device/recorded_passes.h"
 #include "core/model/batch_buffer.h"
 #include "core/model/llama.h"
 #include "core/optim/adamw.h"
@@ -66,6 +68,10 @@ class StageRunner {
 
   AdamW& optimizer() { return optimizer_; }
 
+  // On a device no pass is launched as it was recorded any more; to measure
+  // what that gains.
+  void LaunchEveryPass() { exec_.recorded = nullptr; }
+
  protected:
   // A step's rows once, gradients being reduced on the way, or again.
   enum class Pass { kStep, kRepeat };
@@ -87,7 +93,7 @@ class StageRunner {
   int64_t micro_batch() const { return micro_batch_; }
   // Tells the reduction of gradients about layers: from the last micro-batch.
   void WatchLayers(bool watch) {
-    exec_.layer_done = watch ? &layer_done_ : nullptr;
+    exec_.layer_done = watch && sync_.reduces() ? &layer_done_ : nullptr;
   }
 
  private:
@@ -98,6 +104,7 @@ class StageRunner {
 
   Llama* model_;
   Execution exec_;
+  std::optional<RecordedPasses> recorded_;  // on a device
   Gang* gang_;
   int64_t micro_batch_;
   GradientSync sync_;

@@ -10,6 +10,10 @@ class HostModelOps final : public ModelOps {
   TokenBatch Place(Execution&, const TokenBatch& batch) override {
     return batch;
   }
+  void BeginSums(Execution&, TransferSums*, int64_t) override {}
+  int64_t BeginLoss(Execution&, const LmLossRequest& request) override {
+    return request.targets.shape[0];
+  }
   void UseAdapters(Execution&, const LlamaWeights&, const Adapters&) override {}
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
                   ConstTensorView tokens) override {

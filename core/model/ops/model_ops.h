@@ -22,6 +22,10 @@ namespace caracal {
 //  - Parameters' gradients and sums are fp32.
 //  - What an operation computes for the host (losses, sums) is there after
 //    Finish(), which alone waits for the device.
+//  - From Embed() to Finish(), what depends on the tokens, targets and weights
+//  of
+//    the rows is on the device already: what the operations launch for one
+//    batch does for another of the same shape.
 // A batch, the targets and weights of a loss, and results stay host memory.
 // Belongs to one thread.
 class ModelOps {
@@ -31,6 +35,15 @@ class ModelOps {
   // The batch with tokens and positions where the operations read them: until
   // exec.arena is reset, or released past this.
   virtual TokenBatch Place(Execution& exec, const TokenBatch& batch) = 0;
+
+  // Before a pass that adds to sums: [count], of layers that follow one
+  // another, which TransferAttention gets one by one. Stays until Finish().
+  virtual void BeginSums(Execution& exec, TransferSums* sums,
+                         int64_t count) = 0;
+
+  // Before a pass that ends with LmLoss() of the same request: what it reads
+  // goes to the device. How many rows count.
+  virtual int64_t BeginLoss(Execution& exec, const LmLossRequest& request) = 0;
 
   // Before a pass that adapters take part in.
   virtual void UseAdapters(Execution& exec, const LlamaWeights& weights,

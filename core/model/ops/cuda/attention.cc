@@ -294,8 +294,6 @@ int CudaOps::BeginTransfer(Execution& exec, const LayerContext& layer,
       HybridInputs(layer, batch, students_[0].qkv, terms);
   student_workspace_ = exec.device_arena().AllocateWorkspace(
       StudentWorkspaceBytes(layer, objective, in, cotangent));
-  // Before any student adds to them.
-  device_->SetZero(sums_.view().data, sums_.bytes());
   transferring_ = true;
   teacher_marked_ = false;
   return kStudents;

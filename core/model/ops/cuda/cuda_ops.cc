@@ -1,6 +1,7 @@
 #include "core/model/ops/cuda/cuda_ops.h"
 
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -27,8 +28,7 @@ CudaOps::CudaOps(Device* device, Tensor scratch, Tensor sums)
       products_(std::move(scratch)),
       sums_(std::move(sums)),
       sum_values_(kMostSums) {
-  sum_targets_.reserve(kMostSums);
-  scatters_.reserve(16);
+  hand_outs_.reserve(4);
 }
 
 TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
@@ -55,12 +55,19 @@ void CudaOps::UseAdapters(Execution& exec, const LlamaWeights& weights,
   products_.Fold(exec, adapted_);
 }
 
+void CudaOps::BeginSums(Execution&, TransferSums* sums, int64_t count) {
+  // As one array of numbers.
+  static_assert(sizeof(TransferSums) % sizeof(double) == 0);
+  static_assert(std::is_standard_layout_v<TransferSums>);
+  host_sums_ = reinterpret_cast<double*>(sums);
+  sum_count_ = count * static_cast<int64_t>(sizeof(*sums) / sizeof(double));
+  CARACAL_CHECK(sum_count_ <= kMostSums) << count << " layers";
+  device_->SetZero(sums_.view().data, sum_count_ * sizeof(double));
+}
+
 double* CudaOps::SumFor(double* host) {
-  const auto i = static_cast<int64_t>(sum_targets_.size());
-  CARACAL_CHECK(i < kMostSums) << "too many sums in a pass";
-  if (i == 0 && !transferring_)
-    device_->SetZero(sums_.view().data, sums_.bytes());
-  sum_targets_.push_back(host);
+  const int64_t i = host - host_sums_;
+  CARACAL_CHECK(i >= 0 && i < sum_count_) << "a sum without BeginSums";
   return static_cast<double*>(sums_.view().data) + i;
 }
 
@@ -71,17 +78,21 @@ absl::StatusOr<std::unique_ptr<DecodingSession>> CudaOps::StartDecoding(
 }
 
 void CudaOps::Finish(Execution& exec) {
-  device_->Download(sums_.view().data, sum_targets_.size() * sizeof(double),
+  device_->Download(sums_.view().data, sum_count_ * sizeof(double),
                     sum_values_.data());
+  for (const HandOut& h : hand_outs_) {
+    device_->Download(h.from.data, h.from.size() * sizeof(*h.values), h.values);
+  }
   exec.Fail(device_->Wait());
-  for (size_t i = 0; i < sum_targets_.size(); ++i) {
-    *sum_targets_[i] += sum_values_[i];
+  for (int64_t i = 0; i < sum_count_; ++i) host_sums_[i] += sum_values_[i];
+  for (const HandOut& h : hand_outs_) {
+    auto* const to = static_cast<uint32_t*>(h.to);
+    for (int64_t i = 0; i < h.from.size(); ++i) to[h.rows[i]] = h.values[i];
   }
-  for (const Scatter& s : scatters_) {
-    for (int64_t i = 0; i < s.count; ++i) s.to[s.rows[i]] = s.values[i];
-  }
-  sum_targets_.clear();
-  scatters_.clear();
+  host_sums_ = nullptr;
+  sum_count_ = 0;
+  loss_ = {};
+  hand_outs_.clear();
 }
 
 void CudaOps::CheckFinite(Execution& exec, int layer, absl::string_view tensor,

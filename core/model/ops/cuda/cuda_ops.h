@@ -20,10 +20,12 @@ class CudaOps final : public ModelOps {
   // `scratch` as CudaProducts takes it; `sums` fp64 [kMostSums], on the device.
   CudaOps(Device* device, Tensor scratch, Tensor sums);
 
-  // Sums for the host that may be under way at once: up to three a layer.
+  // Sums for the host that may be under way at once.
   static constexpr int64_t kMostSums = 4096;
 
   TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
+  void BeginSums(Execution& exec, TransferSums* sums, int64_t count) override;
+  int64_t BeginLoss(Execution& exec, const LmLossRequest& request) override;
   void UseAdapters(Execution& exec, const LlamaWeights& weights,
                    const Adapters& adapters) override;
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
@@ -97,7 +99,8 @@ class CudaOps final : public ModelOps {
   // To memory that is there.
   void NormInto(Execution& exec, const Tensor& weight, float epsilon,
                 ConstTensorView x, const Normed& out);
-  // Where a kernel adds to what *host is increased by in Finish().
+  // Where a kernel adds to what *host, one of BeginSums(), is increased by in
+  // Finish().
   double* SumFor(double* host);
   void AddStatistics(Execution& exec, const LayerContext& layer,
                      const TokenBatch& batch,
@@ -129,17 +132,32 @@ class CudaOps final : public ModelOps {
   Device* device_;
   CudaProducts products_;
   std::vector<Projection> adapted_;  // scratch of UseAdapters()
+  // From BeginSums() to Finish(): the host's, and as many on the device.
+  double* host_sums_ = nullptr;
+  int64_t sum_count_ = 0;
   Tensor sums_;
-  std::vector<double*> sum_targets_;
   std::vector<double> sum_values_;
-  // Results of some rows of a batch, to be handed out.
-  struct Scatter {
-    const float* values;
-    const int32_t* rows;
-    int64_t count;
-    float* to;
+
+  // From BeginLoss() to Finish(): the rows that count, in order, and what comes
+  // of them. On the device [count] each, or undefined.
+  struct Loss {
+    int64_t count = 0;
+    bool all = false;    // every row counts
+    TensorView rows;     // int32, undefined where all count
+    TensorView targets;  // int32
+    TensorView weight, kl_weight, nll, divergence;  // fp32
+    TensorView argmax;                              // int32
   };
-  std::vector<Scatter> scatters_;
+  Loss loss_;
+  // A result of such rows: from the device by way of `values` to host memory,
+  // all of 4 bytes an element.
+  struct HandOut {
+    TensorView from;
+    uint32_t* values;
+    const int32_t* rows;  // host memory, [from.size()]
+    void* to;             // [rows of the batch]
+  };
+  std::vector<HandOut> hand_outs_;
 };
 
 // What the operations of a layer agree on.

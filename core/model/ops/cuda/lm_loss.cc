@@ -40,48 +40,6 @@ void CombineShards(Execution& exec, TensorView row_max, TensorView sum_exp,
   exec.Fail(exec.collective->AllReduceSum(target_logit));
 }
 
-// What counts of a batch, in order: on the host, then on the device.
-struct ActiveRows {
-  int64_t count = 0;
-  bool all = false;
-  const int32_t* ids = nullptr;  // [count], host memory
-  // On the device, [count] each; ids undefined where all rows count.
-  TensorView device_ids, targets, weight, kl_weight;
-};
-
-// Rows without a weight are not computed; without weights, every row is.
-ActiveRows Gather(Execution& exec, const LmLossRequest& request) {
-  const int64_t rows = request.targets.shape[0];
-  const bool gradient = request.row_weight.defined();
-  const LogitKl* kl = request.logit_kl;
-  auto* ids = exec.arena->AllocateI32({rows}).As<int32_t>();
-  auto* targets = exec.arena->AllocateI32({rows}).As<int32_t>();
-  float* weight = exec.arena->AllocateF32({rows}).f32();
-  float* kl_weight = exec.arena->AllocateF32({rows}).f32();
-  ActiveRows out;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float w = gradient ? request.row_weight.f32()[r] : 1.0f;
-    const float k = kl == nullptr ? 0.0f : kl->row_weight.f32()[r];
-    if (w == 0 && k == 0) continue;
-    ids[out.count] = static_cast<int32_t>(r);
-    targets[out.count] = request.targets.As<int32_t>()[r];
-    weight[out.count] = w;
-    kl_weight[out.count++] = k;
-  }
-  out.all = out.count == rows;
-  out.ids = ids;
-  const auto upload = [&](const void* from, DType dtype) {
-    const TensorView to = exec.device_arena().Allocate(dtype, {out.count});
-    exec.device->Upload(from, out.count * SizeOf(dtype), to.data);
-    return to;
-  };
-  out.targets = upload(targets, DType::kI32);
-  if (!out.all) out.device_ids = upload(ids, DType::kI32);
-  if (gradient) out.weight = upload(weight, DType::kF32);
-  if (kl != nullptr) out.kl_weight = upload(kl_weight, DType::kF32);
-  return out;
-}
-
 }  // namespace
 
 Variable* CudaOps::Embed(Execution& exec, const LlamaWeights& weights,
@@ -132,6 +90,59 @@ TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
   return out;
 }
 
+// Rows without a weight are not computed; without weights, every row is.
+int64_t CudaOps::BeginLoss(Execution& exec, const LmLossRequest& request) {
+  const int64_t rows = request.targets.shape[0];
+  const bool gradient = request.row_weight.defined();
+  const LogitKl* kl = request.logit_kl;
+  CARACAL_CHECK(kl == nullptr || gradient) << "distillation is for training";
+  std::memset(request.nll.data, 0, rows * sizeof(float));
+  if (kl != nullptr) std::memset(kl->kl.data, 0, rows * sizeof(float));
+  auto* ids = exec.arena->AllocateI32({rows}).As<int32_t>();
+  auto* targets = exec.arena->AllocateI32({rows}).As<int32_t>();
+  float* weight = exec.arena->AllocateF32({rows}).f32();
+  float* kl_weight = exec.arena->AllocateF32({rows}).f32();
+  loss_ = {};
+  int64_t& count = loss_.count;
+  for (int64_t r = 0; r < rows; ++r) {
+    const float w = gradient ? request.row_weight.f32()[r] : 1.0f;
+    const float k = kl == nullptr ? 0.0f : kl->row_weight.f32()[r];
+    if (w == 0 && k == 0) continue;
+    ids[count] = static_cast<int32_t>(r);
+    targets[count] = request.targets.As<int32_t>()[r];
+    weight[count] = w;
+    kl_weight[count++] = k;
+  }
+  loss_.all = count == rows;
+  if (count == 0) return 0;
+  Arena& arena = exec.device_arena();
+  const auto upload = [&](const void* from, DType dtype) {
+    const TensorView to = arena.Allocate(dtype, {count});
+    device_->Upload(from, count * SizeOf(dtype), to.data);
+    return to;
+  };
+  loss_.targets = upload(targets, DType::kI32);
+  if (!loss_.all) loss_.rows = upload(ids, DType::kI32);
+  if (gradient) loss_.weight = upload(weight, DType::kF32);
+  if (kl != nullptr) loss_.kl_weight = upload(kl_weight, DType::kF32);
+
+  const auto hand_out = [&](DType dtype, TensorView to) {
+    const TensorView from = arena.Allocate(dtype, {count});
+    auto* const values =
+        static_cast<uint32_t*>(exec.arena->Allocate(count * sizeof(uint32_t)));
+    hand_outs_.push_back({from, values, ids, to.data});
+    return from;
+  };
+  loss_.nll = hand_out(DType::kF32, request.nll);
+  if (kl != nullptr) loss_.divergence = hand_out(DType::kF32, kl->kl);
+  if (request.argmax.defined()) {
+    CARACAL_CHECK(loss_.all && exec.collective->size() == 1)
+        << "the likeliest tokens of some rows, or of a part of the vocabulary";
+    loss_.argmax = hand_out(DType::kI32, request.argmax);
+  }
+  return count;
+}
+
 void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
                      const LmLossRequest& request, Variable* x) {
   const int64_t rows = request.targets.shape[0], width = x->value.shape[1];
@@ -139,20 +150,13 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   const float epsilon = weights.config.rms_norm_eps;
   const bool gradient = request.row_weight.defined();
   const LogitKl* kl = request.logit_kl;
-  CARACAL_CHECK(kl == nullptr || gradient) << "distillation is for training";
-  std::memset(request.nll.data, 0, rows * sizeof(float));
-  if (kl != nullptr) std::memset(kl->kl.data, 0, rows * sizeof(float));
+  const Loss& active = loss_;
   // Of all rows, of which this rank's are x's.
   TensorView grad;
   if (gradient) {
     grad = AllocateRows(exec, rows, width, StreamRoom(weights));
     x->grad = MyDeviceRows(exec, grad);
   }
-  // Read by Finish(): not in the scope.
-  const TensorView host_nll = exec.arena->AllocateF32({rows});
-  const TensorView host_kl =
-      exec.arena->AllocateF32({kl != nullptr ? rows : 0});
-  const ActiveRows active = Gather(exec, request);
   if (gradient && !active.all) {
     device_->SetZero(grad.data, rows * grad.stride[0] * sizeof(uint16_t));
   }
@@ -161,9 +165,6 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
   ArenaScope scratch(exec.arena);
   Arena& arena = exec.device_arena();
   const int64_t chunk = std::min(kChunk, active.count);
-  const TensorView nll = arena.AllocateF32({active.count});
-  const TensorView argmax = arena.AllocateI32({active.count});
-  const TensorView divergence = arena.AllocateF32({active.count});
   const TensorView gathered = AllocateRows(exec, chunk, width);
   const TensorView normed = AllocateRows(exec, chunk, width);
   const TensorView dnormed = AllocateRows(exec, chunk, width);
@@ -192,8 +193,8 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
     };
     const auto rows_of = [&](TensorView all) {
       if (active.all) return BlockOf(all, begin, n, 0, width);
-      kernels::EmbeddingForwardCuda(exec.ctx, Part(active.device_ids, begin, n),
-                                    all, 0, first(gathered));
+      kernels::EmbeddingForwardCuda(exec.ctx, Part(active.rows, begin, n), all,
+                                    0, first(gathered));
       return first(gathered);
     };
     const auto loss_of = [&](TensorView xs, TensorView ls, TensorView inv,
@@ -217,11 +218,12 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
               first(teacher_nll), TensorView());
     }
     const TensorView xs = rows_of(stream);
-    loss_of(xs, ls, first(inv_rms), first(lse), Part(nll, begin, n),
-            request.argmax.defined() ? Part(argmax, begin, n) : TensorView());
+    loss_of(
+        xs, ls, first(inv_rms), first(lse), Part(active.nll, begin, n),
+        active.argmax.defined() ? Part(active.argmax, begin, n) : TensorView());
     if (!gradient) continue;
     if (kl != nullptr) {
-      const TensorView each = Part(divergence, begin, n);
+      const TensorView each = Part(active.divergence, begin, n);
       kernels::KlDivergenceCuda(exec.ctx, kl->direction, ls, ts, first(lse),
                                 first(teacher_lse), each);
       if (exec.collective->size() > 1) {
@@ -252,23 +254,10 @@ void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
         exec.ctx, first(dnormed), xs, weights.final_norm, first(inv_rms),
         /*accumulate_dx=*/false, dx, TensorView(), Workspace());
     if (!active.all) {
-      kernels::ScatterRowsCuda(exec.ctx, Part(active.device_ids, begin, n), dx,
-                               grad);
+      kernels::ScatterRowsCuda(exec.ctx, Part(active.rows, begin, n), dx, grad);
     }
   }
-  const auto hand_out = [&](TensorView from, TensorView through,
-                            TensorView to) {
-    device_->Download(from.data, active.count * sizeof(float), through.data);
-    scatters_.push_back({through.f32(), active.ids, active.count, to.f32()});
-  };
-  hand_out(nll, host_nll, request.nll);
-  if (kl != nullptr) hand_out(divergence, host_kl, kl->kl);
-  if (request.argmax.defined()) {
-    CARACAL_CHECK(active.all && exec.collective->size() == 1)
-        << "the likeliest tokens of some rows, or of a part of the vocabulary";
-    device_->Download(argmax.data, rows * sizeof(int32_t), request.argmax.data);
-  }
-  CheckFinite(exec, -1, "loss", nll);
+  CheckFinite(exec, -1, "loss", active.nll);
 }
 
 }  // namespace caracal

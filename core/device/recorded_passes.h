@@ -1,0 +1,78 @@
+// Passes that are recorded once and launched again: a pass of a small batch is
+// over sooner than the host has launched its kernels one by one.
+#ifndef CARACAL_CORE_DEVICE_RECORDED_PASSES_H_
+#define CARACAL_CORE_DEVICE_RECORDED_PASSES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "core/device/device.h"
+
+namespace caracal {
+
+// All that the launches of a pass depend on: which there are, and what they are
+// given by value, addresses among it.
+class PassKey {
+ public:
+  template <typename T>
+  void Add(const T* values, int64_t count) {
+    static_assert(std::has_unique_object_representations_v<T> ||
+                  std::is_floating_point_v<T>);
+    bytes_.append(reinterpret_cast<const char*>(values), count * sizeof(T));
+  }
+  template <typename T>
+  void Add(const T& value) {
+    Add(&value, 1);
+  }
+  bool operator==(const PassKey&) const = default;
+
+ private:
+  std::string bytes_;
+};
+
+// A few passes of one model, which must stay where it is. Borrows the device;
+// must go before it. Belongs to one thread.
+class RecordedPasses {
+ public:
+  explicit RecordedPasses(Device* device) : device_(device) {}
+
+  // Puts what `enqueue` launches on the device's stream: by calling it, or,
+  // from the second call with the same key on, by what was recorded then.
+  // Device::Record says what it may do; on the host it leaves nothing behind
+  // that is needed afterwards. It must enqueue the same for the same key.
+  void Run(PassKey key, absl::FunctionRef<void()> enqueue);
+
+  // Calls that launched what had been recorded.
+  int64_t launches() const { return launches_; }
+
+ private:
+  struct Pass {
+    PassKey key;
+    std::unique_ptr<DeviceGraph> graph;  // null: met once
+  };
+
+  // Of each kind, those with a graph and those without.
+  static constexpr int kMost = 8;
+  // Recording takes the time of some launches. Where keys change all the time
+  // it is given up when it has not paid: a pass that is launched again earns
+  // one, one that is recorded costs kPrice.
+  static constexpr int64_t kPrice = 8, kMostCredit = kMost * kPrice;
+
+  // Forgets the pass that was met longest ago, of those with or without a
+  // graph, where there are too many.
+  void Forget(bool with_graph);
+
+  Device* device_;
+  std::vector<Pass> passes_;  // the latest first
+  int64_t credit_ = kMostCredit;
+  bool failed_ = false;  // to record one: the next would fail, too
+  int64_t launches_ = 0;
+};
+
+}  // namespace caracal
+
+#endif  // CARACAL_CORE_DEVICE_RECORDED_PASSES_H_

@@ -1,0 +1,163 @@
+#include "core/device/recorded_passes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cctype>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace caracal {
+namespace {
+
+// Notes what becomes of passes that are recorded; does nothing else.
+class FakeDevice final : public Device {
+ public:
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
+      absl::FunctionRef<void()> enqueue) override {
+    recording_ = true;
+    enqueue();
+    recording_ = false;
+    if (fails) return absl::UnavailableError("");
+    return std::make_unique<Graph>(this, std::exchange(recorded_, {}));
+  }
+  bool ok() const override { return !out_of_memory; }
+
+  void Enqueue(const std::string& name) {
+    (recording_ ? recorded_ : done) += name;
+  }
+
+  bool fails = false, out_of_memory = false;
+  std::string done;  // by name; launched from a graph in capitals
+  int graphs = 0;
+
+  DeviceType type() const override { return DeviceType::kCuda; }
+  const std::string& name() const override { return done; }
+  void* stream() const override { return nullptr; }
+  void* second_stream() const override { return nullptr; }
+  absl::StatusOr<Tensor> Allocate(DType,
+                                  std::initializer_list<int64_t>) override {
+    return absl::UnimplementedError("");
+  }
+  Arena& arena() override { return arena_; }
+  absl::StatusOr<std::unique_ptr<Arena>> NewArena() override {
+    return absl::UnimplementedError("");
+  }
+  void Upload(const void*, size_t, void*) override {}
+  void UploadRows(const void*, size_t, int64_t, void*, size_t) override {}
+  void Copy(const void*, size_t, void*) override {}
+  void CopyRows(const void*, size_t, size_t, int64_t, void*, size_t) override {}
+  void SetZero(void*, size_t) override {}
+  void Mark(int, void*) override {}
+  void Await(int, void*) override {}
+  void CopyOn(void*, const void*, size_t, void*) override {}
+  void SetZeroOn(void*, void*, size_t) override {}
+  void Download(const void*, size_t, void*) override {}
+  absl::Status Wait() override { return absl::OkStatus(); }
+  void set_stall(absl::Duration) override {}
+  uint64_t peak_bytes() const override { return 0; }
+  uint64_t total_bytes() const override { return 0; }
+
+ private:
+  class Graph final : public DeviceGraph {
+   public:
+    Graph(FakeDevice* device, std::string work)
+        : device_(device), work_(std::move(work)) {
+      ++device_->graphs;
+    }
+    ~Graph() override { --device_->graphs; }
+    void Launch() override {
+      for (const char c : work_) {
+        device_->done += static_cast<char>(std::toupper(c));
+      }
+    }
+
+   private:
+    FakeDevice* device_;
+    std::string work_;
+  };
+
+  Arena arena_;
+  bool recording_ = false;
+  std::string recorded_;
+};
+
+class RecordedPassesTest : public ::testing::Test {
+ protected:
+  // A pass for each letter; what was done on the device.
+  std::string Run(const std::string& passes) {
+    device_.done.clear();
+    for (const char c : passes) {
+      PassKey key;
+      key.Add(c);
+      recorded_.Run(key, [&] { device_.Enqueue(std::string(1, c)); });
+    }
+    return device_.done;
+  }
+
+  FakeDevice device_;
+  RecordedPasses recorded_{&device_};
+};
+
+TEST_F(RecordedPassesTest, IsRecordedTheSecondTime) {
+  EXPECT_EQ(Run("abaabb"), "abAABB");
+  EXPECT_EQ(recorded_.launches(), 2);
+  EXPECT_EQ(device_.graphs, 2);
+}
+
+TEST_F(RecordedPassesTest, KeepsTheLatestFew) {
+  EXPECT_EQ(Run("aabbccddeeffgghh"), "aAbBcCdDeEfFgGhH");
+  // Launches pay for those that come.
+  Run("aaaaaaaaaaaaaaaaaaaa");
+  EXPECT_EQ(Run("ii"), "iI");
+  EXPECT_EQ(device_.graphs, 8);
+  // b was met longest ago.
+  EXPECT_EQ(Run("acdefghib"), "ACDEFGHIb");
+}
+
+TEST_F(RecordedPassesTest, WhatIsMetOnceLeavesWhatIsRecorded) {
+  Run("aa");
+  EXPECT_EQ(Run("bcdefghijklmnopqrstuvwxyz"), "bcdefghijklmnopqrstuvwxyz");
+  // Forgotten meanwhile: met for the first time again.
+  EXPECT_EQ(Run("ab"), "Ab");
+}
+
+TEST_F(RecordedPassesTest, GivesUpWhereNothingIsLaunchedAgain) {
+  EXPECT_EQ(Run("aabbccddeeffgghhiijj"), "aAbBcCdDeEfFgGhHiijj");
+  // Eight launches earn one.
+  EXPECT_EQ(Run("bbbbbbbbj"), "BBBBBBBBJ");
+  EXPECT_EQ(Run("kk"), "kk");
+}
+
+TEST_F(RecordedPassesTest, LaunchesWhereRecordingFails) {
+  device_.fails = true;
+  EXPECT_EQ(Run("aaabb"), "aaabb");
+  device_.fails = false;
+  EXPECT_EQ(Run("aabb"), "aabb");
+  EXPECT_EQ(recorded_.launches(), 0);
+}
+
+TEST_F(RecordedPassesTest, RecordsNothingWithoutMemory) {
+  Run("a");
+  device_.out_of_memory = true;
+  EXPECT_EQ(Run("aa"), "aa");
+  EXPECT_EQ(device_.graphs, 0);
+}
+
+TEST(PassKeyTest, AllOfItCounts) {
+  const int64_t values[] = {1, 2};
+  PassKey a, b, c;
+  a.Add(values, 2);
+  b.Add(values[0]);
+  EXPECT_FALSE(a == b);
+  b.Add(values[1]);
+  EXPECT_TRUE(a == b);
+  c.Add(values[1]);
+  c.Add(values[0]);
+  EXPECT_FALSE(a == c);
+}
+
+}  // namespace
+}  // namespace caracal

@@ -1,0 +1,238 @@
+// Training by passes that are launched as they were recorded: the same bits as
+// kernel by kernel, whatever changes in between.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/status_matchers.h"
+#include "core/base/temporary_folder.h"
+#include "core/device/recorded_passes.h"
+#include "core/optim/adamw.h"
+#include "tests/gpu/model_pair.h"
+#include "tests/gpu/random_model.h"
+
+namespace caracal {
+namespace {
+
+struct Case {
+  const char* name;
+  enum { kTransfer, kTransferOfWeights, kFinetune, kDistill } stage;
+  bool wide = false;  // products take the tiles of matmul_hopper.h
+};
+
+constexpr int kSteps = 8;
+
+// What a training computes: all of it must be the same.
+struct Outcome {
+  std::vector<float> losses, gradients, parameters;
+};
+
+class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    RandomModelShape shape;
+    if (GetParam().wide) {
+      shape.hidden = 2048;
+      shape.inner = 1024;
+      shape.heads = 24;
+      shape.kv_heads = 4;
+      shape.positions = 1024;
+      lengths_ = {{900, 600, 1, 547}, {700, 900}};
+    }
+    ASSERT_OK(WriteRandomModel(folder_.File("model"), shape, 5));
+  }
+
+  bool transfers() const {
+    return GetParam().stage == Case::kTransfer ||
+           GetParam().stage == Case::kTransferOfWeights;
+  }
+
+  void Load() {
+    pair_ = nullptr;
+    StudentConfig student;
+    student.attention.sinks = 4;
+    ASSERT_OK_AND_ASSIGN(pair_,
+                         ModelPair::Load(folder_.File("model"), student));
+    pair_->gpu.adapters->lora_active = !transfers();
+    parameters().SetTrained(
+        transfers()
+            ? std::vector{ParameterGroup::kFeatureMap,
+                          ParameterGroup::kWindowFactor}
+            : std::vector{ParameterGroup::kLora, ParameterGroup::kFeatureMap});
+    parameters().ZeroGradients();
+  }
+  ParameterStore& parameters() { return pair_->gpu.adapters->parameters(); }
+
+  void Transfer(Execution& exec, const TokenBatch& batch, Outcome* out) {
+    TransferObjective objective = {.output_scale = 1e-3f};
+    if (GetParam().stage == Case::kTransferOfWeights) {
+      objective.weight_scale = 2e-3f;
+    }
+    std::vector<TransferSums> sums(pair_->gpu.llama->layers());
+    pair_->gpu.llama->TransferStep(exec, batch, objective, sums.data());
+    for (const TransferSums& s : sums) {
+      for (const double sum : {s.squared_error, s.weights.cross_entropy,
+                               s.weights.teacher_entropy}) {
+        out->losses.push_back(static_cast<float>(sum));
+      }
+    }
+  }
+
+  // Every third row counts for nothing. `drop`: a sequence and a head are in
+  // other modes.
+  void Finetune(Execution& exec, const TokenBatch& batch, bool drop,
+                Outcome* out) {
+    const Llama& llama = *pair_->gpu.llama;
+    const int64_t rows = batch.rows();
+    std::vector<float> nll(rows), weight(rows), divergence(rows);
+    for (int64_t r = 0; r < rows; ++r) weight[r] = r % 3 == 0 ? 0 : 1e-3f;
+    const TensorView weights(weight.data(), {rows});
+    LogitKl kl;
+    ModePlan plan;
+    const bool distill = GetParam().stage == Case::kDistill;
+    if (distill) {
+      llama.Plan(batch, ComponentMode::kTeacher, &plan);
+      kl.teacher_x = llama.Hidden(exec, batch, plan, nullptr);
+      kl.row_weight = weights;
+      kl.kl = TensorView(divergence.data(), {rows});
+    }
+    llama.Plan(batch, ComponentMode::kHybrid, &plan);
+    if (drop) {
+      plan.SetSequence(1, 1, ComponentMode::kLaOnly);
+      plan.SetHead(0, 0, 1, ComponentMode::kSwaOnly);
+    }
+    Tape tape(exec.arena);
+    exec.tape = &tape;
+    llama.FinetuneStep(exec, batch, plan, weights,
+                       TensorView(nll.data(), {rows}), distill ? &kl : nullptr);
+    out->losses.insert(out->losses.end(), nll.begin(), nll.end());
+    out->losses.insert(out->losses.end(), divergence.begin(), divergence.end());
+  }
+
+  // Steps of two micro-batches of different shapes, with other tokens in each,
+  // updates after each, another window in the middle, and other modes at times.
+  void Train(RecordedPasses* recorded, Outcome* out) {
+    AdamW optimizer(&parameters(), AdamWSettings());
+    ASSERT_OK(optimizer.status());
+    Execution exec = pair_->gpu.compute.execution();
+    exec.recorded = recorded;
+    for (int step = 0; step < kSteps; ++step) {
+      Adapters& adapters = *pair_->gpu.adapters;
+      kernels::HybridAttentionConfig attention = adapters.config().attention;
+      attention.window = step == 3 || step == 4 ? 32 : 64;
+      adapters.set_attention(attention);
+      parameters().ZeroGradients();
+      for (const std::vector<int64_t>& lengths : lengths_) {
+        const RandomBatch rows(lengths, 500 - step);
+        exec.arena->Reset();
+        exec.tape = nullptr;
+        if (transfers()) {
+          Transfer(exec, rows.batch(), out);
+        } else {
+          Finetune(exec, rows.batch(), /*drop=*/step % 3 == 2, out);
+        }
+        ASSERT_OK(exec.status);
+      }
+      for (const ParameterGroup group :
+           {ParameterGroup::kLora, ParameterGroup::kFeatureMap,
+            ParameterGroup::kWindowFactor}) {
+        const std::vector<float> g = GradientsOf(parameters(), group);
+        out->gradients.insert(out->gradients.end(), g.begin(), g.end());
+      }
+      optimizer.Step(exec.ctx, 1e-3f);
+    }
+    ASSERT_OK(parameters().UseOnHost());
+    for (const Parameter& p : parameters().parameters()) {
+      out->parameters.insert(out->parameters.end(), p.value.f32(),
+                             p.value.f32() + p.value.size());
+    }
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<ModelPair> pair_;
+  std::vector<std::vector<int64_t>> lengths_ = {{200, 77, 1, 130}, {64, 300}};
+};
+
+TEST_P(RecordedPassesCudaTest, GivesTheSameBits) {
+  Outcome launched, recorded;
+  Load();
+  Train(nullptr, &launched);
+  Load();
+  {
+    RecordedPasses passes(pair_->gpu.compute.device());
+    Train(&passes, &recorded);
+    // Those of the last two steps at least.
+    std::printf("  %d of %d passes launched as recorded\n",
+                static_cast<int>(passes.launches()), 2 * kSteps);
+    EXPECT_GE(passes.launches(), 4);
+  }
+  EXPECT_TRUE(std::isfinite(launched.losses.back()));
+  EXPECT_EQ(recorded.losses, launched.losses);
+  EXPECT_EQ(recorded.gradients, launched.gradients);
+  EXPECT_EQ(recorded.parameters, launched.parameters);
+}
+
+// What is recorded needs no step memory beyond what the first pass took.
+TEST_P(RecordedPassesCudaTest, StaysInTheSameStepMemory) {
+  Load();
+  Outcome outcome;
+  Train(nullptr, &outcome);
+  const Arena& arena = pair_->gpu.compute.device()->arena();
+  const size_t peak = arena.peak_bytes();
+  RecordedPasses passes(pair_->gpu.compute.device());
+  Train(&passes, &outcome);
+  EXPECT_EQ(arena.peak_bytes(), peak);
+}
+
+TEST_P(RecordedPassesCudaTest, ACheckedPassStillNamesTheTensor) {
+  if (transfers()) GTEST_SKIP() << "evaluates";
+  Load();
+  RecordedPasses passes(pair_->gpu.compute.device());
+  Execution exec = pair_->gpu.compute.execution();
+  exec.recorded = &passes;
+  const RandomBatch rows(lengths_[0], 500);
+  ModePlan plan;
+  pair_->gpu.llama->Plan(rows.batch(), ComponentMode::kHybrid, &plan);
+  std::vector<float> nll(rows.rows());
+  const auto evaluate = [&] {
+    exec.arena->Reset();
+    pair_->gpu.llama->Evaluate(exec, rows.batch(), plan,
+                               TensorView(nll.data(), {rows.rows()}),
+                               TensorView(), nullptr);
+  };
+  evaluate();
+  const std::vector<float> launched = nll;
+  evaluate();
+  evaluate();
+  ASSERT_OK(exec.status);
+  EXPECT_EQ(nll, launched);
+  EXPECT_EQ(passes.launches(), 1);
+  ASSERT_OK(parameters().UseOnHost());
+  parameters().Find("layers.1.lora.k.A")->value.f32()[3] = NAN;
+  evaluate();
+  EXPECT_TRUE(std::isnan(nll.back()));
+  EXPECT_EQ(passes.launches(), 2);
+  exec.check_finite = true;
+  evaluate();
+  EXPECT_THAT(exec.status,
+              StatusIs(absl::StatusCode::kDataLoss,
+                       ::testing::HasSubstr("layer 1, q, k, v: element")));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Stages, RecordedPassesCudaTest,
+    ::testing::Values(Case{"Transfer", Case::kTransfer},
+                      Case{"TransferWide", Case::kTransfer, /*wide=*/true},
+                      Case{"TransferOfWeights", Case::kTransferOfWeights},
+                      Case{"Finetune", Case::kFinetune},
+                      Case{"FinetuneWide", Case::kFinetune, /*wide=*/true},
+                      Case{"Distill", Case::kDistill}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace caracal
