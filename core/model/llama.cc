@@ -252,11 +252,11 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
                                  .nll = nll,
                                  .argmax = TensorView(),
                                  .logit_kl = logit_kl};
-  const int64_t counted = ops.BeginLoss(exec, request);
+  const int64_t loss_shape = ops.BeginLoss(exec, request);
   const auto key = [&] {
     PassKey out = KeyOf(exec, 'f', batch);
     AddPlan(plan, &out);
-    out.Add(counted);
+    out.Add(loss_shape);
     if (logit_kl != nullptr) {
       out.Add(logit_kl->direction);
       out.Add(logit_kl->teacher_x.data);

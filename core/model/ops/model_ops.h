@@ -42,7 +42,8 @@ class ModelOps {
                          int64_t count) = 0;
 
   // Before a pass that ends with LmLoss() of the same request: what it reads
-  // goes to the device. How many rows count.
+  // goes to the device. Batches of one shape for which the same number comes
+  // back take the same launches there.
   virtual int64_t BeginLoss(Execution& exec, const LmLossRequest& request) = 0;
 
   // Before a pass that adapters take part in.

@@ -138,8 +138,9 @@ class CudaOps final : public ModelOps {
   Tensor sums_;
   std::vector<double> sum_values_;
 
-  // From BeginLoss() to Finish(): the rows that count, in order, and what comes
-  // of them. On the device [count] each, or undefined.
+  // From BeginLoss() to Finish(): the rows that are computed, those that count
+  // first, in order; and what comes of them. On the device [count] each, or
+  // undefined.
   struct Loss {
     int64_t count = 0;
     bool all = false;    // every row counts

@@ -17,6 +17,9 @@ using kernels::Transpose;
 
 // Rows whose logits exist at a time.
 constexpr int64_t kChunk = 2048;
+// How many rows are computed is a multiple of so many, or of the batch's rows
+// over so many.
+constexpr int64_t kLeastGrain = 64, kGrains = 16;
 
 // Elements [begin, begin + n) of a flat view.
 TensorView Part(TensorView flat, int64_t begin, int64_t n) {
@@ -90,7 +93,9 @@ TensorView CudaOps::Logits(Execution& exec, const LlamaWeights& weights,
   return out;
 }
 
-// Rows without a weight are not computed; without weights, every row is.
+// Rows without a weight are not computed; without weights, every row is. A few
+// that count for nothing are computed with the others, so that batches in which
+// about as many count take the same launches.
 int64_t CudaOps::BeginLoss(Execution& exec, const LmLossRequest& request) {
   const int64_t rows = request.targets.shape[0];
   const bool gradient = request.row_weight.defined();
@@ -102,19 +107,26 @@ int64_t CudaOps::BeginLoss(Execution& exec, const LmLossRequest& request) {
   auto* targets = exec.arena->AllocateI32({rows}).As<int32_t>();
   float* weight = exec.arena->AllocateF32({rows}).f32();
   float* kl_weight = exec.arena->AllocateF32({rows}).f32();
+  int64_t count = 0;
+  const auto take = [&](bool counts, int64_t most) {
+    for (int64_t r = 0; r < rows && count < most; ++r) {
+      const float w = gradient ? request.row_weight.f32()[r] : 1.0f;
+      const float k = kl == nullptr ? 0.0f : kl->row_weight.f32()[r];
+      if ((w != 0 || k != 0) != counts) continue;
+      ids[count] = static_cast<int32_t>(r);
+      targets[count] = request.targets.As<int32_t>()[r];
+      weight[count] = w;
+      kl_weight[count++] = k;
+    }
+  };
+  take(/*counts=*/true, rows);
+  const int64_t counted = count;
   loss_ = {};
-  int64_t& count = loss_.count;
-  for (int64_t r = 0; r < rows; ++r) {
-    const float w = gradient ? request.row_weight.f32()[r] : 1.0f;
-    const float k = kl == nullptr ? 0.0f : kl->row_weight.f32()[r];
-    if (w == 0 && k == 0) continue;
-    ids[count] = static_cast<int32_t>(r);
-    targets[count] = request.targets.As<int32_t>()[r];
-    weight[count] = w;
-    kl_weight[count++] = k;
-  }
-  loss_.all = count == rows;
-  if (count == 0) return 0;
+  if (counted == 0) return 0;
+  loss_.all = counted == rows;
+  const int64_t grain = std::max(kLeastGrain, rows / kGrains);
+  take(/*counts=*/false, std::min(rows, (counted + grain - 1) / grain * grain));
+  loss_.count = count;
   Arena& arena = exec.device_arena();
   const auto upload = [&](const void* from, DType dtype) {
     const TensorView to = arena.Allocate(dtype, {count});
@@ -128,9 +140,9 @@ int64_t CudaOps::BeginLoss(Execution& exec, const LmLossRequest& request) {
 
   const auto hand_out = [&](DType dtype, TensorView to) {
     const TensorView from = arena.Allocate(dtype, {count});
-    auto* const values =
-        static_cast<uint32_t*>(exec.arena->Allocate(count * sizeof(uint32_t)));
-    hand_outs_.push_back({from, values, ids, to.data});
+    auto* const values = static_cast<uint32_t*>(
+        exec.arena->Allocate(counted * sizeof(uint32_t)));
+    hand_outs_.push_back({Part(from, 0, counted), values, ids, to.data});
     return from;
   };
   loss_.nll = hand_out(DType::kF32, request.nll);
@@ -140,7 +152,7 @@ int64_t CudaOps::BeginLoss(Execution& exec, const LmLossRequest& request) {
         << "the likeliest tokens of some rows, or of a part of the vocabulary";
     loss_.argmax = hand_out(DType::kI32, request.argmax);
   }
-  return count;
+  return 2 * count + loss_.all;
 }
 
 void CudaOps::LmLoss(Execution& exec, const LlamaWeights& weights,
