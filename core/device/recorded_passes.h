@@ -43,7 +43,8 @@ class RecordedPasses {
   // Puts what `enqueue` launches on the device's stream: by calling it, or,
   // from the second call with the same key on, by what was recorded then.
   // Device::Record says what it may do; on the host it leaves nothing behind
-  // that is needed afterwards. It must enqueue the same for the same key.
+  // that is needed afterwards, and it may be called twice. It must enqueue the
+  // same for the same key.
   void Run(PassKey key, absl::FunctionRef<void()> enqueue);
 
   // Calls that launched what had been recorded.
