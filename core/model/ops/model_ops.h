@@ -23,8 +23,7 @@ namespace caracal {
 //  - What an operation computes for the host (losses, sums) is there after
 //    Finish(), which alone waits for the device.
 //  - From Embed() to Finish(), what depends on the tokens, targets and weights
-//  of
-//    the rows is on the device already: what the operations launch for one
+//    of the rows is on the device already: what the operations launch for one
 //    batch does for another of the same shape.
 // A batch, the targets and weights of a loss, and results stay host memory.
 // Belongs to one thread.
