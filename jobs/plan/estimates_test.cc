@@ -53,8 +53,7 @@ struct Estimate {
   double gibibytes = 0;
 };
 
-// As tests/gpu:step_bench runs it: no embedding, and a head in a fine-tune
-// alone.
+// As `caracal bench` runs it.
 Estimate OneGpu(const ModelConfig& model, int batch, int stage) {
   Estimate out;
   const auto machine = MachineOf("h200");
@@ -69,11 +68,7 @@ Estimate OneGpu(const ModelConfig& model, int batch, int stage) {
       EstimateTime(*machine, bf16, *part, {}, StepTraffic(bf16, *part, {}))
           .total();
   const MemoryEstimate memory = EstimateMemory(bf16, *part, {});
-  const double table =
-      2.0 * static_cast<double>(model.vocab_size * model.hidden_size);
-  const double unused = static_cast<double>(memory.vocabulary_weights) -
-                        (bf16.transfer ? 0 : table);
-  out.gibibytes = (static_cast<double>(memory.total()) - unused) / kGibibyte;
+  out.gibibytes = static_cast<double>(memory.total()) / kGibibyte;
   return out;
 }
 

@@ -18,8 +18,9 @@ int64_t QkvWidth(const StageLayout& layout, const RankPart& part) {
 }
 
 // What a layer keeps of a token: the stream before both norms and the first's
-// output, of which a tensor rank has its share; q, k, v; attention's output;
-// gate and up; and in fp32 the norms' scales and attention's denominators.
+// output, of which a tensor rank has its share; q, k, v; attention's output; in
+// a fine-tune gate and up; and in fp32 the norms' scales and attention's
+// denominators.
 double BytesPerToken(const StageLayout& layout, const RankPart& part) {
   const double share = 1.0 / layout.mesh.tensor;
   const double heads = static_cast<double>(part.split.heads.size());
@@ -27,7 +28,8 @@ double BytesPerToken(const StageLayout& layout, const RankPart& part) {
       3 * static_cast<double>(layout.model.hidden_size) * share;
   const double own = static_cast<double>(QkvWidth(layout, part)) +
                      heads * static_cast<double>(layout.model.head_dim) +
-                     2 * static_cast<double>(part.columns.size());
+                     (layout.transfer ? 0 : 2) *
+                         static_cast<double>(part.columns.size());
   return kBf16 * (stream + own) + kFloat * (2 * share + 2 * heads);
 }
 

@@ -1,5 +1,5 @@
 // GPU memory of a rank on paper: bf16 weights and activations, fp32 for what is
-// trained, as tests/gpu/step_bench.cc lays a step out.
+// trained.
 #ifndef CARACAL_JOBS_PLAN_MEMORY_H_
 #define CARACAL_JOBS_PLAN_MEMORY_H_
 

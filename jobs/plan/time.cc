@@ -77,11 +77,10 @@ class MicroBatch {
            (2 * static_cast<double>(layout_.seq_len) * d_ / rate +
             kCausalRowSeconds);
   }
-  // Two norms with the residual's sum, RoPE, SwiGLU.
+  // The norms before attention and before the MLP; RoPE, SwiGLU and the
+  // residual's sums are in the products.
   double ForwardRest(bool output) const {
-    double bytes = 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_;
-    if (output) bytes += 4 * c_ * share_ + 3 * columns_ * n_;
-    return Stream(2 * bytes);
+    return Stream(2 * (output ? 2 : 1) * 2 * c_ * share_);
   }
   double BackwardRest() const {
     return Stream(2 * (2 * 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_ +
