@@ -42,7 +42,7 @@ __host__ __device__
 #endif
     inline bool
     OneKeyPair(const Args& a, int terms) {
-  if (a.sinks > kPairSinks || (terms & kLinearNearTerms)) return false;
+  if (!OnePair(a, terms) || (terms & kLinearNearTerms)) return false;
   if (a.terraced) return a.window == kTile || a.window == kTile / 2;
   return a.window == kTile || a.window == kTile + 1;
 }
