@@ -53,6 +53,19 @@ __device__ __forceinline__ void TransposeQuad(uint32_t (&w)[4]) {
   w[3] = odd ? w[3] : y;
 }
 
+// Words of a row's four threads to its columns from `first` on, as 16 bytes a
+// thread.
+__device__ __forceinline__ void StoreQuad(const HeadRows<bf16>& out,
+                                          int64_t row, bool inside, int head,
+                                          int D, int first, uint32_t (&w)[4]) {
+  TransposeQuad(w);
+  const int column = first + 8 * (threadIdx.x % 4);
+  if (inside && column < D) {
+    *reinterpret_cast<uint4*>(At(out, row, head) + column) =
+        make_uint4(w[0], w[1], w[2], w[3]);
+  }
+}
+
 // Accumulators' rows 8 r + ..., columns [first, first + 4 n) (n / 8 multiples
 // of 32), to global rows.
 template <int n>
@@ -70,12 +83,25 @@ __device__ __forceinline__ void StoreRows(const HeadRows<bf16>& out,
       for (int i = 0; i < 4; ++i) {
         w[i] = PackBf16(x[4 * (b + i) + 2 * r], x[4 * (b + i) + 2 * r + 1]);
       }
-      TransposeQuad(w);
-      const int column = first + 8 * (b + threadIdx.x % 4);
-      if (at < count && column < D) {
-        *reinterpret_cast<uint4*>(At(out, row + at, head) + column) =
-            make_uint4(w[0], w[1], w[2], w[3]);
-      }
+      StoreQuad(out, row + at, at < count, head, D, first + 8 * b, w);
+    }
+  }
+}
+// The same of accumulators that are rounded already, two columns a word.
+template <int n>
+__device__ __forceinline__ void StoreWords(const HeadRows<bf16>& out,
+                                           int64_t row, int count, int head,
+                                           int D, int first,
+                                           const uint32_t (&x)[n]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int at = ThreadRow() + 8 * r;
+#pragma unroll
+    for (int b = 0; b < n / 2; b += 4) {
+      uint32_t w[4];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) w[i] = x[2 * (b + i) + r];
+      StoreQuad(out, row + at, at < count, head, D, first + 8 * b, w);
     }
   }
 }

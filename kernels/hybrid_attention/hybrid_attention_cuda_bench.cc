@@ -156,6 +156,7 @@ bool Check(const Sizes& sizes, int64_t length) {
   struct Results {
     std::vector<uint16_t> y, dq, dk, dv;
     std::vector<float> dweight_q, dweight_k, dfactor;
+    std::vector<float> transfer_q, transfer_k, transfer_factor;
   };
   Results results[2];
   for (int i = 0; i < 2; ++i) {
@@ -165,25 +166,38 @@ bool Check(const Sizes& sizes, int64_t length) {
     DeviceArray<char> memory(layer.WorkspaceBytes(version));
     layer.Forward({memory.data(), memory.size()}, version);
     layer.Backward({memory.data(), memory.size()}, version);
+    Layer regression(sizes, length, 1);
+    regression.Transfer({memory.data(), memory.size()}, version);
     CARACAL_CUDA_CHECK(cudaDeviceSynchronize());
-    results[i] = {layer.y.Host(),         layer.dq.Host(),
-                  layer.dk.Host(),        layer.dv.Host(),
-                  layer.dweight_q.Host(), layer.dweight_k.Host(),
-                  layer.dfactor.Host()};
+    results[i] = {layer.y.Host(),
+                  layer.dq.Host(),
+                  layer.dk.Host(),
+                  layer.dv.Host(),
+                  layer.dweight_q.Host(),
+                  layer.dweight_k.Host(),
+                  layer.dfactor.Host(),
+                  regression.dweight_q.Host(),
+                  regression.dweight_k.Host(),
+                  regression.dfactor.Host()};
   }
   const Results &want = results[0], &got = results[1];
-  const double distances[] = {RelativeDistance(got.y, want.y),
-                              RelativeDistance(got.dq, want.dq),
-                              RelativeDistance(got.dk, want.dk),
-                              RelativeDistance(got.dv, want.dv),
-                              RelativeDistance(got.dweight_q, want.dweight_q),
-                              RelativeDistance(got.dweight_k, want.dweight_k),
-                              RelativeDistance(got.dfactor, want.dfactor)};
+  const double distances[] = {
+      RelativeDistance(got.y, want.y),
+      RelativeDistance(got.dq, want.dq),
+      RelativeDistance(got.dk, want.dk),
+      RelativeDistance(got.dv, want.dv),
+      RelativeDistance(got.dweight_q, want.dweight_q),
+      RelativeDistance(got.dweight_k, want.dweight_k),
+      RelativeDistance(got.dfactor, want.dfactor),
+      RelativeDistance(got.transfer_q, want.transfer_q),
+      RelativeDistance(got.transfer_k, want.transfer_k),
+      RelativeDistance(got.transfer_factor, want.transfer_factor)};
   std::printf(
       "check T=%ld: y %.1e dq %.1e dk %.1e dv %.1e dWq %.1e dWk %.1e "
-      "dw %.1e\n",
+      "dw %.1e, transfer dWq %.1e dWk %.1e dw %.1e\n",
       static_cast<long>(length), distances[0], distances[1], distances[2],
-      distances[3], distances[4], distances[5], distances[6]);
+      distances[3], distances[4], distances[5], distances[6], distances[7],
+      distances[8], distances[9]);
   return std::all_of(std::begin(distances), std::end(distances),
                      [](double d) { return d < 0.05; });
 }

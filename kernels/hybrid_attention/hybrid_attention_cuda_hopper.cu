@@ -209,7 +209,7 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   const bool keys =
       a.dk.data != nullptr || a.dv.data != nullptr || a.dweight_k != nullptr;
   if (s.key_pairs) {
-    HopperBackwardRowPairs(a, s, Maps(a), stream);
+    if (!TransferOnly(args)) HopperBackwardRowPairs(a, s, Maps(a), stream);
     if (a.dweight_q != nullptr) HopperMapGradients(a, s, false, stream);
   }
   if (s.key_others) HopperBackwardRowOthers(a, s, stream);

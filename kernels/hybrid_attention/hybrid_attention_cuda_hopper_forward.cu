@@ -362,8 +362,12 @@ __global__ void __launch_bounds__(kBlock, 1)
       StoreOutput(a, segment.begin + n0, count, head, group * DP / 2, inv,
                   half);
     } else {
-      squared_error += FinishRows(a, scratch, segment.begin + n0, count, head,
-                                  group * DP / 2, inv, half, unused);
+      const int64_t first_row = segment.begin + n0;
+      uint32_t target[DP / 8];
+      LoadWords<DP / 4>(a.target, first_row, count, head, D, group * DP / 2,
+                        target);
+      squared_error += Regress(a, target, count, inv, half, unused);
+      StoreRows(scratch.dy, first_row, count, head, D, group * DP / 2, half);
     }
     if (changed) {
       StoreState<DP>(state_tile, group, state);

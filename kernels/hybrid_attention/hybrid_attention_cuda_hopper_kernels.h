@@ -42,9 +42,16 @@ __host__ __device__
 #endif
     inline bool
     OneKeyPair(const Args& a, int terms) {
-  if (a.sinks > kPairSinks || (terms & kLinearNearTerms)) return false;
+  if (!OnePair(a, terms) || (terms & kLinearNearTerms)) return false;
   if (a.terraced) return a.window == kTile || a.window == kTile / 2;
   return a.window == kTile || a.window == kTile + 1;
+}
+
+// Whether a backward's dy comes from a target and no gradient of rows is asked
+// for.
+inline bool TransferOnly(const Args& a) {
+  return a.target.data != nullptr && a.dq.data == nullptr &&
+         a.dk.data == nullptr && a.dv.data == nullptr;
 }
 
 // How the copy engine reads the operands, for the kernels of OnePair.
@@ -105,7 +112,8 @@ void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
 // y and statistics; with a target, s.dy and s.error instead of y. For the
 // heads that are OnePair, and for the others. In a backward (s.delta set), also
-// with a dy, the former fill s.row_max, s.inv_den, s.delta and s.argmax.
+// with a dy, the former fill s.inv_den and s.delta; if it is TransferOnly,
+// those that are OneKeyPair do what HopperBackwardRowPairs does as well.
 void HopperForwardPairs(const Args& a, const HopperScratch& s,
                         const PairMaps& maps, cudaStream_t stream);
 void HopperForwardOthers(const Args& a, const HopperScratch& s,

@@ -22,7 +22,9 @@ __global__ void __launch_bounds__(kBlock, 2)
                  const __grid_constant__ HopperScratch scratch, bool keys) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
-  const int head = blockIdx.x % a.H, slot = blockIdx.x / a.H;
+  // The last rows first: they are still in the second-level cache.
+  const int block = gridDim.x - 1 - blockIdx.x;
+  const int head = block % a.H, slot = block / a.H;
   const Segment segment = scratch.segments[slot];
   const int terms = a.terms[segment.sequence * a.H + head];
   if (!OneKeyPair(a, terms)) return;
@@ -70,8 +72,8 @@ __global__ void __launch_bounds__(kBlock, 2)
   }
   if (group < DP / 64) {
     float* parts = keys ? scratch.dweight_k : scratch.dweight_q;
-    StoreWeightPart(parts + blockIdx.x * static_cast<int64_t>(DP) * kFeatures,
-                    group, sum);
+    StoreWeightPart(parts + static_cast<int64_t>(block) * DP * kFeatures, group,
+                    sum);
   }
 }
 

@@ -9,8 +9,8 @@
 //  0 keeps R and r;
 //  1 has the linear terms: both tiles' features, dphi_k and through the feature
 //    map dz, and the later rows' linear weights for dv;
-//  2 has the softmax terms, dk and dv. It has nothing to do if neither is asked
-//    for.
+//  2 has the softmax terms, dk and dv. If neither is asked for, another kernel
+//    lets it take turns with warpgroup 1.
 // Rows are counted in tiles from the one after the segment: number i is the
 // later one of the i-th tile of keys (from the end), number i + 1 its own.
 #include "kernels/common/cuda_check.h"
@@ -18,6 +18,8 @@
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_linear.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_softmax.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_suffix.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_transfer.h"
 
 namespace caracal::kernels::cuda {
 namespace keys {
@@ -32,21 +34,20 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const PairBlock b(a, scratch);
   if (!OneKeyPair(a, b.terms)) return;
-  const Jobs jobs(a, b);
-  if (!jobs.linear && !jobs.softmax) return;
 
   if (threadIdx.x == 0) {
-    InitBarriers(shared, jobs);
+    InitBarriers(shared, b.linear);
     FetchRows(shared, maps, b, 0);
     FetchKeys(shared, maps, b, 0);
     FetchRows(shared, maps, b, 1);
   }
-  if (jobs.linear) {
+  if (b.linear) {
     LoadWeight<DP>(SharedAddress(shared.weight_q), scratch.weight_q, b.head,
                    kPairBlock);
     LoadWeight<DP>(SharedAddress(shared.weight_k), scratch.weight_k, b.head,
                    kPairBlock);
-    Clear(shared.deltas, kDeltaPanel, kPairBlock);
+    Clear(shared.deltas[0], sizeof(shared.deltas), kPairBlock);
+    Clear(shared.norm, sizeof(shared.norm), kPairBlock);
   } else {
     Clear(shared.weight_k, kWeightBytes<DP>, kPairBlock);
     Clear(shared.phi_k, kPhiBytes, kPairBlock);
@@ -61,23 +62,74 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 
   const int group = Warpgroup();
   if (group == 0) {
-    if (jobs.linear) SuffixJob(shared, scratch, a, b);
+    if (b.linear) SuffixJob<DP>(shared, scratch, a, b, [](int) {});
   } else if (group == 1) {
-    if (jobs.linear) LinearJob(shared, a, scratch, maps, b, jobs);
+    if (b.linear) LinearJob(shared, a, scratch, maps, b);
   } else {
-    if (jobs.softmax) SoftmaxJob(shared, a, scratch, maps, b, jobs);
+    SoftmaxJob(shared, a, scratch, maps, b);
   }
 }
 
+// dz_k alone.
 template <int DP>
-void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
-            cudaStream_t stream) {
+__global__ void __launch_bounds__(kPairBlock, 1)
+    TransferKeys(const __grid_constant__ Args a,
+                 const __grid_constant__ HopperScratch scratch,
+                 const __grid_constant__ PairMaps maps) {
+  extern __shared__ __align__(1024) char memory[];
+  auto& shared = *reinterpret_cast<TransferShared<DP>*>(memory);
+  const PairBlock b(a, scratch);
+  if (!OneKeyPair(a, b.terms) || !b.linear) return;
+
+  if (threadIdx.x == 0) {
+    InitBarriers(shared);
+    FetchQueries(shared, maps, b, 0);
+    FetchKeyTile(shared, maps, b, 0);
+    for (int i = 0; i < 2; ++i) {
+      if (i > 0) FetchQueries(shared, maps, b, i);
+      FetchValueTile(shared, maps, b, i);
+      FetchGradients(shared, maps, b, i);
+    }
+  }
+  LoadWeight<DP>(SharedAddress(shared.weight_q), scratch.weight_q, b.head,
+                 kPairBlock);
+  LoadWeight<DP>(SharedAddress(shared.weight_k), scratch.weight_k, b.head,
+                 kPairBlock);
+  Clear(shared.deltas[0], sizeof(shared.deltas), kPairBlock);
+  Clear(shared.norm, sizeof(shared.norm), kPairBlock);
+  CopyCommit();
+  CopyWait();
+  FenceShared();
+  __syncthreads();
+
+  const int group = Warpgroup();
+  if (group > 0) {
+    KeysInTurn(shared, a, scratch, maps, b, group - 1);
+    return;
+  }
+  SuffixJob<DP>(shared, scratch, a, b, [&](int i) {
+    if (threadIdx.x == 0) FetchGradients(shared, maps, b, i + 2);
+    __syncwarp();
+  });
+}
+
+template <typename Shared, typename Kernel>
+void Launch(Kernel kernel, const Args& a, const HopperScratch& s,
+            const PairMaps& maps, cudaStream_t stream) {
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      BackwardKeys<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      sizeof(Shared<DP>)));
-  BackwardKeys<DP>
-      <<<s.count * a.H, kPairBlock, sizeof(Shared<DP>), stream>>>(a, s, maps);
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared)));
+  kernel<<<s.count * a.H, kPairBlock, sizeof(Shared), stream>>>(a, s, maps);
   CARACAL_CUDA_CHECK_LAUNCH();
+}
+
+template <int DP>
+void LaunchFor(const Args& a, const HopperScratch& s, const PairMaps& maps,
+               cudaStream_t stream) {
+  if (a.dk.data != nullptr || a.dv.data != nullptr) {
+    Launch<Shared<DP>>(BackwardKeys<DP>, a, s, maps, stream);
+  } else {
+    Launch<TransferShared<DP>>(TransferKeys<DP>, a, s, maps, stream);
+  }
 }
 
 }  // namespace
@@ -85,8 +137,8 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
 
 void HopperBackwardKeyPairs(const Args& a, const HopperScratch& s,
                             const PairMaps& maps, cudaStream_t stream) {
-  a.D <= 64 ? keys::Launch<64>(a, s, maps, stream)
-            : keys::Launch<128>(a, s, maps, stream);
+  a.D <= 64 ? keys::LaunchFor<64>(a, s, maps, stream)
+            : keys::LaunchFor<128>(a, s, maps, stream);
 }
 
 }  // namespace caracal::kernels::cuda

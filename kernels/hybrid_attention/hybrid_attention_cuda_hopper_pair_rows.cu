@@ -78,8 +78,11 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   if (!jobs.linear) return;
   __syncthreads();
   if (threadIdx.x > 0) return;
+  // Without softmax terms y does not depend on their factor.
   float sum = 0;
-  for (float factor : shared.factors) sum += factor;
+  if (AnySoftmax(b.terms)) {
+    for (float factor : shared.factors) sum += factor;
+  }
   scratch.dfactor[blockIdx.x] = sum;
 }
 

@@ -10,10 +10,11 @@ namespace {
 
 constexpr int kThreads = 256, kFeatures = 64;
 
-// total [H, D, F] += the sum over segments of parts [count, H, DP, 64].
-__global__ void Weights(const __grid_constant__ Args a, const float* parts,
-                        int count, int64_t DP, float* total) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+// total [H, D, F] += the sum over segments of parts [count, H, DP, 64]; element
+// i.
+__device__ void AddWeights(const Args& a, const float* parts, int count,
+                           int64_t i, float* total) {
+  const int64_t DP = a.D <= 64 ? 64 : 128;
   if (i >= a.H * a.D * a.F) return;
   const int64_t head = i / (a.D * a.F), d = i / a.F % a.D, f = i % a.F;
   float sum = 0;
@@ -23,26 +24,50 @@ __global__ void Weights(const __grid_constant__ Args a, const float* parts,
   total[i] += sum;
 }
 
-// A thread a head.
-__global__ void Factors(const __grid_constant__ Args a, const float* parts,
-                        int count) {
-  const int64_t head = blockIdx.x * kThreads + threadIdx.x;
-  if (head >= a.H) return;
-  float sum = 0;
-  for (int slot = 0; slot < count; ++slot) sum += parts[slot * a.H + head];
-  a.dwindow_factor[head] += sum;
-}
-
-// One block.
-__global__ void SquaredError(const float* parts, int64_t count, double* total) {
+// A block.
+__device__ void AddSquaredError(const float* parts, int64_t count,
+                                double* total) {
   __shared__ double sums[kThreads];
   double sum = 0;
   for (int64_t i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
-  sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  for (int i = 1; i < kThreads; ++i) sum += sums[i];
-  *total += sum;
+  for (int left = kThreads / 2; left > 0; left /= 2) {
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x < left) sum += sums[threadIdx.x + left];
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) *total += sum;
+}
+
+// The parameters' gradients. `blocks` of either map's weights, if they are
+// asked for; the last block has the rest.
+__global__ void Parameters(const __grid_constant__ Args a,
+                           const __grid_constant__ HopperScratch s,
+                           int blocks) {
+  int block = blockIdx.x;
+  for (const bool keys : {false, true}) {
+    float* const total = keys ? a.dweight_k : a.dweight_q;
+    if (total == nullptr) continue;
+    if (block < blocks) {
+      AddWeights(a, keys ? s.dweight_k : s.dweight_q, s.count,
+                 static_cast<int64_t>(block) * kThreads + threadIdx.x, total);
+      return;
+    }
+    block -= blocks;
+  }
+  if (a.dwindow_factor != nullptr) {
+    for (int head = threadIdx.x; head < a.H; head += kThreads) {
+      float sum = 0;
+      for (int slot = 0; slot < s.count; ++slot) {
+        sum += s.dfactor[static_cast<int64_t>(slot) * a.H + head];
+      }
+      a.dwindow_factor[head] += sum;
+    }
+  }
+  if (a.target.data != nullptr && a.squared_error != nullptr) {
+    AddSquaredError(s.error, static_cast<int64_t>(s.count) * a.H,
+                    a.squared_error);
+  }
 }
 
 // out [rows, Hkv, D] = the sum over each group's heads of parts [rows, H, D];
@@ -82,23 +107,13 @@ unsigned Blocks(int64_t items) {
 }  // namespace
 
 void HopperReduce(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  const int64_t DP = a.D <= 64 ? 64 : 128, weights = a.H * a.D * a.F;
-  for (const auto& [parts, total] :
-       {std::pair(s.dweight_q, a.dweight_q), {s.dweight_k, a.dweight_k}}) {
-    if (total == nullptr || weights == 0) continue;
-    Weights<<<Blocks(weights), kThreads, 0, stream>>>(a, parts, s.count, DP,
-                                                      total);
-    CARACAL_CUDA_CHECK_LAUNCH();
+  const unsigned blocks = Blocks(a.H * a.D * a.F);
+  unsigned all = 1;
+  for (const float* total : {a.dweight_q, a.dweight_k}) {
+    if (total != nullptr) all += blocks;
   }
-  if (a.dwindow_factor != nullptr) {
-    Factors<<<Blocks(a.H), kThreads, 0, stream>>>(a, s.dfactor, s.count);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
-  if (a.target.data != nullptr && a.squared_error != nullptr) {
-    SquaredError<<<1, kThreads, 0, stream>>>(s.error, s.count * a.H,
-                                             a.squared_error);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
+  Parameters<<<all, kThreads, 0, stream>>>(a, s, static_cast<int>(blocks));
+  CARACAL_CUDA_CHECK_LAUNCH();
   for (const auto& [parts, out] : {std::pair(s.dk, a.dk), {s.dv, a.dv}}) {
     if (parts == nullptr) continue;
     Groups<<<Blocks(a.rows * a.Hkv * a.D / 8), kThreads, 0, stream>>>(a, parts,

@@ -25,10 +25,6 @@ __device__ __forceinline__ void StoreStatistics(const Args& a,
   }
 }
 
-__device__ __forceinline__ float2 LoadPair(const bf16* from) {
-  return __bfloat1622float2(*reinterpret_cast<const __nv_bfloat162*>(from));
-}
-
 // Multiplies this thread's accumulators, columns [first, first + 2 n), by
 // 1 / den and stores y.
 template <int n>
@@ -41,41 +37,61 @@ __device__ __forceinline__ void StoreOutput(const Args& a, int64_t first_row,
   StoreRows(a.y, first_row, count, head, a.D, first, x);
 }
 
-// In a backward: stores what such a y makes of the target, if there is one; or
-// reads the dy given. Adds dy . y of the rows to `dots` and returns the squared
-// error, both of this thread's columns only.
+// Rows of bf16 in accumulators' places: rows 8 r + ..., columns [first, first +
+// 2 n), two a word. Rows from `count` on are read as the last one.
 template <int n>
-__device__ __forceinline__ float FinishRows(const Args& a,
-                                            const HopperScratch& scratch,
-                                            int64_t first_row, int count,
-                                            int head, int first,
-                                            const float (&inv)[2],
-                                            float (&x)[n], float (&dots)[2]) {
-  const int row = ThreadRow(), column = ThreadColumn();
+__device__ __forceinline__ void LoadWords(const HeadRows<const bf16>& x,
+                                          int64_t first_row, int count,
+                                          int head, int D, int first,
+                                          uint32_t (&words)[n / 2]) {
 #pragma unroll
-  for (int i = 0; i < n; ++i) x[i] *= inv[i % 4 / 2];
-  const bool regress = a.target.data != nullptr;
-  const HeadRows<const bf16>& given = regress ? a.target : a.dy;
-  float squared_error = 0;
+  for (int r = 0; r < 2; ++r) {
+    const int at = min(ThreadRow() + 8 * r, count - 1);
+    const bf16* from = At(x, first_row + at, head) + first + ThreadColumn();
+#pragma unroll
+    for (int b = 0; b < n / 4; ++b) {
+      words[2 * b + r] = first + 8 * b < D
+                             ? *reinterpret_cast<const uint32_t*>(from + 8 * b)
+                             : 0;
+    }
+  }
+}
+
+// In a backward: adds dy . y of the rows to `dots`, of this thread's columns
+// only; x, times 1 / den, is y.
+template <int n>
+__device__ __forceinline__ void AddDots(const uint32_t (&dy)[n / 2],
+                                        const float (&inv)[2],
+                                        const float (&x)[n], float (&dots)[2]) {
 #pragma unroll
   for (int i = 0; i < n; i += 2) {
-    const int r = i % 4 / 2, at = row + r * 8, d = first + i / 4 * 8 + column;
-    if (at >= count || d >= a.D) continue;
-    float2 dy = LoadPair(At(given, first_row + at, head) + d);
-    const float2 y = make_float2(x[i], x[i + 1]);
-    if (regress) {
-      dy = make_float2(y.x - dy.x, y.y - dy.y);
-      squared_error += dy.x * dy.x + dy.y * dy.y;
-      dy = make_float2(a.scale * dy.x, a.scale * dy.y);
-      x[i] = dy.x;
-      x[i + 1] = dy.y;
-    }
-    dots[r] += dy.x * y.x + dy.y * y.y;
+    const int r = i % 4 / 2;
+    const float2 by = UnpackBf16(dy[i / 2]);
+    dots[r] += by.x * (x[i] * inv[r]) + by.y * (x[i + 1] * inv[r]);
   }
-  if (regress) {
-    StoreRows(scratch.dy, first_row, count, head, a.D, first, x);
+}
+
+// The same, of the dy that such a y makes of a target; x becomes this dy.
+// Returns the squared error.
+template <int n>
+__device__ __forceinline__ float Regress(const Args& a,
+                                         const uint32_t (&target)[n / 2],
+                                         int count, const float (&inv)[2],
+                                         float (&x)[n], float (&dots)[2]) {
+  float errors[2] = {0, 0};
+#pragma unroll
+  for (int i = 0; i < n; i += 2) {
+    const int r = i % 4 / 2;
+    const float2 to = UnpackBf16(target[i / 2]);
+    const float2 y = make_float2(x[i] * inv[r], x[i + 1] * inv[r]);
+    const float2 off = make_float2(y.x - to.x, y.y - to.y);
+    errors[r] += off.x * off.x + off.y * off.y;
+    x[i] = a.scale * off.x;
+    x[i + 1] = a.scale * off.y;
+    dots[r] += x[i] * y.x + x[i + 1] * y.y;
   }
-  return squared_error;
+  return (ThreadRow() < count ? errors[0] : 0) +
+         (ThreadRow() + 8 < count ? errors[1] : 0);
 }
 
 }  // namespace caracal::kernels::cuda

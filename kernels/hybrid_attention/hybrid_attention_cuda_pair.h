@@ -25,7 +25,7 @@ template <int DP>
 inline constexpr int kSinkBytes = DP / 64 * kSinkPanel;
 
 // The sums of features [128] as the operand [8, 128] of a product: the first
-// two rows add up to them.
+// two rows add up to them, the third is the first again.
 inline constexpr int kNormPanel = 8 * 128, kNormBytes = 2 * kNormPanel;
 
 // Numbers and pointers that all warpgroups of a block need.
@@ -95,17 +95,18 @@ __device__ __forceinline__ void Clear(char* memory, int bytes, int threads) {
   }
 }
 
-// The first two rows of a norm's operand, from sums of features 64 half + ....
+// The first three rows of a norm's operand, from sums of features 64 half +
+// ...: their high and low parts, and their high parts once more.
 __device__ __forceinline__ void StoreNormParts(char* tile, int half,
                                                const float (&norm)[4]) {
   const int part = threadIdx.x % 4;
-  if (part > 1) return;
+  if (part > 2) return;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     const float x = norm[2 * r];
     const bf16 high = __float2bfloat16(x);
     const bf16 value =
-        part == 0 ? high : __float2bfloat16(x - __bfloat162float(high));
+        part == 1 ? __float2bfloat16(x - __bfloat162float(high)) : high;
     const int f = 64 * half + ThreadRow() + 8 * r;
     *reinterpret_cast<bf16*>(tile + TileOffset(kNormPanel, part, f)) = value;
   }

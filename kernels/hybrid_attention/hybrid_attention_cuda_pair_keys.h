@@ -11,8 +11,11 @@ namespace keys {
 
 inline constexpr int kSoftmaxGroup = 2;
 inline constexpr int kRowStages = 2;
-inline constexpr int kDeltaPanel =
-    8 * 128;  // [8, 64]: the first rows add up to delta
+// The rows' delta [64] as the operand [8, 64] of a product: the first two rows
+// add up to it.
+inline constexpr int kDeltaPanel = 8 * 128;
+// r as such an operand, and what a product of 16 rows takes to lie beyond it.
+inline constexpr int kSuffixNormBytes = 2 * kNormBytes;
 
 // What the softmax terms need of 64 rows.
 struct RowTerms {
@@ -23,34 +26,30 @@ struct RowTerms {
 
 template <int DP>
 struct Shared {
+  static constexpr int kPhis = 1;   // tiles of the later rows' features
+  static constexpr int kTurns = 1;  // warpgroups that take a suffix in turn
+
   char weight_q[kWeightBytes<DP>];
   char weight_k[kWeightBytes<DP>];
   char k[kRowsBytes<DP>];
   char v[kRowsBytes<DP>];
   char q[kRowStages][kRowsBytes<DP>];
   char dy[kRowStages][kRowsBytes<DP>];
-  char phi_q[kPhiBytes];  // times alpha / den
+  char phi_q[kPhis][kPhiBytes];  // times alpha / den
   char phi_k[kPhiBytes];
   char suffix[kStateBytes<DP>];
   char dz[kPanel];
   char linear[kPanel];  // weights of the later rows [keys, rows]
-  char deltas[kDeltaPanel];
+  // Products of 16 rows read 8 beyond these: they have to be numbers.
+  char deltas[kPhis][kDeltaPanel];  // of the later rows
+  char norm[kSuffixNormBytes];
   RowTerms rows[kRowStages];
-  float delta[kTile];  // of the later rows
-  float norm[kOutputs];
   Barrier q_full[kRowStages], q_empty[kRowStages];
   Barrier dy_full[kRowStages], dy_empty[kRowStages];
   Barrier k_full, k_empty, v_full, v_empty;
-  Barrier phi_full, phi_empty;        // phi_q, deltas, delta
-  Barrier suffix_full, suffix_empty;  // suffix, norm
-  Barrier linear_full, linear_empty;  // phi_k, dz, linear
-};
-
-struct Jobs {
-  bool linear, softmax;
-  __device__ __forceinline__ Jobs(const Args& a, const PairBlock& b)
-      : linear(b.linear),
-        softmax(a.dk.data != nullptr || a.dv.data != nullptr) {}
+  Barrier phi_full[kPhis], phi_empty[kPhis];  // phi_q, deltas
+  Barrier suffix_full[kTurns], suffix_empty;  // suffix, norm
+  Barrier linear_full, linear_empty;          // phi_k, dz, linear
 };
 
 // The i-th tile of keys, and rows counted as above.
@@ -63,23 +62,22 @@ __device__ __forceinline__ int RowTile(const PairBlock& b, int number) {
 
 template <int DP>
 __device__ __forceinline__ void InitBarriers(Shared<DP>& shared,
-                                             const Jobs& jobs) {
-  const int linear = jobs.linear ? kWarps : 0;
-  const int softmax = jobs.softmax ? kWarps : 0;
+                                             bool any_linear) {
+  const int linear = any_linear ? kWarps : 0;
   for (int i = 0; i < kRowStages; ++i) {
     shared.q_full[i].Init(1);
     shared.dy_full[i].Init(1);
-    shared.q_empty[i].Init(linear + softmax);
-    shared.dy_empty[i].Init(2 * linear + softmax);
+    shared.q_empty[i].Init(linear + kWarps);
+    shared.dy_empty[i].Init(2 * linear + kWarps);
   }
   shared.k_full.Init(1);
   shared.v_full.Init(1);
-  shared.k_empty.Init(linear + softmax);
-  shared.v_empty.Init(linear + softmax);
-  shared.phi_full.Init(kGroup);
-  shared.phi_empty.Init(kGroup + kWarps);  // readers of delta; products
-  shared.suffix_full.Init(kGroup);
-  shared.suffix_empty.Init(kGroup + softmax);  // readers of norm; products
+  shared.k_empty.Init(linear + kWarps);
+  shared.v_empty.Init(linear + kWarps);
+  shared.phi_full[0].Init(kGroup);
+  shared.phi_empty[0].Init(2 * kWarps);
+  shared.suffix_full[0].Init(kGroup);
+  shared.suffix_empty.Init(2 * kWarps);
   shared.linear_full.Init(kGroup);
   shared.linear_empty.Init(kWarps);
   FenceBarriers();

@@ -42,8 +42,7 @@ template <int DP>
 __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
                                            const HopperScratch& scratch,
                                            const PairMaps& maps,
-                                           const PairBlock& b,
-                                           const Jobs& jobs) {
+                                           const PairBlock& b) {
   const bool leads = threadIdx.x % kGroup == 0;
   const int member = threadIdx.x % kGroup, row = ThreadRow();
   const float log_gamma = log2f(Gamma(a, b.head));
@@ -115,15 +114,15 @@ __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
     }
     ArriveWarp(shared.k_empty);
     ArriveWarp(shared.v_empty);
-    if (leads && !jobs.linear) FetchKeys(shared, maps, b, i + 1);
+    if (leads && !b.linear) FetchKeys(shared, maps, b, i + 1);
     __syncwarp();
 
     fetch(i + 2);
 
     // Without linear terms some operands are zero: no product has to be left
     // out.
-    if (jobs.linear) {
-      shared.suffix_full.Wait(i);
+    if (b.linear) {
+      shared.suffix_full[0].Wait(i);
       shared.linear_full.Wait(i);
     }
     const int64_t first_row = b.segment.begin + tile * kTile;
@@ -183,7 +182,7 @@ __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
     }
     ArriveWarp(shared.q_empty[later]);
     ArriveWarp(shared.dy_empty[later]);
-    if (jobs.linear) {
+    if (b.linear) {
       ArriveWarp(shared.suffix_empty);
       ArriveWarp(shared.linear_empty);
     }

@@ -101,6 +101,9 @@ inline std::vector<Shape> CudaShapes() {
   add({2300, 140}, 2, 1, 128, 64, 64, 16, sliding);
   add({2100}, 1, 1, 64, 64, 64, 4, sliding);
   add({2500, 300}, 1, 1, 128, 64, 64, 0, sliding);
+  // Windows of a tile with fewer features than one.
+  add({200}, 2, 1, 64, 32, 64, 0, sliding);
+  add({150}, 2, 2, 128, 48, 65, 4, sliding);
   return shapes;
 }
 

@@ -83,10 +83,6 @@ __device__ __forceinline__ void LoadToken(const DecodeArgs& d, const bf16* from,
   RotateToken(from, d.a.D, d.cos, d.sin, n, threadIdx.x, kThreads, to);
 }
 
-__device__ __forceinline__ void FetchLine(const void* at) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-}
-
 // The state's slice into the L2 cache, which all of a step's weights go through
 // between two reads of it.
 __device__ __forceinline__ void FetchState(const DecodeArgs& d,
