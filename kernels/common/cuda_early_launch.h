@@ -56,12 +56,12 @@ inline size_t MostSharedBytes() {
   return bytes;
 }
 
-// Blocks run in clusters of so many, which divides the grid's width (more than
-// one: Hopper).
-template <typename... Args>
-void LaunchEarlyInClusters(void (*kernel)(Args...), dim3 grid, dim3 block,
-                           size_t shared, cudaStream_t stream,
-                           unsigned cluster_blocks, const Args&... args) {
+// `kernel` takes its arguments as one struct. Blocks run in clusters of so
+// many, which divides the grid's width (more than one: Hopper).
+template <typename Args>
+void LaunchEarly(void (*kernel)(Args), dim3 grid, dim3 block, size_t shared,
+                 cudaStream_t stream, const Args& args,
+                 unsigned cluster_blocks = 1) {
   cudaLaunchAttribute attributes[2];
   cudaLaunchConfig_t launch = {};
   launch.gridDim = grid;
@@ -76,13 +76,7 @@ void LaunchEarlyInClusters(void (*kernel)(Args...), dim3 grid, dim3 block,
     cluster.val.clusterDim.x = cluster_blocks;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   }
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, args...));
-}
-
-template <typename... Args>
-void LaunchEarly(void (*kernel)(Args...), dim3 grid, dim3 block, size_t shared,
-                 cudaStream_t stream, const Args&... args) {
-  LaunchEarlyInClusters(kernel, grid, block, shared, stream, 1, args...);
+  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, args));
 }
 
 }  // namespace caracal::kernels::cuda

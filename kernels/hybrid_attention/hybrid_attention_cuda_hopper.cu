@@ -20,8 +20,9 @@ constexpr int kOutputs = 128, kFeatures = 64;  // padded
 // the keys.
 constexpr int64_t kFewestTiles = 4, kBlocks = 128;
 
-// Most sums that whoever begins at a border adds up; a scan adds up more.
-constexpr int64_t kMostSums = 4;
+// Most sums that whoever begins at a border adds up, times their columns; a
+// scan adds up more.
+constexpr int64_t kMostSumColumns = 1024;
 
 std::vector<Segment> Segments(const Args& a, const int64_t* offsets) {
   int64_t tiles = 0;
@@ -82,10 +83,11 @@ void PlanSums(const Args& a, const std::vector<Segment>& segments,
   }
   s.count = static_cast<int>(segments.size());
   s.split = borders > 0 && a.F > 0;
-  s.scanned = most > kMostSums;
+  const int64_t most_sums = kMostSumColumns / PaddedD(a);
+  s.scanned = most > most_sums;
   if (!s.split || s.scanned) return;
   s.pieces = static_cast<int>(std::max<int64_t>(
-      std::min(kBlocks / (borders * a.H), kMostSums / most), 1));
+      std::min(kBlocks / (borders * a.H), most_sums / most), 1));
 }
 
 void CutSums(const Args& a, const HopperScratch& s, BorderSums& sums,

@@ -7,7 +7,6 @@
 // In a backward (scratch.delta set) it makes the rows' statistics instead of y:
 // from a target dy as well, otherwise for the dy given.
 #include "kernels/common/cuda_check.h"
-#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_output.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair.h"
@@ -370,9 +369,6 @@ __global__ void __launch_bounds__(kPairBlock, 1)
                 const __grid_constant__ PairMaps maps) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
-  // The kernels with the sums start after those before them; the state's
-  // warpgroup waits for these sums.
-  if (scratch.states.state == nullptr) cudaGridDependencySynchronize();
   const PairBlock b(a, scratch);
   if (!OnePair(a, b.terms)) return;
   const int group = Warpgroup();
@@ -435,8 +431,9 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
   CARACAL_CUDA_CHECK(
       cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            sizeof(Shared<DP>)));
-  LaunchEarly(kKernel, dim3(s.count * a.H), dim3(kPairBlock),
-              sizeof(Shared<DP>), stream, a, s, maps);
+  kKernel<<<s.count * a.H, kPairBlock, sizeof(Shared<DP>), stream>>>(a, s,
+                                                                     maps);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 template <int DP, bool kSinks>

@@ -1,10 +1,9 @@
 // Hopper version: the sums at the borders of segments. Of each segment: its own
 // keys that leave the windows while its rows pass (for suffixes, the rows whose
-// windows' left borders lie in it). One warpgroup keeps the sum; two make
-// features of tiles in turn; tiles come by the copy engine, several ahead, for
-// there is little to do with them.
+// windows' left borders lie in it). One warpgroup keeps the sum; three make
+// features of tiles in turn, which takes longest; tiles come by the copy
+// engine, several ahead.
 #include "kernels/common/cuda_check.h"
-#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair.h"
 
@@ -12,22 +11,25 @@ namespace caracal::kernels::cuda {
 namespace {
 
 inline constexpr int kDeltaPanel = 8 * 128;  // [8, 64]: two rows add up to it
-inline constexpr int kPhis = 2;              // tiles of features
+inline constexpr int kMakers = 3;            // warpgroups that make features
+inline constexpr int kSumsBlock = (1 + kMakers) * kGroup;
+// Registers a thread, of 128 on average: whoever keeps the sum needs more.
+inline constexpr int kMakerRegisters = 112, kKeeperRegisters = 176;
 
 template <int DP>
 struct Shared {
   // Tiles: features' are given back before those that they multiply.
-  static constexpr int kXs = 512 / DP, kValues = 768 / DP;
+  static constexpr int kXs = 512 / DP, kValues = 640 / DP;
 
   char weight[kWeightBytes<DP>];
   char x[kXs][kRowsBytes<DP>];
   char values[kValues][kRowsBytes<DP>];
-  char phi[kPhis][kPhiBytes];
-  char deltas[kPhis][kDeltaPanel];  // of a suffix: rows' dy . y
+  char phi[kMakers][kPhiBytes];
+  char deltas[kMakers][kDeltaPanel];  // of a suffix: rows' dy . y
   char ones[kOnesBytes];
   Barrier x_full[kXs], x_empty[kXs];
   Barrier values_full[kValues], values_empty[kValues];
-  Barrier phi_full[kPhis], phi_empty[kPhis];  // phi, deltas
+  Barrier phi_full[kMakers], phi_empty[kMakers];  // phi, deltas
 };
 
 // First tile that the rows from tile i on look at one by one.
@@ -124,8 +126,8 @@ struct RowWeights {
   }
 };
 
-// Features of every other tile, times what its rows weigh.
-template <int DP, bool suffix>
+// Features of every third tile, times what its rows weigh.
+template <int DP, bool suffix, bool kAll>
 __device__ __forceinline__ void MakeFeatures(Shared<DP>& shared, const Args& a,
                                              const HopperScratch& scratch,
                                              const CUtensorMap& map,
@@ -140,7 +142,7 @@ __device__ __forceinline__ void MakeFeatures(Shared<DP>& shared, const Args& a,
   RowWeights<suffix> rows, next;
   rows.Load(a, scratch, share, turn, alpha);
 #pragma unroll 1
-  for (int i = turn; i < share.count; i += kPhis) {
+  for (int i = turn; i < share.count; i += kMakers) {
     const int stage = i % kXs;
     shared.x_full[stage].Wait(i / kXs);
     float z[32], up[32], down[32];
@@ -150,7 +152,7 @@ __device__ __forceinline__ void MakeFeatures(Shared<DP>& shared, const Args& a,
                  MnMajor{SharedAddress(shared.weight), kWeightBytes<DP>},
                  false);
     WgmmaCommit();
-    next.Load(a, scratch, share, i + kPhis, alpha);
+    next.Load(a, scratch, share, i + kMakers, alpha);
     WgmmaWait();
     Pin(z);
     ArriveWarp(shared.x_empty[stage]);
@@ -160,8 +162,8 @@ __device__ __forceinline__ void MakeFeatures(Shared<DP>& shared, const Args& a,
                 shared.x_full[stage]);
     }
     __syncwarp();
-    Hedgehog(z, a.F, rows.weight[0], rows.weight[1], up, down);
-    if (i >= kPhis) shared.phi_empty[turn].Wait(i / kPhis - 1);
+    Hedgehog<kAll>(z, a.F, rows.weight[0], rows.weight[1], up, down);
+    if (i >= kMakers) shared.phi_empty[turn].Wait(i / kMakers - 1);
     StorePanel(phi, up);
     StorePanel(phi + kPanel, down);
     if (suffix && member < kTile) {
@@ -190,12 +192,12 @@ __device__ __forceinline__ void AddUp(Shared<DP>& shared, const Args& a,
   float norm_low[4] = {}, norm_high[4] = {};
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const int stage = i % kValues, turn = i % kPhis;
+    const int stage = i % kValues, turn = i % kMakers;
     const MnMajor values{SharedAddress(shared.values[stage]), kPanel};
     const uint32_t phi = SharedAddress(shared.phi[turn]);
     const MnMajor phi_low{phi, kPanel}, phi_high{phi + kPanel, kPanel};
     shared.values_full[stage].Wait(i / kValues);
-    shared.phi_full[turn].Wait(i / kPhis);
+    shared.phi_full[turn].Wait(i / kMakers);
     Pin(low);
     Pin(high);
     Pin(norm_low);
@@ -249,8 +251,9 @@ __device__ __forceinline__ void AddUp(Shared<DP>& shared, const Args& a,
   norm[72] = norm_high[2] + (suffix ? norm_high[3] : 0);
 }
 
-template <int DP, bool suffix>
-__global__ void __launch_bounds__(kPairBlock, 1)
+// kAll: F is 64.
+template <int DP, bool suffix, bool kAll>
+__global__ void __launch_bounds__(kSumsBlock, 1)
     Sums(const __grid_constant__ Args a,
          const __grid_constant__ HopperScratch scratch,
          const __grid_constant__ PairMaps maps) {
@@ -265,18 +268,14 @@ __global__ void __launch_bounds__(kPairBlock, 1)
       shared.values_full[i].Init(1);
       shared.values_empty[i].Init(kWarps);
     }
-    for (int i = 0; i < kPhis; ++i) {
+    for (int i = 0; i < kMakers; ++i) {
       shared.phi_full[i].Init(kGroup);
       shared.phi_empty[i].Init(kWarps);
     }
     FenceBarriers();
   }
   FillOnes(shared.ones);
-  if (suffix) Clear(shared.deltas[0], kPhis * kDeltaPanel, kPairBlock);
-  // In this order: what starts early after this kernel finds the work of those
-  // before it done.
-  cudaGridDependencySynchronize();
-  cudaTriggerProgrammaticLaunchCompletion();
+  if (suffix) Clear(shared.deltas[0], kMakers * kDeltaPanel, kSumsBlock);
   const Share share(a, scratch, suffix);
   if (!share.used) return;
   const int head = suffix ? share.head : KvHead(a, share.head);
@@ -293,7 +292,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   }
   LoadWeight<DP>(SharedAddress(shared.weight),
                  suffix ? scratch.weight_q : scratch.weight_k, share.head,
-                 kPairBlock);
+                 kSumsBlock);
   CopyCommit();
   CopyWait();
   FenceShared();
@@ -301,10 +300,13 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 
   const int group = Warpgroup();
   if (group == 0) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kKeeperRegisters));
     AddUp<DP, suffix>(shared, a, suffix ? scratch.suffixes : scratch.states,
                       values_map, share, head);
   } else {
-    MakeFeatures<DP, suffix>(shared, a, scratch, x_map, share, head, group - 1);
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kMakerRegisters));
+    MakeFeatures<DP, suffix, kAll>(shared, a, scratch, x_map, share, head,
+                                   group - 1);
   }
 }
 
@@ -324,8 +326,6 @@ __global__ void Weights(const __grid_constant__ Args a,
     tile[TileOffset(DP * 128, d, f) / 2] =
         __float2bfloat16(d < D && f < F ? weight[d * F + f] : 0.0f);
   }
-  // The tables: what starts early after this kernel finds them there.
-  cudaGridDependencySynchronize();
 }
 
 // Lets each segment's place hold the sum of the segments before it in its
@@ -335,8 +335,6 @@ template <bool suffix>
 __global__ void Scan(const __grid_constant__ Args a,
                      const __grid_constant__ HopperScratch scratch, int DP) {
   constexpr int kAhead = 4;
-  cudaGridDependencySynchronize();
-  cudaTriggerProgrammaticLaunchCompletion();
   const int head = blockIdx.y, slot = blockIdx.z;
   const Segment segment = scratch.segments[slot];
   if (segment.number > 0 || segment.count == 1) return;
@@ -372,14 +370,17 @@ __global__ void Scan(const __grid_constant__ Args a,
 template <int DP, bool suffix>
 void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
             cudaStream_t stream) {
+  const auto kernel =
+      a.F == kFeatures ? Sums<DP, suffix, true> : Sums<DP, suffix, false>;
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
-      Sums<DP, suffix>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-      sizeof(Shared<DP>)));
-  LaunchEarly(Sums<DP, suffix>, dim3(s.count * s.pieces * a.H),
-              dim3(kPairBlock), sizeof(Shared<DP>), stream, a, s, maps);
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared<DP>)));
+  kernel<<<s.count * s.pieces * a.H, kSumsBlock, sizeof(Shared<DP>), stream>>>(
+      a, s, maps);
+  CARACAL_CUDA_CHECK_LAUNCH();
   if (!s.scanned) return;
-  LaunchEarly(Scan<suffix>, dim3(kOutputs * DP / 4 / kBlock + 1, a.H, s.count),
-              dim3(kBlock), 0, stream, a, s, DP);
+  const dim3 grid(kOutputs * DP / 4 / kBlock + 1, a.H, s.count);
+  Scan<suffix><<<grid, kBlock, 0, stream>>>(a, s, DP);
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 }  // namespace
@@ -388,10 +389,11 @@ void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
   const dim3 grid(a.H, 2, 8);
   if (a.D <= 64) {
-    LaunchEarly(Weights<64>, grid, dim3(kBlock), 0, stream, a, s);
+    Weights<64><<<grid, kBlock, 0, stream>>>(a, s);
   } else {
-    LaunchEarly(Weights<128>, grid, dim3(kBlock), 0, stream, a, s);
+    Weights<128><<<grid, kBlock, 0, stream>>>(a, s);
   }
+  CARACAL_CUDA_CHECK_LAUNCH();
 }
 
 void HopperStates(const Args& a, const HopperScratch& s, const PairMaps& maps,

@@ -121,8 +121,6 @@ __device__ __forceinline__ void KeepState(Shared& shared,
   float low[DP / 2] = {}, high[DP / 2] = {};  // features 0 to 63, 64 to 127
   float norm_low[4] = {}, norm_high[4] = {};
   const Border border(scratch, b.segment, b.slot, /*suffix=*/false);
-  // A forward starts before they are there.
-  if (border.first < border.last) cudaGridDependencySynchronize();
   AddBorder<DP>(scratch.states, border, a.H, b.head, 0, low, norm_low);
   AddBorder<DP>(scratch.states, border, a.H, b.head, 1, high, norm_high);
   const uint32_t tile = SharedAddress(shared.state);

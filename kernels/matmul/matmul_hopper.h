@@ -304,8 +304,8 @@ void LaunchTiles(void (*kernel)(Args), const TileArgs& tiles, const Args& args,
   CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   const int clusters = std::min(Multiprocessors() / kTileBlocks, tiles.tiles());
-  LaunchEarlyInClusters(kernel, clusters * kTileBlocks, kTileThreads, kShared,
-                        stream, kTileBlocks, args);
+  LaunchEarly(kernel, clusters * kTileBlocks, kTileThreads, kShared, stream,
+              args, kTileBlocks);
 }
 
 }  // namespace caracal::kernels::cuda
