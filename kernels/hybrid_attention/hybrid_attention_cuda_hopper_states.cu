@@ -18,8 +18,9 @@ inline constexpr int kMakerRegisters = 112, kKeeperRegisters = 176;
 
 template <int DP>
 struct Shared {
-  // Tiles: features' are given back before those that they multiply.
-  static constexpr int kXs = 512 / DP, kValues = 640 / DP;
+  // Tiles. What features are made of comes to places of each maker's own: one
+  // behind in a barrier's phases would be taken for one ahead.
+  static constexpr int kXs = 128 / DP * kMakers, kValues = 768 / DP;
 
   char weight[kWeightBytes<DP>];
   char x[kXs][kRowsBytes<DP>];

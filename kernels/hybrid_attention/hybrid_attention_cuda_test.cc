@@ -309,7 +309,44 @@ TEST(HybridAttentionCuda, BackwardTakesWhatAForwardLeftAtBorders) {
   int major = 0;
   CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
       &major, cudaDevAttrComputeCapabilityMajor, /*device=*/0));
-  if (major == 9) EXPECT_GT(cut, 0);
+  if (major == 9) {
+    EXPECT_GT(cut, 0);
+  }
+}
+
+// Too long for the reference: segments of many tiles.
+TEST(HybridAttentionCuda, LongSegmentsAgreeWithThePlainVersion) {
+  if (std::getenv("MOST_ROWS") != nullptr) GTEST_SKIP() << "too slow";
+  Shape few, many;
+  few.lengths = {2100};
+  few.heads = 32;
+  few.kv_heads = 8;
+  few.D = 128;
+  many.lengths = {12500};
+  many.heads = 8;
+  many.kv_heads = 8;
+  many.D = 64;
+  for (Shape* s : {&few, &many}) {
+    s->F = 64;
+    s->config.window = 64;
+    SCOPED_TRACE(Describe(*s));
+    const Problem p = MakeProblem(*s);
+    DeviceProblem device(p);
+    Backward plain, best;
+    plain.Call(p, device, CudaVersion::kPlain);
+    best.saved = best.borders = true;
+    best.Call(p, device, CudaVersion::kBest);
+    const auto expect = [](const char* name, const std::vector<float>& got,
+                           const std::vector<float>& want) {
+      const std::vector<double> wide(want.begin(), want.end());
+      EXPECT_LE(Distance(got, wide), 16 * kBf16Roundoff * Norm(wide)) << name;
+    };
+    expect("dq", best.dq, plain.dq);
+    expect("dk", best.dk, plain.dk);
+    expect("dv", best.dv, plain.dv);
+    expect("dweight_q", best.dweight_q, plain.dweight_q);
+    expect("dweight_k", best.dweight_k, plain.dweight_k);
+  }
 }
 
 // Transfer: a target instead of dy, and no dq, dk, dv.
