@@ -311,24 +311,6 @@ __global__ void __launch_bounds__(kSumsBlock, 1)
   }
 }
 
-// Grid: heads; which weights; pieces of a head's.
-template <int DP>
-__global__ void Weights(const __grid_constant__ Args a,
-                        const __grid_constant__ HopperScratch scratch) {
-  const int head = blockIdx.x, D = a.D, F = a.F;
-  const bool keys = blockIdx.y;
-  const float* weight =
-      (keys ? a.weight_k : a.weight_q) + static_cast<int64_t>(head) * D * F;
-  bf16* tile =
-      (keys ? scratch.weight_k : scratch.weight_q) + head * DP * kFeatures;
-  for (int i = blockIdx.z * kBlock + threadIdx.x; i < DP * kFeatures;
-       i += gridDim.z * kBlock) {
-    const int d = i / kFeatures, f = i % kFeatures;
-    tile[TileOffset(DP * 128, d, f) / 2] =
-        __float2bfloat16(d < D && f < F ? weight[d * F + f] : 0.0f);
-  }
-}
-
 // Lets each segment's place hold the sum of the segments before it in its
 // sequence (suffix: after it). Grid: pieces of a head's values; heads;
 // segments, of which a sequence's first does all.
@@ -385,17 +367,6 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
 }
 
 }  // namespace
-
-void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (a.F == 0) return;
-  const dim3 grid(a.H, 2, 8);
-  if (a.D <= 64) {
-    Weights<64><<<grid, kBlock, 0, stream>>>(a, s);
-  } else {
-    Weights<128><<<grid, kBlock, 0, stream>>>(a, s);
-  }
-  CARACAL_CUDA_CHECK_LAUNCH();
-}
 
 void HopperStates(const Args& a, const HopperScratch& s, const PairMaps& maps,
                   cudaStream_t stream) {
