@@ -30,14 +30,37 @@ void BindBackward(const HybridAttentionCotangent& cotangent,
   a.dwindow_factor = BindF32(grads.dwindow_factor, a.H);
 }
 
+bool UsesHopper(const Args& a, CudaVersion version) {
+  return version == CudaVersion::kBest && cuda::HopperSupports(a);
+}
+
+// The memory for, or with, the states of these inputs; null if there is none.
+void* BorderMemory(const Args& a, const int64_t* offsets,
+                   const HybridAttentionBorders& borders) {
+  if (borders.memory == nullptr) return nullptr;
+  const HybridAttentionBorders own = cuda::HopperBorders(a, offsets);
+  CARACAL_CHECK(own.bytes == borders.bytes && own.segments == borders.segments)
+      << "borders of other inputs: " << borders.bytes << " bytes, not "
+      << own.bytes;
+  return own.bytes > 0 ? borders.memory : nullptr;
+}
+
 }  // namespace
+
+HybridAttentionBorders HybridAttentionBordersCuda(
+    const HybridAttentionConfig& config, const HybridAttentionInputs& in,
+    CudaVersion version) {
+  const Args a = BindInputs(config, in);
+  if (!UsesHopper(a, version)) return {};
+  return cuda::HopperBorders(a, in.offsets);
+}
 
 size_t HybridAttentionForwardCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in,
     CudaVersion version) {
   const Args a = BindInputs(config, in);
-  if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    return TableBytes(a) + cuda::HopperForwardBytes(a, in.offsets);
+  if (UsesHopper(a, version)) {
+    return cuda::HopperForwardBytes(a, in.offsets);
   }
   return TableBytes(a) + cuda::PlainForwardScratch(a, nullptr).bytes;
 }
@@ -47,7 +70,8 @@ void HybridAttentionForwardCuda(const Context& ctx,
                                 const HybridAttentionInputs& in,
                                 const HybridAttentionPast* past,
                                 const HybridAttentionOutputs& out,
-                                Workspace workspace, CudaVersion version) {
+                                Workspace workspace, CudaVersion version,
+                                const HybridAttentionBorders& borders) {
   CARACAL_CHECK(past == nullptr) << "no past on CUDA";
   Args a = BindInputs(config, in);
   a.y = BindBf16<bf16>(out.y, a.rows, a.H, a.D);
@@ -60,10 +84,11 @@ void HybridAttentionForwardCuda(const Context& ctx,
   CARACAL_CHECK(workspace.bytes >= bytes) << workspace.bytes << " of " << bytes;
   if (a.rows == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  char* rest = UploadTables(in, workspace.data, stream, a);
-  if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    cuda::HopperForward(a, in.offsets, in.terms, rest, stream);
+  if (UsesHopper(a, version)) {
+    cuda::HopperForward(a, in.offsets, in.terms, workspace.data,
+                        BorderMemory(a, in.offsets, borders), stream);
   } else {
+    char* rest = UploadTables(in, workspace.data, stream, a);
     cuda::PlainForward(a, cuda::PlainForwardScratch(a, rest), stream);
   }
 }
@@ -74,8 +99,8 @@ size_t HybridAttentionBackwardCudaWorkspaceBytes(
     const HybridAttentionGradients& grads, CudaVersion version) {
   Args a = BindInputs(config, in);
   BindBackward(cotangent, grads, a);
-  if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    return TableBytes(a) + cuda::HopperBackwardBytes(a, in.offsets);
+  if (UsesHopper(a, version)) {
+    return cuda::HopperBackwardBytes(a, in.offsets);
   }
   return TableBytes(a) + cuda::PlainBackwardScratch(a, nullptr).bytes;
 }
@@ -101,10 +126,15 @@ void HybridAttentionBackwardCuda(const Context& ctx,
   CARACAL_CHECK(workspace.bytes >= bytes) << workspace.bytes << " of " << bytes;
   if (a.rows == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  char* rest = UploadTables(in, workspace.data, stream, a);
-  if (version == CudaVersion::kBest && cuda::HopperSupports(a)) {
-    cuda::HopperBackward(a, in.offsets, in.terms, rest, stream);
+  if (UsesHopper(a, version)) {
+    void* borders = nullptr;
+    if (saved != nullptr && a.target.data == nullptr) {
+      borders = BorderMemory(a, in.offsets, saved->borders);
+    }
+    cuda::HopperBackward(a, in.offsets, in.terms, workspace.data, borders,
+                         stream);
   } else {
+    char* rest = UploadTables(in, workspace.data, stream, a);
     cuda::PlainBackward(a, cuda::PlainBackwardScratch(a, rest), stream);
   }
 }

@@ -20,6 +20,9 @@
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_H_
 
+#include <cstddef>
+#include <cstdint>
+
 #include "kernels/common/cuda_version.h"
 #include "kernels/hybrid_attention/hybrid_attention.h"
 
@@ -29,13 +32,29 @@ size_t HybridAttentionForwardCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in,
     CudaVersion version = CudaVersion::kBest);
 
+// The linear states at the borders of the segments that long sequences are cut
+// into. A forward can leave them to the backward of the same inputs, which
+// otherwise forms them again.
+struct HybridAttentionBorders {
+  size_t bytes = 0;        // of the memory; 0: nothing is cut
+  uint64_t segments = 0;   // which segments these are: calls must agree
+  void* memory = nullptr;  // of the device, 256-byte aligned; the caller's
+};
+
+// Without the memory.
+HybridAttentionBorders HybridAttentionBordersCuda(
+    const HybridAttentionConfig& config, const HybridAttentionInputs& in,
+    CudaVersion version = CudaVersion::kBest);
+
+// Fills borders.memory, if there is any.
 void HybridAttentionForwardCuda(const Context& ctx,
                                 const HybridAttentionConfig& config,
                                 const HybridAttentionInputs& in,
                                 const HybridAttentionPast* past,
                                 const HybridAttentionOutputs& out,
                                 Workspace workspace,
-                                CudaVersion version = CudaVersion::kBest);
+                                CudaVersion version = CudaVersion::kBest,
+                                const HybridAttentionBorders& borders = {});
 
 size_t HybridAttentionBackwardCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in,
@@ -45,10 +64,12 @@ size_t HybridAttentionBackwardCudaWorkspaceBytes(
 
 // What a forward of the same inputs left: its y, and of its statistics these.
 // Spares a backward from a dy the pass that would make them again (the results
-// then carry y's rounding); of no use with a target. Some versions do not look.
+// then carry y's rounding), and the states if the borders have memory; of no
+// use with a target. Some versions do not look.
 struct HybridAttentionSaved {
   ConstTensorView y;                        // [rows, H, D]
   ConstTensorView softmax_den, linear_den;  // [H, rows]
+  HybridAttentionBorders borders;
 };
 
 // `saved` may be null.

@@ -75,7 +75,10 @@ struct Layer {
     out.y = Rows(y, s.H);
     out.softmax_den = TensorView(softmax_den.data(), {s.H, s.rows});
     out.linear_den = TensorView(linear_den.data(), {s.H, s.rows});
-    saved = {out.y, out.softmax_den, out.linear_den};
+    borders = HybridAttentionBordersCuda(config, in);
+    border_memory = DeviceArray<char>(borders.bytes);
+    if (borders.bytes > 0) borders.memory = border_memory.data();
+    saved = {out.y, out.softmax_den, out.linear_den, borders};
     all.dq = Rows(dq, s.H);
     all.dk = Rows(dk, s.Hkv);
     all.dv = Rows(dv, s.Hkv);
@@ -95,8 +98,8 @@ struct Layer {
                       {sizes.rows, heads, sizes.D});
   }
   void Forward(Workspace workspace, CudaVersion version) {
-    HybridAttentionForwardCuda({}, config, in, nullptr, out, workspace,
-                               version);
+    HybridAttentionForwardCuda({}, config, in, nullptr, out, workspace, version,
+                               borders);
   }
   void Backward(Workspace workspace, CudaVersion version) {
     HybridAttentionBackwardCuda({}, config, in, from_dy, all, workspace,
@@ -126,11 +129,13 @@ struct Layer {
   DeviceArray<float> dweight_q, dweight_k, dfactor;
   DeviceArray<float> softmax_den, linear_den;
   DeviceArray<double> error;
+  DeviceArray<char> border_memory;
   std::vector<int64_t> offsets;
   std::vector<uint8_t> terms;
   HybridAttentionConfig config;
   HybridAttentionInputs in;
   HybridAttentionOutputs out;
+  HybridAttentionBorders borders;
   HybridAttentionSaved saved;
   HybridAttentionGradients all, transfer;
   HybridAttentionCotangent from_dy, from_target;
@@ -272,9 +277,10 @@ int Main(int argc, char** argv) {
     Sizes small = s;
     small.rows = 4096;
     good = Check(small, 1024) && Check(small, 4096) && good;
-    for (int64_t length = 1024; length <= s.rows; length *= 4) {
+    for (int64_t length = 1024; length < s.rows; length *= 4) {
       Benchmark(s, length);
     }
+    Benchmark(s, s.rows);
     Sizes large = s;
     if (&s == &all[0]) {
       large.rows = 131072;

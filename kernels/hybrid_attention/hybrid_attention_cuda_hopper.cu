@@ -1,6 +1,7 @@
 // Hopper version: cuts sequences into segments, lays out the scratch memory,
 // orders the kernels, and adds up what segments and heads leave.
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -18,6 +19,10 @@ constexpr int kOutputs = 128, kFeatures = 64;  // padded
 // (one block each), but otherwise as long as may be: borders cost a pass over
 // the keys.
 constexpr int64_t kFewestTiles = 4, kBlocks = 128;
+
+// Most sums that whoever begins at a border adds up, times their columns; a
+// scan adds up more.
+constexpr int64_t kMostSumColumns = 1024;
 
 std::vector<Segment> Segments(const Args& a, const int64_t* offsets) {
   int64_t tiles = 0;
@@ -40,6 +45,8 @@ std::vector<Segment> Segments(const Args& a, const int64_t* offsets) {
       s.last =
           static_cast<int>(std::min(count * (p + 1) / pieces * kTile, length));
       s.sequence = i;
+      s.number = static_cast<int>(p);
+      s.count = static_cast<int>(pieces);
       segments.push_back(s);
     }
   }
@@ -65,24 +72,66 @@ class Cutter {
   size_t bytes_ = 0;
 };
 
+// How the sums at borders are formed: by how many blocks a segment, and who
+// adds up several. Without a border states stays null.
+void PlanSums(const Args& a, const std::vector<Segment>& segments,
+              HopperScratch& s) {
+  int64_t borders = 0, most = 0;
+  for (const Segment& x : segments) {
+    if (x.number > 0) ++borders;
+    most = std::max<int64_t>(most, x.number);
+  }
+  s.count = static_cast<int>(segments.size());
+  s.split = borders > 0 && a.F > 0;
+  const int64_t most_sums = kMostSumColumns / PaddedD(a);
+  s.scanned = most > most_sums;
+  if (!s.split || s.scanned) return;
+  s.pieces = static_cast<int>(std::max<int64_t>(
+      std::min(kBlocks / (borders * a.H), most_sums / most), 1));
+}
+
+void CutSums(const Args& a, const HopperScratch& s, BorderSums& sums,
+             Cutter& cut) {
+  if (!s.split) return;
+  const int64_t parts = int64_t{s.count} * s.pieces * a.H;
+  cut.Take(sums.state, parts * kOutputs * PaddedD(a));
+  cut.Take(sums.norm, parts * kOutputs);
+}
+
+// Where the tables lie in device memory: segments, offsets, terms.
+struct TablePlaces {
+  size_t offsets, terms, bytes;
+  TablePlaces(const Args& a, int64_t segments) {
+    offsets = (segments * sizeof(Segment) + 7) / 8 * 8;
+    terms = offsets + (a.sequences + 1) * sizeof(int64_t);
+    bytes = terms + a.sequences * a.H;
+  }
+};
+
+// In one go.
+void UploadTables(const std::vector<Segment>& segments, const int64_t* offsets,
+                  const uint8_t* terms, const HopperScratch& s, Args& a,
+                  cudaStream_t stream) {
+  const TablePlaces at(a, s.count);
+  std::vector<char> tables(at.bytes);
+  std::memcpy(tables.data(), segments.data(), s.count * sizeof(Segment));
+  std::memcpy(&tables[at.offsets], offsets, at.terms - at.offsets);
+  std::memcpy(&tables[at.terms], terms, at.bytes - at.terms);
+  CudaUpload(tables.data(), tables.size(), s.tables, stream);
+  a.offsets = reinterpret_cast<const int64_t*>(s.tables + at.offsets);
+  a.terms = reinterpret_cast<const uint8_t*>(s.tables + at.terms);
+}
+
 HopperScratch Forward(const Args& a, const std::vector<Segment>& segments,
                       Cutter& cut) {
   HopperScratch s;
-  s.count = static_cast<int>(segments.size());
-  s.split = std::any_of(segments.begin(), segments.end(),
-                        [](const Segment& x) { return x.first > 0; });
-  Segment* table;
-  cut.Take(table, s.count);
-  s.segments = table;
+  PlanSums(a, segments, s);
+  cut.Take(s.tables, TablePlaces(a, s.count).bytes);
+  s.segments = reinterpret_cast<const Segment*>(s.tables);
   const int64_t weights = a.H * PaddedD(a) * kFeatures;
   cut.Take(s.weight_q, weights);
   cut.Take(s.weight_k, weights);
-  if (s.split) {
-    cut.Take(s.state, s.count * a.H * kOutputs * PaddedD(a));
-    cut.Take(s.norm, s.count * a.H * kOutputs);
-    cut.Take(s.sums, s.count * kPieces * a.H * kOutputs * PaddedD(a));
-    cut.Take(s.norm_sums, s.count * kPieces * a.H * kOutputs);
-  }
+  CutSums(a, s, s.states, cut);
   return s;
 }
 
@@ -90,10 +139,7 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
                        Cutter& cut) {
   HopperScratch s = Forward(a, segments, cut);
   const int64_t all = a.H * a.rows, parts = s.count * a.H;
-  if (s.split) {
-    cut.Take(s.suffix, parts * kOutputs * PaddedD(a));
-    cut.Take(s.suffix_norm, parts * kOutputs);
-  }
+  CutSums(a, s, s.suffixes, cut);
   if (a.target.data != nullptr) {
     cut.Take(s.dy.data, all * a.D);
     s.dy.row = a.H * a.D;
@@ -139,9 +185,27 @@ PairMaps Maps(const Args& a) {
   return maps;
 }
 
-void ForwardRows(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  if (s.pairs) HopperForwardPairs(a, s, Maps(a), stream);
+void ForwardRows(const Args& a, const HopperScratch& s, const PairMaps& maps,
+                 cudaStream_t stream) {
+  if (s.pairs) HopperForwardPairs(a, s, maps, stream);
   if (s.others) HopperForwardOthers(a, s, stream);
+}
+
+// The states where a forward left them.
+BorderSums Kept(const Args& a, const HopperScratch& s, void* memory) {
+  BorderSums sums;
+  Cutter cut(memory);
+  CutSums(a, s, sums, cut);
+  return sums;
+}
+
+// Of a number and bytes (FNV-1a).
+uint64_t Mix(uint64_t number, const void* data, size_t bytes) {
+  const auto* from = static_cast<const unsigned char*>(data);
+  for (size_t i = 0; i < bytes; ++i) {
+    number = (number ^ from[i]) * 0x100000001b3;
+  }
+  return number;
 }
 
 }  // namespace
@@ -159,23 +223,40 @@ bool HopperSupports(const Args& a) {
   return major == 9;
 }
 
+HybridAttentionBorders HopperBorders(const Args& a, const int64_t* offsets) {
+  const std::vector<Segment> segments = Segments(a, offsets);
+  HopperScratch s;
+  PlanSums(a, segments, s);
+  Cutter cut(nullptr);
+  CutSums(a, s, s.states, cut);
+  HybridAttentionBorders borders;
+  borders.bytes = cut.bytes();
+  const int64_t shape[] = {a.H, PaddedD(a), s.pieces, s.scanned};
+  borders.segments = Mix(Mix(1, shape, sizeof(shape)), segments.data(),
+                         segments.size() * sizeof(Segment));
+  return borders;
+}
+
 size_t HopperForwardBytes(const Args& a, const int64_t* offsets) {
   Cutter cut(nullptr);
   Forward(a, Segments(a, offsets), cut);
   return cut.bytes();
 }
 
-void HopperForward(const Args& a, const int64_t* offsets, const uint8_t* terms,
-                   void* memory, cudaStream_t stream) {
-  const std::vector<Segment> segments = Segments(a, offsets);
+void HopperForward(const Args& args, const int64_t* offsets,
+                   const uint8_t* terms, void* memory, void* borders,
+                   cudaStream_t stream) {
+  const std::vector<Segment> segments = Segments(args, offsets);
+  Args a = args;
   Cutter cut(memory);
   HopperScratch s = Forward(a, segments, cut);
+  if (borders != nullptr) s.states = Kept(a, s, borders);
   FindPairs(a, terms, s);
-  CudaUpload(segments.data(), segments.size() * sizeof(Segment),
-             const_cast<Segment*>(s.segments), stream);
+  UploadTables(segments, offsets, terms, s, a, stream);
   HopperWeights(a, s, stream);
-  HopperStates(a, s, stream);
-  ForwardRows(a, s, stream);
+  const PairMaps maps = Maps(a);
+  HopperStates(a, s, maps, stream);
+  ForwardRows(a, s, maps, stream);
 }
 
 size_t HopperBackwardBytes(const Args& a, const int64_t* offsets) {
@@ -185,38 +266,44 @@ size_t HopperBackwardBytes(const Args& a, const int64_t* offsets) {
 }
 
 void HopperBackward(const Args& args, const int64_t* offsets,
-                    const uint8_t* terms, void* memory, cudaStream_t stream) {
+                    const uint8_t* terms, void* memory, void* borders,
+                    cudaStream_t stream) {
   const std::vector<Segment> segments = Segments(args, offsets);
-  Cutter cut(memory);
-  HopperScratch s = Backward(args, segments, cut);
-  FindPairs(args, terms, s);
-  CudaUpload(segments.data(), segments.size() * sizeof(Segment),
-             const_cast<Segment*>(s.segments), stream);
-  HopperWeights(args, s, stream);
-  HopperStates(args, s, stream);
   Args a = args;
+  Cutter cut(memory);
+  HopperScratch s = Backward(a, segments, cut);
+  FindPairs(a, terms, s);
+  UploadTables(segments, offsets, terms, s, a, stream);
+  HopperWeights(a, s, stream);
+  PairMaps maps = Maps(a);
+  if (borders != nullptr) {
+    s.states = Kept(a, s, borders);
+  } else {
+    HopperStates(a, s, maps, stream);
+  }
   if (a.target.data != nullptr) {
-    ForwardRows(a, s, stream);
+    ForwardRows(a, s, maps, stream);
     a.dy = {s.dy.data, s.dy.row, s.dy.head};
     a.target = {};
+    maps = Maps(a);
   } else if (s.key_pairs) {
     if (a.saved_y.data != nullptr) {
       HopperStatistics(a, s, stream);
     } else {
-      HopperForwardPairs(a, s, Maps(a), stream);
+      HopperForwardPairs(a, s, maps, stream);
     }
   }
   const bool keys =
       a.dk.data != nullptr || a.dv.data != nullptr || a.dweight_k != nullptr;
   if (s.key_pairs) {
-    if (!TransferOnly(args)) HopperBackwardRowPairs(a, s, Maps(a), stream);
+    if (!TransferOnly(args)) HopperBackwardRowPairs(a, s, maps, stream);
     if (a.dweight_q != nullptr) HopperMapGradients(a, s, false, stream);
   }
   if (s.key_others) HopperBackwardRowOthers(a, s, stream);
   if (keys) {
-    HopperSuffixes(a, s, stream);
+    HopperSuffixes(a, s, maps, stream);
     if (s.key_pairs) {
-      HopperBackwardKeyPairs(a, s, Maps(a), stream);
+      HopperBackwardKeyPairs(a, s, maps, stream);
       if (a.dweight_k != nullptr) HopperMapGradients(a, s, true, stream);
     }
     if (s.key_others) HopperBackwardKeyOthers(a, s, stream);
@@ -224,7 +311,8 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   const bool sinks = s.key_pairs && a.sinks > 0 &&
                      (a.dk.data != nullptr || a.dv.data != nullptr);
   if (sinks) HopperSinkParts(a, s, stream);
-  HopperReduce(args, s, stream);
+  a.target = args.target;
+  HopperReduce(a, s, stream);
   if (sinks) HopperAddSinks(a, s, stream);
 }
 

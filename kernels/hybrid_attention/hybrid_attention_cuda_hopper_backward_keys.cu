@@ -94,12 +94,12 @@ __global__ void __launch_bounds__(kBlock, 1)
     LoadWeight<DP>(weight_q.base, scratch.weight_q, head);
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
     CopyCommit();
-    if (segment.last < segment.length) {
-      const int64_t at = static_cast<int64_t>(slot) * a.H + head;
-      float unused[4];
-      LoadState<DP>(scratch.suffix, scratch.suffix_norm, at, group, suffix,
-                    unused);
-      norm = scratch.suffix_norm[at * kOutputs + member];
+    const Border border(scratch, segment, slot, /*suffix=*/true);
+    float unused[4] = {};
+    AddBorder<DP>(scratch.suffixes, border, a.H, head, group, suffix, unused);
+    for (int i = border.first; i < border.last; ++i) {
+      const int64_t at = static_cast<int64_t>(i) * a.H + head;
+      norm += scratch.suffixes.norm[at * kOutputs + member];
     }
     StoreState<DP>(suffix_tile, group, suffix);
     if (group == 1) shared.norm[member] = norm;

@@ -90,10 +90,9 @@ __global__ void __launch_bounds__(kBlock, 1)
     LoadWeight<DP>(weight_k.base, scratch.weight_k, head);
     CopyCommit();
     FillOnes(shared.ones);
-    if (segment.first > 0) {
-      LoadState<DP>(scratch.state, scratch.norm, slot * a.H + head, group,
-                    state, norm);
-    }
+    AddBorder<DP>(scratch.states,
+                  Border(scratch, segment, slot, /*suffix=*/false), a.H, head,
+                  group, state, norm);
     StoreState<DP>(state_tile, group, state);
     StoreNorm(shared.norm, group, norm);
   }

@@ -16,6 +16,7 @@ struct Segment {
   int length;  // of the sequence
   int first, last;
   int sequence;
+  int number, count;  // which of its sequence's segments, and how many
 };
 
 // Most sinks that the kernels for OnePair hold as a tile of their own.
@@ -59,12 +60,18 @@ struct PairMaps {
   CUtensorMap q, k, v, dy;  // dy: of a backward
 };
 
-// Pieces of a segment whose sums are formed in parallel.
-inline constexpr int kPieces = 4;
+// The sums at the borders of segments, fp32: of each segment, in so many
+// pieces, what its own keys (suffix: its own rows) add to the state of later
+// (earlier) ones. Who begins at a border adds up those of the segments between,
+// in order. Once scanned, a segment's place holds their sum instead: its state.
+struct BorderSums {
+  float* state = nullptr;  // [count, pieces, H, 128 DP], as accumulators lie
+  float* norm = nullptr;   // [count, pieces, H, 128]
+};
 
-// Scratch memory. A segment's state: the sums over the keys left of the
-// windows of its first row (suffix: over the rows to the right of it), fp32.
+// Scratch memory.
 struct HopperScratch {
+  char* tables = nullptr;             // segments, offsets, terms
   const Segment* segments = nullptr;  // [count], device
   int count = 0;
   bool split = false;                  // some sequence has several segments
@@ -72,17 +79,16 @@ struct HopperScratch {
   bool key_pairs = false, key_others = false;  // the same of OneKeyPair
   bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
   bf16* weight_k = nullptr;
-  float* state = nullptr;  // [count, H, 128, DP]; null if nothing is split
-  float* norm = nullptr;   // [count, H, 128]
-  // Sums over pieces of segments, for either state.
-  float* sums = nullptr;       // [count, kPieces, H, 128, DP]
-  float* norm_sums = nullptr;  // [count, kPieces, H, 128]
+  // Over the keys left of the windows of a segment's first row; null if nothing
+  // is split.
+  BorderSums states;
+  int pieces = 1;
+  bool scanned = false;  // else few enough for everyone to add them up
 
   // The backward's.
-  float* suffix = nullptr;       // [count, H, 128, DP]
-  float* suffix_norm = nullptr;  // [count, H, 128]
-  HeadRows<bf16> dy;             // [rows, H, D], made from a target
-  float* error = nullptr;        // [count, H] squared errors
+  BorderSums suffixes;     // over the rows whose windows lie right of a segment
+  HeadRows<bf16> dy;       // [rows, H, D], made from a target
+  float* error = nullptr;  // [count, H] squared errors
   // Statistics of the rows, [H, rows]: c_n log2(e), 1 / den, dy . y, the
   // gradient of c_n and the position of the key that attains it.
   float* row_max = nullptr;
@@ -107,8 +113,9 @@ struct HopperScratch {
 // Fills weight_q and weight_k.
 void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream);
 
-// Fills state and norm of all segments.
-void HopperStates(const Args& a, const HopperScratch& s, cudaStream_t stream);
+// Fills s.states.
+void HopperStates(const Args& a, const HopperScratch& s, const PairMaps& maps,
+                  cudaStream_t stream);
 
 // y and statistics; with a target, s.dy and s.error instead of y. For the
 // heads that are OnePair, and for the others. In a backward (s.delta set), also
@@ -134,8 +141,9 @@ void HopperMapGradients(const Args& a, const HopperScratch& s, bool keys,
 void HopperBackwardRowOthers(const Args& a, const HopperScratch& s,
                              cudaStream_t stream);
 
-// Fills suffix and suffix_norm of all segments.
-void HopperSuffixes(const Args& a, const HopperScratch& s, cudaStream_t stream);
+// Fills s.suffixes; reads s.inv_den and s.delta.
+void HopperSuffixes(const Args& a, const HopperScratch& s, const PairMaps& maps,
+                    cudaStream_t stream);
 
 // dk, dv (or their parts); s.dz_k for the heads that are OneKeyPair, parts of
 // dweight_k for the others.

@@ -121,11 +121,9 @@ __device__ __forceinline__ void KeepState(Shared& shared,
                                           const Args& a, const PairBlock& b) {
   float low[DP / 2] = {}, high[DP / 2] = {};  // features 0 to 63, 64 to 127
   float norm_low[4] = {}, norm_high[4] = {};
-  if (b.segment.first > 0) {
-    const int64_t at = static_cast<int64_t>(b.slot) * a.H + b.head;
-    LoadState<DP>(scratch.state, scratch.norm, at, 0, low, norm_low);
-    LoadState<DP>(scratch.state, scratch.norm, at, 1, high, norm_high);
-  }
+  const Border border(scratch, b.segment, b.slot, /*suffix=*/false);
+  AddBorder<DP>(scratch.states, border, a.H, b.head, 0, low, norm_low);
+  AddBorder<DP>(scratch.states, border, a.H, b.head, 1, high, norm_high);
   const uint32_t tile = SharedAddress(shared.state);
   const Ones ones{SharedAddress(shared.ones)};
 #pragma unroll 1

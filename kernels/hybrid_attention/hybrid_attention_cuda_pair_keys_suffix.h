@@ -33,11 +33,9 @@ __device__ __forceinline__ void SuffixJob(Shared& shared,
   // segments.
   float norm_low[4] = {}, norm_high[4] = {};
   const int column = ThreadColumn();
-  if (b.segment.last < b.segment.length) {
-    const int64_t at = static_cast<int64_t>(b.slot) * a.H + b.head;
-    LoadState<DP>(scratch.suffix, scratch.suffix_norm, at, 0, low, norm_low);
-    LoadState<DP>(scratch.suffix, scratch.suffix_norm, at, 1, high, norm_high);
-  }
+  const Border border(scratch, b.segment, b.slot, /*suffix=*/true);
+  AddBorder<DP>(scratch.suffixes, border, a.H, b.head, 0, low, norm_low);
+  AddBorder<DP>(scratch.suffixes, border, a.H, b.head, 1, high, norm_high);
 #pragma unroll
   for (int x = 0; x < 4; ++x) {
     if (column != 0 || x % 2 != 0) norm_low[x] = norm_high[x] = 0;

@@ -11,6 +11,9 @@
 
 namespace caracal::kernels::testing {
 
+// Rows of the shortest sequence that Hopper's version cuts into segments.
+inline constexpr int64_t kShortestCut = 257;
+
 inline std::vector<Shape> CudaShapes() {
   std::vector<Shape> shapes;
   const auto add = [&](std::vector<int64_t> lengths, int64_t heads,
@@ -104,6 +107,15 @@ inline std::vector<Shape> CudaShapes() {
   // Windows of a tile with fewer features than one.
   add({200}, 2, 1, 64, 32, 64, 0, sliding);
   add({150}, 2, 2, 128, 48, 65, 4, sliding);
+  // A few segments, whose sums at the borders whoever begins there adds up; the
+  // shortest that is cut; many segments, too.
+  add({kShortestCut}, 1, 1, 64, 64, 64, 0, sliding);
+  add({700, 333}, 4, 2, 128, 64, 64, 4, sliding);
+  add({1101}, 2, 1, 128, 64, 64, 0, sliding).config.affine = true;
+  add({601, 1, 290}, 2, 1, 64, 64, 64, 3, terraced);
+  add({900, 70}, 2, 1, 96, 32, 100, 20, sliding);
+  add({1500, 257}, 1, 1, 128, 64, 16, 4, sliding);
+  add({577, 290}, 4, 1, 64, 64, 64, 4, sliding).terms = TermSets();
   return shapes;
 }
 

@@ -268,24 +268,51 @@ __device__ __forceinline__ void FillOnes(char* ones) {
   }
 }
 
-// A segment's state: this warpgroup's features 64 group + ....
-template <int DP>
-__device__ __forceinline__ void LoadState(const float* states,
-                                          const float* norms, int64_t slot,
-                                          int group, float (&state)[DP / 2],
-                                          float (&norm)[4]) {
-  const int first = 64 * group + ThreadRow(), column = ThreadColumn();
-#pragma unroll
-  for (int i = 0; i < DP / 2; i += 2) {
-    const int f = first + i % 4 / 2 * 8;
-    const float2 from = *reinterpret_cast<const float2*>(
-        states + (slot * kOutputs + f) * DP + i / 4 * 8 + column);
-    state[i] = from.x;
-    state[i + 1] = from.y;
+// Which sums add up to what a segment begins with (suffix: ends with).
+struct Border {
+  int first, last;  // of [count pieces]
+
+  __device__ __forceinline__ Border(const HopperScratch& scratch,
+                                    const Segment& segment, int slot,
+                                    bool suffix) {
+    const int right = segment.count - 1 - segment.number;
+    first = suffix ? slot + 1 : slot - segment.number;
+    last = first + (suffix ? right : segment.number);
+    if (scratch.scanned && first < last) {
+      first = slot;
+      last = slot + 1;
+    }
+    first *= scratch.pieces;
+    last *= scratch.pieces;
   }
+};
+
+// Adds a border's sums to a state: the features 64 half + ....
+template <int DP>
+__device__ __forceinline__ void AddBorder(const BorderSums& sums,
+                                          const Border& border, int H, int head,
+                                          int half, float (&state)[DP / 2],
+                                          float (&norm)[4]) {
+  const int row = 64 * half + ThreadRow();
+#pragma unroll 1
+  for (int i = border.first; i < border.last; ++i) {
+    const int64_t at = static_cast<int64_t>(i) * H + head;
+    const float4* from =
+        reinterpret_cast<const float4*>(sums.state + at * kOutputs * DP) +
+        half * DP / 8 * kGroup + threadIdx.x % kGroup;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    norm[i] = norms[slot * kOutputs + first + i / 2 * 8];
+    for (int b = 0; b < DP / 8; ++b) {
+      const float4 x = from[b * kGroup];
+      state[4 * b] += x.x;
+      state[4 * b + 1] += x.y;
+      state[4 * b + 2] += x.z;
+      state[4 * b + 3] += x.w;
+    }
+    const float* norms = sums.norm + at * kOutputs + row;
+    norm[0] += norms[0];
+    norm[1] += norms[0];
+    norm[2] += norms[8];
+    norm[3] += norms[8];
   }
 }
 

@@ -56,13 +56,15 @@ void RunCausal(Execution& exec, const LayerContext& layer,
 
 void RunHybrid(Execution& exec, const kernels::HybridAttentionConfig& config,
                const HybridAttentionInputs& in,
-               const kernels::HybridAttentionOutputs& out) {
+               const kernels::HybridAttentionOutputs& out,
+               const kernels::HybridAttentionBorders& borders = {}) {
   ArenaScope scratch(exec.arena);
   const Workspace workspace = exec.device_arena().AllocateWorkspace(
       kernels::HybridAttentionForwardCudaWorkspaceBytes(config, in));
   if (!exec.device->ok()) return;
   kernels::HybridAttentionForwardCuda(exec.ctx, config, in, /*past=*/nullptr,
-                                      out, workspace);
+                                      out, workspace,
+                                      kernels::CudaVersion::kBest, borders);
 }
 
 // Full attention with a gradient: as hybrid attention without a linear part
@@ -94,9 +96,14 @@ class HybridGradient final : public Tape::Operation {
   HybridGradient(const LayerContext& layer,
                  const kernels::HybridAttentionConfig& config,
                  const HybridAttentionInputs& in,
-                 const kernels::HybridAttentionOutputs& out, Variable* qkv,
+                 const kernels::HybridAttentionSaved& saved, Variable* qkv,
                  Variable* y)
-      : layer_(layer), config_(config), in_(in), out_(out), qkv_(qkv), y_(y) {}
+      : layer_(layer),
+        config_(config),
+        in_(in),
+        saved_(saved),
+        qkv_(qkv),
+        y_(y) {}
 
   void Backward(Execution& exec) override {
     qkv_->grad = AllocateRows(exec, qkv_->value.shape[0], qkv_->value.shape[1],
@@ -109,16 +116,14 @@ class HybridGradient final : public Tape::Operation {
     grads.dv = d.v;
     kernels::HybridAttentionCotangent cotangent;
     cotangent.dy = AsHeads(layer_, y_->grad);
-    const kernels::HybridAttentionSaved saved = {out_.y, out_.softmax_den,
-                                                 out_.linear_den};
-    RunHybridBackward(exec, config_, in_, cotangent, grads, &saved);
+    RunHybridBackward(exec, config_, in_, cotangent, grads, &saved_);
   }
 
  private:
   LayerContext layer_;
   kernels::HybridAttentionConfig config_;
   HybridAttentionInputs in_;
-  kernels::HybridAttentionOutputs out_;
+  kernels::HybridAttentionSaved saved_;
   Variable* qkv_;
   Variable* y_;
 };
@@ -224,16 +229,23 @@ Variable* CudaOps::Attend(Execution& exec, const LayerContext& layer,
     }
     kernels::HybridAttentionOutputs out;
     out.y = AsHeads(layer, y->value);
+    kernels::HybridAttentionBorders borders;
     if (exec.tape != nullptr) {
       out.softmax_den = exec.device_arena().AllocateF32({layer.heads(), rows});
       out.linear_den = exec.device_arena().AllocateF32({layer.heads(), rows});
+      borders = kernels::HybridAttentionBordersCuda(config, in);
+      if (borders.bytes > 0) {
+        borders.memory = exec.device_arena().Allocate(borders.bytes);
+      }
     }
-    RunHybrid(exec, config, in, out);
+    RunHybrid(exec, config, in, out, borders);
     if (statistics != nullptr && !full) {
       AddStatistics(exec, layer, batch, in, qkv->value, statistics);
     }
     if (exec.tape != nullptr) {
-      exec.tape->Record<HybridGradient>(layer, config, in, out, qkv, y);
+      const kernels::HybridAttentionSaved saved = {out.y, out.softmax_den,
+                                                   out.linear_den, borders};
+      exec.tape->Record<HybridGradient>(layer, config, in, saved, qkv, y);
     }
   }
   CheckFinite(exec, layer.layer, "attention", y->value);
