@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "kernels/common/cuda_bench.h"
@@ -93,6 +94,15 @@ struct Layer {
     from_target.scale = 0.5f;
     from_target.squared_error = error.data();
   }
+  // Drops the softmax part of one in `every` (sequence, head), as scheduled
+  // dropout does; none if 0.
+  void Drop(size_t every) {
+    for (size_t i = 0; i < terms.size(); ++i) {
+      terms[i] = every > 0 && (i / sizes.H + i % sizes.H) % every == 0
+                     ? kLaOnlyTerms
+                     : kHybridTerms;
+    }
+  }
   TensorView Rows(const DeviceArray<uint16_t>& memory, int64_t heads) {
     return TensorView(memory.data(), DType::kBF16,
                       {sizes.rows, heads, sizes.D});
@@ -157,7 +167,7 @@ double RelativeDistance(const std::vector<T>& a, const std::vector<T>& b) {
 
 // Prints distances of the fast version from the plain one; false if any is
 // beyond bf16.
-bool Check(const Sizes& sizes, int64_t length) {
+bool Check(const Sizes& sizes, int64_t length, size_t dropped) {
   struct Results {
     std::vector<uint16_t> y, dq, dk, dv;
     std::vector<float> dweight_q, dweight_k, dfactor;
@@ -168,10 +178,12 @@ bool Check(const Sizes& sizes, int64_t length) {
     const CudaVersion version =
         i == 0 ? CudaVersion::kPlain : CudaVersion::kBest;
     Layer layer(sizes, length, 1);
+    layer.Drop(dropped);
     DeviceArray<char> memory(layer.WorkspaceBytes(version));
     layer.Forward({memory.data(), memory.size()}, version);
     layer.Backward({memory.data(), memory.size()}, version);
     Layer regression(sizes, length, 1);
+    regression.Drop(dropped);
     regression.Transfer({memory.data(), memory.size()}, version);
     CARACAL_CUDA_CHECK(cudaDeviceSynchronize());
     results[i] = {layer.y.Host(),
@@ -198,11 +210,11 @@ bool Check(const Sizes& sizes, int64_t length) {
       RelativeDistance(got.transfer_k, want.transfer_k),
       RelativeDistance(got.transfer_factor, want.transfer_factor)};
   std::printf(
-      "check T=%ld: y %.1e dq %.1e dk %.1e dv %.1e dWq %.1e dWk %.1e "
+      "check T=%ld%s: y %.1e dq %.1e dk %.1e dv %.1e dWq %.1e dWk %.1e "
       "dw %.1e, transfer dWq %.1e dWk %.1e dw %.1e\n",
-      static_cast<long>(length), distances[0], distances[1], distances[2],
-      distances[3], distances[4], distances[5], distances[6], distances[7],
-      distances[8], distances[9]);
+      static_cast<long>(length), dropped > 0 ? ", half dropped" : "",
+      distances[0], distances[1], distances[2], distances[3], distances[4],
+      distances[5], distances[6], distances[7], distances[8], distances[9]);
   return std::all_of(std::begin(distances), std::end(distances),
                      [](double d) { return d < 0.05; });
 }
@@ -228,7 +240,7 @@ void Benchmark(const Sizes& s, int64_t length) {
       static_cast<long>(length), memory.size() * 1e-6);
   const double row_heads = static_cast<double>(s.rows) * s.H;
   const double map = 2.0 * s.D * s.F, state = 2.0 * 2 * s.F * s.D;
-  const double window = 2.0 * s.window * s.D;
+  const double window = 2.0 * s.window * s.D;  // of heads that have one
   const double forward = row_heads * (2 * map + 2 * window + 2 * state);
   // All gradients: dphi through both states and dv through one (each state
   // also has to be formed), the window's dP, dq, dk, dv, and dz's two uses.
@@ -244,11 +256,19 @@ void Benchmark(const Sizes& s, int64_t length) {
   Print("backward, all gradients",
         Measure([&](int i) { layers[i]->Backward(workspace, version); }),
         backward, 3 * q_bytes + 4 * k_bytes);
-  Print("forward + backward", Measure([&](int i) {
-          layers[i]->Forward(workspace, version);
-          layers[i]->Backward(workspace, version);
-        }),
-        forward + backward, 5 * q_bytes + 6 * k_bytes);
+  for (const auto& [name, every] : {std::pair("forward + backward", 0),
+                                    {"half of the heads dropped", 2},
+                                    {"all dropped", 1}}) {
+    for (Layer* layer : layers) layer->Drop(every);
+    const double windows = row_heads * 7 * window;
+    Print(name, Measure([&](int i) {
+            layers[i]->Forward(workspace, version);
+            layers[i]->Backward(workspace, version);
+          }),
+          forward + backward - (every > 0 ? windows / every : 0),
+          5 * q_bytes + 6 * k_bytes);
+  }
+  for (Layer* layer : layers) layer->Drop(0);
   Print("transfer, dy given", Measure([&](int i) {
           layers[i]->TransferFromGradient(workspace, version);
         }),
@@ -276,7 +296,9 @@ int Main(int argc, char** argv) {
   for (const Sizes& s : all) {
     Sizes small = s;
     small.rows = 4096;
-    good = Check(small, 1024) && Check(small, 4096) && good;
+    for (const size_t dropped : {0, 2}) {
+      good = Check(small, 1024, dropped) && Check(small, 4096, dropped) && good;
+    }
     for (int64_t length = 1024; length < s.rows; length *= 4) {
       Benchmark(s, length);
     }

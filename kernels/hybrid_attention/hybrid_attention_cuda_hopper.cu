@@ -169,7 +169,9 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
 void FindPairs(const Args& a, const uint8_t* terms, HopperScratch& s) {
   for (int i = 0; i < a.sequences * a.H; ++i) {
     (OnePair(a, terms[i]) ? s.pairs : s.others) = true;
-    (OneKeyPair(a, terms[i]) ? s.key_pairs : s.key_others) = true;
+    const bool pair = OneKeyPair(a, terms[i]);
+    (pair ? s.key_pairs : s.key_others) = true;
+    if (pair) (LinearAlone(terms[i]) ? s.alone : s.beside) = true;
   }
 }
 
@@ -272,6 +274,7 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   Args a = args;
   Cutter cut(memory);
   HopperScratch s = Backward(a, segments, cut);
+  s.rows_done = TransferOnly(args);
   FindPairs(a, terms, s);
   UploadTables(segments, offsets, terms, s, a, stream);
   HopperWeights(a, s, stream);
@@ -296,7 +299,9 @@ void HopperBackward(const Args& args, const int64_t* offsets,
   const bool keys =
       a.dk.data != nullptr || a.dv.data != nullptr || a.dweight_k != nullptr;
   if (s.key_pairs) {
-    if (!TransferOnly(args)) HopperBackwardRowPairs(a, s, maps, stream);
+    if (!s.rows_done || s.alone) {
+      HopperBackwardRowPairs(a, s, maps, stream);
+    }
     if (a.dweight_q != nullptr) HopperMapGradients(a, s, false, stream);
   }
   if (s.key_others) HopperBackwardRowOthers(a, s, stream);
@@ -308,8 +313,8 @@ void HopperBackward(const Args& args, const int64_t* offsets,
     }
     if (s.key_others) HopperBackwardKeyOthers(a, s, stream);
   }
-  const bool sinks = s.key_pairs && a.sinks > 0 &&
-                     (a.dk.data != nullptr || a.dv.data != nullptr);
+  const bool sinks =
+      s.beside && a.sinks > 0 && (a.dk.data != nullptr || a.dv.data != nullptr);
   if (sinks) HopperSinkParts(a, s, stream);
   a.target = args.target;
   HopperReduce(a, s, stream);

@@ -36,14 +36,21 @@ __host__ __device__
   return a.window >= 2 && a.window <= kTile + 1;
 }
 
-// The same for the backward by keys, where moreover the linear terms inside a
-// pair of tiles all belong to the older one.
+// Whether the terms are linear ones alone, of all keys. Which keys the window
+// has is of no account then.
+inline constexpr bool LinearAlone(int terms) { return terms == kLaOnlyTerms; }
+
+// The same for the backward, where moreover the linear terms inside a pair of
+// tiles all belong to one of them: the older one, or, of rows that are
+// LinearAlone, the rows' own.
 #ifdef __CUDACC__
 __host__ __device__
 #endif
     inline bool
     OneKeyPair(const Args& a, int terms) {
-  if (!OnePair(a, terms) || (terms & kLinearNearTerms)) return false;
+  if (!OnePair(a, terms)) return false;
+  if (LinearAlone(terms)) return true;
+  if (terms & kLinearNearTerms) return false;
   if (a.terraced) return a.window == kTile || a.window == kTile / 2;
   return a.window == kTile || a.window == kTile + 1;
 }
@@ -77,6 +84,8 @@ struct HopperScratch {
   bool split = false;                  // some sequence has several segments
   bool pairs = false, others = false;  // some (sequence, head) is OnePair, not
   bool key_pairs = false, key_others = false;  // the same of OneKeyPair
+  bool alone = false, beside = false;  // some OneKeyPair is LinearAlone, not
+  bool rows_done = false;              // the forward did the latter's rows
   bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
   bf16* weight_k = nullptr;
   // Over the keys left of the windows of a segment's first row; null if nothing
@@ -120,7 +129,8 @@ void HopperStates(const Args& a, const HopperScratch& s, const PairMaps& maps,
 // y and statistics; with a target, s.dy and s.error instead of y. For the
 // heads that are OnePair, and for the others. In a backward (s.delta set), also
 // with a dy, the former fill s.inv_den and s.delta; if it is TransferOnly,
-// those that are OneKeyPair do what HopperBackwardRowPairs does as well.
+// those that are OneKeyPair and not LinearAlone do what HopperBackwardRowPairs
+// does as well.
 void HopperForwardPairs(const Args& a, const HopperScratch& s,
                         const PairMaps& maps, cudaStream_t stream);
 void HopperForwardOthers(const Args& a, const HopperScratch& s,

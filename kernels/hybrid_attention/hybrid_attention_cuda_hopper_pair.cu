@@ -7,7 +7,8 @@
 // In a backward (scratch.delta set) it makes the rows' statistics instead of y:
 // from a target dy as well, otherwise for the dy given. In transfer, where no
 // gradient of rows is asked for, the rows' part of the backward follows right
-// here, for those that are OneKeyPair: all that it takes lies ready.
+// here, for those that are OneKeyPair: all that it takes lies ready (but not of
+// rows that are LinearAlone).
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_forward.h"
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 
   RowSums sums;
   if (group == 0) {
-    if (b.linear) KeepState<DP>(shared, scratch, a, b);
+    if (b.linear) KeepState<DP, 0>(shared, scratch, a, b);
   } else {
     // The second in turn would wait anyway.
     if (group == 2) MakeFirstFeatures<DP>(shared, a, b);
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   for (float x : shared.errors) error += x;
   scratch.error[blockIdx.x] = error;
   if constexpr (kLeaves == Leaves::kTransfer) {
-    if (!OneKeyPair(a, b.terms)) return;
+    if (!OneKeyPair(a, b.terms) || b.own) return;
     // Without softmax terms y does not depend on their factor.
     float dots = 0;
     if (AnySoftmax(b.terms)) {

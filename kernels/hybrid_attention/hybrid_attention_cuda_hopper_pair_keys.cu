@@ -10,12 +10,15 @@
 //  1 has the linear terms: both tiles' features, dphi_k and through the feature
 //    map dz, and the later rows' linear weights for dv;
 //  2 has the softmax terms, dk and dv. If neither is asked for, another kernel
-//    lets it take turns with warpgroup 1.
-// Rows are counted in tiles from the one after the segment: number i is the
-// later one of the i-th tile of keys (from the end), number i + 1 its own.
+//    lets it take turns with warpgroup 1, but for rows that are LinearAlone.
+// Of rows that are LinearAlone, the own tile has the linear terms instead of
+// the later one, which is among the rows further on. Rows are counted in tiles
+// from the one after the segment: number i is the later one of the i-th tile of
+// keys (from the end), number i + 1 its own.
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_alone.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_linear.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_softmax.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_keys_suffix.h"
@@ -33,10 +36,11 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const PairBlock b(a, scratch);
-  if (!OneKeyPair(a, b.terms)) return;
+  const bool rows = a.dk.data != nullptr || a.dv.data != nullptr;
+  if (!OneKeyPair(a, b.terms) || !(rows || b.own)) return;
 
   if (threadIdx.x == 0) {
-    InitBarriers(shared, b.linear);
+    InitBarriers(shared, b);
     FetchRows(shared, maps, b, 0);
     FetchKeys(shared, maps, b, 0);
     FetchRows(shared, maps, b, 1);
@@ -62,9 +66,22 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 
   const int group = Warpgroup();
   if (group == 0) {
-    if (b.linear) SuffixJob<DP>(shared, scratch, a, b, [](int) {});
+    if (b.own) {
+      SuffixJob<DP, 1>(shared, scratch, a, b, [&](int number) {
+        if (threadIdx.x == 0) FetchRows(shared, maps, b, number + 2);
+        __syncwarp();
+      });
+    } else if (b.linear) {
+      SuffixJob<DP, 0>(shared, scratch, a, b, [](int) {});
+    }
   } else if (group == 1) {
-    if (b.linear) LinearJob(shared, a, scratch, maps, b);
+    if (b.own) {
+      LinearJob<true>(shared, a, scratch, maps, b);
+    } else if (b.linear) {
+      LinearJob<false>(shared, a, scratch, maps, b);
+    }
+  } else if (b.own) {
+    LinearAloneJob(shared, a, scratch, b);
   } else {
     SoftmaxJob(shared, a, scratch, maps, b);
   }
@@ -79,7 +96,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   extern __shared__ __align__(1024) char memory[];
   auto& shared = *reinterpret_cast<TransferShared<DP>*>(memory);
   const PairBlock b(a, scratch);
-  if (!OneKeyPair(a, b.terms) || !b.linear) return;
+  if (!OneKeyPair(a, b.terms) || !b.linear || b.own) return;
 
   if (threadIdx.x == 0) {
     InitBarriers(shared);
@@ -107,7 +124,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
     KeysInTurn(shared, a, scratch, maps, b, group - 1);
     return;
   }
-  SuffixJob<DP>(shared, scratch, a, b, [&](int i) {
+  SuffixJob<DP, 0>(shared, scratch, a, b, [&](int i) {
     if (threadIdx.x == 0) FetchGradients(shared, maps, b, i + 2);
     __syncwarp();
   });
@@ -128,7 +145,10 @@ void LaunchFor(const Args& a, const HopperScratch& s, const PairMaps& maps,
   if (a.dk.data != nullptr || a.dv.data != nullptr) {
     Launch<Shared<DP>>(BackwardKeys<DP>, a, s, maps, stream);
   } else {
-    Launch<TransferShared<DP>>(TransferKeys<DP>, a, s, maps, stream);
+    if (s.beside) {
+      Launch<TransferShared<DP>>(TransferKeys<DP>, a, s, maps, stream);
+    }
+    if (s.alone) Launch<Shared<DP>>(BackwardKeys<DP>, a, s, maps, stream);
   }
 }
 

@@ -7,7 +7,8 @@
 //        dphi_q = g phi_k + alpha / den (S dy - dy . y norm),
 //    which goes through the feature map to dz;
 //  2 has the softmax terms: ds = p (P - dy . y), and dq from ds and dz. It has
-//    nothing to do if no gradient of rows is asked for.
+//    nothing to do if no gradient of rows is asked for. Of rows that are
+//    LinearAlone, dq from dz; c_n has no gradient there.
 // The gradients of c_n and w_h follow from the sums of weight gradients: those
 // of a row's softmax terms and of its linear terms, sum p (P - dy . y), cancel,
 // so that with A = phi_q . dphi_q
@@ -15,6 +16,7 @@
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_rows.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_pair_rows_alone.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_rows_linear.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_pair_rows_softmax.h"
 
@@ -30,7 +32,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const PairBlock b(a, scratch);
-  if (!OneKeyPair(a, b.terms)) return;
+  if (!OneKeyPair(a, b.terms) || (scratch.rows_done && !b.own)) return;
   const Jobs jobs(a, b);
   if (!jobs.linear && threadIdx.x == 0) scratch.dfactor[blockIdx.x] = 0;
   if (!jobs.linear && !jobs.softmax) return;
@@ -67,11 +69,21 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 
   const int group = Warpgroup();
   if (group == 0) {
-    if (jobs.linear) KeepState<DP>(shared, scratch, a, b);
+    if (b.own) {
+      KeepState<DP, 1>(shared, scratch, a, b);
+    } else if (jobs.linear) {
+      KeepState<DP, 0>(shared, scratch, a, b);
+    }
   } else if (group == 1) {
-    if (jobs.linear) LinearJob(shared, a, scratch, maps, b, jobs);
+    if (b.own) {
+      LinearJob<true>(shared, a, scratch, maps, b, jobs);
+    } else if (jobs.linear) {
+      LinearJob<false>(shared, a, scratch, maps, b, jobs);
+    }
   } else {
-    if (jobs.softmax) {
+    if (b.own) {
+      LinearAloneJob(shared, a, b);
+    } else if (jobs.softmax) {
       SoftmaxJob<DP, kSinks>(shared, a, scratch, maps, b, jobs);
     }
   }

@@ -35,6 +35,9 @@ struct PairBlock {
   int count;       // tiles of rows
   int first_tile;  // the segment's
   bool linear;
+  // LinearAlone: the tile of a pair with linear terms that the backward forms
+  // one by one is the rows' own, not their previous one.
+  bool own;
 
   __device__ __forceinline__ PairBlock(const Args& a,
                                        const HopperScratch& scratch) {
@@ -44,6 +47,7 @@ struct PairBlock {
     kv = KvHead(a, head);
     terms = a.terms[segment.sequence * a.H + head];
     linear = AnyLinear(terms);
+    own = LinearAlone(terms);
     first_tile = segment.first / kTile;
     count = (segment.last - segment.first + kTile - 1) / kTile;
   }
@@ -113,9 +117,9 @@ __device__ __forceinline__ void StoreNormParts(char* tile, int half,
 }
 
 // One warpgroup's whole job: the running sums over the keys left of the rows'
-// pairs. Hands out a state for each 64 rows, and takes a tile's features and
-// values for the next.
-template <int DP, typename Shared>
+// pairs; with kAhead 1 instead of 0, left of the rows' own tiles. Hands out a
+// state for each 64 rows, and takes a tile's features and values for the next.
+template <int DP, int kAhead, typename Shared>
 __device__ __forceinline__ void KeepState(Shared& shared,
                                           const HopperScratch& scratch,
                                           const Args& a, const PairBlock& b) {
@@ -127,18 +131,22 @@ __device__ __forceinline__ void KeepState(Shared& shared,
   const uint32_t tile = SharedAddress(shared.state);
   const Ones ones{SharedAddress(shared.ones)};
 #pragma unroll 1
-  for (int i = 0; i < b.count; ++i) {
-    if (i > 0) shared.state_empty.Wait(i - 1);
-    StoreState<DP>(tile, 0, low);
-    StoreState<DP>(tile, 1, high);
-    shared.StoreNorms(norm_low, norm_high);
-    FenceShared();
-    shared.state_full[i % shared.kTurns].Arrive();
+  for (int i = -kAhead;; ++i) {
+    if (kAhead == 0 || i >= 0) {
+      if (i > 0) shared.state_empty.Wait(i - 1);
+      StoreState<DP>(tile, 0, low);
+      StoreState<DP>(tile, 1, high);
+      shared.StoreNorms(norm_low, norm_high);
+      FenceShared();
+      shared.state_full[i % shared.kTurns].Arrive();
+    }
     if (i + 1 == b.count) break;
-    shared.phi_full[i % shared.kPhis].Wait(i / shared.kPhis);
-    shared.v_full[i % kStages].Wait(i / kStages);
-    const uint32_t phi = SharedAddress(shared.phi_k[i % shared.kPhis]);
-    const MnMajor values{SharedAddress(shared.v[i % kStages]), kPanel};
+    const int number = i + kAhead, at = number % shared.kPhis;
+    const int stage = number % kStages;
+    shared.phi_full[at].Wait(number / shared.kPhis);
+    shared.v_full[stage].Wait(number / kStages);
+    const uint32_t phi = SharedAddress(shared.phi_k[at]);
+    const MnMajor values{SharedAddress(shared.v[stage]), kPanel};
     Pin(low);
     Pin(high);
     Pin(norm_low);
@@ -154,8 +162,8 @@ __device__ __forceinline__ void KeepState(Shared& shared,
     Pin(high);
     Pin(norm_low);
     Pin(norm_high);
-    ArriveWarp(shared.phi_empty[i % shared.kPhis]);
-    ArriveWarp(shared.v_empty[i % kStages]);
+    ArriveWarp(shared.phi_empty[at]);
+    ArriveWarp(shared.v_empty[stage]);
   }
 }
 

@@ -45,7 +45,8 @@ __device__ __forceinline__ RowSums AttendRows(Shared<DP, kLeaves>& shared,
   const KMajor q{SharedAddress(shared.q), kPanel};
   const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
   const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
-  const bool gradient = kTransfer && b.linear && OneKeyPair(a, b.terms);
+  const bool gradient =
+      kTransfer && b.linear && !b.own && OneKeyPair(a, b.terms);
   const bool regress = kTransfer || a.target.data != nullptr;
   RowSums sums;
   PairBits bits;

@@ -62,18 +62,18 @@ __device__ __forceinline__ int RowTile(const PairBlock& b, int number) {
 
 template <int DP>
 __device__ __forceinline__ void InitBarriers(Shared<DP>& shared,
-                                             bool any_linear) {
-  const int linear = any_linear ? kWarps : 0;
+                                             const PairBlock& b) {
+  const int linear = b.linear ? kWarps : 0, softmax = b.own ? 0 : kWarps;
   for (int i = 0; i < kRowStages; ++i) {
     shared.q_full[i].Init(1);
     shared.dy_full[i].Init(1);
-    shared.q_empty[i].Init(linear + kWarps);
+    shared.q_empty[i].Init(linear + softmax);
     shared.dy_empty[i].Init(2 * linear + kWarps);
   }
   shared.k_full.Init(1);
   shared.v_full.Init(1);
-  shared.k_empty.Init(linear + kWarps);
-  shared.v_empty.Init(linear + kWarps);
+  shared.k_empty.Init(linear + softmax);
+  shared.v_empty.Init(linear + softmax);
   shared.phi_full[0].Init(kGroup);
   shared.phi_empty[0].Init(2 * kWarps);
   shared.suffix_full[0].Init(kGroup);
@@ -107,6 +107,21 @@ __device__ __forceinline__ void FetchKeys(Shared<DP>& shared,
   FetchTile<DP>(maps.k, b, b.kv, tile, shared.k, shared.k_full);
   if (i > 0) shared.v_empty.Wait(i - 1);
   FetchTile<DP>(maps.v, b, b.kv, tile, shared.v, shared.v_full);
+}
+
+// 64 columns of the i-th tile's dk or dv: of all heads, or this one's part
+// where heads share keys.
+__device__ __forceinline__ void StoreKeyRows(const Args& a, const PairBlock& b,
+                                             int i, const HeadRows<bf16>& all,
+                                             bf16* part, int first,
+                                             const float (&x)[32]) {
+  const int n = KeyTile(b, i) * kTile;
+  const HeadRows<bf16> to =
+      part != nullptr
+          ? HeadRows<bf16>{part, static_cast<int64_t>(a.H) * a.D, a.D}
+          : all;
+  StoreRows(to, b.segment.begin + n, min(b.segment.length - n, kTile),
+            part != nullptr ? b.head : b.kv, a.D, first, x);
 }
 
 }  // namespace keys

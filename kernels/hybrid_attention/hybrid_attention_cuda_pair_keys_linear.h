@@ -9,53 +9,70 @@ namespace caracal::kernels::cuda {
 
 namespace keys {
 
+// Features of rows `number`, times alpha / den, and their delta.
 template <int DP>
+__device__ __forceinline__ void MakeRowFeatures(Shared<DP>& shared,
+                                                const Args& a,
+                                                const HopperScratch& scratch,
+                                                const PairBlock& b, float alpha,
+                                                int number) {
+  const int member = threadIdx.x % kGroup, row = ThreadRow();
+  const int stage = number % kRowStages, n0 = RowTile(b, number) * kTile;
+  const int rows = min(b.segment.length - n0, kTile);  // may be 0 or less
+  const int64_t from = b.head * a.rows + b.segment.begin + n0;
+  const float f0 = row < rows ? alpha * scratch.inv_den[from + row] : 0;
+  const float f1 = row + 8 < rows ? alpha * scratch.inv_den[from + row + 8] : 0;
+  const float delta =
+      member < rows && member < kTile ? scratch.delta[from + member] : 0;
+  const uint32_t phi_q = SharedAddress(shared.phi_q[0]);
+  float z[32], up[32], down[32];
+  shared.q_full[stage].Wait(number / kRowStages);
+  Pin(z);
+  WgmmaFence();
+  Multiply<DP>(z, KMajor{SharedAddress(shared.q[stage]), kPanel},
+               MnMajor{SharedAddress(shared.weight_q), kWeightBytes<DP>},
+               false);
+  WgmmaCommit();
+  WgmmaWait();
+  Pin(z);
+  ArriveWarp(shared.q_empty[stage]);
+  Hedgehog<true>(z, a.F, f0, f1, up, down);
+  if (number > 0) shared.phi_empty[0].Wait(number - 1);
+  StorePanel(phi_q, up);
+  StorePanel(phi_q + kPanel, down);
+  if (member < kTile) StoreDelta(shared.deltas[0], member, delta);
+  FenceShared();
+  shared.phi_full[0].Arrive();
+}
+
+// kOwn: PairBlock's `own`.
+template <bool kOwn, int DP>
 __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
                                           const HopperScratch& scratch,
                                           const PairMaps& maps,
                                           const PairBlock& b) {
   const bool leads = threadIdx.x % kGroup == 0;
-  const int member = threadIdx.x % kGroup;
+  constexpr int kAhead = kOwn ? 1 : 0;
   const int row = ThreadRow();
   const float alpha = Alpha(a, Gamma(a, b.head));
   const KMajor values{SharedAddress(shared.v), kPanel};
   const uint32_t phi_q = SharedAddress(shared.phi_q[0]);
   uint32_t bits = 0;  // of the linear terms
 #pragma unroll 1
-  for (int i = 0; i < b.count; ++i) {
-    const int tile = KeyTile(b, i), stage = i % kRowStages;
-    const int n0 = RowTile(b, i) * kTile;
-    const int rows = min(b.segment.length - n0, kTile);  // may be 0 or less
-    const int64_t from = b.head * a.rows + b.segment.begin + n0;
-    if (i == 0 || tile == 0) {
-      bits = TermBits::OfKeys(a, b.terms, tile * kTile, n0).linear;
+  for (int i = -kAhead; i < b.count; ++i) {
+    const int number = i + kAhead, stage = number % kRowStages;  // of the rows
+    MakeRowFeatures(shared, a, scratch, b, alpha, number);
+    if (kOwn && i < 0) {
+      // The first later rows only enter the suffix.
+      ArriveWarp(shared.dy_empty[0]);
+      ArriveWarp(shared.phi_empty[0]);
+      continue;
     }
-
-    // Features of the later rows.
-    {
-      const float f0 = row < rows ? alpha * scratch.inv_den[from + row] : 0;
-      const float f1 =
-          row + 8 < rows ? alpha * scratch.inv_den[from + row + 8] : 0;
-      const float delta =
-          member < rows && member < kTile ? scratch.delta[from + member] : 0;
-      float z[32], up[32], down[32];
-      shared.q_full[stage].Wait(i / kRowStages);
-      Pin(z);
-      WgmmaFence();
-      Multiply<DP>(z, KMajor{SharedAddress(shared.q[stage]), kPanel},
-                   MnMajor{SharedAddress(shared.weight_q), kWeightBytes<DP>},
-                   false);
-      WgmmaCommit();
-      WgmmaWait();
-      Pin(z);
-      ArriveWarp(shared.q_empty[stage]);
-      Hedgehog<true>(z, a.F, f0, f1, up, down);
-      if (i > 0) shared.phi_empty[0].Wait(i - 1);
-      StorePanel(phi_q, up);
-      StorePanel(phi_q + kPanel, down);
-      if (member < kTile) StoreDelta(shared.deltas[0], member, delta);
-      FenceShared();
-      shared.phi_full[0].Arrive();
+    const int tile = KeyTile(b, i);
+    if (i == 0 || tile == 0) {
+      bits =
+          TermBits::OfKeys(a, b.terms, tile * kTile, RowTile(b, number) * kTile)
+              .linear;
     }
 
     // Features of the keys.
@@ -83,8 +100,8 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
       Pin(phi_k);
     }
 
-    // The later rows' linear weights, and g.
-    shared.phi_full[0].Wait(i);
+    // The rows' linear weights, and g.
+    shared.phi_full[0].Wait(number);
     {
       float l[32];
       Pin(l);
@@ -99,7 +116,7 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
     }
     uint32_t g[4][4];
     shared.v_full.Wait(i);
-    shared.dy_full[stage].Wait(i / kRowStages);
+    shared.dy_full[stage].Wait(number / kRowStages);
     float dp[32];
     BeginLater<DP>(values, shared.dy[stage], shared.deltas[0], dp);
     EndLater(bits, dp, g);

@@ -125,17 +125,6 @@ __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
       shared.suffix_full[0].Wait(i);
       shared.linear_full.Wait(i);
     }
-    const int64_t first_row = b.segment.begin + tile * kTile;
-    const int rows = min(b.segment.length - tile * kTile, kTile);
-    const auto store = [&](const HeadRows<bf16>& out, bf16* part, int first,
-                           const float(&x)[32]) {
-      const HeadRows<bf16> to =
-          part != nullptr
-              ? HeadRows<bf16>{part, static_cast<int64_t>(a.H) * a.D, a.D}
-              : out;
-      StoreRows(to, first_row, rows, part != nullptr ? b.head : b.kv, a.D,
-                first, x);
-    };
 #pragma unroll 1
     for (int half = 0; half < DP / 64; ++half) {
       const int panel = half * kPanel;
@@ -157,7 +146,7 @@ __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
         WgmmaCommit();
         WgmmaWait();
         Pin(dv);
-        store(a.dv, scratch.dv, half * 64, dv);
+        StoreKeyRows(a, b, i, a.dv, scratch.dv, half * 64, dv);
       }
       if (a.dk.data != nullptr) {
         float dk[32];
@@ -177,7 +166,7 @@ __device__ __forceinline__ void SoftmaxJob(Shared<DP>& shared, const Args& a,
         WgmmaCommit();
         WgmmaWait();
         Pin(dk);
-        store(a.dk, scratch.dk, half * 64, dk);
+        StoreKeyRows(a, b, i, a.dk, scratch.dk, half * 64, dk);
       }
     }
     ArriveWarp(shared.q_empty[later]);

@@ -22,8 +22,10 @@ __device__ __forceinline__ void StoreSuffixNorm(char* norm, int half,
   StoreNormParts(norm, half, sums);
 }
 
-// One warpgroup's whole job. Calls used(i) when rows number i have been used.
-template <int DP, typename Shared, typename Used>
+// One warpgroup's whole job: sums over rows further on than the later tile;
+// with kAhead 1 instead of 0, than the own one. Calls used(number) when these
+// rows have been used.
+template <int DP, int kAhead, typename Shared, typename Used>
 __device__ __forceinline__ void SuffixJob(Shared& shared,
                                           const HopperScratch& scratch,
                                           const Args& a, const PairBlock& b,
@@ -42,20 +44,23 @@ __device__ __forceinline__ void SuffixJob(Shared& shared,
   }
   const uint32_t tile = SharedAddress(shared.suffix);
 #pragma unroll 1
-  for (int i = 0; i < b.count; ++i) {
-    if (i > 0) shared.suffix_empty.Wait(i - 1);
-    StoreState<DP>(tile, 0, low);
-    StoreState<DP>(tile, 1, high);
-    StoreSuffixNorm(shared.norm, 0, norm_low);
-    StoreSuffixNorm(shared.norm, 1, norm_high);
-    FenceShared();
-    shared.suffix_full[i % shared.kTurns].Arrive();
+  for (int i = -kAhead;; ++i) {
+    if (kAhead == 0 || i >= 0) {
+      if (i > 0) shared.suffix_empty.Wait(i - 1);
+      StoreState<DP>(tile, 0, low);
+      StoreState<DP>(tile, 1, high);
+      StoreSuffixNorm(shared.norm, 0, norm_low);
+      StoreSuffixNorm(shared.norm, 1, norm_high);
+      FenceShared();
+      shared.suffix_full[i % shared.kTurns].Arrive();
+    }
     if (i + 1 == b.count) break;
-    const int stage = i % kRowStages, at = i % shared.kPhis;
+    const int number = i + kAhead;
+    const int stage = number % kRowStages, at = number % shared.kPhis;
     const uint32_t phi = SharedAddress(shared.phi_q[at]);
     const KMajor deltas{SharedAddress(shared.deltas[at]), kDeltaPanel};
-    shared.phi_full[at].Wait(i / shared.kPhis);
-    shared.dy_full[stage].Wait(i / kRowStages);
+    shared.phi_full[at].Wait(number / shared.kPhis);
+    shared.dy_full[stage].Wait(number / kRowStages);
     const MnMajor dy{SharedAddress(shared.dy[stage]), kPanel};
     Pin(low);
     Pin(high);
@@ -74,7 +79,7 @@ __device__ __forceinline__ void SuffixJob(Shared& shared,
     Pin(norm_high);
     ArriveWarp(shared.phi_empty[at]);
     ArriveWarp(shared.dy_empty[stage]);
-    used(i);
+    used(number);
   }
 }
 

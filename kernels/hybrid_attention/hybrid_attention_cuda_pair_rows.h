@@ -46,8 +46,8 @@ struct Jobs {
   bool linear, softmax;
   __device__ __forceinline__ Jobs(const Args& a, const PairBlock& b)
       : linear(b.linear),
-        softmax(a.dq.data != nullptr || a.dk.data != nullptr ||
-                a.dv.data != nullptr) {}
+        softmax(!b.own && (a.dq.data != nullptr || a.dk.data != nullptr ||
+                           a.dv.data != nullptr)) {}
 };
 
 template <int DP>

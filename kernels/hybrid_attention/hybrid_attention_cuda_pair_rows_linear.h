@@ -45,7 +45,8 @@ __device__ __forceinline__ void MakeKeyFeatures(Shared<DP>& shared,
   shared.phi_full[0].Arrive();
 }
 
-template <int DP>
+// kOwn: PairBlock's `own`.
+template <bool kOwn, int DP>
 __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
                                           const HopperScratch& scratch,
                                           const PairMaps& maps,
@@ -58,10 +59,19 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
   const uint32_t phi_k = SharedAddress(shared.phi_k[0]);
   float sum = 0;
   PairBits bits;
-  MakeKeyFeatures(shared, a, b, 0);
+  constexpr int kAhead = kOwn ? 1 : 0;
+#pragma unroll 1
+  for (int number = 0; number <= kAhead; ++number) {
+    if (number > 0) {
+      // The first previous tile only enters the state.
+      ArriveWarp(shared.phi_empty[0]);
+      ArriveWarp(shared.v_empty[0]);
+    }
+    MakeKeyFeatures(shared, a, b, number);
+  }
 #pragma unroll 1
   for (int i = 0; i < b.count; ++i) {
-    const int previous = i % kStages;
+    const int number = i + kAhead, stage = number % kStages;  // of the keys
     const RowScales rows(a, scratch, b, i);
     bits.Make(a, b.terms, b.first_tile + i);
     shared.q_full.Wait(i);
@@ -79,32 +89,32 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
       Pin(phi_q);
     }
 
-    // g of the previous tile's keys.
+    // g of the tile's keys.
+    const uint32_t linear = kOwn ? bits.own.linear : bits.previous.linear;
     const float w[2] = {alpha * rows.inv[0], alpha * rows.inv[1]};
     uint32_t g[4][4];
     shared.dy_full.Wait(i);
-    shared.v_full[previous].Wait(i / kStages);
+    shared.v_full[stage].Wait(number / kStages);
     {
       float dp[32];
       Pin(dp);
       WgmmaFence();
-      Multiply<DP>(dp, dy, KMajor{SharedAddress(shared.v[previous]), kPanel},
+      Multiply<DP>(dp, dy, KMajor{SharedAddress(shared.v[stage]), kPanel},
                    false);
       WgmmaCommit();
       WgmmaWait();
       Pin(dp);
-      ArriveWarp(shared.v_empty[previous]);
+      ArriveWarp(shared.v_empty[stage]);
 #pragma unroll
       for (int x = 0; x < 32; ++x) {
         const int r = x % 4 / 2;
-        dp[x] = Has(bits.previous.linear, x) ? w[r] * (dp[x] - rows.delta[r])
-                                             : 0.0f;
+        dp[x] = Has(linear, x) ? w[r] * (dp[x] - rows.delta[r]) : 0.0f;
       }
       ToOperand(dp, g);
       Pin(g);
     }
 
-    // The state's part; then the previous tile's.
+    // The state's part; then the tile's.
     float dphi[kOutputs / 2];
     shared.state_full[0].Wait(i);
     Pin(dphi);
@@ -124,7 +134,7 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
       dphi[x + 1] = w[r] * (dphi[x + 1] - rows.delta[r] * norm.y);
     }
     shared.state_empty.Arrive();
-    shared.phi_full[0].Wait(i);
+    shared.phi_full[0].Wait(number);
     Pin(dphi);
     WgmmaFence();
     Multiply<kTile>(dphi, g, MnMajor{phi_k, kPanel}, true);
@@ -156,7 +166,7 @@ __device__ __forceinline__ void LinearJob(Shared<DP>& shared, const Args& a,
       }
     }
     __syncwarp();
-    if (i + 1 < b.count) MakeKeyFeatures(shared, a, b, i + 1);
+    if (i + 1 < b.count) MakeKeyFeatures(shared, a, b, number + 1);
   }
   // Each row's dot is with its four threads.
   if (column != 0) sum = 0;

@@ -116,6 +116,21 @@ inline std::vector<Shape> CudaShapes() {
   add({900, 70}, 2, 1, 96, 32, 100, 20, sliding);
   add({1500, 257}, 1, 1, 128, 64, 16, 4, sliding);
   add({577, 290}, 4, 1, 64, 64, 64, 4, sliding).terms = TermSets();
+  // Heads with linear attention alone beside hybrid ones, as dropout makes
+  // them: rows of all kinds of tiles, windows that are a tile and are not,
+  // several segments.
+  const std::vector<uint8_t> dropped = {kHybridTerms, kLaOnlyTerms};
+  add({1, 63, 64, 65, 129}, 3, 1, 64, 64, 64, 4, sliding).terms = dropped;
+  add({140}, 3, 1, 128, 64, 64, 4, sliding).terms = dropped;
+  add({128, 191, 300}, 3, 3, 128, 64, 64, 16, sliding).terms = dropped;
+  add({290, 129}, 3, 1, 96, 64, 2, 1, sliding).terms = dropped;
+  add({270}, 2, 1, 128, 64, 128, 4, sliding).terms = dropped;
+  Shape& blocks = add({257, 128, 300}, 3, 1, 64, 64, 32, 5, terraced);
+  blocks.terms = dropped;
+  blocks.config.affine = true;
+  add({1500, 140}, 3, 1, 128, 64, 64, 16, sliding).terms = dropped;
+  add({1537, 70}, 3, 1, 64, 64, 65, 0, sliding).terms = {
+      kLaOnlyTerms, kLaPastTerms, kFarSinkTerms | kLaPastTerms, kLaOnlyTerms};
   return shapes;
 }
 
