@@ -28,7 +28,7 @@ struct BenchOptions {
   std::string mode = "hybrid";
   std::string loss = "mse";  // transfer: "mse" or "xent"
   double drop = 0;           // finetune: SSD's drop probability
-  int steps = 3;             // measured, after one warm-up
+  int steps = 3;             // measured, after one or (on a GPU) two to warm up
   // On a GPU, training: every pass is launched kernel by kernel, none as it was
   // recorded.
   bool launches = false;
@@ -47,8 +47,9 @@ struct BenchResult {
   // time, and what a copy reaches.
   double step_bytes = 0, bytes_per_s = 0, copy_rate = 0;
   size_t cache_bytes = 0;  // decode only: of what all sequences remember
-  // transfer only: the speed if the teacher's own attention, whose work grows
-  // with T, cost nothing (its time is measured by itself and taken away).
+  // transfer on the CPU, one rank: the speed if the teacher's own attention,
+  // whose work grows with T, cost nothing (its time is measured by itself and
+  // taken away).
   double tokens_per_s_without_teacher_attention = 0;
   FlopCount flops;  // per token
   // FLOP/s: the library's fp32 (on a GPU bf16) products of the model's shapes.

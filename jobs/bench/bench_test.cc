@@ -70,20 +70,29 @@ TEST_F(BenchTest, EveryStage) {
 }
 
 TEST_F(BenchTest, WhatAJobMayAskFor) {
+  const auto attention_flops = [this] {
+    const absl::StatusOr<BenchResult> result = RunBench(options_);
+    ExpectMeasured(result);
+    return result.ok() ? result->flops.attention : 0;
+  };
+  const double plain = attention_flops();
   options_.micro_batch = 1;
+  EXPECT_EQ(attention_flops(), plain);
   options_.sinks = 2;
+  const double with_sinks = attention_flops();
+  EXPECT_GT(with_sinks, plain);
   options_.loss = "xent";
   options_.mode = "la_only";
-  ExpectMeasured(RunBench(options_));
+  EXPECT_NE(attention_flops(), with_sinks);
   options_.stage = "finetune";
   options_.mode = "hybrid";
   options_.drop = 0.5;
-  ExpectMeasured(RunBench(options_));
+  EXPECT_GT(attention_flops(), 0);
 }
 
 TEST_F(BenchTest, RanksOfEveryLayout) {
-  for (const MeshShape& shape : {MeshShape{.data = 2}, MeshShape{.layer = 2},
-                                 MeshShape{.tensor = 2}}) {
+  for (const MeshShape& shape :
+       {MeshShape{.data = 2}, MeshShape{.layer = 2}, MeshShape{.tensor = 2}}) {
     SCOPED_TRACE(FormatMesh(shape));
     const absl::StatusOr<BenchResult> result = RunOn(shape);
     ExpectMeasured(result);

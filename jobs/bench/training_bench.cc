@@ -209,7 +209,7 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
   result->tokens_per_s = rates[rates.size() / 2];
   result->low = rates.front();
   result->high = rates.back();
-  if (transfer && !on_device) {
+  if (transfer && !on_device && gang.alone()) {
     const double tokens = static_cast<double>(o.batch * o.seq_len);
     result->tokens_per_s_without_teacher_attention =
         tokens / (tokens / result->tokens_per_s -

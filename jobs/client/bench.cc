@@ -155,7 +155,7 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   app.add_option("--loss", b.loss, "transfer: mse or xent");
   app.add_option("--drop", b.drop, "finetune: SSD's drop probability")
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--steps", b.steps, "measured, after one to warm up")
+  app.add_option("--steps", b.steps, "measured, after one or two to warm up")
       ->check(CLI::Range(1, 1000));
   app.add_option("--device", b.device, "cpu or cuda");
   app.add_flag("--launches", b.launches,

@@ -26,10 +26,10 @@ double BytesPerToken(const StageLayout& layout, const RankPart& part) {
   const double heads = static_cast<double>(part.split.heads.size());
   const double stream =
       3 * static_cast<double>(layout.model.hidden_size) * share;
-  const double own = static_cast<double>(QkvWidth(layout, part)) +
-                     heads * static_cast<double>(layout.model.head_dim) +
-                     (layout.transfer ? 0 : 2) *
-                         static_cast<double>(part.columns.size());
+  const double own =
+      static_cast<double>(QkvWidth(layout, part)) +
+      heads * static_cast<double>(layout.model.head_dim) +
+      (layout.transfer ? 0 : 2) * static_cast<double>(part.columns.size());
   return kBf16 * (stream + own) + kFloat * (2 * share + 2 * heads);
 }
 

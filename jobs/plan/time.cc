@@ -16,16 +16,16 @@ constexpr double kBytesShown = 0.5, kTransposedCost = 1.07;
 
 // Hybrid attention runs a block for each head of 1,024 tokens; so many blocks
 // as there are multiprocessors take as long as one (hybrid_attention_cuda_bench
-// at T = 1,024 without sinks: 512 blocks, 0.292, 1.617 and 1.440 ms; with D =
-// 64 and 4 sinks 144 blocks, 0.135 and 0.643 ms, of which sinks are a tenth).
-// Where there are fewer, sequences are cut into segments, which then cost more:
-// as one of 16,384 tokens does.
+// at T = 1,024 without sinks: 512 blocks, 0.289, 1.676 and 0.821 ms; with D =
+// 64 and 4 sinks 144 blocks, 0.132, 0.622 and 0.288 ms, of which sinks are a
+// tenth). Where there are fewer, sequences are cut into segments, which then
+// cost more: as one of 16,384 tokens does.
 struct WaveSeconds {
   double forward, with_backward, transfer;
 };
-constexpr WaveSeconds kWave128 = {0.073e-3, 0.404e-3, 0.360e-3};
-constexpr WaveSeconds kWave64 = {0.061e-3, 0.290e-3, 0.258e-3};
-constexpr WaveSeconds kSegmentCost = {1.33, 1.19, 1.13};
+constexpr WaveSeconds kWave128 = {0.072e-3, 0.419e-3, 0.205e-3};
+constexpr WaveSeconds kWave64 = {0.061e-3, 0.285e-3, 0.132e-3};
+constexpr WaveSeconds kSegmentCost = {1.22, 1.07, 1.11};
 constexpr double kBlockTokens = 1024, kSinkCost = 1.09;
 constexpr double kMeasuredFeatures = 64;
 

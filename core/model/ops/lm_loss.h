@@ -25,8 +25,8 @@ struct LogitKl {
 struct LmLossRequest {
   ConstTensorView targets;  // int32 [rows], global token ids
   // fp32 [rows]: the gradient is that of sum_r row_weight[r] * nll[r]; rows of
-  // weight 0 (in logit_kl too) are not computed, and get nll 0. Undefined:
-  // every row, and no gradient.
+  // weight 0 (in logit_kl too) get nll 0, and are not computed but for a few on
+  // a GPU. Undefined: every row, and no gradient.
   ConstTensorView row_weight;
   TensorView nll;     // out: fp32 [rows], -log p(target)
   TensorView argmax;  // out: int32 [rows], the likeliest token; or undefined
