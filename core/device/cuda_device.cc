@@ -1,5 +1,7 @@
 #include "core/device/cuda_device.h"
 
+#include <nvtx3/nvToolsExt.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -298,6 +300,9 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
   }
   return std::make_unique<Graph>(this, graph);
 }
+
+void CudaDevice::BeginRange(const char* name) { nvtxRangePushA(name); }
+void CudaDevice::EndRange() { nvtxRangePop(); }
 
 void CudaDevice::AwaitStream() {
   if (stall_ == absl::InfiniteDuration()) {

@@ -43,6 +43,8 @@ class CudaDevice final : public Device {
   void Download(const void* device, size_t bytes, void* host) override;
   absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
       absl::FunctionRef<void()> enqueue) override;
+  void BeginRange(const char* name) override;
+  void EndRange() override;
   absl::Status Wait() override;
   void set_stall(absl::Duration limit) override { stall_ = limit; }
   uint64_t peak_bytes() const override;

@@ -91,6 +91,11 @@ class Device {
   virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
       absl::FunctionRef<void()> enqueue) = 0;
 
+  // A named range of this thread's time, for profilers; they nest
+  // (device_range.h). Of a recorded pass there are none when it is launched.
+  virtual void BeginRange(const char* /*name*/) {}
+  virtual void EndRange() {}
+
   // Until all that was enqueued is done. The first error since the device was
   // opened: kResourceExhausted, or kUnavailable of a device that is lost, or
   // kDeadlineExceeded after the limit of set_stall(): work that waits for

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/device/device_range.h"
 #include "core/model/ops/layer.h"
 #include "core/model/ops/lm_loss.h"
 #include "core/model/ops/model_ops.h"
@@ -137,6 +138,7 @@ TensorView Llama::Logits(Execution& exec, ConstTensorView hidden,
 void Llama::Evaluate(Execution& exec, const TokenBatch& batch,
                      const ModePlan& plan, TensorView nll, TensorView argmax,
                      AttentionStatistics* statistics) const {
+  const DeviceRange range(exec.device, "evaluate");
   ArenaScope scratch(exec.arena);
   Variable x;
   x.value = Hidden(exec, batch, plan, statistics);
@@ -157,6 +159,7 @@ bool Llama::KeptAsSoftmax(int layer) const {
 
 TransferKept Llama::TeacherLayer(Execution& exec, const TokenBatch& batch,
                                  int layer, Variable* x) const {
+  const DeviceRange range(exec.device, "teacher's layer");
   ModelOps& ops = OpsOf(exec);
   const LayerContext context = Layer(layer, /*lora=*/false);
   TransferKept kept;
@@ -174,6 +177,7 @@ TransferKept Llama::TeacherLayer(Execution& exec, const TokenBatch& batch,
 void Llama::StudentLayer(Execution& exec, const TokenBatch& batch,
                          const TransferObjective& objective, int layer,
                          const TransferKept& kept, TransferSums* sums) const {
+  const DeviceRange range(exec.device, "student's layer");
   if (!KeptAsSoftmax(layer)) {
     OpsOf(exec).TransferAttention(exec, Layer(layer, /*lora=*/false), batch,
                                   objective, *kept.qkv, *kept.y, sums);
@@ -183,6 +187,7 @@ void Llama::StudentLayer(Execution& exec, const TokenBatch& batch,
 void Llama::TransferStep(Execution& exec, const TokenBatch& given,
                          const TransferObjective& objective,
                          TransferSums* sums) const {
+  const DeviceRange range(exec.device, "transfer");
   CARACAL_CHECK(exec.tape == nullptr) << "transfer makes its gradients itself";
   const TokenBatch batch = Begin(exec, given, /*lora=*/false);
   ModelOps& ops = OpsOf(exec);
@@ -244,6 +249,7 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
 void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
                          const ModePlan& plan, ConstTensorView row_weight,
                          TensorView nll, const LogitKl* logit_kl) const {
+  const DeviceRange range(exec.device, "fine-tune");
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
@@ -268,6 +274,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
     for (int i = 0; i < layers(); ++i) {
       exec.tape->ReleaseBackwardScratchHere();
       if (exec.layer_done != nullptr) exec.tape->Record<LayerDone>(i);
+      const DeviceRange layer_range(exec.device, "layer");
       const LayerContext layer = Layer(i, plan.adapters_on());
       Variable* qkv = ops.ProjectQkv(exec, layer, batch, x);
       Variable* y = ops.Attend(exec, layer, batch, plan, qkv, nullptr);
@@ -275,6 +282,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
       x = ops.Mlp(exec, layer, batch, middle);
     }
     ops.LmLoss(exec, *weights_, request, x);
+    const DeviceRange backward_range(exec.device, "backward");
     exec.tape->Backward(exec);
   });
   ops.Finish(exec);

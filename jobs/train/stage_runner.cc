@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/base/status.h"
-#include "core/device/device.h"
+#include "core/device/device_range.h"
 #include "kernels/adamw/adamw.h"
 
 namespace caracal {
@@ -27,6 +27,7 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
 
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
                                              const StepInputs& in) {
+  const DeviceRange range(exec_.device, "step");
   exec_.status = absl::OkStatus();
   RETURN_IF_ERROR(optimizer_.status());
   model_->adapters().parameters().ZeroGradients();
@@ -51,6 +52,7 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   // A non-finite loss or layer is looked into before anything is updated.
   if (!failed && std::isfinite(result.loss) &&
       std::isfinite(result.grad_norm)) {
+    const DeviceRange update_range(exec_.device, "update");
     optimizer_.Update(exec_.ctx, static_cast<float>(in.learning_rate),
                       result.grad_norm);
     RETURN_IF_ERROR(sync_.GatherValues());
