@@ -18,6 +18,7 @@
 #include "jobs/bench/memory.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/bench/training_bench.h"
+#include "jobs/model/choose_device.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/rank_gpu.h"
 #include "kernels/matmul/matmul.h"
@@ -57,6 +58,36 @@ absl::StatusOr<double> MatrixRate(Compute& compute, const ModelConfig& m,
   return flops / seconds;
 }
 
+// "auto" becomes what it stands for: the same on all ranks.
+absl::StatusOr<std::string> DeviceOf(const BenchOptions& o,
+                                     const ModelConfig& model, Gang& gang) {
+  if (o.device != "auto") return o.device;
+  double found = FindCuda().ok() && CheckCudaModel(model).ok() ? 1 : 0;
+  RETURN_IF_ERROR(gang.Sum(absl::MakeSpan(&found, 1)));
+  return found == gang.size() ? "cuda" : "cpu";
+}
+
+// What the stage or the device has no use for.
+absl::Status CheckUses(const BenchOptions& o) {
+  const auto refuse = [](const char* option, const char* why) {
+    return absl::InvalidArgumentError(absl::StrCat(option, ": ", why));
+  };
+  if (o.drop > 0 && o.stage != "finetune") {
+    return refuse("--drop", "only a fine-tune drops parts");
+  }
+  if (o.loss != "mse" && o.stage != "transfer") {
+    return refuse("--loss", "only transfer has a choice of losses");
+  }
+  if (o.launches && (o.stage == "decode" || o.device == "cpu")) {
+    return refuse("--launches", "only training on a GPU takes graphs");
+  }
+  if (o.device == "cpu" && o.stage == "decode" && o.batch != 1) {
+    return absl::UnimplementedError(
+        "--batch: the CPU decodes one sequence at a time");
+  }
+  return absl::OkStatus();
+}
+
 // This rank's GPU; the gang's groups then meet on them.
 absl::Status UseGpu(Compute& compute, Gang& gang) {
   ASSIGN_OR_RETURN(const int index, GpuOfRank(gang, CudaBusIds()));
@@ -92,13 +123,15 @@ absl::Status CheckModel(const BenchOptions& o, const WeightSource& source,
       AvailableMemoryBytes());
 }
 
-absl::StatusOr<BenchResult> Run(const BenchOptions& o, Gang& gang) {
+absl::StatusOr<BenchResult> Run(BenchOptions o, Gang& gang) {
   BenchResult result;
+  ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, Source(o));
+  ASSIGN_OR_RETURN(o.device, DeviceOf(o, source->config(), gang));
+  RETURN_IF_ERROR(CheckUses(o));
   Compute compute(o.threads);
   const bool decode = o.stage == "decode";
   const WeightForm form =
       decode && o.device == "cpu" ? WeightForm::kBlocks : WeightForm::kDense;
-  ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, Source(o));
   RETURN_IF_ERROR(CheckModel(o, *source, form));
   if (o.device == "cuda") RETURN_IF_ERROR(UseGpu(compute, gang));
   result.threads = compute.context().pool->threads();
@@ -129,18 +162,10 @@ absl::StatusOr<BenchResult> RunBench(const BenchOptions& options) {
         absl::StrCat("--stage: there is no '", options.stage,
                      "'; use transfer, finetune or decode"));
   }
-  if (options.device != "cpu" && options.device != "cuda") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--device: there is no '", options.device, "'; use cpu or cuda"));
-  }
+  RETURN_IF_ERROR(CheckDevice(options.device));
   if (options.gang != nullptr && options.stage == "decode") {
     return absl::UnimplementedError(
         "several ranks: measured are the stages transfer and finetune");
-  }
-  if (options.device == "cpu" && options.stage == "decode" &&
-      options.batch != 1) {
-    return absl::UnimplementedError(
-        "--batch: the CPU decodes one sequence at a time");
   }
   Gang alone;
   return Run(options, options.gang == nullptr ? alone : *options.gang);

@@ -33,7 +33,9 @@ struct BenchOptions {
   // recorded.
   bool launches = false;
   int threads = 0;
-  std::string device = "cpu";  // or "cuda"
+  // "cpu", "cuda", or "auto": a GPU where every rank has one that runs the
+  // model.
+  std::string device = "auto";
   // The ranks of a training stage; `batch` and `micro_batch` are each data
   // rank's. Borrowed; null: this process alone. All ranks call.
   Gang* gang = nullptr;

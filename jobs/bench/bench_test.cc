@@ -24,6 +24,7 @@ class BenchTest : public ::testing::Test {
     options_.seq_len = 48;
     options_.window = 16;
     options_.threads = 1;
+    options_.device = "cpu";
     options_.new_tokens = 4;
   }
 
@@ -85,9 +86,32 @@ TEST_F(BenchTest, WhatAJobMayAskFor) {
   options_.mode = "la_only";
   EXPECT_NE(attention_flops(), with_sinks);
   options_.stage = "finetune";
+  options_.loss = "mse";
   options_.mode = "hybrid";
   options_.drop = 0.5;
   EXPECT_GT(attention_flops(), 0);
+}
+
+TEST_F(BenchTest, WhatAStageHasNoUseFor) {
+  const auto expect_refused = [](const BenchOptions& options,
+                                 const char* words) {
+    EXPECT_THAT(RunBench(options).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         testing::StartsWith(words)));
+  };
+  BenchOptions o = options_;
+  o.drop = 0.5;
+  expect_refused(o, "--drop: only a fine-tune");
+  o = options_;
+  o.launches = true;
+  expect_refused(o, "--launches: only training on a GPU");
+  o = options_;
+  o.stage = "finetune";
+  o.loss = "xent";
+  expect_refused(o, "--loss: only transfer");
+  o.loss = "mse";
+  o.device = "tpu";
+  expect_refused(o, "--device: there is no 'tpu'");
 }
 
 TEST_F(BenchTest, RanksOfEveryLayout) {

@@ -93,7 +93,7 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
            absl::StrFormat("%.1f MFLOP a token", r.flops.total() / 1e6));
   list.Add("", r.flops.formula);
   list.Add("matrix rate",
-           o.device == "cpu" ? absl::StrFormat("%.0f GFLOP/s, %d threads",
+           r.device == "CPU" ? absl::StrFormat("%.0f GFLOP/s, %d threads",
                                                r.matrix_rate / 1e9, r.threads)
                              : absl::StrFormat("%.0f TFLOP/s, bf16 on %s",
                                                r.matrix_rate / 1e12, r.device));
@@ -101,7 +101,7 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
            absl::StrCat(Percent(r.mfu), " = speed x work / ",
                         r.ranks > 1 ? "(ranks x matrix rate)" : "matrix rate"));
   list.Add("memory", absl::StrCat(Bytes(r.peak_bytes),
-                                  o.device == "cpu" ? " resident at most"
+                                  r.device == "CPU" ? " resident at most"
                                                     : " of the GPU's at most",
                                   r.ranks > 1 ? ", rank 0" : ""));
   for (size_t i = 0; i < r.kernels.size(); ++i) {
@@ -157,7 +157,8 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--steps", b.steps, "measured, after one or two to warm up")
       ->check(CLI::Range(1, 1000));
-  app.add_option("--device", b.device, "cpu or cuda");
+  app.add_option("--device", b.device,
+                 "cpu, cuda, or auto: a GPU where there is one");
   app.add_flag("--launches", b.launches,
                "GPU, training: launch every pass kernel by kernel");
   if (make_gang) {
