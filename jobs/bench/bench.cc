@@ -7,8 +7,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/model/ops/model_ops.h"
 #include "core/tensor/tensor.h"
@@ -16,6 +14,7 @@
 #include "jobs/bench/decoding_bench.h"
 #include "jobs/bench/device_matrix_rate.h"
 #include "jobs/bench/memory.h"
+#include "jobs/bench/speed.h"
 #include "jobs/bench/synthetic_weights.h"
 #include "jobs/bench/training_bench.h"
 #include "jobs/model/choose_device.h"
@@ -25,8 +24,6 @@
 
 namespace caracal {
 namespace {
-
-double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
 
 // The best rate of plain products with the model's matrices, weighted as a
 // forward pass has them.
@@ -47,10 +44,10 @@ absl::StatusOr<double> MatrixRate(Compute& compute, const ModelConfig& m,
     const Tensor y = Tensor::Zeros(DType::kF32, {rows, n});
     double best = 1e30;
     for (int i = 0; i < 8; ++i) {
-      const double start = Now();
+      const double start = SecondsNow();
       kernels::MatMul(compute.context(), kernels::Transpose::kNo,
                       kernels::Transpose::kYes, 1.0f, x, w, 0.0f, y);
-      best = std::min(best, Now() - start);
+      best = std::min(best, SecondsNow() - start);
     }
     flops += 2.0 * static_cast<double>(rows * n * k);
     seconds += best;

@@ -6,19 +6,16 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/time.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/model/decoder.h"
 #include "core/model/llama.h"
 #include "core/model/ops/model_ops.h"
 #include "jobs/bench/device_copy_rate.h"
 #include "jobs/bench/random_rows.h"
+#include "jobs/bench/speed.h"
 
 namespace caracal {
 namespace {
-
-double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
 
 // Of a prompt pass, and of the tokens after it.
 struct Seconds {
@@ -28,18 +25,18 @@ struct Seconds {
 absl::StatusOr<Seconds> DecodeOnHost(Decoder& decoder, const TokenBatch& prompt,
                                      int64_t new_tokens) {
   decoder.Reset();
-  double start = Now();
+  double start = SecondsNow();
   Seconds out;
   const auto* tokens = static_cast<const int32_t*>(prompt.tokens.data);
   ASSIGN_OR_RETURN(
       int32_t next,
       decoder.FeedGreedy({tokens, static_cast<size_t>(prompt.rows())}));
-  out.prefill = Now() - start;
-  start = Now();
+  out.prefill = SecondsNow() - start;
+  start = SecondsNow();
   for (int64_t i = 0; i < new_tokens; ++i) {
     ASSIGN_OR_RETURN(next, decoder.FeedGreedy({&next, 1}));
   }
-  out.tokens = Now() - start;
+  out.tokens = SecondsNow() - start;
   return out;
 }
 
@@ -47,15 +44,15 @@ absl::StatusOr<Seconds> DecodeOnDevice(DecodingSession& session,
                                        const TokenBatch& prompts,
                                        int64_t new_tokens) {
   std::vector<int32_t> next(prompts.sequences);
-  double start = Now();
+  double start = SecondsNow();
   Seconds out;
   RETURN_IF_ERROR(session.Start(prompts));
   RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
-  out.prefill = Now() - start;
-  start = Now();
+  out.prefill = SecondsNow() - start;
+  start = SecondsNow();
   for (int64_t i = 0; i < new_tokens; ++i) RETURN_IF_ERROR(session.Step({}));
   RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
-  out.tokens = Now() - start;
+  out.tokens = SecondsNow() - start;
   return out;
 }
 
@@ -69,7 +66,7 @@ absl::Status MeasureDecoding(const BenchOptions& o, const WeightSource& source,
   student.attention.window = o.window;
   student.attention.sinks = o.sinks;
   student.features = o.features > 0 ? o.features : source.config().head_dim;
-  double start = Now();
+  double start = SecondsNow();
   ASSIGN_OR_RETURN(
       const LlamaWeights weights,
       LlamaWeights::Load(compute.context(), source, Shard(), form, {},
@@ -80,7 +77,7 @@ absl::Status MeasureDecoding(const BenchOptions& o, const WeightSource& source,
     RETURN_IF_ERROR(adapters.parameters().PlaceOn(compute.device()));
   }
   Llama llama(&weights, &adapters);
-  result->load_seconds = Now() - start;
+  result->load_seconds = SecondsNow() - start;
 
   const int64_t length = std::max<int64_t>(o.seq_len, 1);
   BatchBuffer prompts(o.batch, length);
@@ -108,12 +105,8 @@ absl::Status MeasureDecoding(const BenchOptions& o, const WeightSource& source,
                     seconds.tokens);
     prefill.push_back(static_cast<double>(rows.rows()) / seconds.prefill);
   }
-  std::sort(rates.begin(), rates.end());
-  std::sort(prefill.begin(), prefill.end());
-  result->tokens_per_s = rates[rates.size() / 2];
-  result->low = rates.front();
-  result->high = rates.back();
-  result->prefill_tokens_per_s = prefill[prefill.size() / 2];
+  SetSpeed(rates, result);
+  result->prefill_tokens_per_s = Median(prefill);
   result->cache_bytes =
       on_device ? session->cache_bytes() : decoder->cache_bytes();
   result->flops = DecodeFlops(weights.config, adapters.config(), o.seq_len);

@@ -8,12 +8,11 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
-#include "core/base/clock.h"
 #include "core/base/status.h"
 #include "core/model/batch_buffer.h"
 #include "core/tensor/tensor.h"
 #include "jobs/bench/random_rows.h"
+#include "jobs/bench/speed.h"
 #include "jobs/convert/student.h"
 #include "jobs/spec/expand.h"
 #include "jobs/train/make_stage_runner.h"
@@ -21,8 +20,6 @@
 
 namespace caracal {
 namespace {
-
-double Now() { return absl::ToDoubleSeconds(Clock::Real()->Now()); }
 
 int64_t MicroBatchOf(const BenchOptions& o) {
   return o.micro_batch > 0 ? o.micro_batch : o.batch;
@@ -110,10 +107,10 @@ double TeacherAttentionSeconds(const BenchOptions& o, const ModelConfig& m,
       kernels::CausalAttentionWorkspaceBytes(compute.context(), in));
   double best = 1e30;
   for (int i = 0; i < 4; ++i) {
-    const double start = Now();
+    const double start = SecondsNow();
     kernels::CausalAttentionForward(compute.context(), in, y, TensorView(),
                                     workspace);
-    best = std::min(best, Now() - start);
+    best = std::min(best, SecondsNow() - start);
   }
   return best * static_cast<double>(m.layers);
 }
@@ -149,10 +146,10 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
   const proto::Job job = JobOf(o, gang.shape());
   Execution exec = compute.execution();
   exec.collective = &gang.tensor();
-  const double start = Now();
+  const double start = SecondsNow();
   ASSIGN_OR_RETURN(const std::unique_ptr<Student> student,
                    LoadStudent(job, o, source, exec, gang));
-  result->load_seconds = Now() - start;
+  result->load_seconds = SecondsNow() - start;
 
   BatchBuffer batch(o.batch, o.seq_len);
   FillWithRandomRows(o.batch, model.vocab_size, &batch);
@@ -169,13 +166,13 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
   if (o.launches) runner->LaunchEveryPass();
   int64_t steps = 0;
   const auto run = [&]() -> absl::StatusOr<double> {
-    const double begin = Now();
+    const double begin = SecondsNow();
     RETURN_IF_ERROR(runner
                         ->Step(batch, {.learning_rate = 1e-4,
                                        .global_step = steps++,
                                        .drop_probability = o.drop})
                         .status());
-    return Now() - begin;
+    return SecondsNow() - begin;
   };
   std::vector<double> rates;
   for (int64_t step = 0; step < warm_up + o.steps; ++step) {
@@ -205,10 +202,7 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
   }
   RETURN_IF_ERROR(runner->Finish());
 
-  std::sort(rates.begin(), rates.end());
-  result->tokens_per_s = rates[rates.size() / 2];
-  result->low = rates.front();
-  result->high = rates.back();
+  SetSpeed(rates, result);
   if (transfer && !on_device && gang.alone()) {
     const double tokens = static_cast<double>(o.batch * o.seq_len);
     result->tokens_per_s_without_teacher_attention =

@@ -1,0 +1,34 @@
+// What the benches of all stages do with time.
+#ifndef CARACAL_JOBS_BENCH_SPEED_H_
+#define CARACAL_JOBS_BENCH_SPEED_H_
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/clock.h"
+#include "jobs/bench/bench.h"
+
+namespace caracal {
+
+// Since an unspecified start.
+inline double SecondsNow() {
+  return absl::ToDoubleSeconds(Clock::Real()->Now());
+}
+
+inline double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// The result's speed from the tokens/s of its steps; of one at least.
+inline void SetSpeed(const std::vector<double>& rates, BenchResult* result) {
+  const auto [low, high] = std::minmax_element(rates.begin(), rates.end());
+  result->tokens_per_s = Median(rates);
+  result->low = *low;
+  result->high = *high;
+}
+
+}  // namespace caracal
+
+#endif  // CARACAL_JOBS_BENCH_SPEED_H_
