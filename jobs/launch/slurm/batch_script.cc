@@ -27,6 +27,9 @@ pass_on() {
     sleep 5
     until scancel --signal=INT "$SLURM_JOB_ID.$step"; do sleep 1; done
   ) >/dev/null 2>&1 &
+  # One more signal while srun ends would take its status's place. Whoever asks
+  # again says nothing new: nothing is started any more.
+  trap '' TERM
 }
 
 [ "$(cat "$folder/mark")" = "$mark" ] ||

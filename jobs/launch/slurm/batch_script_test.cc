@@ -204,6 +204,31 @@ TEST_F(BatchScriptTest, ACommandThatIsNotWholeDoesNotRun) {
   EXPECT_FALSE(Has(File("claim")));
 }
 
+TEST_F(BatchScriptTest, AskedAgainWhileItEndsItTellsTheRanksStatus) {
+  const std::string up = temporary_.File("up");
+  for (int gang = 0; gang < 8; ++gang) {
+    std::filesystem::remove_all(folder_.path());
+    ASSERT_OK(folder_.Create({.id = {7, 3}}));
+    std::filesystem::remove(up);
+    Prepare("trap 'exit 85' USR1; : >" + up + "; while :; do sleep 0.01; done");
+    const pid_t script = Start();
+    ASSERT_TRUE(Eventually([&] { return Has(up); }));
+    // Without a pause to speak of: the moment is short.
+    const absl::Time until = absl::Now() + kPatience;
+    int status = 0;
+    bool ended = false;
+    while (!ended && absl::Now() < until) {
+      kill(script, SIGTERM);
+      ended = waitpid(script, &status, WNOHANG) == script;
+      if (!ended) absl::SleepFor(absl::Microseconds(500));
+    }
+    if (!ended) kill(script, SIGKILL);
+    ASSERT_TRUE(ended);
+    EXPECT_EQ(WEXITSTATUS(status), 85);
+    EXPECT_EQ(ReadRanksStatus(folder_).value(), 85);
+  }
+}
+
 TEST_F(BatchScriptTest, SigtermIsPassedOnOnce) {
   const std::string seen = temporary_.File("seen");
   Prepare("trap 'echo x >>" + seen + "' USR1\ntouch " +
