@@ -280,6 +280,7 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
     absl::FunctionRef<void()> enqueue) {
   cudaGraph_t recorded = nullptr;
   cudaGraphExec_t graph = nullptr;
+  const absl::Status before = status_;
   // Other threads may meanwhile do what they like.
   cudaError_t error =
       cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
@@ -292,9 +293,13 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
     error = cudaGraphInstantiate(&graph, recorded,
                                  cudaGraphInstantiateFlagUseNodePriority);
   }
+  // Now, not at the first launch: its memory may not be there.
+  if (error == cudaSuccess) error = cudaGraphUpload(graph, stream_);
   if (recorded != nullptr) cudaGraphDestroy(recorded);
   if (error != cudaSuccess) {
+    if (graph != nullptr) cudaGraphExecDestroy(graph);
     cudaGetLastError();  // Not to be found again by a kernel's launch.
+    status_ = before;    // Calls of the recording may have failed; none ran.
     return absl::UnavailableError(
         absl::StrCat(name_, ": recording a graph failed: ", Describe(error)));
   }

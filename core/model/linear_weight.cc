@@ -30,15 +30,16 @@ TensorView Columns(TensorView y, int64_t begin, int64_t count) {
 LinearWeight::LinearWeight(Tensor dense)
     : out_(dense.dim(0)), in_(dense.dim(1)), dense_(std::move(dense)) {}
 
-LinearWeight::LinearWeight(Tensor folded, int64_t room)
-    : out_(folded.dim(0) - room),
-      in_(folded.dim(1) - room),
-      room_(room),
-      folded_(std::move(folded)) {
-  TensorView view = folded_.view();
+LinearWeight::LinearWeight(Tensor folded, int64_t in, int64_t room)
+    : out_(folded.dim(0) - room), in_(in), room_(room) {
+  TensorView view = folded.view();
+  CARACAL_CHECK(view.shape[1] >= in + room)
+      << view.shape[1] << " columns for " << in << " and room for " << room;
+  view.shape[1] = in + room;
+  folded_ = folded.Alias(view);
   view.shape[0] = out_;
   view.shape[1] = in_;
-  dense_ = folded_.Alias(view);
+  dense_ = folded.Alias(view);
 }
 
 LinearWeight::LinearWeight(std::vector<EncodedMatrix> parts)

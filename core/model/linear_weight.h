@@ -22,10 +22,11 @@ class LinearWeight {
   LinearWeight() = default;
   // Dense fp32 [out, in], unit column stride.
   explicit LinearWeight(Tensor dense);
-  // On a device: bf16 [out + room, in + room], W to the top left and zeros in
-  // the rest. The room is for adapters that passes fold into it
-  // (kernels/lora/lora_cuda.h).
-  LinearWeight(Tensor folded, int64_t room);
+  // On a device: bf16 [out + room, in + room or more], W to the top left and
+  // zeros in the rest. The room is for adapters that passes fold into it
+  // (kernels/lora/lora_cuda.h); columns beyond it keep rows at multiples of a
+  // line.
+  LinearWeight(Tensor folded, int64_t in, int64_t room);
   // Encoded matrices of equal width, one below the other.
   explicit LinearWeight(std::vector<EncodedMatrix> parts);
 
@@ -46,7 +47,7 @@ class LinearWeight {
   // it is dense.
   ConstTensorView dense() const;
 
-  // On a device, with its room.
+  // On a device, with its room: [out + room, in + room].
   TensorView folded() const { return folded_; }
   int64_t room() const { return room_; }
 

@@ -86,7 +86,11 @@ class Loader {
                                         int64_t rows, int64_t columns,
                                         int64_t room) {
     Device& device = *placement_.device;
-    const int64_t stride = columns + room;
+    // Rows with room start at lines of memory, as those without do: the copy
+    // engine brings 128 bytes of a row at a time.
+    constexpr int64_t kLine = 64;
+    const int64_t stride =
+        room > 0 ? (columns + room + kLine - 1) / kLine * kLine : columns;
     ASSIGN_OR_RETURN(Tensor folded,
                      device.Allocate(DType::kBF16, {rows + room, stride}));
     if (room > 0) device.SetZero(folded.view().data, folded.bytes());
@@ -112,7 +116,7 @@ class Loader {
         out += n * stride;
       }
     }
-    return LinearWeight(std::move(folded), room);
+    return LinearWeight(std::move(folded), columns, room);
   }
 
   absl::StatusOr<LinearWeight> Encoded(const std::vector<Part>& parts) {

@@ -399,6 +399,15 @@ __device__ __forceinline__ void StoreMatrices(uint32_t to, uint32_t a,
       : "memory");
 }
 
+// The way back.
+__device__ __forceinline__ void LoadMatrices(uint32_t from, uint32_t (&w)[4]) {
+  asm volatile(
+      "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+      : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+      : "r"(from)
+      : "memory");
+}
+
 // 16 bytes from global to shared memory; zeros if not `valid`.
 __device__ __forceinline__ void CopyAsync(uint32_t to, const void* from,
                                           bool valid) {

@@ -28,14 +28,16 @@ namespace caracal::kernels::cuda {
 namespace keys {
 namespace {
 
-template <int DP>
+// kAlone: some heads may be LinearAlone. What they take costs the others
+// registers.
+template <int DP, bool kAlone>
 __global__ void __launch_bounds__(kPairBlock, 1)
     BackwardKeys(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch,
                  const __grid_constant__ PairMaps maps) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
-  const PairBlock b(a, scratch);
+  const PairBlock b(a, scratch, kAlone);
   const bool rows = a.dk.data != nullptr || a.dv.data != nullptr;
   if (!OneKeyPair(a, b.terms) || !(rows || b.own)) return;
 
@@ -143,12 +145,16 @@ template <int DP>
 void LaunchFor(const Args& a, const HopperScratch& s, const PairMaps& maps,
                cudaStream_t stream) {
   if (a.dk.data != nullptr || a.dv.data != nullptr) {
-    Launch<Shared<DP>>(BackwardKeys<DP>, a, s, maps, stream);
+    Launch<Shared<DP>>(
+        s.alone ? BackwardKeys<DP, true> : BackwardKeys<DP, false>, a, s, maps,
+        stream);
   } else {
     if (s.beside) {
       Launch<TransferShared<DP>>(TransferKeys<DP>, a, s, maps, stream);
     }
-    if (s.alone) Launch<Shared<DP>>(BackwardKeys<DP>, a, s, maps, stream);
+    if (s.alone) {
+      Launch<Shared<DP>>(BackwardKeys<DP, true>, a, s, maps, stream);
+    }
   }
 }
 

@@ -24,14 +24,16 @@ namespace caracal::kernels::cuda {
 namespace rows {
 namespace {
 
-template <int DP, bool kSinks>
+// kAlone: some heads may be LinearAlone. What they take costs the others
+// registers.
+template <int DP, bool kSinks, bool kAlone>
 __global__ void __launch_bounds__(kPairBlock, 1)
     BackwardRows(const __grid_constant__ Args a,
                  const __grid_constant__ HopperScratch scratch,
                  const __grid_constant__ PairMaps maps) {
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
-  const PairBlock b(a, scratch);
+  const PairBlock b(a, scratch, kAlone);
   if (!OneKeyPair(a, b.terms) || (scratch.rows_done && !b.own)) return;
   const Jobs jobs(a, b);
   if (!jobs.linear && threadIdx.x == 0) scratch.dfactor[blockIdx.x] = 0;
@@ -98,10 +100,10 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   scratch.dfactor[blockIdx.x] = sum;
 }
 
-template <int DP, bool kSinks>
+template <int DP, bool kSinks, bool kAlone>
 void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
             cudaStream_t stream) {
-  constexpr auto kKernel = BackwardRows<DP, kSinks>;
+  constexpr auto kKernel = BackwardRows<DP, kSinks, kAlone>;
   CARACAL_CUDA_CHECK(
       cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            sizeof(Shared<DP>)));
@@ -110,17 +112,24 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
+template <int DP, bool kSinks>
+void LaunchFor(const Args& a, const HopperScratch& s, const PairMaps& maps,
+               cudaStream_t stream) {
+  s.alone ? Launch<DP, kSinks, true>(a, s, maps, stream)
+          : Launch<DP, kSinks, false>(a, s, maps, stream);
+}
+
 }  // namespace
 }  // namespace rows
 
 void HopperBackwardRowPairs(const Args& a, const HopperScratch& s,
                             const PairMaps& maps, cudaStream_t stream) {
   if (a.D <= 64) {
-    a.sinks > 0 ? rows::Launch<64, true>(a, s, maps, stream)
-                : rows::Launch<64, false>(a, s, maps, stream);
+    a.sinks > 0 ? rows::LaunchFor<64, true>(a, s, maps, stream)
+                : rows::LaunchFor<64, false>(a, s, maps, stream);
   } else {
-    a.sinks > 0 ? rows::Launch<128, true>(a, s, maps, stream)
-                : rows::Launch<128, false>(a, s, maps, stream);
+    a.sinks > 0 ? rows::LaunchFor<128, true>(a, s, maps, stream)
+                : rows::LaunchFor<128, false>(a, s, maps, stream);
   }
 }
 

@@ -39,15 +39,17 @@ struct PairBlock {
   // one by one is the rows' own, not their previous one.
   bool own;
 
+  // `any_own`: whether there are heads that are LinearAlone.
   __device__ __forceinline__ PairBlock(const Args& a,
-                                       const HopperScratch& scratch) {
+                                       const HopperScratch& scratch,
+                                       bool any_own = true) {
     head = blockIdx.x % a.H;
     slot = blockIdx.x / a.H;
     segment = scratch.segments[slot];
     kv = KvHead(a, head);
     terms = a.terms[segment.sequence * a.H + head];
     linear = AnyLinear(terms);
-    own = LinearAlone(terms);
+    own = any_own && LinearAlone(terms);
     first_tile = segment.first / kTile;
     count = (segment.last - segment.first + kTile - 1) / kTile;
   }

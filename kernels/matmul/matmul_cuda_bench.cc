@@ -68,20 +68,37 @@ void Benchmark(MatMulCudaPlans& plans, Workspace workspace, int64_t m,
 void BenchmarkChoices(Workspace workspace, double seconds, int64_t m, int64_t n,
                       int64_t k) {
   constexpr int kMostChoices = 8, kRounds = 2;
-  const auto x = RandomOnDevice<uint16_t>(m * k, 1, 1);
-  const auto weight = RandomOnDevice<uint16_t>(n * k, 0.02, 2);
-  const DeviceArray<uint16_t> out(m * n);
-  const TensorView xs(x.data(), DType::kBF16, {m, k});
-  const TensorView weights(weight.data(), DType::kBF16, {n, k});
-  const TensorView outs(out.data(), DType::kBF16, {m, n});
-  for (const bool add : {false, true}) {
-    std::printf("M %ld N %ld K %ld, y %s x W^T\n", static_cast<long>(m),
-                static_cast<long>(n), static_cast<long>(k), add ? "+=" : "=");
+  const int64_t pad = std::getenv("PAD") ? std::atoll(std::getenv("PAD")) : 0;
+  const int64_t padn =
+      std::getenv("PADN") ? std::atoll(std::getenv("PADN")) : 0;
+  const auto x = RandomOnDevice<uint16_t>(m * (k + pad), 1, 1);
+  const auto dy = RandomOnDevice<uint16_t>(m * (n + padn), 1, 3);
+  const auto weight = RandomOnDevice<uint16_t>(n * (k + pad), 0.02, 2);
+  const DeviceArray<uint16_t> out(m * std::max(n, k));
+  const auto view = [](const DeviceArray<uint16_t>& memory, int64_t rows,
+                       int64_t columns, int64_t pad = 0) {
+    TensorView v(memory.data(), DType::kBF16, {rows, columns});
+    v.stride[0] += pad;
+    return v;
+  };
+  const TensorView weights = view(weight, n, k, pad);
+  enum Product { kForward, kAdding, kGradient };
+  const char* names[] = {"y = x W^T", "y += x W^T", "dx = dy W"};
+  for (const Product product : {kForward, kAdding, kGradient}) {
+    std::printf("M %ld N %ld K %ld, %s\n", static_cast<long>(m),
+                static_cast<long>(n), static_cast<long>(k), names[product]);
     std::vector<std::unique_ptr<MatMulCudaPlans>> choices;
     std::vector<Sustained> totals;
     const auto multiply = [&](MatMulCudaPlans& plans, int i) {
+      if (product == kGradient) {
+        MatMulCuda({}, plans, Transpose::kNo, Transpose::kNo, 1,
+                   view(dy, m, n, padn), weights, 0, view(out, m, k),
+                   workspace);
+        return;
+      }
       MatMulCuda({}, plans, Transpose::kNo, Transpose::kYes, i == 0 ? 1 : -1,
-                 xs, weights, add ? 1 : 0, outs, workspace);
+                 view(x, m, k, pad), weights, product == kAdding ? 1 : 0,
+                 view(out, m, n), workspace);
     };
     CARACAL_CUDA_CHECK(
         cudaMemset(out.data(), 0, out.size() * sizeof(uint16_t)));

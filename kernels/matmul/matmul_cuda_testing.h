@@ -16,7 +16,7 @@ namespace caracal::testing {
 struct ReferenceProduct {
   ReferenceProduct(const std::vector<double>& x, const std::vector<double>& w,
                    int64_t rows, int64_t columns, int64_t K)
-      : value(rows * columns), error(rows * columns) {
+      : value(rows * columns), before(rows * columns), error(rows * columns) {
     for (int64_t i = 0; i < rows; ++i) {
       for (int64_t j = 0; j < columns; ++j) {
         double sum = 0, sum_abs = 0;
@@ -25,14 +25,17 @@ struct ReferenceProduct {
           sum += term;
           sum_abs += std::abs(term);
         }
-        const double before = 2 * (K + 3) * kUnitRoundoff * sum_abs;
+        const double of_sum = 2 * (K + 3) * kUnitRoundoff * sum_abs;
         value[i * columns + j] = sum;
+        before[i * columns + j] = of_sum;
         error[i * columns + j] =
-            before + kBf16Rounding * (std::abs(sum) + before);
+            of_sum + kBf16Rounding * (std::abs(sum) + of_sum);
       }
     }
   }
-  std::vector<double> value, error;
+  std::vector<double> value;
+  std::vector<double> before;  // the rounding
+  std::vector<double> error;
 };
 
 // Some rows of a dense matrix, `step` apart.

@@ -1,9 +1,9 @@
 // Products with work on their results, in one pass and by cuBLASLt and the
 // work's own kernel, on the GPU. Each runs for some time, so that power and
 // clock are those of a training step:
-//     matmul_hopper_bench SECONDS [swiglu|rope|few]...
-// SwiGLU of gate and up, RoPE of queries and keys; 8B shape, 8 rows of 1,024,
-// and 135M shape, 32.
+//     matmul_hopper_bench SECONDS [swiglu|gradient|rope|few]...
+// SwiGLU of gate and up and its gradient, RoPE of queries and keys; 8B shape, 8
+// rows of 1,024, and 135M shape, 32.
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -52,6 +52,8 @@ struct Library {
   MatMulCudaPlans plans;
   DeviceArray<char> memory{kMatMulCudaWorkspaceBytes};
   Workspace workspace{memory.data(), memory.size()};
+  DeviceArray<char> count{std::vector<char>(kMatMulTilesBytes)};
+  Workspace tiles{count.data(), count.size()};
 
   // y = x W^T.
   void Multiply(TensorView x, TensorView weight, TensorView y) {
@@ -76,7 +78,7 @@ void BenchmarkSwiglu(double seconds, int64_t rows, int64_t F, int64_t K) {
   up.data = both_memory.data() + F;
   const auto fused = [&](TensorView kept) {
     return [&, kept](int) {
-      MatMulSwigluCuda({}, x, weight, kept, out, library.workspace);
+      MatMulSwigluCuda({}, x, weight, kept, out, library.tiles);
     };
   };
   Compare(seconds,
@@ -86,9 +88,46 @@ void BenchmarkSwiglu(double seconds, int64_t rows, int64_t F, int64_t K) {
               library.Multiply(x, weight, both);
               SwigluForwardCuda({}, gate, up, out);
             }},
+           {"cuBLASLt, then SwiGLU and slopes",
+            [&](int) {
+              library.Multiply(x, weight, both);
+              SwigluForwardCuda({}, gate, up, out, both);
+            }},
            {"one pass", fused({})},
-           {"one pass, gate and up kept", fused(both)}},
+           {"one pass, slopes kept", fused(both)}},
           4.0 * rows * F * K);
+}
+
+// Gradients take the slopes' place, call after call: large numbers, soon.
+void BenchmarkGradient(double seconds, int64_t rows, int64_t F, int64_t K) {
+  std::printf("SwiGLU's gradient: %ld rows, F %ld, K %ld\n",
+              static_cast<long>(rows), static_cast<long>(F),
+              static_cast<long>(K));
+  const auto dy_memory = RandomOnDevice<uint16_t>(rows * K, 1, 1);
+  const auto weight_memory = RandomOnDevice<uint16_t>(K * F, 0.02, 2);
+  const auto both_memory = RandomOnDevice<uint16_t>(rows * 2 * F, 1, 3);
+  const DeviceArray<uint16_t> dout_memory(rows * F);
+  Library library;
+  const TensorView dy = Matrix(dy_memory, rows, K);
+  const TensorView weight = Matrix(weight_memory, K, F);
+  const TensorView both = Matrix(both_memory, rows, 2 * F);
+  const TensorView dout = Matrix(dout_memory, rows, F);
+  const auto product = [&] {
+    MatMulCuda({}, library.plans, Transpose::kNo, Transpose::kNo, 1, dy, weight,
+               0, dout, library.workspace);
+  };
+  Compare(seconds,
+          {{"cuBLASLt alone", [&](int) { product(); }},
+           {"cuBLASLt, then the gradient",
+            [&](int) {
+              product();
+              SwigluBackwardCuda({}, dout, both);
+            }},
+           {"one pass",
+            [&](int) {
+              MatMulSwigluBackwardCuda({}, dy, weight, both, library.tiles);
+            }}},
+          2.0 * rows * F * K);
 }
 
 void BenchmarkRope(double seconds, int64_t sequences, int64_t H, int64_t Hkv,
@@ -126,12 +165,12 @@ void BenchmarkRope(double seconds, int64_t sequences, int64_t H, int64_t Hkv,
             [&](int) {
               MatMulRopeCuda({}, x, weight, H + Hkv,
                              testing::VectorView(positions), cos, sin, y,
-                             library.workspace);
+                             library.tiles);
             }},
            {"one pass, none rotated",
             [&](int) {
               MatMulRopeCuda({}, x, weight, 0, testing::VectorView(positions),
-                             cos, sin, y, library.workspace);
+                             cos, sin, y, library.tiles);
             }}},
           2.0 * rows * N * K);
 }
@@ -149,6 +188,10 @@ int Main(int argc, char** argv) {
   if (wanted("swiglu")) {
     BenchmarkSwiglu(seconds, 8192, 14336, 4096);
     BenchmarkSwiglu(seconds, 32768, 1536, 576);
+  }
+  if (wanted("gradient")) {
+    BenchmarkGradient(seconds, 8192, 14336, 4096);
+    BenchmarkGradient(seconds, 32768, 1536, 576);
   }
   if (wanted("rope")) {
     BenchmarkRope(seconds, 8, 32, 8, 128, 4096);

@@ -9,10 +9,9 @@ namespace caracal::kernels {
 namespace {
 
 using cuda::kTileColumns;
-using cuda::PanelStore;
+using cuda::kTilePanel;
 using cuda::TileArgs;
-
-constexpr int kPanel = 64;  // rows and columns that are stored together
+using cuda::TilePanels;
 
 struct Args {
   TileArgs tiles;
@@ -31,6 +30,13 @@ __device__ __forceinline__ float Rounded(float x) {
 template <int D>
 struct Finish {
   const Args& a;
+
+  static constexpr bool kTransposed = false;
+  static constexpr int kStored = 2,
+                       kSteps = kTileColumns / kTilePanel / kStored;
+  static constexpr int kBrought = 0;
+  __device__ __forceinline__ void Bring(int, int, int, const TilePanels&,
+                                        cuda::Barrier&) const {}
 
   static constexpr int kHalf = D / 2;
   struct Held {
@@ -56,18 +62,29 @@ struct Finish {
     return held;
   }
 
-  __device__ __forceinline__ void operator()(float (&sums)[kTileColumns / 2],
-                                             const Held& held, int row,
-                                             int tile,
-                                             PanelStore& store) const {
+  template <int kStep>
+  __device__ __forceinline__ void Make(float (&sums)[kTileColumns / 2],
+                                       const Held& held, int tile,
+                                       const TilePanels& panels) const {
     const int column = tile * kTileColumns;
-    if (column < a.rotated) Rotate(held, column, sums);
+    if (kStep == 0 && column < a.rotated) Rotate(held, column, sums);
 #pragma unroll
-    for (int panel = 0; panel < kTileColumns / kPanel; ++panel) {
-      store(a.y, row, column + panel * kPanel, [&](int b, int r) {
-        const int at = panel * kPanel / 2 + 4 * b + 2 * r;
+    for (int i = 0; i < kStored; ++i) {
+      panels.Put(i, [&](int b, int r) {
+        const int at = (kStep * kStored + i) * kTilePanel / 2 + 4 * b + 2 * r;
         return cuda::PackBf16(sums[at], sums[at + 1]);
       });
+    }
+  }
+
+  template <int kStep>
+  __device__ __forceinline__ void Store(int row, int tile,
+                                        const TilePanels& panels) const {
+#pragma unroll
+    for (int i = 0; i < kStored; ++i) {
+      const int panel = kStep * kStored + i;
+      cuda::StoreMatrixBox(a.y, panels.At(i),
+                           tile * kTileColumns + panel * kTilePanel, row);
     }
   }
 
@@ -112,7 +129,7 @@ bool MatMulRopeCudaSuits(int64_t rows, int64_t N, int64_t D) {
 void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
                     ConstTensorView weight, int64_t heads,
                     ConstTensorView positions, ConstTensorView cos,
-                    ConstTensorView sin, TensorView y, Workspace workspace) {
+                    ConstTensorView sin, TensorView y, Workspace tiles) {
   const auto product = CudaMatrixOf<cuda::bf16>(ConstTensorView(y));
   const auto input = CudaMatrixOf<cuda::bf16>(x);
   const int64_t rows = product.rows, N = product.columns, K = input.columns;
@@ -126,16 +143,14 @@ void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
   CARACAL_CHECK(D == 64 || D == 128) << "head dimension " << D;
   CARACAL_CHECK(heads >= 0 && heads * D <= N)
       << heads << " heads in " << N << " columns";
-  CARACAL_CHECK(workspace.bytes >= kMatMulRopeCudaWorkspaceBytes)
-      << workspace.bytes << " bytes of workspace";
   if (rows == 0 || N == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   Args a = {};
-  a.tiles = cuda::TileArgsOf(input, matrix, cuda::TilesOf(N, kTileColumns),
+  a.tiles = cuda::TileArgsOf(input, matrix, /*transposed=*/false,
+                             cuda::TilesOf(N, kTileColumns),
                              /*run_step=*/kTileColumns,
-                             /*run_apart=*/cuda::kTileRun,
-                             static_cast<int*>(workspace.data), stream);
-  a.y = cuda::BoxMapOf(product, kPanel);
+                             /*run_apart=*/cuda::kTileRun, tiles);
+  a.y = cuda::BoxMapOf(product, kTilePanel);
   a.rows = static_cast<int>(rows);
   a.rotated = static_cast<int>(heads * D);
   a.positions = VectorOf<int32_t>(positions, rows);

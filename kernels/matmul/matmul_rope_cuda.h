@@ -11,11 +11,13 @@
 //
 // All in device memory, matrices bf16; starts and row strides are multiples of
 // 16 bytes. No call waits for the device or allocates. Same inputs, same bits.
+// `tiles`: as matmul_tiles.h has it.
 #ifndef CARACAL_KERNELS_MATMUL_MATMUL_ROPE_CUDA_H_
 #define CARACAL_KERNELS_MATMUL_MATMUL_ROPE_CUDA_H_
 
 #include "kernels/common/context.h"
 #include "kernels/common/tensor_view.h"
+#include "kernels/matmul/matmul_tiles.h"
 
 namespace caracal::kernels {
 
@@ -25,13 +27,10 @@ bool MatMulRopeCudaSupported(int64_t D);
 // few cuBLASLt, which has other tiles and cuts long sums up, is faster.
 bool MatMulRopeCudaSuits(int64_t rows, int64_t N, int64_t D);
 
-inline constexpr size_t kMatMulRopeCudaWorkspaceBytes = 16;
-
-// `workspace` may be used by one call at a time (on one stream).
 void MatMulRopeCuda(const Context& ctx, ConstTensorView x,
                     ConstTensorView weight, int64_t heads,
                     ConstTensorView positions, ConstTensorView cos,
-                    ConstTensorView sin, TensorView y, Workspace workspace);
+                    ConstTensorView sin, TensorView y, Workspace tiles);
 
 }  // namespace caracal::kernels
 

@@ -91,7 +91,7 @@ class MatMulRopeCudaTest : public ::testing::TestWithParam<int64_t> {
   const std::vector<float> cos_ = RandomVector(kPositions * D / 2, Uniform(3));
   const std::vector<float> sin_ = RandomVector(kPositions * D / 2, Uniform(4));
   const DeviceArray<float> cos_device_{cos_}, sin_device_{sin_};
-  const DeviceArray<char> memory_{kMatMulRopeCudaWorkspaceBytes};
+  const DeviceArray<char> memory_{std::vector<char>(kMatMulTilesBytes)};
 };
 
 TEST_P(MatMulRopeCudaTest, MatchesDoubleAndLeavesOtherHeads) {

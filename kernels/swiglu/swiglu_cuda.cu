@@ -13,7 +13,6 @@ namespace {
 using cuda::bf16;
 using cuda::LoadPack;
 using cuda::Pack;
-using cuda::Sigmoid;
 using cuda::StorePack;
 using cuda::Unpack;
 
@@ -24,7 +23,7 @@ struct Args {
   int64_t packs;         // of the whole matrix
   int64_t packs_of_row;  // of a row
   CudaMatrix<const bf16> gate, up, dout;
-  CudaMatrix<bf16> out, dgate, dup;
+  CudaMatrix<bf16> out, gate_slope, up_slope;
 };
 
 // Calls use(i, row, pack of the row) for the thread's packs.
@@ -40,6 +39,7 @@ __device__ __forceinline__ void ForPacks(const Args& a, Use use) {
   }
 }
 
+template <bool kSlopes>
 __global__ void __launch_bounds__(kThreads)
     Forward(const __grid_constant__ Args a) {
   cuda::AwaitEarlier();
@@ -49,12 +49,22 @@ __global__ void __launch_bounds__(kThreads)
     up[i] = LoadPack(a.up.row(row), at);
   });
   ForPacks(a, [&](int i, int64_t row, int64_t at) {
-    float g[8], u[8];
+    float g[8], u[8], out[8];
     Unpack<bf16>(gate[i], g);
     Unpack<bf16>(up[i], u);
 #pragma unroll
-    for (int j = 0; j < 8; ++j) g[j] = cuda::Swiglu(g[j], u[j]);
-    StorePack(a.out.row(row), at, Pack<bf16>(g));
+    for (int j = 0; j < 8; ++j) {
+      if constexpr (kSlopes) {
+        out[j] = cuda::SwigluAndSlopes(g[j], u[j], g[j], u[j]);
+      } else {
+        out[j] = cuda::Swiglu(g[j], u[j]);
+      }
+    }
+    StorePack(a.out.row(row), at, Pack<bf16>(out));
+    if constexpr (kSlopes) {
+      StorePack(a.gate_slope.row(row), at, Pack<bf16>(g));
+      StorePack(a.up_slope.row(row), at, Pack<bf16>(u));
+    }
   });
 }
 
@@ -62,8 +72,8 @@ __global__ void __launch_bounds__(kThreads)
     Backward(const __grid_constant__ Args a) {
   uint4 gate[kPacks], up[kPacks], dout[kPacks];
   ForPacks(a, [&](int i, int64_t row, int64_t at) {
-    gate[i] = LoadPack(a.gate.row(row), at);
-    up[i] = LoadPack(a.up.row(row), at);
+    gate[i] = LoadPack(a.gate_slope.row(row), at);
+    up[i] = LoadPack(a.up_slope.row(row), at);
     dout[i] = LoadPack(a.dout.row(row), at);
   });
   ForPacks(a, [&](int i, int64_t row, int64_t at) {
@@ -73,25 +83,28 @@ __global__ void __launch_bounds__(kThreads)
     Unpack<bf16>(dout[i], d);
 #pragma unroll
     for (int j = 0; j < 8; ++j) {
-      const float s = Sigmoid(g[j]);
-      const float silu = g[j] * s;
-      g[j] = d[j] * u[j] * (s + silu * (1.0f - s));
-      u[j] = d[j] * silu;
+      g[j] *= d[j];
+      u[j] *= d[j];
     }
-    StorePack(a.dgate.row(row), at, Pack<bf16>(g));
-    StorePack(a.dup.row(row), at, Pack<bf16>(u));
+    StorePack(a.gate_slope.row(row), at, Pack<bf16>(g));
+    StorePack(a.up_slope.row(row), at, Pack<bf16>(u));
   });
 }
 
-Args ArgsOf(ConstTensorView gate, ConstTensorView up) {
+// Of [rows, columns] matrices.
+Args ArgsOf(int64_t rows, int64_t columns) {
+  CARACAL_CHECK(columns % 8 == 0)
+      << columns << " columns, wanted a multiple of 8";
   Args a = {};
-  a.gate = CudaMatrixOf<bf16>(gate);
-  a.up = CudaMatrixOf<bf16>(up, a.gate.rows, a.gate.columns);
-  CARACAL_CHECK(a.gate.columns % 8 == 0)
-      << a.gate.columns << " columns, wanted a multiple of 8";
-  a.packs_of_row = a.gate.columns / 8;
-  a.packs = a.gate.rows * a.packs_of_row;
+  a.packs_of_row = columns / 8;
+  a.packs = rows * a.packs_of_row;
   return a;
+}
+
+void BindSlopes(TensorView slopes, int64_t rows, int64_t columns, Args& a) {
+  a.gate_slope = CudaMatrixOf<bf16>(slopes, rows, 2 * columns);
+  a.up_slope = a.gate_slope;
+  a.up_slope.data += columns;
 }
 
 unsigned Blocks(const Args& a) {
@@ -102,21 +115,26 @@ unsigned Blocks(const Args& a) {
 }  // namespace
 
 void SwigluForwardCuda(const Context& ctx, ConstTensorView gate,
-                       ConstTensorView up, TensorView out) {
-  Args a = ArgsOf(gate, up);
-  a.out = CudaMatrixOf<bf16>(out, a.gate.rows, a.gate.columns);
+                       ConstTensorView up, TensorView out, TensorView slopes) {
+  const auto left = CudaMatrixOf<bf16>(gate);
+  const int64_t rows = left.rows, columns = left.columns;
+  Args a = ArgsOf(rows, columns);
+  a.gate = left;
+  a.up = CudaMatrixOf<bf16>(up, rows, columns);
+  a.out = CudaMatrixOf<bf16>(out, rows, columns);
+  if (slopes.defined()) BindSlopes(slopes, rows, columns, a);
   if (a.packs == 0) return;
-  cuda::LaunchEarly(Forward, dim3(Blocks(a)), dim3(kThreads), 0,
+  cuda::LaunchEarly(slopes.defined() ? Forward<true> : Forward<false>,
+                    dim3(Blocks(a)), dim3(kThreads), 0,
                     static_cast<cudaStream_t>(ctx.stream), a);
 }
 
 void SwigluBackwardCuda(const Context& ctx, ConstTensorView dout,
-                        ConstTensorView gate, ConstTensorView up,
-                        TensorView dgate, TensorView dup) {
-  Args a = ArgsOf(gate, up);
-  a.dout = CudaMatrixOf<bf16>(dout, a.gate.rows, a.gate.columns);
-  a.dgate = CudaMatrixOf<bf16>(dgate, a.gate.rows, a.gate.columns);
-  a.dup = CudaMatrixOf<bf16>(dup, a.gate.rows, a.gate.columns);
+                        TensorView slopes) {
+  const auto gradient = CudaMatrixOf<bf16>(dout);
+  Args a = ArgsOf(gradient.rows, gradient.columns);
+  a.dout = gradient;
+  BindSlopes(slopes, gradient.rows, gradient.columns, a);
   if (a.packs == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   Backward<<<Blocks(a), kThreads, 0, stream>>>(a);

@@ -29,17 +29,20 @@ void Benchmark(int64_t rows, int64_t columns) {
     return v;
   };
   const int64_t both = 2 * columns;
-  PrintBytes("forward", Measure([&](int i) {
-               SwigluForwardCuda({}, view(gate_up[i], 0, both),
-                                 view(gate_up[i], columns, both),
-                                 view(out, 0, columns));
-             }),
+  const TensorView slopes(out.data(), DType::kBF16, {rows, both});
+  const auto forward = [&](int i, TensorView result, TensorView kept) {
+    SwigluForwardCuda({}, view(gate_up[i], 0, both),
+                      view(gate_up[i], columns, both), result, kept);
+  };
+  PrintBytes("forward",
+             Measure([&](int i) { forward(i, view(out, 0, columns), {}); }),
              3.0 * 2 * size);
+  PrintBytes("forward with slopes", Measure([&](int i) {
+               forward(i, view(dout[i], 0, columns), slopes);
+             }),
+             5.0 * 2 * size);
   PrintBytes("backward", Measure([&](int i) {
-               SwigluBackwardCuda({}, view(dout[i], 0, columns),
-                                  view(gate_up[i], 0, both),
-                                  view(gate_up[i], columns, both),
-                                  view(out, 0, both), view(out, columns, both));
+               SwigluBackwardCuda({}, view(dout[i], 0, columns), slopes);
              }),
              5.0 * 2 * size);
 }

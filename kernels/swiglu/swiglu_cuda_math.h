@@ -12,6 +12,15 @@ __device__ __forceinline__ float Swiglu(float gate, float up) {
   return gate * Sigmoid(gate) * up;
 }
 
+// Also its derivatives by the gate and by up.
+__device__ __forceinline__ float SwigluAndSlopes(float gate, float up,
+                                                 float& of_gate, float& of_up) {
+  const float s = Sigmoid(gate), silu = gate * s;
+  of_gate = up * (s + silu * (1.0f - s));
+  of_up = silu;
+  return silu * up;
+}
+
 }  // namespace caracal::kernels::cuda
 
 #endif  // CARACAL_KERNELS_SWIGLU_SWIGLU_CUDA_MATH_H_

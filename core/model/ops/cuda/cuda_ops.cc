@@ -9,6 +9,7 @@
 #include "core/model/ops/cuda/decoding.h"
 #include "core/model/ops/make_cuda_ops.h"
 #include "kernels/matmul/matmul_cuda.h"
+#include "kernels/matmul/matmul_tiles.h"
 
 namespace caracal {
 
@@ -17,15 +18,21 @@ absl::StatusOr<std::unique_ptr<ModelOps>> MakeCudaOps(Device* device) {
       Tensor scratch,
       device->Allocate(DType::kU8, {static_cast<int64_t>(
                                        kernels::kMatMulCudaWorkspaceBytes)}));
+  ASSIGN_OR_RETURN(
+      Tensor tiles,
+      device->Allocate(DType::kU8,
+                       {static_cast<int64_t>(kernels::kMatMulTilesBytes)}));
+  const char none[kernels::kMatMulTilesBytes] = {};
+  device->Upload(none, sizeof(none), tiles.view().data);
   ASSIGN_OR_RETURN(Tensor sums,
                    device->Allocate(DType::kI64, {CudaOps::kMostSums}));
-  return std::unique_ptr<ModelOps>(
-      new CudaOps(device, std::move(scratch), std::move(sums)));
+  return std::unique_ptr<ModelOps>(new CudaOps(
+      device, std::move(scratch), std::move(tiles), std::move(sums)));
 }
 
-CudaOps::CudaOps(Device* device, Tensor scratch, Tensor sums)
+CudaOps::CudaOps(Device* device, Tensor scratch, Tensor tiles, Tensor sums)
     : device_(device),
-      products_(std::move(scratch)),
+      products_(std::move(scratch), std::move(tiles)),
       sums_(std::move(sums)),
       sum_values_(kMostSums) {
   hand_outs_.reserve(4);

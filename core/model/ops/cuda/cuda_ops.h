@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "core/device/device.h"
 #include "core/model/ops/cuda/products.h"
 #include "core/model/ops/model_ops.h"
@@ -17,8 +18,9 @@ namespace caracal {
 // stream.
 class CudaOps final : public ModelOps {
  public:
-  // `scratch` as CudaProducts takes it; `sums` fp64 [kMostSums], on the device.
-  CudaOps(Device* device, Tensor scratch, Tensor sums);
+  // `scratch` and `tiles` as CudaProducts takes them; `sums` fp64 [kMostSums],
+  // on the device.
+  CudaOps(Device* device, Tensor scratch, Tensor tiles, Tensor sums);
 
   // Sums for the host that may be under way at once.
   static constexpr int64_t kMostSums = 4096;
@@ -73,11 +75,13 @@ class CudaOps final : public ModelOps {
   //   y [rows, in], x and out [stream rows, C]; out may be x
   void AddProjection(Execution& exec, const Projection& projection,
                      TensorView y, TensorView x, TensorView out);
-  // Its gradients: dy from dout, whose rows the ranks share out, and those of
-  // adapters.
-  //   dout [stream rows, C], y and dy [rows, in]
-  void AddProjectionBackward(Execution& exec, const Projection& projection,
-                             TensorView dout, TensorView y, TensorView dy);
+  // Its gradients: each(some, dout) makes dy of some rows from dout's, which
+  // the ranks share out; and those of adapters.
+  //   dout [stream rows, C], y [rows, in]
+  void AddProjectionBackward(
+      Execution& exec, const Projection& projection, TensorView dout,
+      TensorView y, int64_t rows,
+      absl::FunctionRef<void(IndexRange some, TensorView dout)> each);
   // Gradients of a projection of a norm's output, x's gradient added to.
   void NormProjectBackward(Execution& exec, const Projection& projection,
                            const Tensor& norm_weight, const Normed& normed,

@@ -6,7 +6,6 @@
 #include "kernels/adamw/adamw_cuda.h"
 #include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/rope/rope_cuda.h"
-#include "kernels/swiglu/swiglu_cuda.h"
 
 namespace caracal {
 namespace {
@@ -20,6 +19,10 @@ Variable* ResidualOutput(Execution& exec, Variable* x) {
   Variable* out = exec.arena->New<Variable>();
   out->value = AllocateRows(exec, x->value.shape[0], x->value.shape[1]);
   return out;
+}
+
+TensorView RowsOf(TensorView matrix, IndexRange rows) {
+  return BlockOf(matrix, rows.begin, rows.size(), 0, matrix.shape[1]);
 }
 
 class ProjectQkvGradient final : public Tape::Operation {
@@ -62,8 +65,12 @@ class ProjectOutputGradient final : public Tape::Operation {
     const Projection projection = OutputProjection(layer_);
     y_->grad = AllocateRows(exec, rows, y_->value.shape[1]);
     ArenaScope scratch(exec.arena);
-    ops_->AddProjectionBackward(exec, projection, out_->grad, y_->value,
-                                y_->grad);
+    ops_->AddProjectionBackward(exec, projection, out_->grad, y_->value, rows,
+                                [&](IndexRange some, TensorView dout) {
+                                  ops_->products().InputGradient(
+                                      exec, projection, dout,
+                                      RowsOf(y_->grad, some));
+                                });
   }
 
  private:
@@ -74,51 +81,41 @@ class ProjectOutputGradient final : public Tape::Operation {
   Variable* out_;
 };
 
-struct GateUp {
-  TensorView gate, up;
-};
-GateUp SplitGateUp(TensorView gate_up) {
-  const int64_t half = gate_up.shape[1] / 2;
-  return {BlockOf(gate_up, 0, gate_up.shape[0], 0, half),
-          BlockOf(gate_up, 0, gate_up.shape[0], half, half)};
-}
-
 class MlpGradient final : public Tape::Operation {
  public:
   MlpGradient(CudaOps* ops, const LayerContext& layer, const Normed& normed,
-              TensorView gate_up, TensorView h, Variable* x, Variable* out)
+              TensorView slopes, TensorView h, Variable* x, Variable* out)
       : ops_(ops),
         layer_(layer),
         normed_(normed),
-        gate_up_(gate_up),
+        slopes_(slopes),
         h_(h),
         x_(x),
         out_(out) {}
 
   void Backward(Execution& exec) override {
     x_->grad = out_->grad;
-    const auto [gate, up] = SplitGateUp(gate_up_);
+    const Projection projection = DownProjection(layer_);
     {
       ArenaScope scratch(exec.arena);
-      const int64_t rows = gate.shape[0];
-      const Projection projection = DownProjection(layer_);
-      const TensorView dh = AllocateRows(exec, rows, gate.shape[1]);
-      ops_->AddProjectionBackward(exec, projection, out_->grad, h_, dh);
-      if (exec.device->ok()) {
-        kernels::SwigluBackwardCuda(exec.ctx, dh, gate, up, gate, up);
-      }
+      ops_->AddProjectionBackward(
+          exec, projection, out_->grad, h_, slopes_.shape[0],
+          [&](IndexRange some, TensorView dout) {
+            ops_->products().SwigluGradient(exec, projection, dout,
+                                            RowsOf(slopes_, some));
+          });
     }
     ops_->NormProjectBackward(exec, GateUpProjection(layer_),
-                              layer_.layer_weights().mlp_norm, normed_,
-                              gate_up_, x_);
+                              layer_.layer_weights().mlp_norm, normed_, slopes_,
+                              x_);
   }
 
  private:
   CudaOps* ops_;
   LayerContext layer_;
   Normed normed_;
-  TensorView gate_up_;  // becomes its own gradient
-  TensorView h_;        // undefined without an adapter on the down projection
+  TensorView slopes_;  // become the gradients of gate and up
+  TensorView h_;       // undefined without an adapter on the down projection
   Variable* x_;
   Variable* out_;
 };
@@ -184,9 +181,8 @@ void CudaOps::AddProjection(Execution& exec, const Projection& projection,
   SumDeviceRows(
       exec, partial, x, out,
       [&](IndexRange rows, TensorView some) {
-        products_.Forward(exec, projection,
-                          BlockOf(y, rows.begin, rows.size(), 0, y.shape[1]),
-                          ConstTensorView(), some);
+        products_.Forward(exec, projection, RowsOf(y, rows), ConstTensorView(),
+                          some);
       },
       // A student runs under the exchange of rows that ends its layer.
       [&] {
@@ -194,18 +190,13 @@ void CudaOps::AddProjection(Execution& exec, const Projection& projection,
       });
 }
 
-void CudaOps::AddProjectionBackward(Execution& exec,
-                                    const Projection& projection,
-                                    TensorView dout, TensorView y,
-                                    TensorView dy) {
+void CudaOps::AddProjectionBackward(
+    Execution& exec, const Projection& projection, TensorView dout,
+    TensorView y, int64_t rows,
+    absl::FunctionRef<void(IndexRange some, TensorView dout)> each) {
   const int64_t room = CudaProducts::RoomOf(projection);
-  const TensorView all = PlaceDeviceRows(exec, dout, dy.shape[0], room);
-  GatherDeviceRows(exec, all, /*keep=*/room > 0,
-                   [&](IndexRange rows, TensorView some) {
-                     products_.InputGradient(
-                         exec, projection, some,
-                         BlockOf(dy, rows.begin, rows.size(), 0, dy.shape[1]));
-                   });
+  const TensorView all = PlaceDeviceRows(exec, dout, rows, room);
+  GatherDeviceRows(exec, all, /*keep=*/room > 0, each);
   products_.AdapterGradients(exec, projection, all, y);
 }
 
@@ -224,9 +215,7 @@ void CudaOps::NormProjectBackward(Execution& exec, const Projection& projection,
   SumDeviceRows(
       exec, dn, ConstTensorView(), mine,
       [&](IndexRange rows, TensorView some) {
-        products_.InputGradient(
-            exec, projection,
-            BlockOf(dy, rows.begin, rows.size(), 0, dy.shape[1]), some);
+        products_.InputGradient(exec, projection, RowsOf(dy, rows), some);
       },
       [&] { products_.AdapterGradients(exec, projection, dy, normed.y); });
   if (!device_->ok()) return;
@@ -271,9 +260,8 @@ Variable* CudaOps::ProjectQkv(Execution& exec, const LayerContext& layer,
     rotation.positions = ConstTensorView(
         static_cast<const int32_t*>(batch.positions.data) + rows.begin,
         DType::kI32, {rows.size()});
-    products_.ForwardRotated(
-        exec, projection, y, rotation,
-        BlockOf(qkv->value, rows.begin, rows.size(), 0, qkv->value.shape[1]));
+    products_.ForwardRotated(exec, projection, y, rotation,
+                             RowsOf(qkv->value, rows));
   });
   CheckFinite(exec, layer.layer, "q, k, v", qkv->value);
   if (exec.tape == nullptr) {
@@ -306,9 +294,9 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   const int64_t down_room = CudaProducts::RoomOf(down_projection);
   Variable* out = ResidualOutput(exec, x);
   const Arena::Mark kept = exec.arena->mark();
-  TensorView gate_up;  // of a forward alone nothing is kept
+  TensorView slopes;  // of a forward alone nothing is kept
   if (exec.tape != nullptr) {
-    gate_up = AllocateRows(exec, rows, 2 * inner, up_room);
+    slopes = AllocateRows(exec, rows, 2 * inner, up_room);
   }
   TensorView h;
   if (down_room > 0) h = AllocateRows(exec, rows, inner, down_room);
@@ -327,16 +315,13 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
     }
     const TensorView product =
         down_room > 0 ? h : AllocateRows(exec, rows, inner);
-    GatherDeviceRows(
-        exec, normed.y, /*keep=*/up_room > 0,
-        [&](IndexRange some, TensorView y) {
-          const auto of = [&](TensorView all) {
-            return BlockOf(all, some.begin, some.size(), 0, all.shape[1]);
-          };
-          products_.ForwardSwiglu(exec, up_projection, y,
-                                  gate_up.defined() ? of(gate_up) : gate_up,
-                                  of(product));
-        });
+    GatherDeviceRows(exec, normed.y, /*keep=*/up_room > 0,
+                     [&](IndexRange some, TensorView y) {
+                       products_.ForwardSwiglu(
+                           exec, up_projection, y,
+                           slopes.defined() ? RowsOf(slopes, some) : slopes,
+                           RowsOf(product, some));
+                     });
     AddProjection(exec, down_projection, product, x->value, out->value);
     if (up_room == 0) normed.y = TensorView();
   }
@@ -344,7 +329,7 @@ Variable* CudaOps::Mlp(Execution& exec, const LayerContext& layer,
   if (exec.tape == nullptr) {
     exec.arena->Release(kept);
   } else {
-    exec.tape->Record<MlpGradient>(this, layer, normed, gate_up, h, x, out);
+    exec.tape->Record<MlpGradient>(this, layer, normed, slopes, h, x, out);
   }
   return out;
 }

@@ -38,8 +38,10 @@ TensorView BlockOf(TensorView matrix, int64_t row, int64_t rows, int64_t column,
 
 TensorView AllocateRows(Execution& exec, int64_t rows, int64_t columns,
                         int64_t room) {
-  // Rows start at multiples of 16 bytes.
-  const int64_t stride = (columns + room + 7) / 8 * 8;
+  // Rows start at multiples of 16 bytes; with room at lines, as without: the
+  // copy engine brings 128 bytes of a row at a time.
+  const int64_t all = columns + room, step = room > 0 ? 64 : 8;
+  const int64_t stride = (all + step - 1) / step * step;
   return BlockOf(exec.device_arena().Allocate(DType::kBF16, {rows, stride}), 0,
                  rows, 0, columns);
 }
@@ -123,22 +125,23 @@ void CudaProducts::Forward(Execution& exec, const Projection& projection,
 }
 
 void CudaProducts::ForwardSwiglu(Execution& exec, const Projection& projection,
-                                 TensorView x, TensorView gate_up,
+                                 TensorView x, TensorView slopes,
                                  TensorView h) {
   const int64_t rows = h.shape[0], F = h.shape[1];
   if (kernels::MatMulSwigluCudaSuits(rows, F)) {
     const Operands operands = OperandsOf(exec, projection, x);
     if (!exec.device->ok()) return;
-    kernels::MatMulSwigluCuda(exec.ctx, operands.x, operands.weight, gate_up, h,
-                              workspace());
+    kernels::MatMulSwigluCuda(exec.ctx, operands.x, operands.weight, slopes, h,
+                              tiles());
     return;
   }
   ArenaScope scratch(exec.arena);
-  if (!gate_up.defined()) gate_up = AllocateRows(exec, rows, 2 * F);
+  const TensorView gate_up =
+      slopes.defined() ? slopes : AllocateRows(exec, rows, 2 * F);
   Forward(exec, projection, x, ConstTensorView(), gate_up);
   if (!exec.device->ok()) return;
   kernels::SwigluForwardCuda(exec.ctx, BlockOf(gate_up, 0, rows, 0, F),
-                             BlockOf(gate_up, 0, rows, F, F), h);
+                             BlockOf(gate_up, 0, rows, F, F), h, slopes);
 }
 
 void CudaProducts::ForwardRotated(Execution& exec, const Projection& projection,
@@ -150,7 +153,7 @@ void CudaProducts::ForwardRotated(Execution& exec, const Projection& projection,
     if (!exec.device->ok()) return;
     kernels::MatMulRopeCuda(exec.ctx, operands.x, operands.weight,
                             rotation.heads, rotation.positions, rotation.cos,
-                            rotation.sin, qkv, workspace());
+                            rotation.sin, qkv, tiles());
     return;
   }
   Forward(exec, projection, x, ConstTensorView(), qkv);
@@ -161,21 +164,39 @@ void CudaProducts::ForwardRotated(Execution& exec, const Projection& projection,
                     rotation.sin, /*inverse=*/false);
 }
 
-void CudaProducts::InputGradient(Execution& exec, const Projection& projection,
-                                 TensorView dy, TensorView dx) {
+CudaProducts::Operands CudaProducts::GradientOperandsOf(
+    Execution& exec, const Projection& projection, TensorView dy) {
   const LinearWeight& w = *projection.weight;
   const int64_t room = RoomOf(projection);
-  if (room == 0) {
-    if (dx.defined()) Multiply(exec, dy, Transpose::kNo, w.dense(), dx);
-    return;
-  }
+  if (room == 0) return {dy, w.dense()};
   const int64_t out = w.out_features(), in = w.in_features();
   Multiply(exec, dy, Transpose::kNo, BlockOf(w.folded(), 0, out, in, room),
            Behind(dy, 0, room));
-  if (dx.defined()) {
-    Multiply(exec, WithRoom(dy, room), Transpose::kNo,
-             BlockOf(w.folded(), 0, out + room, 0, in), dx);
+  return {WithRoom(dy, room), BlockOf(w.folded(), 0, out + room, 0, in)};
+}
+
+void CudaProducts::InputGradient(Execution& exec, const Projection& projection,
+                                 TensorView dy, TensorView dx) {
+  const Operands operands = GradientOperandsOf(exec, projection, dy);
+  if (!dx.defined()) return;
+  Multiply(exec, operands.x, Transpose::kNo, operands.weight, dx);
+}
+
+void CudaProducts::SwigluGradient(Execution& exec, const Projection& projection,
+                                  TensorView dy, TensorView slopes) {
+  const int64_t rows = slopes.shape[0], F = slopes.shape[1] / 2;
+  if (kernels::MatMulSwigluBackwardCudaSuits(rows, F)) {
+    const Operands operands = GradientOperandsOf(exec, projection, dy);
+    if (!exec.device->ok()) return;
+    kernels::MatMulSwigluBackwardCuda(exec.ctx, operands.x, operands.weight,
+                                      slopes, tiles());
+    return;
   }
+  ArenaScope scratch(exec.arena);
+  const TensorView dh = AllocateRows(exec, rows, F);
+  InputGradient(exec, projection, dy, dh);
+  if (!exec.device->ok()) return;
+  kernels::SwigluBackwardCuda(exec.ctx, dh, slopes);
 }
 
 void CudaProducts::AdapterGradients(Execution& exec,

@@ -21,8 +21,9 @@ namespace caracal {
 // A^T and dy B there.
 class CudaProducts {
  public:
-  // `scratch`: kMatMulCudaWorkspaceBytes of device memory.
-  explicit CudaProducts(Tensor scratch) : scratch_(std::move(scratch)) {}
+  // Device memory: kMatMulCudaWorkspaceBytes, and kMatMulTilesBytes that are 0.
+  CudaProducts(Tensor scratch, Tensor tiles)
+      : scratch_(std::move(scratch)), tiles_(std::move(tiles)) {}
 
   // Before a pass: folds the active adapters of all its projections into their
   // weights, in one launch.
@@ -39,10 +40,10 @@ class CudaProducts {
   // The same of a gated MLP's first half, whose gate's columns come first, and
   // SwiGLU of it.
   //   x [rows, in]
-  //   gate_up [rows, 2 F]   undefined: nothing needs it afterwards
+  //   slopes [rows, 2 F]   (swiglu_cuda.h) undefined: no backward follows
   //   h [rows, F]
   void ForwardSwiglu(Execution& exec, const Projection& projection,
-                     TensorView x, TensorView gate_up, TensorView h);
+                     TensorView x, TensorView slopes, TensorView h);
 
   // The same of queries, keys and values [rows, (H + 2 Hkv) D], and the first
   // `heads` of each row rotated by its position.
@@ -58,9 +59,13 @@ class CudaProducts {
   // AdapterGradients reads.
   void InputGradient(Execution& exec, const Projection& projection,
                      TensorView dy, TensorView dx);
-  // Of adapters that are trained, added to; after InputGradient of all rows of
-  // dy. x, with what the forward left behind its rows, may be undefined without
-  // adapters.
+  // The same of a gated MLP's second half, passed on through SwiGLU: slopes
+  // become the gradients of gate and up.
+  void SwigluGradient(Execution& exec, const Projection& projection,
+                      TensorView dy, TensorView slopes);
+  // Of adapters that are trained, added to; after InputGradient (or
+  // SwigluGradient) of all rows of dy. x, with what the forward left behind its
+  // rows, may be undefined without adapters.
   void AdapterGradients(Execution& exec, const Projection& projection,
                         TensorView dy, TensorView x);
 
@@ -77,13 +82,17 @@ class CudaProducts {
   };
   Operands OperandsOf(Execution& exec, const Projection& projection,
                       TensorView x);
+  // The same of a gradient of the input; dy B is made.
+  Operands GradientOperandsOf(Execution& exec, const Projection& projection,
+                              TensorView dy);
 
   Workspace workspace() const {
     return {scratch_.view().data, scratch_.bytes()};
   }
+  Workspace tiles() const { return {tiles_.view().data, tiles_.bytes()}; }
 
   kernels::MatMulCudaPlans plans_;
-  Tensor scratch_;
+  Tensor scratch_, tiles_;
   // What was folded last; the list is on the device too.
   std::vector<kernels::LoraFoldBlock> blocks_, next_blocks_;
   Tensor table_memory_;
