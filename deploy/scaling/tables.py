@@ -31,14 +31,9 @@ attention { window: 64 features: 64 }
 budget { transfer_steps: 1 finetune_steps: 1 batch: 1024 }
 """
 
-# One H200, `caracal bench` (docs/benchmarks.md): model, rows, stage,
-# milliseconds, GiB.
-MEASURED = (
-    ("8B", 8, 0, 181.2, 16.2),
-    ("8B", 8, 1, 412.7, 41.0),
-    ("135M", 32, 0, 25.7, 0.8),
-    ("135M", 32, 1, 68.5, 12.3),
-)
+# One H200, `caracal bench` (docs/benchmarks.md).
+MEASURED = json.loads((pathlib.Path(__file__).absolute().parents[2] /
+                       "jobs/plan/measured_steps.json").read_text())
 
 
 class Tool:
@@ -138,16 +133,19 @@ def by_gpus(tool, stage, gpu):
 
 def measured(tool):
     rows = []
-    for model, batch, stage, milliseconds, gibibytes in MEASURED:
+    for step in MEASURED:
+        model, stage, batch = step["model"], step["stage"], step["rows"]
+        milliseconds, gibibytes = step["milliseconds"], step["gibibytes"]
+        other = STAGES[1 - STAGES.index(stage)]
         plan = tool.plan(model, 1, "h200", "--set", f"budget.batch={batch}",
                          "--set", f"budget.micro_batch={batch}", "--set",
-                         f"budget.{STAGES[1 - stage]}_steps=0")
+                         f"budget.{other}_steps=0")
         p = plan["stages"][0]["proposed"]
         # What the driver has for itself is not the process's.
         memory = p["memory_bytes"] - p["memory"]["runtime"]
         ms = 1000 * p["seconds"]
         rows.append([
-            model, STAGES[stage], str(batch), f"{milliseconds}", f"{ms:.1f}",
+            model, stage, str(batch), f"{milliseconds}", f"{ms:.1f}",
             f"{100 * (ms / milliseconds - 1):+.0f}%", f"{gibibytes}",
             gib(memory), f"{100 * (memory / 2**30 / gibibytes - 1):+.0f}%"])
     return table(["model", "stage", "rows", "ms, measured", "on paper", "",

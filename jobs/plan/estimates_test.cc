@@ -2,12 +2,15 @@
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/base/status_matchers.h"
 #include "jobs/plan/communication.h"
 #include "jobs/plan/machine.h"
 #include "jobs/plan/memory.h"
 #include "jobs/plan/time.h"
 #include "jobs/spec/expand.h"
+#include "nlohmann/json.hpp"
 
 namespace caracal {
 namespace {
@@ -79,22 +82,21 @@ void ExpectWithin(double estimate, double measured, double tolerance) {
       << estimate << " estimated, " << measured << " measured";
 }
 
-TEST(EstimatesTest, AStepOfThe8bShape) {
-  const Estimate transfer = OneGpu(Shape8b(), 8, 0);
-  ExpectWithin(transfer.seconds, 0.1812, 0.10);
-  ExpectWithin(transfer.gibibytes, 16.2, 0.10);
-  const Estimate finetune = OneGpu(Shape8b(), 8, 1);
-  ExpectWithin(finetune.seconds, 0.4127, 0.10);
-  ExpectWithin(finetune.gibibytes, 41.0, 0.10);
-}
-
-TEST(EstimatesTest, AStepOfThe135mShape) {
-  const Estimate transfer = OneGpu(Shape135m(), 32, 0);
-  ExpectWithin(transfer.seconds, 0.0257, 0.15);
-  ExpectWithin(transfer.gibibytes, 0.82, 0.15);
-  const Estimate finetune = OneGpu(Shape135m(), 32, 1);
-  ExpectWithin(finetune.seconds, 0.0685, 0.15);
-  ExpectWithin(finetune.gibibytes, 12.3, 0.15);
+// measured_steps.json, which docs/scaling.md's table is made of, too.
+TEST(EstimatesTest, StepsAsTheyWereMeasured) {
+  std::ifstream file("jobs/plan/measured_steps.json");
+  const auto steps = nlohmann::json::parse(file);
+  ASSERT_EQ(steps.size(), 4);
+  for (const auto& step : steps) {
+    const bool large = step["model"] == "8B";
+    SCOPED_TRACE(step.dump());
+    const Estimate estimate =
+        OneGpu(large ? Shape8b() : Shape135m(), step["rows"],
+               step["stage"] == "finetune" ? 1 : 0);
+    const double tolerance = large ? 0.10 : 0.15;
+    ExpectWithin(1000 * estimate.seconds, step["milliseconds"], tolerance);
+    ExpectWithin(estimate.gibibytes, step["gibibytes"], tolerance);
+  }
 }
 
 // matmul_cuda_bench, y = x W^T: products alone, for which the chip keeps its

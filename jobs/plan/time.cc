@@ -34,7 +34,7 @@ constexpr double kMeasuredFeatures = 64;
 constexpr double kCausalFlops128 = 709e12, kCausalFlops64 = 454e12;
 constexpr double kCausalRowSeconds = 0.208e-9;  // of a head
 
-constexpr double kStreamShare = 0.92;  // of a copy's rate: norms, SwiGLU
+constexpr double kStreamShare = 0.92;  // of a copy's rate: norms, RoPE
 
 // The step's work of one micro-batch.
 class MicroBatch {
@@ -77,14 +77,16 @@ class MicroBatch {
            (2 * static_cast<double>(layout_.seq_len) * d_ / rate +
             kCausalRowSeconds);
   }
-  // The norms before attention and before the MLP; RoPE, SwiGLU and the
-  // residual's sums are in the products.
+  // The norms before attention and before the MLP; RoPE, SwiGLU and its
+  // gradient, and the residual's sums are in the products.
   double ForwardRest(bool output) const {
     return Stream(2 * (output ? 2 : 1) * 2 * c_ * share_);
   }
+  // SwiGLU's derivatives: a product stores two, another reads them and stores
+  // two gradients where it would store one.
   double BackwardRest() const {
-    return Stream(2 * (2 * 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_ +
-                       5 * columns_ * n_));
+    return Stream(2 * (2 * 4 * c_ * share_ + 2 * (heads_ + keys_) * d_ * n_)) +
+           kBytesShown * 2 * 5 * columns_ * n_ / machine_.memory_bytes_per_s;
   }
   // Thin products of adapters: passes over what they read.
   double Adapters(double passes) const {
