@@ -1,11 +1,14 @@
+#include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
 #include "core/device/open_cuda.h"
 
@@ -124,6 +127,56 @@ TEST_F(CudaDeviceTest, RecordedWorkRunsWhenItIsLaunched) {
     ASSERT_OK(device_->Wait());
     EXPECT_EQ(back, values);
     device_->SetZero(b.view().data, b.bytes());
+  }
+}
+
+// A recording ends with what may not be recorded, and leaves nothing behind:
+// what it had by then does not run, later work and later recordings do.
+TEST_F(CudaDeviceTest, ARecordingThatFailsLeavesTheDeviceAsItWas) {
+  constexpr int64_t kSize = 100;
+  const std::vector<int32_t> values = Counting(kSize);
+  ASSERT_OK_AND_ASSIGN(const Tensor a, device_->Allocate(DType::kI32, {kSize}));
+  ASSERT_OK_AND_ASSIGN(const Tensor b, device_->Allocate(DType::kI32, {kSize}));
+  const auto copy = [&] {
+    device_->Copy(a.view().data, a.bytes(), b.view().data);
+  };
+  const auto result = [&] {
+    std::vector<int32_t> back(kSize, -1);
+    device_->Download(b.view().data, b.bytes(), back.data());
+    EXPECT_OK(device_->Wait());
+    return back;
+  };
+  device_->Upload(values.data(), a.bytes(), a.view().data);
+  ASSERT_OK(device_->Wait());
+  // The device remembers the error of the first, nobody that of the second.
+  const std::vector<std::function<bool()>> illegal = {
+      [&] { return device_->Wait().ok(); },
+      [&] {
+        void* memory = nullptr;
+        return cudaMalloc(&memory, 100) == cudaSuccess;
+      }};
+  for (size_t i = 0; i < illegal.size(); ++i) {
+    SCOPED_TRACE(absl::StrCat("illegal call ", i));
+    device_->SetZero(b.view().data, b.bytes());
+    EXPECT_THAT(device_
+                    ->Record([&] {
+                      copy();
+                      EXPECT_FALSE(illegal[i]());
+                    })
+                    .status(),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         HasSubstr("recording a graph failed")));
+    // Or the next kernel's launch would seem to have failed.
+    EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+    EXPECT_TRUE(device_->ok());
+    EXPECT_EQ(result(), std::vector<int32_t>(kSize));
+    copy();
+    EXPECT_EQ(result(), values);
+    device_->SetZero(b.view().data, b.bytes());
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<DeviceGraph> graph,
+                         device_->Record(copy));
+    graph->Launch();
+    EXPECT_EQ(result(), values);
   }
 }
 

@@ -59,9 +59,11 @@ struct BenchResult {
   double mfu = 0;  // tokens_per_s * flops / (ranks * matrix_rate)
   // Resident memory of the process, or the GPU's memory in use, at most.
   uint64_t peak_bytes = 0;
-  // One step of a GPU, measured after the others; and why there is none.
+  // A step of a GPU, measured after the others (decode: the mean of a few); and
+  // why there is none.
   std::vector<KernelTime> kernels;
   std::string no_kernels;
+  double loss = 0;          // training only: of the first step, on random rows
   double load_seconds = 0;  // file to ready model
   int threads = 0;
   int ranks = 1;

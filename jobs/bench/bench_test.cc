@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "core/base/status_matchers.h"
@@ -59,6 +60,9 @@ void ExpectMeasured(const absl::StatusOr<BenchResult>& result) {
   EXPECT_GT(result->mfu, 0);
   EXPECT_GT(result->peak_bytes, 0u);
   EXPECT_EQ(result->device, "CPU");
+  // Only a GPU's time is told by kernel, or why it is not.
+  EXPECT_TRUE(result->kernels.empty());
+  EXPECT_EQ(result->no_kernels, "");
 }
 
 TEST_F(BenchTest, EveryStage) {
@@ -66,7 +70,12 @@ TEST_F(BenchTest, EveryStage) {
     options_.stage = stage;
     options_.batch = options_.stage == "decode" ? 1 : 2;
     SCOPED_TRACE(stage);
-    ExpectMeasured(RunBench(options_));
+    const absl::StatusOr<BenchResult> result = RunBench(options_);
+    ExpectMeasured(result);
+    ASSERT_OK(result.status());
+    // All weights are zero: outputs are alike, and so are 32 tokens.
+    EXPECT_FLOAT_EQ(static_cast<float>(result->loss),
+                    options_.stage == "finetune" ? std::log(32.0f) : 0);
   }
 }
 

@@ -11,6 +11,7 @@
 #include "core/model/llama.h"
 #include "core/model/ops/model_ops.h"
 #include "jobs/bench/device_copy_rate.h"
+#include "jobs/bench/kernel_times.h"
 #include "jobs/bench/random_rows.h"
 #include "jobs/bench/speed.h"
 
@@ -54,6 +55,36 @@ absl::StatusOr<Seconds> DecodeOnDevice(DecodingSession& session,
   RETURN_IF_ERROR(session.ReadLikeliest(absl::MakeSpan(next)));
   out.tokens = SecondsNow() - start;
   return out;
+}
+
+// Where many heads are decoded, states are written once in so many steps: the
+// mean of them is a step's.
+constexpr int64_t kStepsByKernel = 8;
+
+// The prompts are read anew: no position lies beyond those that were asked for.
+absl::Status MeasureStepKernels(DecodingSession& session,
+                                const TokenBatch& prompts, int64_t new_tokens,
+                                Device& device, BenchResult* result) {
+  RETURN_IF_ERROR(session.Start(prompts));
+  RETURN_IF_ERROR(device.Wait());
+  const int64_t steps = std::min(new_tokens, kStepsByKernel);
+  absl::Status stepped;
+  absl::StatusOr<std::vector<KernelTime>> kernels = MeasureKernels([&] {
+    for (int64_t i = 0; i < steps && stepped.ok(); ++i) {
+      stepped = session.Step({});
+    }
+    if (stepped.ok()) stepped = device.Wait();
+    return stepped;
+  });
+  RETURN_IF_ERROR(stepped);
+  if (kernels.ok()) {
+    for (KernelTime& kernel : *kernels) {
+      kernel.launches /= steps;
+      kernel.seconds /= static_cast<double>(steps);
+    }
+  }
+  SetKernels(std::move(kernels), result);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -114,6 +145,8 @@ absl::Status MeasureDecoding(const BenchOptions& o, const WeightSource& source,
   result->step_bytes = session->step_bytes();
   result->bytes_per_s =
       result->step_bytes * result->tokens_per_s / static_cast<double>(o.batch);
+  RETURN_IF_ERROR(MeasureStepKernels(*session, prompts.Rows(0, o.batch),
+                                     o.new_tokens, *compute.device(), result));
   session = nullptr;
   ASSIGN_OR_RETURN(result->copy_rate, DeviceCopyRate(compute.device()));
   return absl::OkStatus();

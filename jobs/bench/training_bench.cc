@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -167,11 +168,11 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
   int64_t steps = 0;
   const auto run = [&]() -> absl::StatusOr<double> {
     const double begin = SecondsNow();
-    RETURN_IF_ERROR(runner
-                        ->Step(batch, {.learning_rate = 1e-4,
-                                       .global_step = steps++,
-                                       .drop_probability = o.drop})
-                        .status());
+    ASSIGN_OR_RETURN(const StepResult step,
+                     runner->Step(batch, {.learning_rate = 1e-4,
+                                          .global_step = steps,
+                                          .drop_probability = o.drop}));
+    if (steps++ == 0) result->loss = step.loss;
     return SecondsNow() - begin;
   };
   std::vector<double> rates;
@@ -194,11 +195,7 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
     // All ranks step, whoever of them can measure.
     if (!ran) stepped = run().status();
     RETURN_IF_ERROR(stepped);
-    if (kernels.ok()) {
-      result->kernels = *std::move(kernels);
-    } else {
-      result->no_kernels = std::string(kernels.status().message());
-    }
+    SetKernels(std::move(kernels), result);
   }
   RETURN_IF_ERROR(runner->Finish());
 

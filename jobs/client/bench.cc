@@ -65,6 +65,7 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
     }
     json["kernels_of_a_step"] = std::move(kernels);
   }
+  if (o.stage != "decode") json["loss_of_first_step"] = r.loss;
   json["load_seconds"] = r.load_seconds;
   return json.dump(1);
 }

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
+#include <vector>
 
 #include "kernels/common/cuda_testing.h"
 #include "kernels/cross_entropy/cross_entropy_ref.h"
@@ -149,6 +152,55 @@ TYPED_TEST(CrossEntropyCuda, GradientMatchesDouble) {
       }
     }
     EXPECT_TRUE(logits.GapsIntact());
+  }
+}
+
+// All of a step, on three rows: the second counts for nothing.
+template <typename Element>
+struct Step {
+  // The second row is nothing but `fill`, or left as it is.
+  explicit Step(int64_t columns, std::optional<double> fill) : V(columns) {
+    const std::vector<int32_t> target = {1, 2, 0};
+    const DeviceArray<int32_t> targets(target);
+    const DeviceArray<float> weights(std::vector<float>{0.5f, 0, 2});
+    DeviceMatrix<Element> logits(3, V, Uniform(7, -10, 10));
+    if (fill.has_value()) {
+      std::vector<double> x = logits.Host();
+      std::fill(&x[V], &x[2 * V], *fill);
+      logits.Set(x);
+    }
+    const Statistics s(logits, target, 0);
+    const DeviceArray<float> lses(3), nlls(3);
+    CrossEntropyLossCuda({}, VectorView(s.max), VectorView(s.sum),
+                         VectorView(s.target), VectorView(lses),
+                         VectorView(nlls));
+    CrossEntropyGradientCuda({}, logits.View(), VectorView(targets), 0,
+                             VectorView(lses), VectorView(weights));
+    nll = nlls.Host();
+    gradient = logits.Host();
+  }
+  std::vector<double> GradientOf(int64_t row) const {
+    return {&gradient[row * V], &gradient[row * V] + V};
+  }
+  const int64_t V;
+  std::vector<float> nll;
+  std::vector<double> gradient;
+};
+
+TYPED_TEST(CrossEntropyCuda, ARowThatCountsForNothingMayHoldAnything) {
+  for (const int64_t v : {5, 3000, 20001}) {
+    const Step<TypeParam> sound(v, std::nullopt);
+    for (const double fill : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+      SCOPED_TRACE(::testing::Message() << "V " << v << ", " << fill);
+      const Step<TypeParam> step(v, fill);
+      EXPECT_FALSE(std::isfinite(step.nll[1]));
+      EXPECT_EQ(step.GradientOf(1), std::vector<double>(v));
+      for (const int64_t row : {0, 2}) {
+        EXPECT_TRUE(std::isfinite(step.nll[row]));
+        EXPECT_EQ(step.nll[row], sound.nll[row]);
+        EXPECT_EQ(step.GradientOf(row), sound.GradientOf(row));
+      }
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -361,6 +362,62 @@ TEST_P(ModelCudaTest, ACheckedPassNamesTheFirstTensorThatIsNotFinite) {
   EXPECT_THAT(exec.status,
               StatusIs(absl::StatusCode::kDataLoss,
                        ::testing::HasSubstr("layer 1, q, k, v: element")));
+}
+
+// Of a batch that masks leave a part of, a few rows more go through the head:
+// what comes of them is nobody's business. One token's weights are so large
+// that the logits of many rows overflow.
+TEST_P(ModelCudaTest, ACheckedPassLeavesOutRowsThatDoNotCount) {
+  pair_->SetTrained({ParameterGroup::kLora});
+  const int64_t rows = batch_.rows();
+  const ConstTensorView head = pair_->gpu.weights.lm_head.dense();
+  // A product with one of the stream's normed values is finite still.
+  const std::vector<uint16_t> large(head.shape[1], Bf16FromFloat(0x1p124f));
+  pair_->gpu.compute.device()->Upload(
+      large.data(), large.size() * sizeof(uint16_t),
+      static_cast<uint16_t*>(const_cast<void*>(head.data)) +
+          (head.shape[0] - 1) * head.stride[0]);
+  const std::vector<float> nll = Losses(pair_->gpu, ComponentMode::kHybrid);
+  const auto usual = [&](int64_t r) { return nll[r] < 100; };
+  // One more than the rows of a product; those beside them are the first.
+  constexpr int64_t kCounted = 65, kBeside = 63;
+  std::vector<float> weight(rows), losses(rows);
+  int64_t counted = 0;
+  for (int64_t r = 0; r < rows && counted < kCounted; ++r) {
+    if (!usual(r)) continue;
+    weight[r] = 1e-3f;
+    ++counted;
+  }
+  ASSERT_EQ(counted, kCounted);
+  const auto bad = std::find_if(nll.begin(), nll.begin() + kBeside,
+                                [](float n) { return !std::isfinite(n); }) -
+                   nll.begin();
+  ASSERT_LT(bad, kBeside);
+  const auto step = [&] {
+    Execution exec = pair_->gpu.compute.execution();
+    exec.check_finite = true;
+    exec.arena->Reset();
+    ModePlan plan;
+    pair_->gpu.llama->Plan(batch_.batch(), ComponentMode::kHybrid, &plan);
+    Tape tape(exec.arena);
+    exec.tape = &tape;
+    pair_->gpu.llama->FinetuneStep(exec, batch_.batch(), plan,
+                                   TensorView(weight.data(), {rows}),
+                                   TensorView(losses.data(), {rows}), nullptr);
+    return exec.status;
+  };
+  EXPECT_OK(step());
+  for (int64_t r = 0; r < rows; ++r) {
+    EXPECT_EQ(losses[r] != 0, weight[r] != 0) << r;
+    EXPECT_TRUE(std::isfinite(losses[r])) << r;
+  }
+  for (const float g :
+       GradientsOf(pair_->gpu.adapters->parameters(), ParameterGroup::kLora)) {
+    ASSERT_TRUE(std::isfinite(g));
+  }
+  weight[bad] = 1e-3f;
+  EXPECT_THAT(step(), StatusIs(absl::StatusCode::kDataLoss,
+                               ::testing::HasSubstr("loss: element")));
 }
 
 // Steps allocate nothing once memory is planned, and give the same bits.

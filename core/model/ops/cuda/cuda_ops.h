@@ -146,7 +146,7 @@ class CudaOps final : public ModelOps {
   // first, in order; and what comes of them. On the device [count] each, or
   // undefined.
   struct Loss {
-    int64_t count = 0;
+    int64_t count = 0, counted = 0;
     bool all = false;    // every row counts
     TensorView rows;     // int32, undefined where all count
     TensorView targets;  // int32
