@@ -12,11 +12,18 @@ namespace caracal::kernels::cuda {
 
 #ifdef __CUDACC__
 
+// Lets the next kernel on the stream start, if it was launched so.
+__device__ __forceinline__ void AllowNext() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaTriggerProgrammaticLaunchCompletion();
+#endif
+}
+
 // Every thread calls it, once: lets the next kernel on the stream start, then
 // waits until all before this one are done and their writes seen.
 __device__ __forceinline__ void AwaitEarlier() {
+  AllowNext();
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
   cudaGridDependencySynchronize();
 #endif
 }

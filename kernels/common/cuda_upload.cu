@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_upload.h"
 
 namespace caracal::kernels {
@@ -15,6 +16,7 @@ struct Piece {
 
 __global__ void Store(const __grid_constant__ Piece piece, size_t bytes,
                       char* to) {
+  cuda::AllowNext();
   for (size_t i = threadIdx.x; i < bytes; i += blockDim.x) {
     to[i] = piece.bytes[i];
   }

@@ -1,15 +1,23 @@
-// Hopper version: the feature maps' weights as bf16 tiles.
-#include "kernels/common/cuda_check.h"
+// Hopper version: the feature maps' weights as bf16 tiles. The tables' way to
+// the device, which comes before this on the stream, is not waited for until
+// the end: nothing here reads them.
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
 namespace {
 
+struct Operands {
+  Args a;
+  HopperScratch scratch;
+};
+
 // Grid: heads; which weights; pieces of a head's.
 template <int DP>
-__global__ void Weights(const __grid_constant__ Args a,
-                        const __grid_constant__ HopperScratch scratch) {
+__global__ void Weights(const __grid_constant__ Operands operands) {
+  const Args& a = operands.a;
+  const HopperScratch& scratch = operands.scratch;
   const int head = blockIdx.x, D = a.D, F = a.F;
   const bool keys = blockIdx.y;
   const float* weight =
@@ -22,19 +30,15 @@ __global__ void Weights(const __grid_constant__ Args a,
     tile[TileOffset(DP * 128, d, f) / 2] =
         __float2bfloat16(d < D && f < F ? weight[d * F + f] : 0.0f);
   }
+  AwaitEarlier();
 }
 
 }  // namespace
 
 void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   if (a.F == 0) return;
-  const dim3 grid(a.H, 2, 8);
-  if (a.D <= 64) {
-    Weights<64><<<grid, kBlock, 0, stream>>>(a, s);
-  } else {
-    Weights<128><<<grid, kBlock, 0, stream>>>(a, s);
-  }
-  CARACAL_CUDA_CHECK_LAUNCH();
+  LaunchEarly(a.D <= 64 ? Weights<64> : Weights<128>, dim3(a.H, 2, 8),
+              dim3(kBlock), 0, stream, Operands{a, s});
 }
 
 }  // namespace caracal::kernels::cuda
