@@ -68,9 +68,10 @@ struct PairMaps {
 };
 
 // The sums at the borders of segments, fp32: of each segment, in so many
-// pieces, what its own keys (suffix: its own rows) add to the state of later
-// (earlier) ones. Who begins at a border adds up those of the segments between,
-// in order. Once scanned, a segment's place holds their sum instead: its state.
+// pieces, the keys that leave the windows while its rows pass (suffix: the rows
+// whose windows begin in it). Who begins at a border adds up those of all
+// segments before it (suffix: after it). Once scanned, a segment's place holds
+// that sum.
 struct BorderSums {
   float* state = nullptr;  // [count, pieces, H, 128 DP], as accumulators lie
   float* norm = nullptr;   // [count, pieces, H, 128]
