@@ -166,13 +166,20 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
   return s;
 }
 
+// Which kernels the heads take.
 void FindPairs(const Args& a, const uint8_t* terms, HopperScratch& s) {
+  bool alone = false;
   for (int i = 0; i < a.sequences * a.H; ++i) {
     (OnePair(a, terms[i]) ? s.pairs : s.others) = true;
-    const bool pair = OneKeyPair(a, terms[i]);
-    (pair ? s.key_pairs : s.key_others) = true;
-    if (pair) (LinearAlone(terms[i]) ? s.alone : s.beside) = true;
+    if (LinearAlone(terms[i])) {
+      alone = true;
+    } else {
+      (OneKeyPair(a, s, terms[i]) ? s.beside : s.key_others) = true;
+    }
   }
+  s.alone = alone && OnePair(a, kLaOnlyTerms) && !s.key_others;
+  s.key_others = s.key_others || (alone && !s.alone);
+  s.key_pairs = s.alone || s.beside;
 }
 
 PairMaps Maps(const Args& a) {

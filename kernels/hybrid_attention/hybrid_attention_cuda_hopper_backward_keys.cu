@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (OneKeyPair(a, terms)) return;  // ..._pair_keys.cu
+  if (OneKeyPair(a, scratch, terms)) return;  // ..._pair_keys.cu
   const bool linear = AnyLinear(terms);
   const bool wants_dk = a.dk.data != nullptr, wants_dv = a.dv.data != nullptr;
   const bool softmax = AnySoftmax(terms) && (wants_dk || wants_dv);

@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head), D = a.D, F = a.F;
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (OneKeyPair(a, terms)) return;  // ..._pair_rows.cu
+  if (OneKeyPair(a, scratch, terms)) return;  // ..._pair_rows.cu
   const bool linear = AnyLinear(terms), softmax = AnySoftmax(terms);
   const bool wants_dq = a.dq.data != nullptr;
   const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);

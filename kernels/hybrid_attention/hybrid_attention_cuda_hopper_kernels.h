@@ -40,21 +40,6 @@ __host__ __device__
 // has is of no account then.
 inline constexpr bool LinearAlone(int terms) { return terms == kLaOnlyTerms; }
 
-// The same for the backward, where moreover the linear terms inside a pair of
-// tiles all belong to one of them: the older one, or, of rows that are
-// LinearAlone, the rows' own.
-#ifdef __CUDACC__
-__host__ __device__
-#endif
-    inline bool
-    OneKeyPair(const Args& a, int terms) {
-  if (!OnePair(a, terms)) return false;
-  if (LinearAlone(terms)) return true;
-  if (terms & kLinearNearTerms) return false;
-  if (a.terraced) return a.window == kTile || a.window == kTile / 2;
-  return a.window == kTile || a.window == kTile + 1;
-}
-
 // Whether a backward's dy comes from a target and no gradient of rows is asked
 // for.
 inline bool TransferOnly(const Args& a) {
@@ -68,9 +53,10 @@ struct PairMaps {
 };
 
 // The sums at the borders of segments, fp32: of each segment, in so many
-// pieces, what its own keys (suffix: its own rows) add to the state of later
-// (earlier) ones. Who begins at a border adds up those of the segments between,
-// in order. Once scanned, a segment's place holds their sum instead: its state.
+// pieces, the keys that leave the windows while its rows pass (suffix: the rows
+// whose windows begin in it). Who begins at a border adds up those of all
+// segments before it (suffix: after it). Once scanned, a segment's place holds
+// that sum.
 struct BorderSums {
   float* state = nullptr;  // [count, pieces, H, 128 DP], as accumulators lie
   float* norm = nullptr;   // [count, pieces, H, 128]
@@ -84,8 +70,9 @@ struct HopperScratch {
   bool split = false;                  // some sequence has several segments
   bool pairs = false, others = false;  // some (sequence, head) is OnePair, not
   bool key_pairs = false, key_others = false;  // the same of OneKeyPair
-  bool alone = false, beside = false;  // some OneKeyPair is LinearAlone, not
-  bool rows_done = false;              // the forward did the latter's rows
+  // Some OneKeyPair is LinearAlone (then all that are LinearAlone are), not.
+  bool alone = false, beside = false;
+  bool rows_done = false;    // the forward did the latter's rows
   bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
   bf16* weight_k = nullptr;
   // Over the keys left of the windows of a segment's first row; null if nothing
@@ -118,6 +105,22 @@ struct HopperScratch {
   bf16* dk = nullptr;  // [rows, H, D]
   bf16* dv = nullptr;
 };
+
+// OnePair for the backward, where moreover the linear terms inside a pair of
+// tiles all belong to one of them: the older one, or, of heads that are
+// LinearAlone, the rows' own. The latter take the other kernels if any head of
+// the call has to: either kind, with a part of the heads, would fill only a
+// part of the chip.
+#ifdef __CUDACC__
+__host__ __device__
+#endif
+    inline bool
+    OneKeyPair(const Args& a, const HopperScratch& s, int terms) {
+  if (LinearAlone(terms)) return s.alone;
+  if (!OnePair(a, terms) || (terms & kLinearNearTerms)) return false;
+  if (a.terraced) return a.window == kTile || a.window == kTile / 2;
+  return a.window == kTile || a.window == kTile + 1;
+}
 
 // Fills weight_q and weight_k.
 void HopperWeights(const Args& a, const HopperScratch& s, cudaStream_t stream);

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kBlock, 2)
   const int head = block % a.H, slot = block / a.H;
   const Segment segment = scratch.segments[slot];
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (!OneKeyPair(a, terms)) return;
+  if (!OneKeyPair(a, scratch, terms)) return;
   const int group = Warpgroup();
   const HeadRows<const bf16>& x = keys ? a.k : a.q;
   const int x_head = keys ? KvHead(a, head) : head;

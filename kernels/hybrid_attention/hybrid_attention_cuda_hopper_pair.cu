@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   for (float x : shared.errors) error += x;
   scratch.error[blockIdx.x] = error;
   if constexpr (kLeaves == Leaves::kTransfer) {
-    if (!OneKeyPair(a, b.terms) || b.own) return;
+    if (!OneKeyPair(a, scratch, b.terms) || b.own) return;
     // Without softmax terms y does not depend on their factor.
     float dots = 0;
     if (AnySoftmax(b.terms)) {

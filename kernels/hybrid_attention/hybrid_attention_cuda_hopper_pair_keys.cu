@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const PairBlock b(a, scratch, kAlone);
   const bool rows = a.dk.data != nullptr || a.dv.data != nullptr;
-  if (!OneKeyPair(a, b.terms) || !(rows || b.own)) return;
+  if (!OneKeyPair(a, scratch, b.terms) || !(rows || b.own)) return;
 
   if (threadIdx.x == 0) {
     InitBarriers(shared, b);
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   extern __shared__ __align__(1024) char memory[];
   auto& shared = *reinterpret_cast<TransferShared<DP>*>(memory);
   const PairBlock b(a, scratch);
-  if (!OneKeyPair(a, b.terms) || !b.linear || b.own) return;
+  if (!OneKeyPair(a, scratch, b.terms) || !b.linear || b.own) return;
 
   if (threadIdx.x == 0) {
     InitBarriers(shared);

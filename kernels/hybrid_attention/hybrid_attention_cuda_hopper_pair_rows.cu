@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
   extern __shared__ __align__(1024) char memory[];
   Shared<DP>& shared = *reinterpret_cast<Shared<DP>*>(memory);
   const PairBlock b(a, scratch, kAlone);
-  if (!OneKeyPair(a, b.terms) || (scratch.rows_done && !b.own)) return;
+  if (!OneKeyPair(a, scratch, b.terms) || (scratch.rows_done && !b.own)) return;
   const Jobs jobs(a, b);
   if (!jobs.linear && threadIdx.x == 0) scratch.dfactor[blockIdx.x] = 0;
   if (!jobs.linear && !jobs.softmax) return;

@@ -34,8 +34,10 @@ __device__ __forceinline__ void StoreNarrow(uint32_t tile,
 }
 
 // Whether a head has parts.
-__device__ __forceinline__ bool HasParts(const Args& a, int terms) {
-  return OneKeyPair(a, terms) && !LinearAlone(terms);
+__device__ __forceinline__ bool HasParts(const Args& a,
+                                         const HopperScratch& scratch,
+                                         int terms) {
+  return OneKeyPair(a, scratch, terms) && !LinearAlone(terms);
 }
 
 template <int DP>
@@ -48,7 +50,7 @@ __global__ void __launch_bounds__(kBlock, 1)
   const Segment segment = scratch.segments[slot];
   const int kv = KvHead(a, head);
   const int terms = a.terms[segment.sequence * a.H + head];
-  if (!HasParts(a, terms)) return;
+  if (!HasParts(a, scratch, terms)) return;
   const int group = Warpgroup();
   const int row = ThreadRow(), column = ThreadColumn();
   const float gamma = Gamma(a, head);
@@ -177,7 +179,7 @@ __global__ void AddParts(const __grid_constant__ Args a,
   for (int slot = 0; slot < scratch.count; ++slot) {
     if (scratch.segments[slot].sequence != sequence) continue;
     for (int head = kv * group; head < (kv + 1) * group; ++head) {
-      if (!HasParts(a, a.terms[sequence * a.H + head])) continue;
+      if (!HasParts(a, scratch, a.terms[sequence * a.H + head])) continue;
       const int64_t block = static_cast<int64_t>(slot) * a.H + head;
       const float* from = scratch.sinks + block * 4 * kPairSinks * DP;
       for (int half = 0; half < 2; ++half) {

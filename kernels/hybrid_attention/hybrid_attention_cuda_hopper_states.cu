@@ -183,7 +183,7 @@ __device__ __forceinline__ void MakeFeatures(Shared<DP>& shared, const Args& a,
 
 // The sum over the tiles.
 template <int DP, bool suffix>
-__device__ __forceinline__ void AddUp(Shared<DP>& shared, const Args& a,
+__device__ __forceinline__ void AddUp(Shared<DP>& shared,
                                       const BorderSums& sums,
                                       const CUtensorMap& map,
                                       const Share& share, int values_head) {
@@ -302,7 +302,7 @@ __global__ void __launch_bounds__(kSumsBlock, 1)
   const int group = Warpgroup();
   if (group == 0) {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kKeeperRegisters));
-    AddUp<DP, suffix>(shared, a, suffix ? scratch.suffixes : scratch.states,
+    AddUp<DP, suffix>(shared, suffix ? scratch.suffixes : scratch.states,
                       values_map, share, head);
   } else {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kMakerRegisters));

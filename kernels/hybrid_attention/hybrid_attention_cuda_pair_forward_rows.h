@@ -46,7 +46,7 @@ __device__ __forceinline__ RowSums AttendRows(Shared<DP, kLeaves>& shared,
   const MnMajor weight_q{SharedAddress(shared.weight_q), kWeightBytes<DP>};
   const MnMajor weight_k{SharedAddress(shared.weight_k), kWeightBytes<DP>};
   const bool gradient =
-      kTransfer && b.linear && !b.own && OneKeyPair(a, b.terms);
+      kTransfer && b.linear && !b.own && OneKeyPair(a, scratch, b.terms);
   const bool regress = kTransfer || a.target.data != nullptr;
   RowSums sums;
   PairBits bits;

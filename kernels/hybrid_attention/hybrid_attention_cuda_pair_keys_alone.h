@@ -14,6 +14,7 @@ __device__ __forceinline__ void LinearAloneJob(Shared<DP>& shared,
                                                const Args& a,
                                                const HopperScratch& scratch,
                                                const PairBlock& b) {
+  const bool asked = a.dk.data != nullptr || a.dv.data != nullptr;
   ArriveWarp(shared.dy_empty[0]);  // the first later rows are not needed
 #pragma unroll 1
   for (int i = 0; i < b.count; ++i) {
@@ -21,6 +22,12 @@ __device__ __forceinline__ void LinearAloneJob(Shared<DP>& shared,
     shared.dy_full[own].Wait((i + 1) / kRowStages);
     shared.suffix_full[0].Wait(i);
     shared.linear_full.Wait(i);
+    if (!asked) {
+      ArriveWarp(shared.dy_empty[own]);
+      ArriveWarp(shared.suffix_empty);
+      ArriveWarp(shared.linear_empty);
+      continue;
+    }
 #pragma unroll 1
     for (int half = 0; half < DP / 64; ++half) {
       float dv[32], dk[32];

@@ -37,7 +37,9 @@ struct TransferShared {
 
 template <int DP>
 __device__ __forceinline__ void InitBarriers(TransferShared<DP>& shared) {
-  for (int i = 0; i < shared.kTurns; ++i) {
+  constexpr int kTurns = TransferShared<DP>::kTurns;
+  static_assert(kRowStages == kTurns && TransferShared<DP>::kPhis == kTurns);
+  for (int i = 0; i < kTurns; ++i) {
     shared.q_full[i].Init(1);
     shared.q_empty[i].Init(kWarps);
     shared.dy_full[i].Init(1);

@@ -224,8 +224,11 @@ struct Backward {
 };
 
 // Roundings on the way to a gradient: features of query and key, both states,
-// dy (if made from a target), weights or their gradients, dz, the result; each
-// also moves g, whose size relative to the gradient is another factor of two.
+// dy made from a target or y saved by a forward, weights or their gradients,
+// dz, the result. Twice each: what moves y moves g as well, by as much; the
+// others leave room for the heads' parts of dk and dv where they share keys.
+constexpr double kGradientRoundings = 2 * 8;
+
 // The floor stays when g = (dy.v - dy.y) / den cancels: a rounding of numbers
 // of the size of dy.v (D / 3 for uniform numbers, as its square root), times q
 // or k, at each element.
@@ -237,7 +240,7 @@ void ExpectGradients(const Problem& p, const Backward& got,
   const double fp32 = p.ErrorBound();
   const auto expect = [&](const char* name, const std::vector<float>& values,
                           const std::vector<double>& expected) {
-    ExpectClose(name, values, expected, 16, fp32, floor);
+    ExpectClose(name, values, expected, kGradientRoundings, fp32, floor);
   };
   if (got.rows) {
     expect("dq", got.dq, want.dq);
@@ -314,7 +317,10 @@ TEST(HybridAttentionCuda, BackwardTakesWhatAForwardLeftAtBorders) {
   }
 }
 
-// Too long for the reference: segments of many tiles.
+// Too long for the reference: segments of many tiles. The plain version
+// computes in fp32 and rounds nothing but the result: one rounding more. No
+// floor: y, an average over many keys, is small beside v, so that g does not
+// cancel.
 TEST(HybridAttentionCuda, LongSegmentsAgreeWithThePlainVersion) {
   if (std::getenv("MOST_ROWS") != nullptr) GTEST_SKIP() << "too slow";
   Shape few, many;
@@ -336,10 +342,11 @@ TEST(HybridAttentionCuda, LongSegmentsAgreeWithThePlainVersion) {
     plain.Call(p, device, CudaVersion::kPlain);
     best.saved = best.borders = true;
     best.Call(p, device, CudaVersion::kBest);
-    const auto expect = [](const char* name, const std::vector<float>& got,
-                           const std::vector<float>& want) {
+    const double fp32 = 2 * p.ErrorBound();  // of both versions
+    const auto expect = [&](const char* name, const std::vector<float>& got,
+                            const std::vector<float>& want) {
       const std::vector<double> wide(want.begin(), want.end());
-      EXPECT_LE(Distance(got, wide), 16 * kBf16Roundoff * Norm(wide)) << name;
+      ExpectClose(name, got, wide, kGradientRoundings + 1, fp32, /*floor=*/0);
     };
     expect("dq", best.dq, plain.dq);
     expect("dk", best.dk, plain.dk);

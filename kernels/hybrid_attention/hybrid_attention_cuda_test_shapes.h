@@ -129,6 +129,17 @@ inline std::vector<Shape> CudaShapes() {
   blocks.terms = dropped;
   blocks.config.affine = true;
   add({1500, 140}, 3, 1, 128, 64, 64, 16, sliding).terms = dropped;
+  // The same beside heads whose windows take the backward to other kernels.
+  add({300, 70}, 3, 1, 64, 64, 32, 4, sliding).terms = dropped;
+  add({70, 20}, 3, 1, 128, 64, 32, 4, sliding).terms = dropped;
+  // Either component dropped, short enough for compute-sanitizer: rows of two
+  // tiles and of one; and several segments.
+  const std::vector<uint8_t> either = {kHybridTerms, kLaOnlyTerms,
+                                       kSwaOnlyTerms};
+  add({67, 30}, 4, 2, 64, 64, 64, 4, sliding).terms = either;
+  add({66, 31}, 4, 2, 128, 64, 65, 3, sliding).terms = either;
+  add({kShortestCut}, 3, 1, 64, 64, 64, 4, sliding).terms = either;
+  add({kShortestCut}, 3, 1, 128, 64, 65, 4, sliding).terms = either;
   add({1537, 70}, 3, 1, 64, 64, 65, 0, sliding).terms = {
       kLaOnlyTerms, kLaPastTerms, kFarSinkTerms | kLaPastTerms, kLaOnlyTerms};
   return shapes;
