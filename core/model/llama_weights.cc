@@ -86,8 +86,8 @@ class Loader {
                                         int64_t rows, int64_t columns,
                                         int64_t room) {
     Device& device = *placement_.device;
-    // Rows with room start at lines of memory, as those without do: the copy
-    // engine brings 128 bytes of a row at a time.
+    // Room moves rows off the lines of memory where most models' lie: the copy
+    // engine, which brings 128 bytes of a row at a time, wants them back.
     constexpr int64_t kLine = 64;
     const int64_t stride =
         room > 0 ? (columns + room + kLine - 1) / kLine * kLine : columns;

@@ -79,7 +79,7 @@ absl::Status MeasureStepKernels(DecodingSession& session,
   RETURN_IF_ERROR(stepped);
   if (kernels.ok()) {
     for (KernelTime& kernel : *kernels) {
-      kernel.launches /= steps;
+      kernel.launches = (kernel.launches + steps - 1) / steps;
       kernel.seconds /= static_cast<double>(steps);
     }
   }

@@ -65,6 +65,7 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
     }
     json["kernels_of_a_step"] = std::move(kernels);
   }
+  if (!r.no_kernels.empty()) json["no_kernels"] = r.no_kernels;
   if (o.stage != "decode") json["loss_of_first_step"] = r.loss;
   json["load_seconds"] = r.load_seconds;
   return json.dump(1);
@@ -134,10 +135,15 @@ absl::Status Bench(Options o, const MakeGang& make_gang, Console& console) {
 CommandBody Declare(CLI::App& app, MakeGang make_gang) {
   auto o = std::make_shared<Options>();
   BenchOptions& b = o->bench;
+  app.footer(
+      "Prints tokens/s (median, slowest and fastest), the work of a token with "
+      "its formula,\nMFU, peak memory and, on a GPU, a step's time by kernel; "
+      "decoding, its share of\nthe memory's rate.");
   auto* model = app.add_option("--model", b.model, "model file or folder");
   app.add_option("--shape", b.shape, "random weights instead: 135m or 8b")
       ->excludes(model);
-  app.add_option("--stage", b.stage, "transfer, finetune or decode");
+  app.add_option("--stage", b.stage, "transfer, finetune or decode")
+      ->capture_default_str();
   auto* batch = app.add_option("--batch", b.batch,
                                "rows a step (4); decode: sequences (1)")
                     ->check(CLI::Range(1, 4096));
@@ -145,18 +151,25 @@ CommandBody Declare(CLI::App& app, MakeGang make_gang) {
       ->check(CLI::Range(0, 4096));
   app.add_option("--seq-len", b.seq_len,
                  "tokens a row; decode: tokens of context")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
-  app.add_option("--window", b.window, "W")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--sinks", b.sinks, "S")->check(CLI::Range(0, 1 << 16));
+  app.add_option("--window", b.window, "W")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--sinks", b.sinks, "S")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 16));
   app.add_option("--features", b.features, "F; 0: the head dimension")
       ->check(CLI::Range(0, 256));
   app.add_option("--new-tokens", b.new_tokens, "decode: tokens measured")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20));
   app.add_option("--mode", b.mode, "component mode of the student");
   app.add_option("--loss", b.loss, "transfer: mse or xent");
   app.add_option("--drop", b.drop, "finetune: SSD's drop probability")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--steps", b.steps, "measured, after one or two to warm up")
+      ->capture_default_str()
       ->check(CLI::Range(1, 1000));
   app.add_option("--device", b.device,
                  "cpu, cuda, or auto: a GPU where there is one");

@@ -38,6 +38,7 @@ ModelConfig Shape135m() {
   model.kv_heads = 3;
   model.head_dim = 64;
   model.vocab_size = 49152;
+  model.tie_word_embeddings = true;
   return model;
 }
 

@@ -19,8 +19,8 @@ int64_t QkvWidth(const StageLayout& layout, const RankPart& part) {
 
 // What a layer keeps of a token: the stream before both norms and the first's
 // output, of which a tensor rank has its share; q, k, v; attention's output; in
-// a fine-tune gate and up; and in fp32 the norms' scales and attention's
-// denominators.
+// a fine-tune SwiGLU's derivatives; and in fp32 the norms' scales and
+// attention's denominators.
 double BytesPerToken(const StageLayout& layout, const RankPart& part) {
   const double share = 1.0 / layout.mesh.tensor;
   const double heads = static_cast<double>(part.split.heads.size());
@@ -31,6 +31,15 @@ double BytesPerToken(const StageLayout& layout, const RankPart& part) {
       heads * static_cast<double>(layout.model.head_dim) +
       (layout.transfer ? 0 : 2) * static_cast<double>(part.columns.size());
   return kBf16 * (stream + own) + kFloat * (2 * share + 2 * heads);
+}
+
+// What a student's gradients take of a token while the next layer's teacher
+// runs beside it: that of y, of both feature maps, and five fp32 numbers a row.
+double StudentBytesPerToken(const StageLayout& layout, const RankPart& part) {
+  constexpr double kFeatures = 64;  // padded
+  return static_cast<double>(part.split.heads.size()) *
+         (kBf16 * (static_cast<double>(layout.model.head_dim) + 2 * kFeatures) +
+          5 * kFloat);
 }
 
 }  // namespace
@@ -68,6 +77,10 @@ MemoryEstimate EstimateMemory(const StageLayout& layout, const RankPart& part,
   if (layout.mesh.tensor > 1) columns += 2 * model.hidden_size;
   if (!layout.transfer) columns += width + outputs;
   out.scratch = kBf16 * tokens * columns;
+  if (layout.transfer) {
+    out.scratch +=
+        static_cast<uint64_t>(n * StudentBytesPerToken(layout, part));
+  }
   if (!layout.transfer) {
     out.scratch += (layout.logit_kl ? 2 : 1) * kBf16 *
                    std::min(tokens, kGpuLossRows) * part.vocabulary.size();

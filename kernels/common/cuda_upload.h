@@ -10,7 +10,9 @@
 namespace caracal::kernels {
 
 // Copies `bytes` to `device` (16-byte aligned) in the order of the stream;
-// `host` may change once this returns. Meant for up to some 100 KiB.
+// `host` may change once this returns. Meant for up to some 100 KiB. A kernel
+// that is launched early (cuda_early_launch.h) right behind it may begin before
+// the bytes are there.
 void CudaUpload(const void* host, size_t bytes, void* device,
                 cudaStream_t stream);
 

@@ -384,6 +384,8 @@ __global__ void __launch_bounds__(kBlock, 1)
         Pin(sum);
       }
       finish(sum, a.dk, scratch.dk, tile);
+      // Its halves lie where g will: what follows need not be a barrier.
+      if (linear && wants_dv && !once) __syncthreads();
     }
     if (wants_dv) {
 #pragma unroll

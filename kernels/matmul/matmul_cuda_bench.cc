@@ -4,7 +4,8 @@
 //
 // matmul_cuda_bench --sustained SECONDS [M N K]... has all algorithms that
 // cuBLASLt names for a product run for so long, in two rounds: power and clock
-// are those of a training step then.
+// are those of a training step then. With --lines instead, rows of operands
+// start at multiples of 128 bytes.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -65,14 +66,16 @@ void Benchmark(MatMulCudaPlans& plans, Workspace workspace, int64_t m,
             flop);
 }
 
-void BenchmarkChoices(Workspace workspace, double seconds, int64_t m, int64_t n,
-                      int64_t k) {
+// Rows of x, dy and the weight lie `step` elements apart, or a multiple of it.
+void BenchmarkChoices(Workspace workspace, double seconds, int64_t step,
+                      int64_t m, int64_t n, int64_t k) {
+  const auto pad_of = [&](int64_t size) {
+    return (size + step - 1) / step * step - size;
+  };
+  const int64_t pad = pad_of(k), dy_pad = pad_of(n);
   constexpr int kMostChoices = 8, kRounds = 2;
-  const int64_t pad = std::getenv("PAD") ? std::atoll(std::getenv("PAD")) : 0;
-  const int64_t padn =
-      std::getenv("PADN") ? std::atoll(std::getenv("PADN")) : 0;
   const auto x = RandomOnDevice<uint16_t>(m * (k + pad), 1, 1);
-  const auto dy = RandomOnDevice<uint16_t>(m * (n + padn), 1, 3);
+  const auto dy = RandomOnDevice<uint16_t>(m * (n + dy_pad), 1, 3);
   const auto weight = RandomOnDevice<uint16_t>(n * (k + pad), 0.02, 2);
   const DeviceArray<uint16_t> out(m * std::max(n, k));
   const auto view = [](const DeviceArray<uint16_t>& memory, int64_t rows,
@@ -92,7 +95,7 @@ void BenchmarkChoices(Workspace workspace, double seconds, int64_t m, int64_t n,
     const auto multiply = [&](MatMulCudaPlans& plans, int i) {
       if (product == kGradient) {
         MatMulCuda({}, plans, Transpose::kNo, Transpose::kNo, 1,
-                   view(dy, m, n, padn), weights, 0, view(out, m, k),
+                   view(dy, m, n, dy_pad), weights, 0, view(out, m, k),
                    workspace);
         return;
       }
@@ -128,18 +131,20 @@ int Main(int argc, char** argv) {
   bench::PrintDevice();
   const DeviceArray<char> memory(kMatMulCudaWorkspaceBytes);
   const Workspace workspace{memory.data(), memory.size()};
-  if (argc > 2 && std::strcmp(argv[1], "--sustained") == 0) {
+  const bool lines = argc > 2 && std::strcmp(argv[1], "--lines") == 0;
+  if (lines || (argc > 2 && std::strcmp(argv[1], "--sustained") == 0)) {
     const double seconds = std::atof(argv[2]);
+    const int64_t step = lines ? 64 : 1;
     for (int i = 3; i + 3 <= argc; i += 3) {
-      BenchmarkChoices(workspace, seconds, std::atoll(argv[i]),
+      BenchmarkChoices(workspace, seconds, step, std::atoll(argv[i]),
                        std::atoll(argv[i + 1]), std::atoll(argv[i + 2]));
     }
     if (argc > 3) return 0;
     // 8B shape, 8 rows of 1,024.
-    BenchmarkChoices(workspace, seconds, 8192, 6144, 4096);
-    BenchmarkChoices(workspace, seconds, 8192, 4096, 4096);
-    BenchmarkChoices(workspace, seconds, 8192, 28672, 4096);
-    BenchmarkChoices(workspace, seconds, 8192, 4096, 14336);
+    BenchmarkChoices(workspace, seconds, step, 8192, 6144, 4096);
+    BenchmarkChoices(workspace, seconds, step, 8192, 4096, 4096);
+    BenchmarkChoices(workspace, seconds, step, 8192, 28672, 4096);
+    BenchmarkChoices(workspace, seconds, step, 8192, 4096, 14336);
     return 0;
   }
   MatMulCudaPlans plans;

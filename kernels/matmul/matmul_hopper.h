@@ -260,11 +260,7 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
   const auto give_back = [&](int stage) {
     ArriveWarpAtAll<kTileBlocks>(shared.empty[stage]);
   };
-  // Stages that are stored from, the newest last; with many steps the newest
-  // two stay under way while the next is made.
-  constexpr int kUnderWay = Finish::kSteps > 2 ? 2 : 1;
-  int storing[kUnderWay];
-  for (int& stage : storing) stage = -1;
+  int storing = -1;  // the stage of the newest stores
   for (int number = 0;; ++number) {
     const int slot = number % 2;
     shared.tile_full[slot].WaitForCluster(number / 2);
@@ -272,10 +268,9 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
     ArriveWarpAt(shared.tile_empty[slot], 0);
     if (which >= a.tiles()) break;
     multiply(false);
-    if (number > 0 && leads) WaitStoresRead<0>();
-    for (int& stage : storing) {
-      if (stage >= 0) give_back(stage);
-      stage = -1;
+    if (storing >= 0) {
+      if (leads) WaitStoresRead<0>();
+      give_back(storing);
     }
     int before = at.stage;
     at.Next();
@@ -306,12 +301,11 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
       GroupBarrier(group);
       if (leads) {
         finish.template Store<kStep>(row, tile.column, panels);
-        WaitStoresRead<kUnderWay * Finish::kStored>();
+        if (kStep > 0) WaitStoresRead<Finish::kStored>();
       }
       __syncwarp();
-      if (kStep >= kUnderWay) give_back(storing[0]);
-      for (int i = 1; i < kUnderWay; ++i) storing[i - 1] = storing[i];
-      storing[kUnderWay - 1] = at.stage;
+      if (kStep > 0) give_back(storing);
+      storing = at.stage;
       at.Next();
     };
     ForSteps(std::make_integer_sequence<int, Finish::kSteps>(), finish_step);

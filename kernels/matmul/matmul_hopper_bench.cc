@@ -98,7 +98,8 @@ void BenchmarkSwiglu(double seconds, int64_t rows, int64_t F, int64_t K) {
           4.0 * rows * F * K);
 }
 
-// Gradients take the slopes' place, call after call: large numbers, soon.
+// Gradients take the slopes' place, call after call, and so vanish after some
+// hundred: of either candidate.
 void BenchmarkGradient(double seconds, int64_t rows, int64_t F, int64_t K) {
   std::printf("SwiGLU's gradient: %ld rows, F %ld, K %ld\n",
               static_cast<long>(rows), static_cast<long>(F),

@@ -134,21 +134,27 @@ TEST_F(MatMulSwigluCudaTest, MatchesDouble) {
 TEST_F(MatMulSwigluCudaTest, ManyTilesHaveTheSameBits) {
   const int64_t rows = 1900, F = 5000, K = 448;
   const Matrix x(rows, K, Uniform(1)), weight(2 * F, K, Uniform(2));
-  std::vector<uint16_t> first;
+  std::vector<uint16_t> first, first_slopes;
   for (int i = 0; i < 3; ++i) {
-    const Matrix out(rows, F);
-    MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), out.View(),
+    const Matrix out(rows, F), alone(rows, F), slopes(rows, 2 * F);
+    MatMulSwigluCuda({}, x.View(), weight.View(), slopes.View(), out.View(),
+                     tiles());
+    MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), alone.View(),
                      tiles());
     if (i == 0) {
       first = out.Bits();
+      first_slopes = slopes.Bits();
       // A row of each tile.
       constexpr int64_t kFirst = 5, kStep = 127;
       const std::vector<double> some = EveryRow(x.Host(), K, kFirst, kStep);
       const auto count = static_cast<int64_t>(some.size()) / K;
       const ReferenceProduct products(some, weight.Host(), count, 2 * F, K);
       ExpectSwiglu(products, F, EveryRow(out.Host(), F, kFirst, kStep));
+      ExpectSlopes(products, F, EveryRow(slopes.Host(), 2 * F, kFirst, kStep));
     }
     EXPECT_EQ(out.Bits(), first);
+    EXPECT_EQ(alone.Bits(), first);
+    EXPECT_EQ(slopes.Bits(), first_slopes);
   }
 }
 
@@ -223,16 +229,24 @@ TEST_F(MatMulSwigluCudaTest, GradientsOfManyTilesHaveTheSameBits) {
   }
 }
 
-// Each of two calls in a row counts its tiles from 0.
+// Of few tiles and of more than there are blocks: the next call counts from 0.
 TEST_F(MatMulSwigluCudaTest, LeavesItsCountAtZero) {
-  const Matrix x(300, 64, Uniform(1)), weight(144, 64, Uniform(2));
-  const Matrix out(300, 72);
-  MatMulSwigluCuda({}, x.View(), weight.View(), TensorView(), out.View(),
-                   tiles());
-  std::vector<char> count(kMatMulTilesBytes, 1);
-  CARACAL_CUDA_CHECK(cudaMemcpy(count.data(), tiles().data, count.size(),
-                                cudaMemcpyDeviceToHost));
-  EXPECT_EQ(count, std::vector<char>(kMatMulTilesBytes));
+  const int64_t K = 64;
+  for (const auto& [rows, F] : {std::pair{300, 72}, {5000, 1200}}) {
+    const Matrix x(rows, K, Uniform(1)), weight(2 * F, K, Uniform(2));
+    const Matrix down(K, F, Uniform(3)), out(rows, F), slopes(rows, 2 * F);
+    const auto expect_zero = [&] {
+      std::vector<char> count(kMatMulTilesBytes, 1);
+      CARACAL_CUDA_CHECK(cudaMemcpy(count.data(), tiles().data, count.size(),
+                                    cudaMemcpyDeviceToHost));
+      EXPECT_EQ(count, std::vector<char>(kMatMulTilesBytes)) << rows << " rows";
+    };
+    MatMulSwigluCuda({}, x.View(), weight.View(), slopes.View(), out.View(),
+                     tiles());
+    expect_zero();
+    MatMulSwigluBackwardCuda({}, x.View(), down.View(), slopes.View(), tiles());
+    expect_zero();
+  }
 }
 
 TEST_F(MatMulSwigluCudaTest, NoRows) {

@@ -14,11 +14,14 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <vector>
 
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "core/optim/adamw.h"
+#include "kernels/matmul/matmul_rope_cuda.h"
+#include "kernels/matmul/matmul_swiglu_cuda.h"
 #include "tests/gpu/model_pair.h"
 #include "tests/gpu/random_model.h"
 
@@ -40,6 +43,7 @@ struct Case {
   bool all_lora = false;  // or q, k, v, o
   int64_t rank = 8;
   std::vector<int64_t> lengths = {200, 77, 1, 130};
+  bool tiles = false;  // products take those of matmul_hopper.h
 };
 
 std::vector<Case> Cases() {
@@ -63,18 +67,19 @@ std::vector<Case> Cases() {
 }
 
 // Enough rows and columns that products take the tiles of matmul_hopper.h, with
-// what is done on them.
+// what is done on them, forward and backward.
 Case WideCase() {
   Case wide;
   wide.name = "Wide";
   wide.shape.hidden = 2048;
-  wide.shape.inner = 1024;
+  wide.shape.inner = 2048;
   wide.shape.layers = 2;
   wide.shape.heads = 24;
   wide.shape.kv_heads = 4;
   wide.shape.positions = 1024;
   wide.all_lora = true;
   wide.lengths = {900, 600, 1, 547};
+  wide.tiles = true;
   return wide;
 }
 
@@ -82,6 +87,7 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     const Case& c = GetParam();
+    if (c.tiles && kernels::MatMulSwigluCudaSupported()) ExpectTiles();
     path_ = folder_.File("model");
     ASSERT_OK(WriteRandomModel(path_, c.shape, 5));
     StudentConfig student;
@@ -91,6 +97,16 @@ class ModelCudaTest : public ::testing::TestWithParam<Case> {
     if (c.all_lora) student.lora.projections.fill(true);
     ASSERT_OK_AND_ASSIGN(pair_, ModelPair::Load(path_, student));
     layers_ = static_cast<double>(c.shape.layers);
+  }
+  void ExpectTiles() const {
+    const Case& c = GetParam();
+    const int64_t rows =
+        std::accumulate(c.lengths.begin(), c.lengths.end(), int64_t{0});
+    const int64_t D = c.shape.head_dim;
+    const int64_t qkv = (c.shape.heads + 2 * c.shape.kv_heads) * D;
+    EXPECT_TRUE(kernels::MatMulSwigluCudaSuits(rows, c.shape.inner));
+    EXPECT_TRUE(kernels::MatMulSwigluBackwardCudaSuits(rows, c.shape.inner));
+    EXPECT_TRUE(kernels::MatMulRopeCudaSuits(rows, qkv, D));
   }
   double Noise() const { return 0x1p-8 * std::sqrt(12 * layers_ / 3); }
 

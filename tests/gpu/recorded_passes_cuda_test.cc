@@ -46,7 +46,7 @@ class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
     RandomModelShape shape;
     if (GetParam().wide) {
       shape.hidden = 2048;
-      shape.inner = 1024;
+      shape.inner = 2048;
       shape.heads = 24;
       shape.kv_heads = 4;
       shape.positions = 1024;
