@@ -95,12 +95,20 @@ absl::StatusOr<PaperJob> LoadPaperJob(const std::string& path,
   const auto resolved = [&](const char* field, const std::string& file) {
     return Resolved(path, field, file, locations);
   };
-  ASSIGN_OR_RETURN(
-      out.model,
-      ReadModel(resolved("model.path", out.job.model().path()), files));
-  ASSIGN_OR_RETURN(
-      out.seq_len,
-      SeqLenOf(out.job, resolved("data.path", out.job.data().path()), files));
+  // What cannot be read is told with the field that names it.
+  const auto told = [&](const char* field, const absl::Status& status) {
+    if (status.ok()) return status;
+    const Problem problem{field, std::string(status.message()),
+                          LocationOf(locations, field)};
+    return absl::Status(status.code(), problem.ToString());
+  };
+  auto model = ReadModel(resolved("model.path", out.job.model().path()), files);
+  RETURN_IF_ERROR(told("model.path", model.status()));
+  out.model = *std::move(model);
+  const auto seq_len =
+      SeqLenOf(out.job, resolved("data.path", out.job.data().path()), files);
+  RETURN_IF_ERROR(told("data.path", seq_len.status()));
+  out.seq_len = *seq_len;
   return out;
 }
 

@@ -158,6 +158,11 @@ TEST_F(PlanTest, AsksForWhatItNeeds) {
   EXPECT_EQ(Run({"--gpus", "8"}), kExitFailure);
   EXPECT_THAT(err_.str(), HasSubstr("train.h5 does not exist; to plan without "
                                     "it, set data.seq_len"));
+  EXPECT_THAT(err_.str(), HasSubstr(":2:32: data.path: "));
+  EXPECT_EQ(Run({"--gpus", "8", "--set", "model.path=/none.gguf"}),
+            kExitFailure);
+  EXPECT_THAT(err_.str(),
+              HasSubstr("--set model.path=/none.gguf: model.path: "));
   // The rows' length is the data's, where it is there.
   ASSERT_OK(WriteTinyData(folder_.File("train.h5"), 10, 64));
   EXPECT_EQ(Run({"--gpus", "8"}), kExitOk) << err_.str();
