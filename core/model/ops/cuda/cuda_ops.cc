@@ -22,8 +22,7 @@ absl::StatusOr<std::unique_ptr<ModelOps>> MakeCudaOps(Device* device) {
       Tensor tiles,
       device->Allocate(DType::kU8,
                        {static_cast<int64_t>(kernels::kMatMulTilesBytes)}));
-  const char none[kernels::kMatMulTilesBytes] = {};
-  device->Upload(none, sizeof(none), tiles.view().data);
+  device->SetZero(tiles.view().data, tiles.bytes());
   ASSIGN_OR_RETURN(Tensor sums,
                    device->Allocate(DType::kI64, {CudaOps::kMostSums}));
   return std::unique_ptr<ModelOps>(new CudaOps(
