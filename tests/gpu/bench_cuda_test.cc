@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -75,7 +76,8 @@ class BenchCudaTest : public ::testing::Test {
 };
 
 // The first step's loss is the host's, the same rows having been drawn there,
-// but for bf16's noise: a mean over 512 tokens.
+// but for bf16's noise after so many layers (model_cuda_test.cc), of which a
+// mean over 512 tokens has less.
 TEST_F(BenchCudaTest, TrainingIsMeasured) {
   for (const char* stage : {"transfer", "finetune"}) {
     SCOPED_TRACE(stage);
@@ -88,7 +90,8 @@ TEST_F(BenchCudaTest, TrainingIsMeasured) {
     ExpectMeasured(gpu, options_.batch * options_.seq_len);
     std::printf("  loss %.6f, %.6f on the host\n", gpu.loss, host.loss);
     EXPECT_GT(host.loss, 0);
-    EXPECT_NEAR(gpu.loss / host.loss, 1, 0x1p-7);
+    EXPECT_NEAR(gpu.loss / host.loss, 1,
+                0x1p-8 * std::sqrt(12 * kLayers / 3.0));
     options_.launches = true;
     ASSERT_OK_AND_ASSIGN(const BenchResult launched, RunBench(options_));
     ExpectMeasured(launched, options_.batch * options_.seq_len);
