@@ -13,6 +13,15 @@
 
 namespace caracal {
 
+// Elements from row to row of a bf16 matrix on a device whose rows have room
+// behind their columns (more than none): room moves rows off the lines of
+// memory where most models' lie, and the copy engine, which brings 128 bytes of
+// a row at a time, wants them back.
+inline int64_t StrideWithRoom(int64_t columns, int64_t room) {
+  constexpr int64_t kLine = 64;  // 128 bytes
+  return (columns + room + kLine - 1) / kLine * kLine;
+}
+
 // W [out, in]: dense fp32, or blocks as they are encoded in the model's file,
 // or dense bf16 on a device. Immutable after loading (but for the room of a
 // device's); thread-safe to read; copies share the memory. Blocks may lie in

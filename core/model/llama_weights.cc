@@ -86,11 +86,7 @@ class Loader {
                                         int64_t rows, int64_t columns,
                                         int64_t room) {
     Device& device = *placement_.device;
-    // Room moves rows off the lines of memory where most models' lie: the copy
-    // engine, which brings 128 bytes of a row at a time, wants them back.
-    constexpr int64_t kLine = 64;
-    const int64_t stride =
-        room > 0 ? (columns + room + kLine - 1) / kLine * kLine : columns;
+    const int64_t stride = room > 0 ? StrideWithRoom(columns, room) : columns;
     ASSIGN_OR_RETURN(Tensor folded,
                      device.Allocate(DType::kBF16, {rows + room, stride}));
     if (room > 0) device.SetZero(folded.view().data, folded.bytes());

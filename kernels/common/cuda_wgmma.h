@@ -47,6 +47,9 @@ struct KMajor {
   }
 };
 
+// Descriptors take 18 bits of an address. In a cluster an address has those of
+// its block above them, which would change the distance of panels: leave them
+// out of `base`.
 struct MnMajor {
   static constexpr int kTransposed = 1;
   uint32_t base, panel;

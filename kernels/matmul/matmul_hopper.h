@@ -248,8 +248,7 @@ __device__ __forceinline__ void ConsumeTiles(TileShared& shared,
     Pin(sums);
     WgmmaFence();
     if constexpr (Finish::kTransposed) {
-      // Descriptors take 18 bits of an address; those above, which say which
-      // block of the cluster it is, would change the distance of panels.
+      // Without the bits that say which block of the cluster it is.
       Multiply<kTileDepth>(sums, x, MnMajor{tile_b & 0x3ffff, kBoxBytes},
                            accumulate);
     } else {

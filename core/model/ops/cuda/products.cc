@@ -38,10 +38,9 @@ TensorView BlockOf(TensorView matrix, int64_t row, int64_t rows, int64_t column,
 
 TensorView AllocateRows(Execution& exec, int64_t rows, int64_t columns,
                         int64_t room) {
-  // Rows start at multiples of 16 bytes; where room moves them off the lines of
-  // memory, at those: the copy engine brings 128 bytes of a row at a time.
-  const int64_t all = columns + room, step = room > 0 ? 64 : 8;
-  const int64_t stride = (all + step - 1) / step * step;
+  // Without room, too, rows start at multiples of 16 bytes.
+  const int64_t stride =
+      room > 0 ? StrideWithRoom(columns, room) : (columns + 7) / 8 * 8;
   return BlockOf(exec.device_arena().Allocate(DType::kBF16, {rows, stride}), 0,
                  rows, 0, columns);
 }
