@@ -4,11 +4,13 @@
 
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
 
 namespace caracal::kernels::cuda {
 namespace {
 
-constexpr int kThreads = 256, kFeatures = 64;
+constexpr int kThreads = 256;
+constexpr int kAtOnce = 4;  // heads whose parts are on their way
 
 // total [H, D, F] += the sum over segments of parts [count, H, DP, 64]; element
 // i.
@@ -39,12 +41,10 @@ __device__ void AddSquaredError(const float* parts, int64_t count,
   if (threadIdx.x == 0) *total += sum;
 }
 
-// The parameters' gradients. `blocks` of either map's weights, if they are
-// asked for; the last block has the rest.
-__global__ void Parameters(const __grid_constant__ Args a,
-                           const __grid_constant__ HopperScratch s,
-                           int blocks) {
-  int block = blockIdx.x;
+// The parameters' gradients: block by block, `blocks` of either map's weights,
+// if they are asked for; the last one has the rest.
+__device__ void AddParameters(const Args& a, const HopperScratch& s, int block,
+                              int blocks) {
   for (const bool keys : {false, true}) {
     float* const total = keys ? a.dweight_k : a.dweight_q;
     if (total == nullptr) continue;
@@ -70,34 +70,57 @@ __global__ void Parameters(const __grid_constant__ Args a,
   }
 }
 
-// out [rows, Hkv, D] = the sum over each group's heads of parts [rows, H, D];
-// a thread 8 columns.
-__global__ void Groups(const __grid_constant__ Args a, const bf16* parts,
-                       HeadRows<bf16> out) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const int64_t pieces = a.D / 8, group = a.H / a.Hkv;
-  if (i >= a.rows * a.Hkv * pieces) return;
-  const int64_t row = i / (a.Hkv * pieces), kv = i / pieces % a.Hkv;
-  const int64_t d = i % pieces * 8;
+// 8 columns from d on of one row and key head: out [rows, Hkv, D] = the sum
+// over its group's heads of parts [rows, H, D].
+__device__ __forceinline__ void AddGroup(const Args& a, const bf16* parts,
+                                         const HeadRows<bf16>& out, int64_t row,
+                                         int64_t kv, int d) {
+  const int group = a.H / a.Hkv;
+  const bf16* from = parts + (row * a.H + kv * group) * a.D + d;
   float sum[8] = {};
-  for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
-    const uint4 from =
-        *reinterpret_cast<const uint4*>(parts + (row * a.H + h) * a.D + d);
-    const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(&from);
+  for (int first = 0; first < group; first += kAtOnce) {
+    uint4 part[kAtOnce];
 #pragma unroll
-    for (int x = 0; x < 4; ++x) {
-      const float2 pair = __bfloat1622float2(pairs[x]);
-      sum[2 * x] += pair.x;
-      sum[2 * x + 1] += pair.y;
+    for (int x = 0; x < kAtOnce; ++x) {
+      if (first + x >= group) break;
+      part[x] =
+          __ldcs(reinterpret_cast<const uint4*>(from + (first + x) * a.D));
+    }
+#pragma unroll
+    for (int x = 0; x < kAtOnce; ++x) {
+      if (first + x >= group) break;
+      const uint32_t pairs[] = {part[x].x, part[x].y, part[x].z, part[x].w};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float2 pair = UnpackBf16(pairs[i]);
+        sum[2 * i] += pair.x;
+        sum[2 * i + 1] += pair.y;
+      }
     }
   }
-  uint4 to;
-  auto* pairs = reinterpret_cast<__nv_bfloat162*>(&to);
-#pragma unroll
-  for (int x = 0; x < 4; ++x) {
-    pairs[x] = __floats2bfloat162_rn(sum[2 * x], sum[2 * x + 1]);
-  }
-  *reinterpret_cast<uint4*>(At(out, row, kv) + d) = to;
+  *reinterpret_cast<uint4*>(At(out, row, kv) + d) =
+      make_uint4(PackBf16(sum[0], sum[1]), PackBf16(sum[2], sum[3]),
+                 PackBf16(sum[4], sum[5]), PackBf16(sum[6], sum[7]));
+}
+
+// `parameters` blocks for these, then `rows` for dv and as many for dk, of
+// those that have parts; each thread has a piece of a row.
+__global__ void Reduce(const __grid_constant__ Args a,
+                       const __grid_constant__ HopperScratch s, int parameters,
+                       int blocks, int rows) {
+  int block = blockIdx.x;
+  if (block < parameters) return AddParameters(a, s, block, blocks);
+  block -= parameters;
+  const bool values = s.dv != nullptr && block < rows;
+  if (s.dv != nullptr && !values) block -= rows;
+  const int pieces = a.D / 8;
+  // The rows' last parts first: they are still in the second-level cache.
+  const int64_t i =
+      static_cast<int64_t>(rows - 1 - block) * kThreads + threadIdx.x;
+  if (i >= a.rows * a.Hkv * pieces) return;
+  const int64_t row = i / (a.Hkv * pieces), kv = i / pieces % a.Hkv;
+  const int d = static_cast<int>(i % pieces) * 8;
+  AddGroup(a, values ? s.dv : s.dk, values ? a.dv : a.dk, row, kv, d);
 }
 
 unsigned Blocks(int64_t items) {
@@ -112,14 +135,13 @@ void HopperReduce(const Args& a, const HopperScratch& s, cudaStream_t stream) {
   for (const float* total : {a.dweight_q, a.dweight_k}) {
     if (total != nullptr) all += blocks;
   }
-  Parameters<<<all, kThreads, 0, stream>>>(a, s, static_cast<int>(blocks));
+  const unsigned rows = Blocks(a.rows * a.Hkv * a.D / 8);
+  const unsigned groups =
+      (s.dk != nullptr ? rows : 0) + (s.dv != nullptr ? rows : 0);
+  Reduce<<<all + groups, kThreads, 0, stream>>>(a, s, static_cast<int>(all),
+                                                static_cast<int>(blocks),
+                                                static_cast<int>(rows));
   CARACAL_CUDA_CHECK_LAUNCH();
-  for (const auto& [parts, out] : {std::pair(s.dk, a.dk), {s.dv, a.dv}}) {
-    if (parts == nullptr) continue;
-    Groups<<<Blocks(a.rows * a.Hkv * a.D / 8), kThreads, 0, stream>>>(a, parts,
-                                                                      out);
-    CARACAL_CUDA_CHECK_LAUNCH();
-  }
 }
 
 }  // namespace caracal::kernels::cuda

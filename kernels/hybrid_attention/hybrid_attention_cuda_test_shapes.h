@@ -142,6 +142,14 @@ inline std::vector<Shape> CudaShapes() {
   add({kShortestCut}, 3, 1, 128, 64, 65, 4, sliding).terms = either;
   add({1537, 70}, 3, 1, 64, 64, 65, 0, sliding).terms = {
       kLaOnlyTerms, kLaPastTerms, kFarSinkTerms | kLaPastTerms, kLaOnlyTerms};
+  // More query heads a group than are added up at once.
+  add({140}, 5, 1, 64, 64, 64, 4, sliding);
+  add({97}, 6, 1, 128, 64, 64, 0, sliding);
+  add({140, 70}, 16, 2, 128, 64, 64, 4, sliding);
+  // Large scores where heads are dropped, and in several segments.
+  Shape& large = add({700, 90}, 3, 1, 128, 64, 64, 4, sliding);
+  large.terms = either;
+  large.score_size = 80;
   return shapes;
 }
 
