@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/base/clock.h"
+#include "eval/statistics/quantile.h"
 #include "jobs/bench/bench.h"
 #include "jobs/bench/kernel_times.h"
 
@@ -18,11 +19,6 @@ namespace caracal {
 // Since an unspecified start.
 inline double SecondsNow() {
   return absl::ToDoubleSeconds(Clock::Real()->Now());
-}
-
-inline double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // The result's speed from the tokens/s of its steps; of one at least.

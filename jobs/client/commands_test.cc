@@ -100,6 +100,20 @@ TEST_F(CommandsTest, BenchStaysWithinTheModelsContext) {
   EXPECT_THAT(err_.str(), HasSubstr("129 positions"));
 }
 
+TEST_F(CommandsTest, BenchMeasuresEveryStage) {
+  for (const char* stage : {"transfer", "finetune", "decode"}) {
+    SCOPED_TRACE(stage);
+    ASSERT_EQ(Run({"bench", "--model", folder_.File("model"), "--stage", stage,
+                   "--seq-len", "16", "--batch", "1", "--new-tokens", "4",
+                   "--steps", "2", "--device", "cpu", "--json"}),
+              kExitOk)
+        << err_.str();
+    const auto json = nlohmann::json::parse(out_.str());
+    EXPECT_GT(json["tokens_per_s"], 0);
+    EXPECT_GE(json["tokens_per_s_range"][1], json["tokens_per_s_range"][0]);
+  }
+}
+
 // Raises SIGINT once the text has come by: an interrupt at a known moment.
 class InterruptingBuffer : public std::stringbuf {
  public:
