@@ -85,8 +85,8 @@ std::vector<CausalSequence> SequencesOf(const CausalAttentionInputs& in,
 
 bool IsHopper() {
   int device = 0, major = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &major, cudaDevAttrComputeCapabilityMajor, device));
   return major == 9;
 }

@@ -276,10 +276,10 @@ __global__ void __launch_bounds__(kThreads, 1)
 template <int DP>
 void Launch(const CausalArgs& a, cudaStream_t stream) {
   int device = 0, processors = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &processors, cudaDevAttrMultiProcessorCount, device));
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       Forward<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
   const Maps maps = {

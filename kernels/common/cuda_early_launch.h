@@ -41,15 +41,15 @@ inline cudaLaunchAttribute EarlyLaunch() {
 // Of the current device.
 inline int MajorCapability() {
   int device = 0, major = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &major, cudaDevAttrComputeCapabilityMajor, device));
   return major;
 }
 inline int Multiprocessors() {
-  int device = 0, count = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(
+  int device = 0, count = 1;
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(
       cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
   return count;
 }
@@ -57,8 +57,8 @@ inline int Multiprocessors() {
 // Of shared memory that a block may have.
 inline size_t MostSharedBytes() {
   int device = 0, bytes = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   return bytes;
 }
@@ -83,7 +83,7 @@ void LaunchEarly(void (*kernel)(Args), dim3 grid, dim3 block, size_t shared,
     cluster.val.clusterDim.x = cluster_blocks;
     cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   }
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, kernel, args));
+  CARACAL_LAUNCHER_CHECK(cudaLaunchKernelEx(&launch, kernel, args));
 }
 
 }  // namespace caracal::kernels::cuda

@@ -226,8 +226,8 @@ bool HopperSupports(const Args& a) {
   if (a.bias_q != nullptr || a.bias_k != nullptr || a.from_end) return false;
   if (a.D > 128 || a.F > kFeatures) return false;
   int device = 0, major = 0;
-  CARACAL_CUDA_CHECK(cudaGetDevice(&device));
-  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &major, cudaDevAttrComputeCapabilityMajor, device));
   return major == 9;
 }

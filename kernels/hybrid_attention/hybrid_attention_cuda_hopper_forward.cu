@@ -381,7 +381,7 @@ __global__ void __launch_bounds__(kBlock, 1)
 
 template <int DP>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       ForwardRows<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
   ForwardRows<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);

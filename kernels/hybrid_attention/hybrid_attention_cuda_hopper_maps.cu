@@ -118,7 +118,7 @@ __global__ void Statistics(const __grid_constant__ Args a,
 template <int DP>
 void Launch(const Args& a, const HopperScratch& s, bool keys,
             cudaStream_t stream) {
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       MapGradients<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
   MapGradients<DP>

@@ -102,7 +102,7 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
             cudaStream_t stream) {
   constexpr auto kKernel = ForwardRows<DP, kSinks, kLeaves>;
   constexpr size_t kBytes = sizeof(Shared<DP, kLeaves>);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   kKernel<<<s.count * a.H, kPairBlock, kBytes, stream>>>(a, s, maps);
   CARACAL_CUDA_CHECK_LAUNCH();

@@ -135,7 +135,7 @@ __global__ void __launch_bounds__(kPairBlock, 1)
 template <typename Shared, typename Kernel>
 void Launch(Kernel kernel, const Args& a, const HopperScratch& s,
             const PairMaps& maps, cudaStream_t stream) {
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared)));
   kernel<<<s.count * a.H, kPairBlock, sizeof(Shared), stream>>>(a, s, maps);
   CARACAL_CUDA_CHECK_LAUNCH();

@@ -104,7 +104,7 @@ template <int DP, bool kSinks, bool kAlone>
 void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
             cudaStream_t stream) {
   constexpr auto kKernel = BackwardRows<DP, kSinks, kAlone>;
-  CARACAL_CUDA_CHECK(
+  CARACAL_LAUNCHER_CHECK(
       cudaFuncSetAttribute(kKernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                            sizeof(Shared<DP>)));
   kKernel<<<s.count * a.H, kPairBlock, sizeof(Shared<DP>), stream>>>(a, s,

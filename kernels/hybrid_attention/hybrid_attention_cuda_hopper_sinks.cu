@@ -200,7 +200,7 @@ __global__ void AddParts(const __grid_constant__ Args a,
 
 template <int DP>
 void Launch(const Args& a, const HopperScratch& s, cudaStream_t stream) {
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       SinkParts<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
   SinkParts<DP><<<s.count * a.H, kBlock, sizeof(Shared<DP>), stream>>>(a, s);

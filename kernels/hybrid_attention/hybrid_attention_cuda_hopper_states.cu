@@ -355,7 +355,7 @@ void Launch(const Args& a, const HopperScratch& s, const PairMaps& maps,
             cudaStream_t stream) {
   const auto kernel =
       a.F == kFeatures ? Sums<DP, suffix, true> : Sums<DP, suffix, false>;
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared<DP>)));
   kernel<<<s.count * s.pieces * a.H, kSumsBlock, sizeof(Shared<DP>), stream>>>(
       a, s, maps);

@@ -212,7 +212,7 @@ void Launch(DecodeArgs d, int64_t ring, int64_t N, int major,
     d.maps_at = static_cast<int>(maps_at);
     bytes = maps_at + maps;
   }
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       Decode, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   cudaLaunchConfig_t launch = {};
   launch.gridDim = dim3(d.slices, a.H, N);
@@ -225,7 +225,7 @@ void Launch(DecodeArgs d, int64_t ring, int64_t N, int major,
   attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
   launch.attrs = attributes;
   launch.numAttrs = major < 9 ? 0 : d.slices > 1 ? 2 : 1;
-  CARACAL_CUDA_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
+  CARACAL_LAUNCHER_CHECK(cudaLaunchKernelEx(&launch, Decode, d));
 }
 
 bool TwoKernels(const HybridAttentionConfig& config, int64_t N, int64_t H,

@@ -60,7 +60,7 @@ void LaunchPrepare(const DecodeArgs& d, int64_t sequences,
   const auto kernel =
       a.D == 128 && a.F == 64 ? Prepare<128, 64> : Prepare<0, 0>;
   const size_t bytes = PrepareSharedBytes(a);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   ManyArgs many;
   many.d = d;

@@ -131,9 +131,9 @@ void Run(const Context& ctx, const HybridAttentionConfig& config,
   s.norm = BindF32(norm, N * a.H * a.Fout);
   CARACAL_CHECK(s.state != nullptr && s.norm != nullptr);
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
-  CARACAL_CUDA_CHECK(
+  CARACAL_LAUNCHER_CHECK(
       cudaMemsetAsync(s.state, 0, state.size() * sizeof(float), stream));
-  CARACAL_CUDA_CHECK(
+  CARACAL_LAUNCHER_CHECK(
       cudaMemsetAsync(s.norm, 0, norm.size() * sizeof(float), stream));
   std::vector<StateRows> table;
   for (int64_t i = 0; i < N; ++i) {

@@ -175,11 +175,11 @@ template <int kRows, int kTake, bool kSwiglu, typename Out>
 void Launch(const Context& ctx, const Args<Out>& a) {
   const auto kernel = Product<kRows, kTake, kSwiglu, Out>;
   const size_t bytes = SharedBytes(kRows, 8 * int64_t{a.packs});
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   constexpr int kOut = kWarps * (kSwiglu ? kTake / 2 : kTake);
   int blocks = 0;
-  CARACAL_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+  CARACAL_LAUNCHER_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
       &blocks, kernel, kThreads, bytes));
   const auto grid = static_cast<unsigned>(std::min<int64_t>(
       (a.outputs + kOut - 1) / kOut,

@@ -387,7 +387,7 @@ template <typename Args>
 void LaunchTiles(void (*kernel)(Args), const TileArgs& tiles, const Args& args,
                  cudaStream_t stream) {
   constexpr size_t kShared = sizeof(TileShared);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   const int clusters = std::min(Multiprocessors() / kTileBlocks, tiles.tiles());
   LaunchEarly(kernel, clusters * kTileBlocks, kTileThreads, kShared, stream,
