@@ -9,12 +9,16 @@
 namespace caracal {
 namespace {
 
-// Outputs of a feature map that the attention-weight loss takes there.
-constexpr int64_t kMostWeightLossFeatures = 256;
+// Outputs of a feature map that the attention-weight loss takes there
+// (WeightLossCudaMostFeatures() in
+// kernels/hybrid_attention/weight_loss_cuda.h).
+int64_t MostWeightLossOutputs(int64_t head_dim) {
+  return head_dim <= 128 ? 512 : 256;
+}
 
 // As far as the job alone tells: with the head dimension's number of features
 // there are no more than twice 128 in any model known.
-int64_t FeaturesOf(const proto::Attention& a) {
+int64_t OutputsOf(const proto::Attention& a) {
   const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
   return kernels::FeatureMapOutputs(
       map.value_or(kernels::FeatureMapKind::kHedgehog), a.features());
@@ -22,7 +26,8 @@ int64_t FeaturesOf(const proto::Attention& a) {
 
 }  // namespace
 
-std::vector<Problem> CudaProblems(const proto::Job& expanded) {
+std::vector<Problem> CudaProblems(const proto::Job& expanded,
+                                  int64_t head_dim) {
   std::vector<Problem> problems;
   const auto refuse = [&](const std::string& field, const std::string& what) {
     problems.push_back(
@@ -32,16 +37,16 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded) {
          ""});
   };
   const proto::Attention& a = expanded.attention();
+  const int64_t most = MostWeightLossOutputs(head_dim);
   for (int i = 0; i < expanded.stages_size(); ++i) {
     const proto::Stage& stage = expanded.stages(i);
     const std::string path = absl::StrCat("stages[", i, "].");
     if (!stage.has_transfer()) continue;
     const proto::TransferLoss& loss = stage.transfer().loss();
-    if ((loss.xent() > 0 || loss.kl() > 0) &&
-        FeaturesOf(a) > kMostWeightLossFeatures) {
+    if ((loss.xent() > 0 || loss.kl() > 0) && OutputsOf(a) > most) {
       refuse(absl::StrCat(path, "transfer.loss"),
-             absl::StrCat("a loss on attention weights of more than ",
-                          kMostWeightLossFeatures, " features"));
+             absl::StrCat("a loss on attention weights whose feature map has ",
+                          OutputsOf(a), " outputs, more than ", most, ","));
     }
   }
   return problems;

@@ -10,6 +10,7 @@ namespace caracal {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<std::string> Lines(const proto::Job& job) {
   std::vector<Problem> problems;
@@ -49,7 +50,7 @@ TEST(SupportTest, RunsEveryFeatureMapOnAGpu) {
   proto::Job job = WithPreset("hedgehog");
   job.set_device("cuda");
   job.mutable_attention()->set_half_space(true);
-  job.mutable_attention()->set_features(160);
+  job.mutable_attention()->set_features(288);
   EXPECT_THAT(Lines(job), ElementsAre());
 }
 
@@ -57,12 +58,25 @@ TEST(SupportTest, SaysWhatIsNotRunOnAGpu) {
   proto::Job job = WithPreset("hedgehog");
   job.set_device("cuda");
   job.mutable_attention()->set_feature_map("exp");
-  job.mutable_attention()->set_features(160);
+  job.mutable_attention()->set_features(256);
+  EXPECT_THAT(Lines(job), ElementsAre());
+  job.mutable_attention()->set_features(288);
   EXPECT_THAT(
       Lines(job),
-      ElementsAre("stages[0].transfer.loss: a loss on attention weights of "
-                  "more than 256 features is not run on the device cuda; "
-                  "choose the device cpu"));
+      ElementsAre("stages[0].transfer.loss: a loss on attention weights whose "
+                  "feature map has 576 outputs, more than 512, is not run on "
+                  "the device cuda; choose the device cpu"));
+}
+
+TEST(SupportTest, LongHeadsLeaveRoomForFewerFeatures) {
+  proto::Job job = WithPreset("hedgehog");
+  job.set_device("cuda");
+  job.mutable_attention()->set_features(160);
+  const proto::Job expanded = ExpandJob(job);
+  EXPECT_THAT(CudaProblems(expanded, 128), ElementsAre());
+  ASSERT_EQ(CudaProblems(expanded, 256).size(), 1u);
+  EXPECT_THAT(CudaProblems(expanded, 256)[0].ToString(),
+              HasSubstr("320 outputs, more than 256"));
 }
 
 TEST(SupportTest, LeftToUsNothingIsRefused) {

@@ -66,6 +66,10 @@ inline Mask Equal(Vec a, Vec b) {
 inline Mask Greater(Vec a, Vec b) {
   return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ);
 }
+// Greater, or either is NaN.
+inline Mask NotLessEqual(Vec a, Vec b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_NLE_UQ);
+}
 inline Mask And(Mask a, Mask b) { return a & b; }
 // a where the mask is set, else b.
 inline Vec Select(Mask mask, Vec a, Vec b) {
@@ -151,6 +155,10 @@ inline Mask Equal(Vec a, Vec b) {
 }
 inline Mask Greater(Vec a, Vec b) {
   return {_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)};
+}
+// Greater, or either is NaN.
+inline Mask NotLessEqual(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.v, b.v, _CMP_NLE_UQ)};
 }
 inline Mask And(Mask a, Mask b) { return {_mm256_and_ps(a.v, b.v)}; }
 // a where the mask is set, else b.

@@ -37,7 +37,8 @@ __device__ __forceinline__ void FeatureHalf(FeatureMapKind kind, int half,
   const auto each = [&](const auto& feature) {
 #pragma unroll
     for (int f = lane; f < F; f += kLanes) {
-      put(f, fmaxf(feature(z[f]), kFeatureFloor));
+      const float x = feature(z[f]);
+      put(f, x < kFeatureFloor ? kFeatureFloor : x);  // NaN stays
     }
   };
   const auto most = [&](const auto& of) {
@@ -93,7 +94,7 @@ __device__ __forceinline__ void FeatureGradient(FeatureMapKind kind, int F,
                                                 const float* phi, float* dphi,
                                                 int lane) {
   const auto through = [&](int f) {
-    return phi[f] > kFeatureFloor ? dphi[f] : 0.0f;
+    return phi[f] <= kFeatureFloor ? 0.0f : dphi[f];
   };
   // phi . dphi of a half.
   const auto dot = [&](int half) {

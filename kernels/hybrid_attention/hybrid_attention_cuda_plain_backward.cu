@@ -33,7 +33,7 @@ __global__ void BackwardRows(Args a, PlainScratch scratch) {
     den += r.alpha * phi_q[f] * norm[f];
   }
   den = BlockSum(den, reduce);
-  const float inv = den > 0 ? 1.0f / den : 0.0f;
+  const float inv = den <= 0 ? 0.0f : 1.0f / den;
 
   float delta = 0, error = 0;
   for (int d = threadIdx.x; d < a.D; d += blockDim.x) {
@@ -445,7 +445,7 @@ void PlainParameterGradients(const Args& a, const PlainScratch& s,
 void PlainBackward(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   PlainPrepare(a, s, stream);
   const size_t row_bytes = PlainRowBytes(a);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       BackwardRows, cudaFuncAttributeMaxDynamicSharedMemorySize, row_bytes));
   const dim3 rows_heads(a.rows, a.H);
   BackwardRows<<<rows_heads, kPlainThreads, row_bytes, stream>>>(a, s);

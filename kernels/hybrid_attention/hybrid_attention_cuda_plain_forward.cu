@@ -101,7 +101,7 @@ __global__ void ForwardRows(Args a, PlainScratch scratch) {
     for (int f = 0; past && f < a.Fout; ++f) {
       sum += r.alpha * phi_q[f] * scratch.state[(slot * a.Fout + f) * a.D + d];
     }
-    const float y = den > 0 ? sum / den : 0.0f;
+    const float y = den <= 0 ? 0.0f : sum / den;
     At(a.y, r.row, r.head)[d] = __float2bfloat16(y);
   }
   if (threadIdx.x > 0) return;
@@ -162,7 +162,7 @@ void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {
 void PlainForward(const Args& a, const PlainScratch& s, cudaStream_t stream) {
   PlainPrepare(a, s, stream);
   const size_t bytes = PlainRowBytes(a);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       ForwardRows, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   ForwardRows<<<dim3(a.rows, a.H), kPlainThreads, bytes, stream>>>(a, s);
   CARACAL_CUDA_CHECK_LAUNCH();

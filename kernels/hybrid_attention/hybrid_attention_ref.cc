@@ -121,7 +121,7 @@ void HybridAttentionBackwardReference(
     const RowWeights<T> row = WeightsOf(head, n, keys, phi_q, phi_k);
     const T den = row.softmax_den + row.linear_den;
     std::vector<T> y(D), dy(D), dq(D);
-    for (size_t i = 0; den > 0 && i < keys.size(); ++i) {
+    for (size_t i = 0; !(den <= 0) && i < keys.size(); ++i) {
       const T p = (head.gamma() * row.e[i] + head.alpha() * row.l[i]) / den;
       for (int64_t d = 0; d < D; ++d) y[d] += p * head.Value(keys[i])[d];
     }
@@ -137,7 +137,7 @@ void HybridAttentionBackwardReference(
     const T delta = Head<T>::Dot(D, dy.data(), y.data());
     T dmax = T(0);
     std::vector<T> ds(keys.size());
-    for (size_t i = 0; den > 0 && i < keys.size(); ++i) {
+    for (size_t i = 0; !(den <= 0) && i < keys.size(); ++i) {
       const int64_t j = keys[i];
       // d(loss) / d(weight of key j)
       const T g = (Head<T>::Dot(D, dy.data(), head.Value(j)) - delta) / den;

@@ -22,6 +22,7 @@ constexpr int kThreads = 128;        // four warps of 16 rows
 constexpr int kColumns = kTile / 2;  // of a thread: half a row
 constexpr int kScores = kTile + 4;   // floats from row to row
 constexpr int kGradients = kTile + 8;
+constexpr int kPartFeatures = 256;  // whose gradients a block makes
 
 // What a row needs to know of its keys, [H, rows] each.
 struct RowStatistics {
@@ -36,6 +37,7 @@ struct Problem {
   PlainScratch plain;
   RowStatistics rows;
   int features;  // Fout, to a multiple of 16
+  int parts;     // blocks that share a tile's gradients of features
 };
 
 // One block's shared memory.
@@ -194,13 +196,16 @@ struct Place {
   int head, kv, sequence, first;  // the tile's first position
   int64_t begin;                  // the sequence's first row
   int length, count;              // rows of the sequence, and of the tile
+  int first_feature;              // of those whose gradients the block makes
 };
 
-__device__ __forceinline__ Place PlaceOf(const Args& a) {
+__device__ __forceinline__ Place PlaceOf(const Problem& problem) {
+  const Args& a = problem.a;
   Place p;
   p.head = blockIdx.y;
   p.kv = KvHead(a, p.head);
-  p.sequence = blockIdx.z;
+  p.sequence = blockIdx.z / problem.parts;
+  p.first_feature = blockIdx.z % problem.parts * kPartFeatures;
   p.begin = a.offsets[p.sequence];
   p.length = static_cast<int>(a.offsets[p.sequence + 1] - p.begin);
   p.first = blockIdx.x * kTile;
@@ -261,22 +266,24 @@ __device__ __forceinline__ void GradientOf(const Args& a, const Shared& s,
           });
 }
 
-// A warp's 16 rows of [64, features] to rows of phi's layout, by way of
-// `staging` [16, kScores].
+// A warp's 16 rows of [64, features of the block] to rows of phi's layout, by
+// way of `staging` [16, kScores].
 template <int kTiles>
-__device__ void StoreFeatures(const Problem& p, const Sums (&sums)[kTiles],
-                              int64_t row, int count, int head, float* staging,
+__device__ void StoreFeatures(const Problem& p, const Place& place,
+                              const Sums (&sums)[kTiles], float* staging,
                               float* to) {
+  const int64_t row = place.begin + place.first;
   const int first = threadIdx.x / 32 * 16, lane = threadIdx.x % 32;
 #pragma unroll
   for (int b = 0; b < kTiles; ++b) {
-    if (16 * b >= p.features) break;
+    if (place.first_feature + 16 * b >= p.features) break;
     wmma::store_matrix_sync(staging, sums[b], kScores, wmma::mem_row_major);
     __syncwarp();
     for (int i = lane; i < 256; i += 32) {
-      const int r = first + i / 16, f = 16 * b + i % 16;
-      if (r < count && f < p.a.Fout) {
-        to[(head * p.a.rows + row + r) * p.a.Fout + f] =
+      const int r = first + i / 16;
+      const int f = place.first_feature + 16 * b + i % 16;
+      if (r < place.count && f < p.a.Fout) {
+        to[(place.head * p.a.rows + row + r) * p.a.Fout + f] =
             staging[i / 16 * kScores + i % 16];
       }
     }
@@ -291,7 +298,7 @@ __global__ void __launch_bounds__(kThreads)
     QueryTiles(const __grid_constant__ Problem p, float scale) {
   extern __shared__ __align__(128) char memory[];
   const Args& a = p.a;
-  const Place place = PlaceOf(a);
+  const Place place = PlaceOf(p);
   if (place.count <= 0) return;
   const Shared s = Cut(p, memory);
   const Query q = QueryOf(a, place, place.first, place.count);
@@ -351,7 +358,7 @@ __global__ void __launch_bounds__(kThreads)
        __shfl_xor_sync(~0u, r.entropy, 1), __shfl_xor_sync(~0u, r.most, 1),
        __shfl_xor_sync(~0u, r.weights, 1), r);
   const float den = q.gamma * r.weights + q.alpha * Both(r.linear);
-  const bool any = den > 0;
+  const bool any = !(den <= 0);  // NaN, too
   const float inverse_den = any ? 1.0f / den : 0.0f;
   const float inverse_mass = any ? 1.0f / r.mass : 0.0f;
 
@@ -387,9 +394,10 @@ __global__ void __launch_bounds__(kThreads)
                              kGradients);
 #pragma unroll
       for (int b = 0; b < kTiles; ++b) {
-        if (16 * b >= p.features) break;
+        const int f = place.first_feature + 16 * b;
+        if (f >= p.features) break;
         Along columns;
-        wmma::load_matrix_sync(columns, s.phi_k + c * s.f_stride + 16 * b,
+        wmma::load_matrix_sync(columns, s.phi_k + c * s.f_stride + f,
                                s.f_stride);
         wmma::mma_sync(sums[b], rows, columns, sums[b]);
       }
@@ -397,10 +405,11 @@ __global__ void __launch_bounds__(kThreads)
   });
   if (linear) {
     __syncwarp();
-    StoreFeatures<kTiles>(p, sums, row, place.count, place.head,
+    StoreFeatures<kTiles>(p, place, sums,
                           s.scores + threadIdx.x / 32 * 16 * kScores,
                           p.plain.dphi_q);
   }
+  if (place.first_feature > 0) return;
   const float dgamma = Both(of.gamma), dalpha = Both(of.alpha);
   if (q.n < 0 || threadIdx.x % 2 != 0) return;
   const int64_t at = place.head * a.rows + place.begin + q.n;
@@ -409,7 +418,8 @@ __global__ void __launch_bounds__(kThreads)
   p.rows.row_max[at] = r.most;
   p.rows.inverse_den[at] = inverse_den;
   p.rows.kept[at] = kept;
-  p.rows.cross[at] = any ? cross : 0.0f;
+  // What is not finite shows, whatever maxima and comparisons make of it.
+  p.rows.cross[at] = any ? cross + 0.0f * den : 0.0f;
   p.rows.entropy[at] = any ? logf(r.mass) - r.entropy * inverse_mass : 0.0f;
   p.plain.dfactor[at] =
       (a.affine ? dgamma - dalpha : dgamma) * q.gamma * (1 - q.gamma);
@@ -421,7 +431,7 @@ __global__ void __launch_bounds__(kThreads)
     KeyTiles(const __grid_constant__ Problem p, float scale) {
   extern __shared__ __align__(128) char memory[];
   const Args& a = p.a;
-  const Place place = PlaceOf(a);
+  const Place place = PlaceOf(p);
   if (place.count <= 0) return;
   if (!AnyLinear(a.terms[place.sequence * a.H + place.head])) return;
   const Shared s = Cut(p, memory);
@@ -464,16 +474,17 @@ __global__ void __launch_bounds__(kThreads)
                              kGradients);
 #pragma unroll
       for (int b = 0; b < kTiles; ++b) {
-        if (16 * b >= p.features) break;
+        const int f = place.first_feature + 16 * b;
+        if (f >= p.features) break;
         Along columns;
-        wmma::load_matrix_sync(columns, s.phi_q + r * s.f_stride + 16 * b,
+        wmma::load_matrix_sync(columns, s.phi_q + r * s.f_stride + f,
                                s.f_stride);
         wmma::mma_sync(sums[b], turned, columns, sums[b]);
       }
     }
   }
   __syncthreads();
-  StoreFeatures<kTiles>(p, sums, key, place.count, place.head,
+  StoreFeatures<kTiles>(p, place, sums,
                         s.scores + threadIdx.x / 32 * 16 * kScores,
                         p.plain.dphi_k);
 }
@@ -523,8 +534,9 @@ Problem Bind(const HybridAttentionConfig& config,
   Problem p = {};
   p.a = BindInputs(config, in);
   p.features = (p.a.Fout + 15) / 16 * 16;
+  p.parts = std::max(1, (p.features + kPartFeatures - 1) / kPartFeatures);
   CARACAL_CHECK(p.a.D % 16 == 0) << "head dimension " << p.a.D;
-  CARACAL_CHECK(p.features <= kWeightLossCudaMostFeatures)
+  CARACAL_CHECK(p.features <= WeightLossCudaMostFeatures(p.a.D))
       << p.a.Fout << " features";
   return p;
 }
@@ -534,13 +546,13 @@ void Launch(const Problem& p, float scale, int64_t longest,
             cudaStream_t stream) {
   const size_t bytes = SharedBytes(p.a.D, p.features);
   const dim3 grid(static_cast<unsigned>((longest + kTile - 1) / kTile), p.a.H,
-                  p.a.sequences);
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+                  p.a.sequences * p.parts);
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       QueryTiles<kTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   QueryTiles<kTiles><<<grid, kThreads, bytes, stream>>>(p, scale);
   CARACAL_CUDA_CHECK_LAUNCH();
   if (p.a.F == 0) return;
-  CARACAL_CUDA_CHECK(cudaFuncSetAttribute(
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       KeyTiles<kTiles>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   KeyTiles<kTiles><<<grid, kThreads, bytes, stream>>>(p, scale);
   CARACAL_CUDA_CHECK_LAUNCH();

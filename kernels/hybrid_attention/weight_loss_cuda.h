@@ -2,7 +2,7 @@
 // weight_loss.h, with these differences.
 //  - q, k are bf16, parameters and gradients fp32, all of them device memory;
 //    D is a multiple of 16, feature maps have at most
-//    kWeightLossCudaMostFeatures outputs, windows are sliding or terraced.
+//    WeightLossCudaMostFeatures(D) outputs, windows are sliding or terraced.
 //  - Features are rounded to bf16 where they are multiplied by each other, and
 //    so is the gradient of the weights where it meets the features; sums and
 //    statistics are fp32.
@@ -19,7 +19,11 @@
 
 namespace caracal::kernels {
 
-inline constexpr int64_t kWeightLossCudaMostFeatures = 256;
+// Tiles of features and of q and k have to fit a block's shared memory
+// together.
+constexpr int64_t WeightLossCudaMostFeatures(int64_t D) {
+  return D <= 128 ? 512 : 256;
+}
 
 size_t AttentionWeightLossCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in);

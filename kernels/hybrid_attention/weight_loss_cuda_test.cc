@@ -34,7 +34,9 @@ std::vector<Shape> Shapes() {
     int64_t rows = 0;
     for (const int64_t n : s.lengths) rows += n;
     if (most != nullptr && rows > std::atoll(most)) continue;
-    if (s.D % 16 == 0 && s.F <= 128) shapes.push_back(s);
+    if (s.D % 16 == 0 && FeatureMapOutputs(s.config.feature_map, s.F) <=
+                             WeightLossCudaMostFeatures(s.D))
+      shapes.push_back(s);
   }
   return shapes;
 }

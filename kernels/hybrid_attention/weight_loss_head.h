@@ -95,7 +95,7 @@ inline void LossOfLanes(const HeadPlan& plan, const QueryBlock& block, int l,
                         float scale, BlockForward& fwd,
                         AttentionWeightLoss* loss) {
   const RowSums sums = WeightsOfLanes(plan, block, l, fwd);
-  const Mask any = Greater(sums.den, Zero());
+  const Mask any = NotLessEqual(sums.den, Zero());
   const Vec one = Set(1.0f), floor = Set(kAttentionWeightFloor);
   const Vec inverse_den = SelectOrZero(any, one / Select(any, sums.den, one));
   const Vec inverse_mass = SelectOrZero(any, one / Select(any, sums.mass, one));
@@ -111,6 +111,8 @@ inline void LossOfLanes(const HeadPlan& plan, const QueryBlock& block, int l,
                   cross = cross - lanes.Keep(teacher * Log(floored));
                   Store(fwd.weights + at, above / floored);
                 });
+  // What is not finite shows, whatever maxima and masks make of it.
+  cross = cross + SelectOrZero(any, sums.den * Zero());
   const Vec factor = Set(scale) * inverse_den;
   for (int i = 0; i < fwd.segment_count; ++i) {
     const Segment& s = fwd.segments[i];

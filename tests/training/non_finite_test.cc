@@ -12,11 +12,17 @@ namespace {
 
 using testing::HasSubstr;
 
-class NonFinite : public testing::TestWithParam<int> {
+struct Case {
+  const char* name;
+  const char* preset;
+  int stage;
+};
+
+class NonFinite : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(training_, TinyTraining::Make("lolcats", 2));
-    runner_ = MakeStageRunner(training_->job().stages(GetParam()),
+    ASSERT_OK_AND_ASSIGN(training_, TinyTraining::Make(GetParam().preset, 2));
+    runner_ = MakeStageRunner(training_->job().stages(GetParam().stage),
                               training_->job(), &training_->llama(),
                               training_->exec(), &training_->gang(), 2);
     ASSERT_OK(training_->Fill(0));
@@ -58,10 +64,12 @@ TEST_P(NonFinite, LeavesTheParametersAlone) {
   EXPECT_OK(Step());
 }
 
-INSTANTIATE_TEST_SUITE_P(Stages, NonFinite, testing::Values(0, 1),
-                         [](const auto& info) {
-                           return info.param == 0 ? "transfer" : "finetune";
-                         });
+INSTANTIATE_TEST_SUITE_P(Stages, NonFinite,
+                         testing::Values(Case{"transfer", "lolcats", 0},
+                                         Case{"transfer_of_weights", "hedgehog",
+                                              0},
+                                         Case{"finetune", "lolcats", 1}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace caracal
