@@ -332,6 +332,7 @@ void CudaDevice::AwaitStream() {
 }
 
 void CudaDevice::Settle() {
+  ++waits_;
   AwaitStream();
   for (const Pending& p : pending_) std::memcpy(p.host, p.staged, p.bytes);
   pending_.clear();

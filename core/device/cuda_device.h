@@ -46,6 +46,7 @@ class CudaDevice final : public Device {
   void BeginRange(const char* name) override;
   void EndRange() override;
   absl::Status Wait() override;
+  int64_t waits() const override { return waits_; }
   void set_stall(absl::Duration limit) override { stall_ = limit; }
   uint64_t peak_bytes() const override;
   uint64_t total_bytes() const override { return total_bytes_; }
@@ -86,6 +87,7 @@ class CudaDevice final : public Device {
   std::unique_ptr<Arena> arena_;
   Staging up_, down_;
   std::vector<Pending> pending_;
+  int64_t waits_ = 0;
   std::shared_ptr<uint64_t> tensor_bytes_ = std::make_shared<uint64_t>(0);
   uint64_t peak_tensor_bytes_ = 0, total_bytes_ = 0;
   absl::Status status_;

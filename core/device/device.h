@@ -101,6 +101,9 @@ class Device {
   // kDeadlineExceeded after the limit of set_stall(): work that waits for
   // another rank's device may never end.
   virtual absl::Status Wait() = 0;
+  // How often that was so far, for whatever reason: an upload that has no more
+  // room waits, too.
+  virtual int64_t waits() const = 0;
   virtual void set_stall(absl::Duration limit) = 0;
 
   // Bytes taken of the device's memory, at most so far, and all there are.

@@ -20,13 +20,13 @@ void RecordedPasses::Run(PassKey key, absl::FunctionRef<void()> enqueue) {
     credit_ = std::min(credit_ + 1, kMostCredit);
     return pass.graph->Launch();
   }
-  if (failed_ || credit_ < kPrice || !device_->ok()) return enqueue();
+  if (!status_.ok() || credit_ < kPrice || !device_->ok()) return enqueue();
   credit_ -= kPrice;
   absl::StatusOr<std::unique_ptr<DeviceGraph>> graph = device_->Record(enqueue);
   // What is recorded while step memory runs out is not whole.
   if (!device_->ok()) return;
-  failed_ = !graph.ok();
-  if (failed_) return enqueue();
+  status_ = graph.status();
+  if (!status_.ok()) return enqueue();
   pass.graph = *std::move(graph);
   pass.graph->Launch();
   Forget(/*with_graph=*/true);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "core/device/device.h"
 
 namespace caracal {
@@ -49,6 +50,8 @@ class RecordedPasses {
 
   // Calls that launched what had been recorded.
   int64_t launches() const { return launches_; }
+  // Why none is recorded any more; OK while that goes well.
+  const absl::Status& status() const { return status_; }
 
  private:
   struct Pass {
@@ -70,7 +73,7 @@ class RecordedPasses {
   Device* device_;
   std::vector<Pass> passes_;  // the latest first
   int64_t credit_ = kMostCredit;
-  bool failed_ = false;  // to record one: the next would fail, too
+  absl::Status status_;  // of recording: where one failed the next would, too
   int64_t launches_ = 0;
 };
 

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/status_matchers.h"
+
 namespace caracal {
 namespace {
 
@@ -20,7 +22,7 @@ class FakeDevice final : public Device {
     recording_ = true;
     enqueue();
     recording_ = false;
-    if (fails) return absl::UnavailableError("");
+    if (fails) return absl::UnavailableError("no graph");
     return std::make_unique<Graph>(this, std::exchange(recorded_, {}));
   }
   bool ok() const override { return !out_of_memory; }
@@ -56,6 +58,7 @@ class FakeDevice final : public Device {
   void SetZeroOn(void*, void*, size_t) override {}
   void Download(const void*, size_t, void*) override {}
   absl::Status Wait() override { return absl::OkStatus(); }
+  int64_t waits() const override { return 0; }
   void set_stall(absl::Duration) override {}
   uint64_t peak_bytes() const override { return 0; }
   uint64_t total_bytes() const override { return 0; }
@@ -131,9 +134,12 @@ TEST_F(RecordedPassesTest, GivesUpWhereNothingIsLaunchedAgain) {
   EXPECT_EQ(Run("kk"), "kk");
 }
 
-TEST_F(RecordedPassesTest, LaunchesWhereRecordingFails) {
+TEST_F(RecordedPassesTest, LaunchesWhereRecordingFailsAndSaysWhy) {
+  EXPECT_EQ(Run("c"), "c");
+  EXPECT_OK(recorded_.status());
   device_.fails = true;
   EXPECT_EQ(Run("aaabb"), "aaabb");
+  EXPECT_EQ(recorded_.status().message(), "no graph");
   device_.fails = false;
   EXPECT_EQ(Run("aabb"), "aabb");
   EXPECT_EQ(recorded_.launches(), 0);

@@ -100,6 +100,11 @@ void Llama::Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
   exec.recorded->Run(key(), launches);
 }
 
+void Llama::FinishWithGradients(Execution& exec) const {
+  if (exec.pass_enqueued != nullptr) (*exec.pass_enqueued)();
+  OpsOf(exec).Finish(exec);
+}
+
 TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
                          const ModePlan& plan,
                          AttentionStatistics* statistics) const {
@@ -217,7 +222,7 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& given,
     ops.EndTransfer(exec);
     for (int i = std::max(0, count - lag); i < count; ++i) done(i);
   });
-  ops.Finish(exec);
+  FinishWithGradients(exec);
 }
 
 TensorView Llama::TransferTeacher(Execution& exec, const TokenBatch& given,
@@ -243,7 +248,7 @@ void Llama::TransferStudents(Execution& exec, const TokenBatch& batch,
     StudentLayer(exec, batch, objective, i, kept[i], &sums[i]);
     if (exec.layer_done != nullptr) (*exec.layer_done)(i);
   }
-  OpsOf(exec).Finish(exec);
+  FinishWithGradients(exec);
 }
 
 void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
@@ -285,7 +290,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
     const DeviceRange backward_range(exec.device, "backward");
     exec.tape->Backward(exec);
   });
-  ops.Finish(exec);
+  FinishWithGradients(exec);
 }
 
 }  // namespace caracal

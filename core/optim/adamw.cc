@@ -69,9 +69,13 @@ const std::vector<AdamW::Moments>& AdamW::moments() {
   return moments_;
 }
 
-void AdamW::AddSquares(const Context& ctx, absl::Span<double> layers) const {
+void AdamW::BeginSquares(const Context& ctx) {
+  if (device_ != nullptr) device_->BeginSumOfSquares(ctx);
+}
+
+void AdamW::AddSquares(const Context& ctx, absl::Span<double> layers) {
   if (device_ != nullptr) {
-    layers[0] += device_->SumOfSquares(ctx);
+    layers[0] += device_->SumOfSquares();
     return;
   }
   for (const Moments& m : moments_) {
@@ -126,6 +130,7 @@ double AdamW::Step(const Context& ctx, float learning_rate) {
     layers = std::max(layers, m.of.parameter->slice.layer + 1);
   }
   std::vector<double> squares(layers);
+  BeginSquares(ctx);
   AddSquares(ctx, absl::MakeSpan(squares));
   const double norm =
       std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));

@@ -43,10 +43,15 @@ class AdamW {
   // else may be called then.
   const absl::Status& status() const { return status_; }
 
+  // Before each AddSquares(), once gradients are whole. On a device, enqueues
+  // what that adds: the next wait for the device brings it. On the host,
+  // nothing.
+  void BeginSquares(const Context& ctx);
+
   // Adds the sum of squares of the parts' gradients, of what this rank answers
   // for (ParameterSlice.owned), by layer from this rank's first: over all ranks
   // and layers, the square of the gradient's norm.
-  void AddSquares(const Context& ctx, absl::Span<double> layers) const;
+  void AddSquares(const Context& ctx, absl::Span<double> layers);
 
   // Clips the gradients to the global norm and updates the parts. Must not be
   // called with a norm that is not finite.

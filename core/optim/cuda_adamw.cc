@@ -1,3 +1,4 @@
+#include <optional>
 #include <utility>
 
 #include "core/base/status.h"
@@ -79,15 +80,19 @@ class CudaAdamW final : public DeviceAdamW {
     }
     return device_->Wait();
   }
-  double SumOfSquares(const Context& ctx) override {
+  void BeginSumOfSquares(const Context& ctx) override {
     auto* sum = static_cast<double*>(sum_.view().data);
     kernels::SumOfSquaresCuda(ctx, counted_, kernels::AdamWCudaPart::kGrad, sum,
                               {workspace_.view().data, workspace_.bytes()});
-    double host = 0;
-    device_->Download(sum, sizeof(host), &host);
+    device_->Download(sum, sizeof(host_sum_), &host_sum_);
+    begun_ = device_->waits();
+  }
+  double SumOfSquares() override {
+    CARACAL_CHECK(begun_.has_value()) << "a sum that nobody began";
     // Its error is the pass's, which has told it.
-    device_->Wait().IgnoreError();
-    return host;
+    if (device_->waits() == begun_) device_->Wait().IgnoreError();
+    begun_.reset();
+    return host_sum_;
   }
   void Step(const Context& ctx,
             const std::vector<kernels::AdamWConfig>& configs) override {
@@ -101,6 +106,8 @@ class CudaAdamW final : public DeviceAdamW {
   std::vector<float*> first_, second_;
   caracal::Tensor moments_, table_memory_, counted_memory_, workspace_, sum_;
   kernels::AdamWCudaTable table_, counted_;
+  double host_sum_ = 0;
+  std::optional<int64_t> begun_;  // the device's waits by then
 };
 
 }  // namespace

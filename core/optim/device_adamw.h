@@ -29,8 +29,12 @@ class DeviceAdamW {
   virtual ~DeviceAdamW() = default;
   virtual void MomentsToDevice() = 0;
   virtual absl::Status MomentsToHost() = 0;  // waits
-  // Of the gradients that count; waits. Not finite when an element is not.
-  virtual double SumOfSquares(const Context& ctx) = 0;
+  // Of the gradients that count, as they are on the stream now: comes with the
+  // next wait for the device.
+  virtual void BeginSumOfSquares(const Context& ctx) = 0;
+  // What was begun last, once. Waits if nobody has since. Not finite when an
+  // element is not.
+  virtual double SumOfSquares() = 0;
   // A config each tensor. Does not wait.
   virtual void Step(const Context& ctx,
                     const std::vector<kernels::AdamWConfig>& configs) = 0;

@@ -39,6 +39,10 @@ struct Execution {
   // layer's parameters; layers are counted from this rank's first. Null: nobody
   // asks.
   const std::function<void(int layer)>* layer_done = nullptr;
+  // Called by a pass with gradients when all of it is enqueued, before it waits
+  // for the device: what is enqueued behind comes with the same wait. Null:
+  // nobody asks.
+  const std::function<void()>* pass_enqueued = nullptr;
 
   // With `check_finite`, every operation's result is scanned, and the first
   // NaN or infinity is reported in `status` by layer and tensor. Slow: used to

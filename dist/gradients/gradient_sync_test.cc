@@ -137,6 +137,7 @@ void CheckMesh(const MeshShape& shape, int64_t bucket_elements) {
       }
       CARACAL_CHECK_OK(sync.Finish());
       std::array<double, kLayers> by_layer = {};
+      optimizer.BeginSquares(ctx);
       optimizer.AddSquares(ctx, absl::MakeSpan(by_layer));
       CARACAL_CHECK_OK(gang.Sum(absl::MakeSpan(by_layer)));
       const double squares =

@@ -59,10 +59,16 @@ struct BenchResult {
   double mfu = 0;  // tokens_per_s * flops / (ranks * matrix_rate)
   // Resident memory of the process, or the GPU's memory in use, at most.
   uint64_t peak_bytes = 0;
+  // Training on a GPU: how often this rank waits for it in a step
+  // (Device::waits()).
+  double waits_per_step = 0;
   // A step of a GPU, measured after the others (decode: the mean of a few); and
   // why there is none.
   std::vector<KernelTime> kernels;
   std::string no_kernels;
+  // Why passes were launched kernel by kernel although they were to be
+  // recorded.
+  std::string not_recorded;
   double loss = 0;          // training only: of the first step, on random rows
   double load_seconds = 0;  // file to ready model
   int threads = 0;

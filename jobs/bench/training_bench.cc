@@ -176,12 +176,20 @@ absl::Status MeasureTraining(const BenchOptions& o, const WeightSource& source,
     return SecondsNow() - begin;
   };
   std::vector<double> rates;
+  const auto waits = [&]() -> int64_t {
+    return on_device ? compute.device()->waits() : 0;
+  };
+  int64_t waits_before = 0;
   for (int64_t step = 0; step < warm_up + o.steps; ++step) {
+    if (step == warm_up) waits_before = waits();
     ASSIGN_OR_RETURN(const double seconds, run());
     if (step < warm_up) continue;
     const int64_t tokens = o.batch * o.seq_len * gang.shape().data;
     rates.push_back(static_cast<double>(tokens) / seconds);
   }
+  result->waits_per_step =
+      static_cast<double>(waits() - waits_before) / o.steps;
+  result->not_recorded = std::string(runner->recording().message());
   if (on_device) {
     runner->LaunchEveryPass();  // CUPTI is to see each kernel.
     absl::Status stepped;

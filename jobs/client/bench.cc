@@ -56,6 +56,8 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["matrix_rate"] = r.matrix_rate;
   json["mfu"] = r.mfu;
   json["peak_bytes"] = r.peak_bytes;
+  if (!r.not_recorded.empty()) json["not_recorded"] = r.not_recorded;
+  if (r.waits_per_step > 0) json["waits_per_step"] = r.waits_per_step;
   if (!r.kernels.empty()) {
     nlohmann::ordered_json kernels;
     for (const KernelTime& kernel : r.kernels) {
@@ -106,6 +108,13 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
                                   r.device == "CPU" ? " resident at most"
                                                     : " of the GPU's at most",
                                   r.ranks > 1 ? ", rank 0" : ""));
+  if (r.waits_per_step > 0) {
+    list.Add("waits",
+             absl::StrFormat("%g for the GPU in a step", r.waits_per_step));
+  }
+  if (!r.not_recorded.empty()) {
+    list.Add("launches", "kernel by kernel: " + r.not_recorded);
+  }
   for (size_t i = 0; i < r.kernels.size(); ++i) {
     const KernelTime& kernel = r.kernels[i];
     list.Add(i == 0 ? "a step's time" : "",

@@ -135,7 +135,8 @@ absl::Status Conversion::CheckGpu() {
   RETURN_IF_ERROR(FindCuda());
   RETURN_IF_ERROR(CheckCudaModel(source_->config()));
   // Once more, now that the number of features is known.
-  const std::vector<Problem> problems = CudaProblems(job_);
+  const std::vector<Problem> problems =
+      CudaProblems(job_, source_->config().head_dim);
   if (problems.empty()) return absl::OkStatus();
   return absl::UnimplementedError(
       absl::StrCat(problems[0].field, ": ", problems[0].message));
@@ -406,6 +407,7 @@ absl::Status Conversion::TrainPhase(const Phase& phase) {
                        [&](const StepRecord& record, int64_t, int64_t) {
                          if (options_.events.step) options_.events.step(record);
                        },
+                   .note = [this](const std::string& line) { Note(line); },
                    .finish = [this] { return ChooseGamma(); },
                    .curriculum = options_.curriculum,
                    .clock = Clock::Real()});

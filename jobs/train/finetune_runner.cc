@@ -25,7 +25,7 @@ class FinetuneRunner final : public StageRunner {
   const char* name() const override { return "finetune"; }
 
   absl::Status Validate(BatchBuffer& batch, LossSums* sums) override {
-    Run(batch, nullptr, 0, /*watch=*/false, sums);
+    Run(batch, nullptr, 0, /*update=*/false, sums);
     return exec().status;
   }
 
@@ -77,10 +77,10 @@ class FinetuneRunner final : public StageRunner {
   }
 
   // With gradients when `in` says for which step; `targets` are that step's.
-  // `watch`: they are reduced as layers are done.
+  // `update`: the parameters are updated with them.
   // What all ranks of a tensor group compute counts on one of them.
-  void Run(BatchBuffer& batch, const StepInputs* in, double targets, bool watch,
-           LossSums* out) {
+  void Run(BatchBuffer& batch, const StepInputs* in, double targets,
+           bool update, LossSums* out) {
     LossSums sums;
     int64_t dropped = 0;
     // Draws are keyed by the row's place in the gang's batch.
@@ -101,9 +101,9 @@ class FinetuneRunner final : public StageRunner {
           dropped += ApplyDrops(drops_, in->drop_probability, in->global_step,
                                 first_row + begin, tokens, &plan_);
         }
-        WatchLayers(watch && begin + n == batch.count());
+        set_last_pass(update && begin + n == batch.count());
         Train(tokens, mask, nll, targets, &sums);
-        WatchLayers(false);
+        set_last_pass(false);
       }
       for (int64_t r = 0; r < rows; ++r) {
         if (mask[r]) sums.nll += nll.f32()[r];

@@ -52,6 +52,7 @@ absl::Status LayerChain::Prepare(Execution& exec) {
   Execution teacher = exec;
   teacher.arena = &slot.arena;
   teacher.layer_done = nullptr;
+  teacher.pass_enqueued = nullptr;
   TensorView x;
   if (!first()) {
     const auto receive = [&]() -> absl::Status {

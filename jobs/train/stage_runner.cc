@@ -19,10 +19,20 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
       sync_(&model->adapters().parameters(), gang),
       optimizer_(&model->adapters().parameters(), settings, sync_.parts()),
       layer_done_([this](int layer) { sync_.LayerDone(layer); }),
+      finish_gradients_([this] { FinishGradients(); }),
       squares_(model->weights().config.layers + 1) {
   if (exec_.device == nullptr) return;
   recorded_.emplace(exec_.device);
   exec_.recorded = &*recorded_;
+}
+
+void StageRunner::FinishGradients() {
+  reduced_ = absl::OkStatus();
+  // Where step memory ran out, what other ranks wait for was left out: they are
+  // not to be met any more.
+  if (exec_.device != nullptr && !exec_.device->ok()) return;
+  reduced_ = sync_.Finish();
+  if (reduced_->ok()) optimizer_.BeginSquares(exec_.ctx);
 }
 
 absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
@@ -32,15 +42,16 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   RETURN_IF_ERROR(optimizer_.status());
   model_->adapters().parameters().ZeroGradients();
   sums_.Reset(model_->weights().config.layers);
+  reduced_.reset();
   RETURN_IF_ERROR(Accumulate(batch, in, Pass::kStep, &sums_));
-  // Where step memory ran out, what other ranks wait for was left out: they are
-  // not to be met any more.
   if (exec_.device != nullptr && !exec_.device->ok()) return exec_.status;
-  RETURN_IF_ERROR(sync_.Finish());
+  CARACAL_CHECK(reduced_.has_value()) << "a step without a last pass";
+  RETURN_IF_ERROR(*reduced_);
   RETURN_IF_ERROR(sums_.SumOver(*gang_));
   StepResult result = ResultOf(sums_);
   // The gradient's squares by layer of the whole model, added up in one order
-  // whichever ranks hold which; behind them whether a rank's pass failed.
+  // whichever ranks hold which (of a device all at its first layer); behind
+  // them whether a rank's pass failed.
   std::fill(squares_.begin(), squares_.end(), 0.0);
   optimizer_.AddSquares(exec_.ctx, absl::MakeSpan(squares_).subspan(
                                        model_->weights().layer_range.begin));

@@ -71,6 +71,11 @@ class StageRunner {
   // On a device no pass is launched as it was recorded any more; to measure
   // what that gains.
   void LaunchEveryPass() { exec_.recorded = nullptr; }
+  // On a device, why every pass is launched anew: the first one that was to be
+  // recorded could not be. OK otherwise.
+  absl::Status recording() const {
+    return recorded_.has_value() ? recorded_->status() : absl::OkStatus();
+  }
 
  protected:
   // A step's rows once, gradients being reduced on the way, or again.
@@ -91,12 +96,16 @@ class StageRunner {
   Execution& exec() { return exec_; }
   Gang& gang() const { return *gang_; }
   int64_t micro_batch() const { return micro_batch_; }
-  // Tells the reduction of gradients about layers: from the last micro-batch.
-  void WatchLayers(bool watch) {
-    exec_.layer_done = watch && sync_.reduces() ? &layer_done_ : nullptr;
+  // While the last micro-batch of a Pass::kStep runs. Gradients are whole as it
+  // is done with each layer, and are reduced then; behind it the rest of them
+  // and the norm's squares are enqueued, which come with its losses.
+  void set_last_pass(bool last) {
+    exec_.layer_done = last && sync_.reduces() ? &layer_done_ : nullptr;
+    exec_.pass_enqueued = last ? &finish_gradients_ : nullptr;
   }
 
  private:
+  void FinishGradients();
   // After a non-finite result: which layer and tensor it came from. The same
   // on all ranks.
   absl::Status Diagnose(BatchBuffer& batch, const StepInputs& in,
@@ -110,6 +119,8 @@ class StageRunner {
   GradientSync sync_;
   AdamW optimizer_;
   std::function<void(int)> layer_done_;
+  std::function<void()> finish_gradients_;
+  std::optional<absl::Status> reduced_;  // what that came to in this step
   LossSums sums_;
   std::vector<double> squares_;
 };

@@ -117,6 +117,7 @@ absl::Status Trainer::StartStage() {
           .micro_batch = micro_batch_,
           .seq_len = seq_len_,
           .reset_at_document = job_->attention().reset_at_document()});
+  noted_recording_ = false;
   runner_ = MakeStageRunner(stage, *job_, model_, exec_, gang_, micro_batch_,
                             rows_.get());
   schedule_ = ScheduleOf(stage);
@@ -169,6 +170,7 @@ absl::StatusOr<bool> Trainer::RunSteps() {
           record.status(),
           absl::StrCat("stage ", runner_->name(), ", step ", state_.step + 1));
     }
+    NoteRecording();
     bool best = false, stop = false;
     const bool due =
         (every > 0 && state_.step % every == 0) || state_.step == steps;
@@ -188,6 +190,15 @@ absl::StatusOr<bool> Trainer::RunSteps() {
     if (state_.step < steps) RETURN_IF_ERROR(SaveIfDue(best));
   }
   return true;
+}
+
+void Trainer::NoteRecording() {
+  const absl::Status recording = runner_->recording();
+  if (recording.ok() || std::exchange(noted_recording_, true)) return;
+  if (!options_.note) return;
+  options_.note(absl::StrCat(recording.message(),
+                             "; passes are launched kernel by kernel, which is "
+                             "slower where they are small"));
 }
 
 absl::Status Trainer::AfterValidation(double loss, StepRecord* record,

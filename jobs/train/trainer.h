@@ -33,6 +33,8 @@ struct TrainerOptions {
   const std::atomic<bool>* stop = nullptr;
   // After each step: what it gave, and the steps of its stage and of all.
   std::function<void(const StepRecord&, int64_t, int64_t)> on_step;
+  // What a user should know of how this rank runs, once a stage.
+  std::function<void(const std::string&)> note;
   // When all stages of the job are done, before their last checkpoint: may
   // still change the parameters. Not called again by a run that goes on after
   // it.
@@ -68,6 +70,8 @@ class Trainer {
   absl::StatusOr<bool> RunSteps();
   absl::StatusOr<StepRecord> RunStep();
   absl::StatusOr<double> Validate();
+  // Once of a stage whose passes could not be recorded.
+  void NoteRecording();
   // What a validation leads to: the record's losses, whether this is the best
   // state so far, and whether the stage stops.
   absl::Status AfterValidation(double loss, StepRecord* record, bool* best,
@@ -108,6 +112,7 @@ class Trainer {
   TrainState state_;
   std::unique_ptr<StageRows> rows_;      // of the current stage
   std::unique_ptr<StageRunner> runner_;  // likewise
+  bool noted_recording_ = false;         // likewise
   ScheduleSettings schedule_;            // of the current stage
   // Likewise; null: none.
   const proto::EarlyStop* early_stop_ = nullptr;

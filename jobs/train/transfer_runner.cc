@@ -34,7 +34,7 @@ absl::Status TransferRunner::Validate(BatchBuffer& batch, LossSums* sums) {
     RETURN_IF_ERROR(
         chain_->Run(exec(), batch, micro_batch(), objective, sums_.data()));
   } else {
-    RunAlone(batch, objective, /*watch=*/false);
+    RunAlone(batch, objective, /*update=*/false);
   }
   AddSums(batch.count(), sums);
   model().adapters().parameters().ZeroGradients();
@@ -53,8 +53,8 @@ absl::Status TransferRunner::Accumulate(BatchBuffer& batch, const StepInputs&,
     RunAlone(batch, objective, pass == Pass::kStep);
   } else if (pass == Pass::kStep) {
     RETURN_IF_ERROR(chain_->Step(exec(), objective, sums_.data(),
-                                 [this] { WatchLayers(true); }));
-    WatchLayers(false);
+                                 [this] { set_last_pass(true); }));
+    set_last_pass(false);
   } else {
     RETURN_IF_ERROR(chain_->Repeat(exec(), objective, sums_.data()));
   }
@@ -101,14 +101,14 @@ TransferObjective TransferRunner::ObjectiveOf(const BatchBuffer& batch) {
 }
 
 void TransferRunner::RunAlone(BatchBuffer& batch,
-                              const TransferObjective& objective, bool watch) {
+                              const TransferObjective& objective, bool update) {
   for (int64_t begin = 0; begin < batch.count(); begin += micro_batch()) {
     const int64_t n = std::min(micro_batch(), batch.count() - begin);
     exec().arena->Reset();
-    WatchLayers(watch && begin + n == batch.count());
+    set_last_pass(update && begin + n == batch.count());
     model().TransferStep(exec(), batch.Rows(begin, n), objective, sums_.data());
   }
-  WatchLayers(false);
+  set_last_pass(false);
 }
 
 void TransferRunner::AddSums(int64_t rows, LossSums* out) {

@@ -35,7 +35,7 @@ class TransferRunner final : public StageRunner {
   double AttentionRows(double rows) const;
   TransferObjective ObjectiveOf(const BatchBuffer& batch);
   void RunAlone(BatchBuffer& batch, const TransferObjective& objective,
-                bool watch);
+                bool update);
   // This rank's sums of the last pass over `rows` rows.
   void AddSums(int64_t rows, LossSums* out);
   void CheckFinite(size_t layer, const char* what, double value);

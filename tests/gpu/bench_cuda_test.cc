@@ -90,13 +90,21 @@ TEST_F(BenchCudaTest, TrainingIsMeasured) {
     ExpectMeasured(gpu, options_.batch * options_.seq_len);
     std::printf("  loss %.6f, %.6f on the host\n", gpu.loss, host.loss);
     EXPECT_GT(host.loss, 0);
-    EXPECT_NEAR(gpu.loss / host.loss, 1,
-                0x1p-8 * std::sqrt(12 * kLayers / 3.0));
+    const double noise = 0x1p-8 * std::sqrt(12 * kLayers / 3.0);
+    EXPECT_NEAR(gpu.loss / host.loss, 1, noise);
+    // For the losses, which the gradient's norm comes with.
+    EXPECT_EQ(gpu.waits_per_step, 1);
+    EXPECT_EQ(gpu.not_recorded, "");
     options_.launches = true;
     ASSERT_OK_AND_ASSIGN(const BenchResult launched, RunBench(options_));
     ExpectMeasured(launched, options_.batch * options_.seq_len);
     EXPECT_EQ(launched.loss, gpu.loss);
     options_.launches = false;
+    options_.micro_batch = 1;
+    ASSERT_OK_AND_ASSIGN(const BenchResult halves, RunBench(options_));
+    EXPECT_EQ(halves.waits_per_step, 2);
+    EXPECT_NEAR(halves.loss / host.loss, 1, noise);
+    options_.micro_batch = 0;
   }
 }
 

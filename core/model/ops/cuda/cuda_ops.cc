@@ -1,6 +1,8 @@
 #include "core/model/ops/cuda/cuda_ops.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -107,26 +109,33 @@ void CudaOps::CheckFinite(Execution& exec, int layer, absl::string_view tensor,
   const int64_t rows = value.rank == 1 ? 1 : value.shape[0];
   const int64_t columns = value.shape[value.rank - 1];
   const int64_t stride = value.rank == 1 ? columns : value.stride[0];
-  std::vector<uint16_t> halves(value.dtype == DType::kBF16 ? columns : 0);
-  std::vector<float> row(columns);
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto* from = static_cast<const char*>(value.data) +
-                       r * stride * static_cast<int64_t>(SizeOf(value.dtype));
-    if (halves.empty()) {
-      device_->Download(from, columns * sizeof(float), row.data());
-    } else {
-      device_->Download(from, columns * sizeof(uint16_t), halves.data());
+  const auto size = static_cast<int64_t>(SizeOf(value.dtype));
+  const bool wide = value.dtype != DType::kBF16;
+  // As many rows with a wait as come without another one.
+  constexpr int64_t kBytes = int64_t{4} << 20;
+  const int64_t block = std::max<int64_t>(1, kBytes / (columns * size));
+  std::vector<std::byte> values(std::min(block, rows) * columns * size);
+  const auto at = [&](int64_t i) {
+    return wide ? reinterpret_cast<const float*>(values.data())[i]
+                : FloatFromBf16(
+                      reinterpret_cast<const uint16_t*>(values.data())[i]);
+  };
+  for (int64_t first = 0; first < rows; first += block) {
+    const int64_t count = std::min(block, rows - first);
+    for (int64_t r = 0; r < count; ++r) {
+      device_->Download(
+          static_cast<const char*>(value.data) + (first + r) * stride * size,
+          columns * size, values.data() + r * columns * size);
     }
     exec.Fail(device_->Wait());
-    for (size_t i = 0; i < halves.size(); ++i)
-      row[i] = FloatFromBf16(halves[i]);
-    for (int64_t i = 0; i < columns; ++i) {
-      if (std::isfinite(row[i])) continue;
+    if (!exec.status.ok()) return;
+    for (int64_t i = 0; i < count * columns; ++i) {
+      if (std::isfinite(at(i))) continue;
       const std::string where =
           layer < 0 ? std::string(tensor)
                     : absl::StrCat("layer ", layer, ", ", tensor);
-      exec.Fail(absl::DataLossError(
-          absl::StrCat(where, ": element ", r * columns + i, " is ", row[i])));
+      exec.Fail(absl::DataLossError(absl::StrCat(
+          where, ": element ", first * columns + i, " is ", at(i))));
       return;
     }
   }
