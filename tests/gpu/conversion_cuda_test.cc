@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,11 +21,15 @@
 #include "core/device/open_cuda.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/spec/expand.h"
+#include "kernels/common/context.h"
+#include "kernels/common/tensor_view.h"
+#include "kernels/swiglu/swiglu_cuda.h"
 #include "tests/gpu/random_model.h"
 
 namespace caracal {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
@@ -62,6 +68,7 @@ class ConversionCudaTest : public ::testing::Test {
     options.events.step = [&](const StepRecord& record) {
       losses_[name].push_back(record.loss);
       if (++done == steps) stop = true;
+      if (after_step_) after_step_(done);
     };
     absl::StatusOr<ReportInput> report = RunConversion(options);
     if (report.ok()) reports_[name] = *std::move(report);
@@ -83,6 +90,7 @@ class ConversionCudaTest : public ::testing::Test {
   TemporaryFolder folder_;
   proto::Job job_;
   std::vector<std::string> notes_;
+  std::function<void(int)> after_step_;  // of this run's, counted from 1
   std::map<std::string, std::vector<double>> losses_;
   std::map<std::string, ReportInput> reports_;
 };
@@ -129,23 +137,66 @@ TEST_F(ConversionCudaTest, ARunMovesBetweenHostAndGpu) {
   ExpectNear("mixed", "cpu", kCurveNoise);
 }
 
-TEST_F(ConversionCudaTest, StepMemoryThatRunsOutEndsTheRunWithALine) {
-  constexpr int64_t kLeft = int64_t{512} << 20, kRows = 128;
+// The fine-tune does not fit beside what took the memory by then; what transfer
+// left is whole.
+TEST_F(ConversionCudaTest, MemoryThatRunsOutEndsTheRunWithALine) {
+  constexpr int64_t kRows = 128, kLeft = int64_t{192} << 20;
   ASSERT_OK(WriteRandomData(folder_.File("train.h5"), kRows, 200, 512, 1));
-  // Leaves what weights and the first pieces take.
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Device> other, OpenCuda());
-  size_t free = 0, total = 0;
-  ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
-  ASSERT_OK_AND_ASSIGN(
-      const Tensor hog,
-      other->Allocate(DType::kU8, {static_cast<int64_t>(free) - kLeft}));
   job_.mutable_data()->clear_validation();
   job_.mutable_budget()->set_batch(kRows);
   job_.mutable_budget()->set_micro_batch(kRows);
-  job_.mutable_budget()->set_transfer_steps(0);
+  job_.mutable_budget()->set_transfer_steps(1);
+  job_.mutable_budget()->set_finetune_steps(1);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Device> other, OpenCuda());
+  Tensor hog;
+  after_step_ = [&](int) {
+    size_t free = 0, total = 0;
+    ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+    ASSERT_OK_AND_ASSIGN(
+        hog, other->Allocate(DType::kU8, {static_cast<int64_t>(free) - kLeft}));
+  };
   EXPECT_THAT(Run("long", "cuda", 0, false),
               StatusIs(absl::StatusCode::kResourceExhausted,
-                       HasSubstr("out of GPU memory")));
+                       AllOf(HasSubstr("stage finetune, step 1"),
+                             HasSubstr("out of GPU memory"))));
+  EXPECT_EQ(losses_["long"].size(), 1u);
+  hog = Tensor();
+  after_step_ = nullptr;
+  ASSERT_OK(Run("long", "cuda", 0, true));
+  EXPECT_THAT(notes_, Contains(HasSubstr("going on after step 1")));
+  EXPECT_EQ(losses_["long"].size(), 2u);
+}
+
+// What follows a kernel that died fails, launch by launch, until a step is
+// waited for; in a process of its own, whose GPU is gone for good then.
+TEST_F(ConversionCudaTest, ALostGpuEndsTheRunWithALine) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  job_.mutable_checkpoint()->set_every_steps(4);
+  const auto run = [&] {
+    after_step_ = [](int done) {
+      if (done != 7) return;
+      Context ctx;
+      ctx.device = DeviceType::kCuda;
+      const TensorView nowhere(reinterpret_cast<void*>(0x100), DType::kBF16,
+                               {256, 256});
+      kernels::SwigluForwardCuda(ctx, nowhere, nowhere, nowhere);
+      EXPECT_NE(cudaDeviceSynchronize(), cudaSuccess);
+    };
+    EXPECT_THAT(Run("lost", "cuda", 0, false),
+                StatusIs(absl::StatusCode::kUnavailable,
+                         AllOf(HasSubstr("stage finetune, step 2"),
+                               HasSubstr("NVIDIA"))));
+    EXPECT_EQ(losses_["lost"].size(), 7u);
+    // From the last checkpoint, without a GPU.
+    after_step_ = nullptr;
+    EXPECT_OK(Run("lost", "cpu", 0, true));
+    EXPECT_THAT(notes_, Contains(HasSubstr("going on after step 6")));
+    EXPECT_EQ(losses_["lost"].size(), 13u);
+    std::fprintf(stderr, "%s\n",
+                 HasFailure() ? "not as expected" : "as expected");
+    std::_Exit(HasFailure() ? 1 : 0);
+  };
+  EXPECT_EXIT(run(), ::testing::ExitedWithCode(0), "as expected");
 }
 
 }  // namespace
