@@ -118,8 +118,9 @@ std::string BenchText(const BenchOptions& o, const BenchResult& r,
   for (size_t i = 0; i < r.kernels.size(); ++i) {
     const KernelTime& kernel = r.kernels[i];
     list.Add(i == 0 ? "a step's time" : "",
-             absl::StrFormat("%8.3f ms  %s, %d launches", kernel.seconds * 1e3,
-                             kernel.name, kernel.launches));
+             absl::StrFormat("%8.3f ms  %s, %d %s", kernel.seconds * 1e3,
+                             kernel.name, kernel.launches,
+                             kernel.launches == 1 ? "launch" : "launches"));
   }
   if (!r.no_kernels.empty()) {
     list.Add("a step's time", "not by kernel: " + r.no_kernels);
