@@ -56,10 +56,10 @@ if [ ! -e /dev/nvidiactl ]; then
     --out "$work/gpu" "${tiny[@]}" --set device=cuda
   [ ! -e "$work/gpu" ] || fail "it made a folder before it refused"
 fi
-must_fail "transfer.loss: a loss on attention weights of more than 256" \
+must_fail "has 576 outputs, more than 512, is not run on the device cuda" \
   "$caracal" run "$work/job.textproto" --out "$work/gpu" "${tiny[@]}" \
   --set preset=hedgehog --set attention.feature_map=exp \
-  --set attention.features=160 --set device=cuda
+  --set attention.features=288 --set device=cuda
 
 # None of the failed starts stands in the way of a good one.
 "$caracal" run "$work/job.textproto" --out "$work/run" "${tiny[@]}" \
