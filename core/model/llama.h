@@ -102,7 +102,8 @@ class Llama {
   // they are the same. What they allocate goes with them.
   void Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
               absl::FunctionRef<void()> launches) const;
-  // Of a pass with gradients: waits, and brings what the host is given.
+  // Of a pass with gradients: tells exec.pass_enqueued, waits, and brings what
+  // the host is given.
   void FinishWithGradients(Execution& exec) const;
   const std::vector<bool>* SoftmaxLayers() const;
   bool KeptAsSoftmax(int layer) const;  // counted from this rank's first

@@ -1,3 +1,4 @@
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -84,6 +85,7 @@ class CudaAdamW final : public DeviceAdamW {
     auto* sum = static_cast<double*>(sum_.view().data);
     kernels::SumOfSquaresCuda(ctx, counted_, kernels::AdamWCudaPart::kGrad, sum,
                               {workspace_.view().data, workspace_.bytes()});
+    host_sum_ = std::numeric_limits<double>::quiet_NaN();  // if none comes
     device_->Download(sum, sizeof(host_sum_), &host_sum_);
     begun_ = device_->waits();
   }

@@ -57,7 +57,9 @@ std::string BenchJson(const BenchOptions& o, const BenchResult& r) {
   json["mfu"] = r.mfu;
   json["peak_bytes"] = r.peak_bytes;
   if (!r.not_recorded.empty()) json["not_recorded"] = r.not_recorded;
-  if (r.waits_per_step > 0) json["waits_per_step"] = r.waits_per_step;
+  if (r.device != "CPU" && o.stage != "decode") {
+    json["waits_per_step"] = r.waits_per_step;
+  }
   if (!r.kernels.empty()) {
     nlohmann::ordered_json kernels;
     for (const KernelTime& kernel : r.kernels) {

@@ -134,7 +134,6 @@ class Conversion {
 absl::Status Conversion::CheckGpu() {
   RETURN_IF_ERROR(FindCuda());
   RETURN_IF_ERROR(CheckCudaModel(source_->config()));
-  // Once more, now that the number of features is known.
   const std::vector<Problem> problems =
       CudaProblems(job_, source_->config().head_dim);
   if (problems.empty()) return absl::OkStatus();
@@ -147,7 +146,6 @@ absl::Status Conversion::CheckGpu() {
 absl::Status Conversion::ChooseDevice() {
   if (job_.device() == "cpu") return absl::OkStatus();
   const bool asked = job_.device() == "cuda";
-  if (!asked && !CudaProblems(job_).empty()) return absl::OkStatus();
   const auto choose = [&]() -> absl::StatusOr<int> {
     RETURN_IF_ERROR(gang().Agree(CheckGpu()));
     if (options_.on_shared_gpu) return 0;

@@ -16,8 +16,6 @@ int64_t MostWeightLossOutputs(int64_t head_dim) {
   return head_dim <= 128 ? 512 : 256;
 }
 
-// As far as the job alone tells: with the head dimension's number of features
-// there are no more than twice 128 in any model known.
 int64_t OutputsOf(const proto::Attention& a) {
   const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
   return kernels::FeatureMapOutputs(
@@ -50,13 +48,6 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded,
     }
   }
   return problems;
-}
-
-void CheckSupport(const proto::Job& expanded, std::vector<Problem>* problems) {
-  if (expanded.device() != "cuda") return;
-  for (Problem& problem : CudaProblems(expanded)) {
-    problems->push_back(std::move(problem));
-  }
 }
 
 }  // namespace caracal

@@ -15,7 +15,6 @@
 #include "jobs/spec/layout.h"
 #include "jobs/spec/presets.h"
 #include "jobs/spec/slurm_fields.h"
-#include "jobs/spec/support.h"
 
 namespace caracal {
 namespace {
@@ -330,7 +329,6 @@ void ValidateJob(const proto::Job& expanded, std::vector<Problem>* problems) {
   CheckFieldRules(expanded, "", problems);
   Validator(expanded, problems).CheckAll();
   CheckSlurm(expanded, problems);
-  CheckSupport(expanded, problems);
 }
 
 void CheckJobFiles(const proto::Job& expanded, FileSystem* files,

@@ -52,7 +52,6 @@ absl::Status LayerChain::Prepare(Execution& exec) {
   Execution teacher = exec;
   teacher.arena = &slot.arena;
   teacher.layer_done = nullptr;
-  teacher.pass_enqueued = nullptr;
   TensorView x;
   if (!first()) {
     const auto receive = [&]() -> absl::Status {

@@ -50,8 +50,8 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   RETURN_IF_ERROR(sums_.SumOver(*gang_));
   StepResult result = ResultOf(sums_);
   // The gradient's squares by layer of the whole model, added up in one order
-  // whichever ranks hold which (of a device all at its first layer); behind
-  // them whether a rank's pass failed.
+  // whichever ranks hold which (a device's sum counts at its rank's first
+  // layer); behind them whether a rank's pass failed.
   std::fill(squares_.begin(), squares_.end(), 0.0);
   optimizer_.AddSquares(exec_.ctx, absl::MakeSpan(squares_).subspan(
                                        model_->weights().layer_range.begin));

@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <int DP>
 void Launch(const CausalArgs& a, cudaStream_t stream) {
-  int device = 0, processors = 0;
+  int device = 0, processors = 1;
   CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
   CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
       &processors, cudaDevAttrMultiProcessorCount, device));

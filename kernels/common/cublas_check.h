@@ -4,6 +4,7 @@
 
 #include <cublasLt.h>
 
+#include "kernels/common/check.h"
 #include "kernels/common/cuda_check.h"
 
 // CARACAL_CUBLAS_CHECK(cublasLtMatmul(...)) << "more"; in launchers: a lost

@@ -42,7 +42,6 @@ inline bool IsLost(cudaError_t error) {
     case cudaErrorNvlinkUncorrectable:
     case cudaErrorContained:
     case cudaErrorExternalDevice:
-    case cudaErrorDevicesUnavailable:
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchTimeout:
     case cudaErrorAssert:

@@ -103,8 +103,8 @@ __device__ __forceinline__ void AddGroup(const Args& a, const bf16* parts,
                  PackBf16(sum[4], sum[5]), PackBf16(sum[6], sum[7]));
 }
 
-// `parameters` blocks for these, then `rows` for dv and as many for dk, of
-// those that have parts; each thread has a piece of a row.
+// `parameters` blocks for the parameters' gradients, then `rows` for dv and as
+// many for dk, of those that have parts; each thread has a piece of a row.
 __global__ void Reduce(const __grid_constant__ Args a,
                        const __grid_constant__ HopperScratch s, int parameters,
                        int blocks, int rows) {

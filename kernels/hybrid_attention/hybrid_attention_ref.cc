@@ -66,7 +66,7 @@ void HybridAttentionForwardReference(const HybridAttentionArgs<T>& args,
     const T den = row.softmax_den + row.linear_den;
     T* y = args.y.at(head.Row(n), h);
     for (int64_t d = 0; d < D; ++d) {
-      y[d] = RealPart(den) > 0 ? num[d] / den : T(0);
+      y[d] = RealPart(den) <= 0 ? T(0) : num[d] / den;
     }
     const int64_t at = h * args.rows + head.Row(n);
     if (args.row_max != nullptr) args.row_max[at] = row.row_max;

@@ -47,13 +47,16 @@ class StageRunnerCudaTest : public ::testing::TestWithParam<Case> {
     ASSERT_OK(WriteRandomModel(folder_.File("model"), {}, 5));
     ASSERT_OK(WriteRandomData(folder_.File("rows.h5"), kRows, kTokens, 512, 1));
     ASSERT_OK_AND_ASSIGN(data_, PackedDataset::Open(folder_.File("rows.h5")));
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+        GetParam().stage, job_.add_stages()));
+    job_ = ExpandJob(job_);
+    LoadModel();
+  }
+  void LoadModel() {
     StudentConfig student;
     student.attention.sinks = 2;
     ASSERT_OK_AND_ASSIGN(pair_,
                          ModelPair::Load(folder_.File("model"), student));
-    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
-        GetParam().stage, job_.add_stages()));
-    job_ = ExpandJob(job_);
   }
 
   std::unique_ptr<StageRunner> Runner(ModelSide& side, int64_t micro_batch) {
@@ -118,6 +121,8 @@ TEST_P(StageRunnerCudaTest, LossAndNormAreTheHosts) {
                 gpu.grad_norm, host.loss, host.grad_norm);
     EXPECT_NEAR(gpu.loss / host.loss, 1, 0x1p-8);
     EXPECT_NEAR(gpu.grad_norm / host.grad_norm, 1, 0x1p-8);
+    EXPECT_EQ(gpu.dropped_share > 0, GetParam().drop > 0);
+    EXPECT_EQ(gpu.dropped_share, host.dropped_share);
   }
 }
 
@@ -142,7 +147,7 @@ TEST_P(StageRunnerCudaTest, ANumberThatIsNotFiniteStopsTheStep) {
   const std::vector<float> updated = Values();
   EXPECT_NE(updated, before);
 
-  SetUp();
+  LoadModel();
   const std::unique_ptr<StageRunner> other = Runner(pair_->gpu, 2);
   ASSERT_OK_AND_ASSIGN(const StepResult never, Step(*other));
   EXPECT_EQ(after.loss, never.loss);
