@@ -5,16 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "core/model/feature_map_name.h"
 #include "jobs/spec/problem.h"
+#include "kernels/hybrid_attention/weight_loss_cuda_limits.h"
 
 namespace caracal {
 namespace {
-
-// Outputs of a feature map that the attention-weight loss takes there
-// (WeightLossCudaMostFeatures() in
-// kernels/hybrid_attention/weight_loss_cuda.h).
-int64_t MostWeightLossOutputs(int64_t head_dim) {
-  return head_dim <= 128 ? 512 : 256;
-}
 
 int64_t OutputsOf(const proto::Attention& a) {
   const auto map = FeatureMapFromName(a.feature_map(), a.half_space());
@@ -35,7 +29,7 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded,
          ""});
   };
   const proto::Attention& a = expanded.attention();
-  const int64_t most = MostWeightLossOutputs(head_dim);
+  const int64_t most = kernels::WeightLossCudaMostFeatures(head_dim);
   for (int i = 0; i < expanded.stages_size(); ++i) {
     const proto::Stage& stage = expanded.stages(i);
     const std::string path = absl::StrCat("stages[", i, "].");

@@ -16,14 +16,9 @@
 #define CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_
 
 #include "kernels/hybrid_attention/weight_loss.h"
+#include "kernels/hybrid_attention/weight_loss_cuda_limits.h"
 
 namespace caracal::kernels {
-
-// Tiles of features and of q and k have to fit a block's shared memory
-// together.
-constexpr int64_t WeightLossCudaMostFeatures(int64_t D) {
-  return D <= 128 ? 512 : 256;
-}
 
 size_t AttentionWeightLossCudaWorkspaceBytes(
     const HybridAttentionConfig& config, const HybridAttentionInputs& in);
