@@ -7,6 +7,7 @@
 #include "kernels/causal_attention/causal_attention_cuda.h"
 #include "kernels/causal_attention/causal_attention_cuda_args.h"
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_upload.h"
 
 namespace caracal::kernels {
@@ -83,13 +84,7 @@ std::vector<CausalSequence> SequencesOf(const CausalAttentionInputs& in,
   return list;
 }
 
-bool IsHopper() {
-  int device = 0, major = 0;
-  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
-  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
-      &major, cudaDevAttrComputeCapabilityMajor, device));
-  return major == 9;
-}
+bool IsHopper() { return cuda::MajorCapability() == 9; }
 
 }  // namespace
 

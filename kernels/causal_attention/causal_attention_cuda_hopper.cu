@@ -6,6 +6,7 @@
 #include "kernels/causal_attention/causal_attention_cuda_args.h"
 #include "kernels/common/cuda_accumulators.h"
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_pipeline.h"
 #include "kernels/common/cuda_tensor_map.h"
 
@@ -275,10 +276,6 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <int DP>
 void Launch(const CausalArgs& a, cudaStream_t stream) {
-  int device = 0, processors = 1;
-  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
-  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
-      &processors, cudaDevAttrMultiProcessorCount, device));
   CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
       Forward<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize,
       sizeof(Shared<DP>)));
@@ -286,9 +283,8 @@ void Launch(const CausalArgs& a, cudaStream_t stream) {
       CudaRowsMap(a.q.data, a.rows, a.q.row, a.H, a.q.head, a.D),
       CudaRowsMap(a.k.data, a.key_rows, a.k.row, a.Hkv, a.k.head, a.D),
       CudaRowsMap(a.v.data, a.key_rows, a.v.row, a.Hkv, a.v.head, a.D)};
-  Forward<DP>
-      <<<min(processors, a.items), kThreads, sizeof(Shared<DP>), stream>>>(
-          a, maps);
+  Forward<DP><<<min(Multiprocessors(), a.items), kThreads, sizeof(Shared<DP>),
+                stream>>>(a, maps);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 

@@ -10,24 +10,24 @@
 
 #include "kernels/common/check.h"
 
-// CARACAL_CUDA_CHECK(cudaMemsetAsync(...)) << "more";
-#define CARACAL_CUDA_CHECK(call)                                          \
-  if (const cudaError_t caracal_cuda_status = (call);                     \
-      caracal_cuda_status == cudaSuccess) {                               \
+// What both have in common; `passes` looks at caracal_cuda_status.
+#define CARACAL_CUDA_CHECK_(call, words, passes)                          \
+  if (const cudaError_t caracal_cuda_status = (call); passes) {           \
   } else                                                                  \
-    ::caracal::internal::CheckFailure(__FILE__, __LINE__, #call).stream() \
+    ::caracal::internal::CheckFailure(__FILE__, __LINE__, words).stream() \
         << cudaGetErrorName(caracal_cuda_status) << ": "                  \
         << cudaGetErrorString(caracal_cuda_status) << " "
 
+// CARACAL_CUDA_CHECK(cudaMemsetAsync(...)) << "more";
+#define CARACAL_CUDA_CHECK(call) \
+  CARACAL_CUDA_CHECK_(call, #call, caracal_cuda_status == cudaSuccess)
+
 // Inside a launcher.
-#define CARACAL_LAUNCHER_CHECK(call)                                      \
-  if (const cudaError_t caracal_cuda_status = (call);                     \
-      caracal_cuda_status == cudaSuccess ||                               \
-      ::caracal::kernels::cuda::IsLost(caracal_cuda_status)) {            \
-  } else                                                                  \
-    ::caracal::internal::CheckFailure(__FILE__, __LINE__, #call).stream() \
-        << cudaGetErrorName(caracal_cuda_status) << ": "                  \
-        << cudaGetErrorString(caracal_cuda_status) << " "
+#define CARACAL_LAUNCHER_CHECK(call)        \
+  CARACAL_CUDA_CHECK_(                      \
+      call, #call,                          \
+      caracal_cuda_status == cudaSuccess || \
+          ::caracal::kernels::cuda::IsLost(caracal_cuda_status))
 
 // After each launch, inside the launcher. Does not wait for the kernel.
 #define CARACAL_CUDA_CHECK_LAUNCH() CARACAL_LAUNCHER_CHECK(cudaGetLastError())

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_tensor_map.h"
 #include "kernels/common/cuda_upload.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper.h"
@@ -225,11 +226,7 @@ bool HopperSupports(const Args& a) {
   }
   if (a.bias_q != nullptr || a.bias_k != nullptr || a.from_end) return false;
   if (a.D > 128 || a.F > kFeatures) return false;
-  int device = 0, major = 0;
-  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
-  CARACAL_LAUNCHER_CHECK(cudaDeviceGetAttribute(
-      &major, cudaDevAttrComputeCapabilityMajor, device));
-  return major == 9;
+  return MajorCapability() == 9;
 }
 
 HybridAttentionBorders HopperBorders(const Args& a, const int64_t* offsets) {

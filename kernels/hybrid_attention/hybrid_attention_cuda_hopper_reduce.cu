@@ -1,7 +1,5 @@
 // Hopper version: adds up the parts of gradients that segments and the query
 // heads of a group leave, in a fixed order.
-#include <algorithm>
-
 #include "kernels/common/cuda_check.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_tiles.h"
