@@ -59,9 +59,11 @@ absl::Status FindDevice(int index, cudaDeviceProp* properties) {
 
 }  // namespace
 
-absl::Status FindCuda() {
+absl::Status FindCuda(size_t* block_bytes) {
   cudaDeviceProp properties;
-  return FindDevice(0, &properties);
+  RETURN_IF_ERROR(FindDevice(0, &properties));
+  if (block_bytes != nullptr) *block_bytes = properties.sharedMemPerBlockOptin;
+  return absl::OkStatus();
 }
 
 std::vector<std::string> CudaBusIds() {

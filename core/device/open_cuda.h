@@ -2,6 +2,7 @@
 #ifndef CARACAL_CORE_DEVICE_OPEN_CUDA_H_
 #define CARACAL_CORE_DEVICE_OPEN_CUDA_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,8 +14,9 @@
 namespace caracal {
 
 // Whether OpenCuda would find a device that it can use: the status says what is
-// missing, in one line. kUnimplemented in builds without CUDA.
-absl::Status FindCuda();
+// missing, in one line. kUnimplemented in builds without CUDA. *block_bytes, of
+// a device that is found: the shared memory that a block may have there.
+absl::Status FindCuda(size_t* block_bytes = nullptr);
 
 // The devices that the driver shows, by where they sit in this machine
 // ("0000:0F:00.0"), whatever their numbers in this process. Without a driver

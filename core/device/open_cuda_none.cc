@@ -2,7 +2,7 @@
 
 namespace caracal {
 
-absl::Status FindCuda() {
+absl::Status FindCuda(size_t*) {
   return absl::UnimplementedError(
       "this program was built without CUDA; build it with --config=cuda, or "
       "choose the device cpu");

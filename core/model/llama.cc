@@ -24,8 +24,8 @@ void AddPlan(const ModePlan& plan, PassKey* key) {
   key->Add(plan.adapters_on());
   for (int64_t i = 0; i < plan.layers(); ++i) {
     key->Add(plan.full_softmax(i));
-    key->Add(plan.terms(i), plan.sequences() * plan.heads());
   }
+  key->Add(plan.term_kinds());
 }
 
 }  // namespace
@@ -111,6 +111,7 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape == nullptr) << "an evaluation records no gradient";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
+  ops.UsePlan(exec, plan);
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   const auto launches = [&] {
     for (int i = 0; i < layers(); ++i) {
@@ -258,6 +259,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
+  ops.UsePlan(exec, plan);
   const LmLossRequest request = {.targets = batch.targets,
                                  .row_weight = row_weight,
                                  .nll = nll,

@@ -44,6 +44,18 @@ void ModePlan::SetSequence(int64_t layer, int64_t sequence,
   for (int64_t h = 0; h < heads_; ++h) SetHead(layer, sequence, h, mode);
 }
 
+uint32_t ModePlan::term_kinds() const {
+  uint32_t kinds = 0;
+  for (int64_t i = 0; i < layers_; ++i) {
+    if (full_softmax_[i]) continue;
+    const uint8_t* of_layer = terms(i);
+    for (int64_t j = 0; j < sequences_ * heads_; ++j) {
+      kinds |= uint32_t{1} << of_layer[j];
+    }
+  }
+  return kinds;
+}
+
 void ModePlan::SetHead(int64_t layer, int64_t sequence, int64_t head,
                        ComponentMode mode) {
   CARACAL_CHECK(!full_softmax_[layer]) << "layer " << layer << " is softmax";

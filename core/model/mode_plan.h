@@ -43,6 +43,11 @@ class ModePlan {
   const uint8_t* terms(int64_t layer) const {
     return terms_.data() + layer * sequences_ * heads_;
   }
+  // Of all layers, one after another.
+  const std::vector<uint8_t>& all_terms() const { return terms_; }
+  // Bit t is set where some head of a layer that is not full softmax has the
+  // kernels::Terms t.
+  uint32_t term_kinds() const;
   int64_t layers() const { return layers_; }
   int64_t sequences() const { return sequences_; }
   int64_t heads() const { return heads_; }

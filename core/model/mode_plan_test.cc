@@ -33,6 +33,21 @@ TEST(ModePlan, SetAllForgetsEarlierOverrides) {
   EXPECT_EQ(plan.terms(1)[0], 8);
 }
 
+TEST(ModePlan, KindsOfTermsAreThoseThatOccur) {
+  const auto bit = [](uint8_t terms) { return uint32_t{1} << terms; };
+  ModePlan plan;
+  plan.SetAll(2, 2, 2, ComponentMode::kHybrid);
+  EXPECT_EQ(plan.term_kinds(), bit(TermsOf(ComponentMode::kHybrid)));
+  EXPECT_EQ(plan.all_terms().size(), 8);
+  plan.SetHead(1, 1, 0, ComponentMode::kLaOnly);
+  EXPECT_EQ(plan.term_kinds(), bit(TermsOf(ComponentMode::kHybrid)) |
+                                   bit(TermsOf(ComponentMode::kLaOnly)));
+  plan.SetLayer(1, ComponentMode::kSoftmax);
+  EXPECT_EQ(plan.term_kinds(), bit(TermsOf(ComponentMode::kHybrid)));
+  plan.SetAll(2, 2, 2, ComponentMode::kSoftmax);
+  EXPECT_EQ(plan.term_kinds(), 0);
+}
+
 TEST(ModePlanDeathTest, NoTermsWithinASoftmaxLayer) {
   ModePlan plan;
   plan.SetAll(1, 1, 1, ComponentMode::kSoftmax);

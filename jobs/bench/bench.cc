@@ -75,6 +75,9 @@ absl::Status CheckUses(const BenchOptions& o) {
   if (o.loss != "mse" && o.stage != "transfer") {
     return refuse("--loss", "only transfer has a choice of losses");
   }
+  if (o.micro_batch > 0 && o.stage == "decode") {
+    return refuse("--micro-batch", "decoding takes all sequences at a time");
+  }
   if (o.launches && (o.stage == "decode" || o.device == "cpu")) {
     return refuse("--launches", "only training on a GPU takes graphs");
   }

@@ -100,6 +100,19 @@ TEST_F(CommandsTest, BenchStaysWithinTheModelsContext) {
   EXPECT_THAT(err_.str(), HasSubstr("129 positions"));
 }
 
+TEST_F(CommandsTest, BenchRefusesWhatAStageHasNoUseFor) {
+  const auto refused = [&](const char* stage, const char* option,
+                           const char* value) {
+    EXPECT_EQ(Run({"bench", "--model", folder_.File("model"), "--stage", stage,
+                   option, value}),
+              kExitFailure);
+    EXPECT_THAT(err_.str(), HasSubstr(option));
+  };
+  refused("decode", "--micro-batch", "2");
+  refused("transfer", "--drop", "0.5");
+  refused("finetune", "--loss", "xent");
+}
+
 TEST_F(CommandsTest, BenchMeasuresEveryStage) {
   for (const char* stage : {"transfer", "finetune", "decode"}) {
     SCOPED_TRACE(stage);

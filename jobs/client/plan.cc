@@ -15,6 +15,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "core/base/status.h"
+#include "core/model/ops/make_cuda_ops.h"
 #include "eval/report/numbers.h"
 #include "jobs/client/fact_list.h"
 #include "jobs/client/job_words.h"
@@ -22,6 +23,7 @@
 #include "jobs/client/table.h"
 #include "jobs/plan/layouts.h"
 #include "jobs/spec/layout.h"
+#include "jobs/spec/support.h"
 #include "jobs/train/student_config.h"
 #include "nlohmann/json.hpp"
 
@@ -342,11 +344,21 @@ absl::Status Propose(const PaperJob& paper, const PlanRequest& request,
   return std::isfinite(best) ? absl::OkStatus() : refused;
 }
 
+// Whether the GPU runs the job at all.
+absl::Status CheckRuns(const PaperJob& paper, const Machine& machine) {
+  RETURN_IF_ERROR(CheckCudaModel(paper.model));
+  const std::vector<Problem> problems =
+      CudaProblems(paper.job, paper.model.head_dim, machine.block_bytes);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::UnimplementedError(problems[0].ToString());
+}
+
 absl::Status Plan(Options options, Console& console) {
   ASSIGN_OR_RETURN(const PaperJob paper,
                    LoadPaperJob(options.path, options.overrides));
   PlanRequest& request = options.request;
   ASSIGN_OR_RETURN(request.machine, MachineOf(options.gpu));
+  RETURN_IF_ERROR(CheckRuns(paper, request.machine));
   request.machine.gpus_per_node = options.gpus_per_node;
   request.seq_len = paper.seq_len;
   request.micro_rows = paper.micro_rows;

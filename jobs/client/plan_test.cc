@@ -172,6 +172,29 @@ TEST_F(PlanTest, AsksForWhatItNeeds) {
   EXPECT_THAT(err_.str(), HasSubstr("model/config.json"));
 }
 
+TEST_F(PlanTest, SaysWhatAGpuDoesNotRun) {
+  EXPECT_EQ(
+      Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
+           "attention.feature_map=exp", "--set", "attention.features=256"}),
+      kExitOk)
+      << err_.str();
+  std::string config = kConfig;
+  Write("model/config.json",
+        config.insert(config.rfind('}'), R"(, "head_dim": 100)"));
+  EXPECT_EQ(Run({"--gpus", "8"}), kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("device cuda does not run a head dimension "
+                                    "of 100, no multiple of 16"));
+  config = kConfig;
+  Write("model/config.json",
+        config.insert(config.rfind('}'), R"(, "head_dim": 256)"));
+  EXPECT_EQ(Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
+                 "attention.features=256"}),
+            kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("stages[0].transfer.loss: a loss on "
+                                    "attention weights whose feature map has "
+                                    "512 outputs, more than the 448"));
+}
+
 TEST_F(PlanTest, NothingThatFitsIsAnError) {
   EXPECT_EQ(
       Run({"--gpus", "1", "--gpu", "h100", "--set", "data.seq_len=131072"}),

@@ -132,10 +132,11 @@ class Conversion {
 
 // Whether a GPU of this rank's host can run the job.
 absl::Status Conversion::CheckGpu() {
-  RETURN_IF_ERROR(FindCuda());
+  size_t block_bytes = 0;
+  RETURN_IF_ERROR(FindCuda(&block_bytes));
   RETURN_IF_ERROR(CheckCudaModel(source_->config()));
   const std::vector<Problem> problems =
-      CudaProblems(job_, source_->config().head_dim);
+      CudaProblems(job_, source_->config().head_dim, block_bytes);
   if (problems.empty()) return absl::OkStatus();
   return absl::UnimplementedError(
       absl::StrCat(problems[0].field, ": ", problems[0].message));

@@ -19,6 +19,7 @@ struct Machine {
   // model of a GiB or two apart, whose workspaces count).
   uint64_t usable_bytes() const { return memory_bytes / 100 * 95; }
   int multiprocessors = 132;
+  uint64_t block_bytes = 227 << 10;  // shared memory that a block may have
 
   // Of large matrix products in bf16 while steps run: below what a product
   // reaches alone, since the clock falls under long ones.

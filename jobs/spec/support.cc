@@ -18,8 +18,8 @@ int64_t OutputsOf(const proto::Attention& a) {
 
 }  // namespace
 
-std::vector<Problem> CudaProblems(const proto::Job& expanded,
-                                  int64_t head_dim) {
+std::vector<Problem> CudaProblems(const proto::Job& expanded, int64_t head_dim,
+                                  size_t block_bytes) {
   std::vector<Problem> problems;
   const auto refuse = [&](const std::string& field, const std::string& what) {
     problems.push_back(
@@ -29,7 +29,8 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded,
          ""});
   };
   const proto::Attention& a = expanded.attention();
-  const int64_t most = kernels::WeightLossCudaMostFeatures(head_dim);
+  const int64_t most =
+      kernels::WeightLossCudaMostFeatures(head_dim, block_bytes);
   for (int i = 0; i < expanded.stages_size(); ++i) {
     const proto::Stage& stage = expanded.stages(i);
     const std::string path = absl::StrCat("stages[", i, "].");
@@ -38,7 +39,8 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded,
     if ((loss.xent() > 0 || loss.kl() > 0) && OutputsOf(a) > most) {
       refuse(absl::StrCat(path, "transfer.loss"),
              absl::StrCat("a loss on attention weights whose feature map has ",
-                          OutputsOf(a), " outputs, more than ", most, ","));
+                          OutputsOf(a), " outputs, more than the ", most,
+                          " that fit a block's shared memory,"));
     }
   }
   return problems;

@@ -10,10 +10,15 @@ namespace caracal {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-std::vector<std::string> Lines(const proto::Job& job, int64_t head_dim = 128) {
+constexpr size_t kHopper = 227 << 10, kAmpere = 163 << 10, kAda = 99 << 10;
+
+std::vector<std::string> Lines(const proto::Job& job, int64_t head_dim = 128,
+                               size_t block_bytes = kHopper) {
   std::vector<std::string> lines;
-  for (const Problem& problem : CudaProblems(ExpandJob(job), head_dim)) {
+  for (const Problem& problem :
+       CudaProblems(ExpandJob(job), head_dim, block_bytes)) {
     lines.push_back(problem.ToString());
   }
   return lines;
@@ -43,20 +48,28 @@ TEST(SupportTest, RunsEveryFeatureMap) {
 // Beside tiles of long heads fewer features fit.
 TEST(SupportTest, SaysWhatIsNotRun) {
   proto::Job job = WithPreset("hedgehog");
-  job.mutable_attention()->set_features(128);
+  job.mutable_attention()->set_features(224);
   EXPECT_THAT(Lines(job, 256), ElementsAre());
-  job.mutable_attention()->set_features(160);
+  job.mutable_attention()->set_features(256);
   EXPECT_THAT(
       Lines(job, 256),
       ElementsAre("stages[0].transfer.loss: a loss on attention weights whose "
-                  "feature map has 320 outputs, more than 256, is not run on "
-                  "the device cuda; choose the device cpu"));
+                  "feature map has 512 outputs, more than the 448 that fit a "
+                  "block's shared memory, is not run on the device cuda; "
+                  "choose the device cpu"));
   // Of half a map outputs are half as many.
   job.mutable_attention()->set_half_space(true);
   EXPECT_THAT(Lines(job, 256), ElementsAre());
+  // Nor on chips with less of it.
+  job.mutable_attention()->set_half_space(false);
+  EXPECT_THAT(Lines(job, 128), ElementsAre());
+  EXPECT_THAT(Lines(job, 128, kAmpere), ElementsAre(HasSubstr("the 320 that")));
+  job.mutable_attention()->set_features(64);
+  EXPECT_THAT(Lines(job, 128, kAmpere), ElementsAre());
+  EXPECT_THAT(Lines(job, 128, kAda), ElementsAre(HasSubstr("the 64 that")));
   // The outputs' loss does not form them.
   job = WithPreset("lolcats");
-  job.mutable_attention()->set_features(160);
+  job.mutable_attention()->set_features(256);
   EXPECT_THAT(Lines(job, 256), ElementsAre());
 }
 

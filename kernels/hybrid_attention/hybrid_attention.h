@@ -47,6 +47,7 @@ inline constexpr uint8_t kLaOnlyTerms = kLinearPastTerms | kLinearNearTerms;
 inline constexpr uint8_t kLaPastTerms = kLinearPastTerms;
 inline constexpr uint8_t kSinksOnlyTerms = kNearSinkTerms | kFarSinkTerms;
 inline constexpr uint8_t kNoTerms = 0;
+inline constexpr int kTermKinds = 32;  // that there are
 
 enum class WindowKind : uint8_t {
   kSliding,   // WindowStart(n) = max(0, n - W + 1)
@@ -147,6 +148,12 @@ struct HybridAttentionInputs {
   // Terms of (sequence i, head h) at terms[i * H + h]; host memory, never
   // null. SSD and attribution pick a component mode per sample and head here.
   const uint8_t* terms = nullptr;  // [sequences, H]
+  // Read by calls on a CUDA device, may be null: the table there. What such a
+  // call launches depends on term_kinds, not on the table, which need not be
+  // filled before the stream comes to it. Bit t of term_kinds is set where some
+  // head may have the Terms t; more bits than needed cost launches.
+  const uint8_t* device_terms = nullptr;
+  uint32_t term_kinds = 0;
 };
 
 // y, and statistics that may each be undefined, all [H, rows] fp32:

@@ -85,7 +85,7 @@ void HybridAttentionForwardCuda(const Context& ctx,
   if (a.rows == 0) return;
   const auto stream = static_cast<cudaStream_t>(ctx.stream);
   if (UsesHopper(a, version)) {
-    cuda::HopperForward(a, in.offsets, in.terms, workspace.data,
+    cuda::HopperForward(a, in, workspace.data,
                         BorderMemory(a, in.offsets, borders), stream);
   } else {
     char* rest = UploadTables(in, workspace.data, stream, a);
@@ -131,8 +131,7 @@ void HybridAttentionBackwardCuda(const Context& ctx,
     if (saved != nullptr && a.target.data == nullptr) {
       borders = BorderMemory(a, in.offsets, saved->borders);
     }
-    cuda::HopperBackward(a, in.offsets, in.terms, workspace.data, borders,
-                         stream);
+    cuda::HopperBackward(a, in, workspace.data, borders, stream);
   } else {
     char* rest = UploadTables(in, workspace.data, stream, a);
     cuda::PlainBackward(a, cuda::PlainBackwardScratch(a, rest), stream);

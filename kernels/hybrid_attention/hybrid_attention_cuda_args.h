@@ -19,9 +19,7 @@ inline constexpr int kTile = 64;
 struct Args {
   int window = 0, sinks = 0;  // at most rows + 1
   bool terraced = false, affine = false;
-  // With terraced: WindowKind::kLolcatsTerraced (what it adds to the terms is
-  // in the table). Plain kernels only.
-  bool from_end = false;
+  bool from_end = false;  // kLolcatsTerraced, with terraced; plain kernels only
   FeatureMapKind map = FeatureMapKind::kHedgehog;
   int H = 0, Hkv = 0, D = 0, F = 0, Fout = 0, sequences = 0;
   int maps = 0;  // H, or 1: all heads share theirs
@@ -71,6 +69,17 @@ __device__ __forceinline__ int MapOf(const Args& a, int head) {
 // What a sequence's first block is short of.
 __device__ __forceinline__ int Phase(const Args& a, int64_t length) {
   return a.from_end ? static_cast<int>(LolcatsPhase(a.window, length)) : 0;
+}
+
+// Of a sequence's head: the table's, and what kLolcatsTerraced adds to them in
+// short sequences.
+__device__ __forceinline__ int TermsOf(const Args& a, int sequence, int head) {
+  const int terms = a.terms[sequence * a.H + head];
+  if (!a.from_end || !(terms & kLinearPastTerms)) return terms;
+  const int64_t length = a.offsets[sequence + 1] - a.offsets[sequence];
+  return NearKeysAreLinear(WindowKind::kLolcatsTerraced, a.window, length)
+             ? terms | kLinearNearTerms
+             : terms;
 }
 
 // Left border of position n's window.

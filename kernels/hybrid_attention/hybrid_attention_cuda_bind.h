@@ -42,6 +42,26 @@ inline void BindMapGradients(const HybridAttentionGradients& grads, Args& a) {
   a.dbias_k = BindF32(grads.dbias_k, int64_t{a.maps} * a.F);
 }
 
+// HybridAttentionInputs::term_kinds, of the host's table where there is no
+// other.
+inline uint32_t TermKinds(const HybridAttentionInputs& in) {
+  if (in.device_terms != nullptr) return in.term_kinds;
+  uint32_t kinds = 0;
+  for (int64_t i = 0; i < in.sequences * in.q.shape[1]; ++i) {
+    kinds |= uint32_t{1} << in.terms[i];
+  }
+  return kinds;
+}
+inline bool AnyLinearKind(uint32_t term_kinds) {
+  for (int terms = 0; terms < kTermKinds; ++terms) {
+    if ((term_kinds >> terms & 1) != 0 &&
+        (terms & (kLinearPastTerms | kLinearNearTerms)) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 inline Args BindInputs(const HybridAttentionConfig& config,
                        const HybridAttentionInputs& in) {
   CARACAL_CHECK(config.window >= 1) << "window " << config.window;
@@ -73,11 +93,7 @@ inline Args BindInputs(const HybridAttentionConfig& config,
     CARACAL_CHECK(in.offsets[i] <= in.offsets[i + 1]) << "sequence " << i;
   }
   a.sequences = static_cast<int>(in.sequences);
-  const bool linear =
-      std::any_of(in.terms, in.terms + in.sequences * a.H, [](uint8_t terms) {
-        return terms & (kLinearPastTerms | kLinearNearTerms);
-      });
-  if (in.weight_q.defined() || linear) {
+  if (in.weight_q.defined() || AnyLinearKind(TermKinds(in))) {
     BindMaps(config.feature_map, in.weight_q, a);
     const int64_t size = int64_t{a.maps} * a.D * a.F;
     a.weight_q = BindF32(in.weight_q, size);
@@ -98,30 +114,24 @@ inline size_t TableBytes(const Args& a) {
          Aligned(a.sequences * a.H);
 }
 
-// Uploads offsets and terms, in one go, to the start of the workspace; returns
-// the rest.
+// Uploads offsets, and terms that are not there yet, in one go, to the start of
+// the workspace; returns the rest.
 inline char* UploadTables(const HybridAttentionInputs& in, void* memory,
                           cudaStream_t stream, Args& a) {
   const size_t offset_bytes = (in.sequences + 1) * sizeof(int64_t);
   const size_t terms_at = Aligned(offset_bytes);
-  std::vector<char> tables(terms_at + in.sequences * a.H);
+  std::vector<char> tables(offset_bytes);
   std::memcpy(tables.data(), in.offsets, offset_bytes);
-  auto* const terms = reinterpret_cast<uint8_t*>(tables.data() + terms_at);
-  std::memcpy(terms, in.terms, in.sequences * a.H);
-  for (int64_t s = 0; a.from_end && s < in.sequences; ++s) {
-    // As kLolcatsTerraced has it in short sequences.
-    if (!NearKeysAreLinear(WindowKind::kLolcatsTerraced, a.window,
-                           in.offsets[s + 1] - in.offsets[s])) {
-      continue;
-    }
-    for (uint8_t* t = terms + s * a.H; t < terms + (s + 1) * a.H; ++t) {
-      if (*t & kLinearPastTerms) *t |= kLinearNearTerms;
-    }
+  if (in.device_terms == nullptr) {
+    tables.resize(terms_at + in.sequences * a.H);
+    std::memcpy(&tables[terms_at], in.terms, in.sequences * a.H);
   }
   CudaUpload(tables.data(), tables.size(), memory, stream);
   char* at = static_cast<char*>(memory);
   a.offsets = reinterpret_cast<const int64_t*>(at);
-  a.terms = reinterpret_cast<const uint8_t*>(at + terms_at);
+  a.terms = in.device_terms != nullptr
+                ? in.device_terms
+                : reinterpret_cast<const uint8_t*>(at + terms_at);
   return at + TableBytes(a);
 }
 

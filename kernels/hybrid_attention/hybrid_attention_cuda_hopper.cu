@@ -9,6 +9,7 @@
 #include "kernels/common/cuda_early_launch.h"
 #include "kernels/common/cuda_tensor_map.h"
 #include "kernels/common/cuda_upload.h"
+#include "kernels/hybrid_attention/hybrid_attention_cuda_bind.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_hopper_kernels.h"
 
@@ -109,18 +110,20 @@ struct TablePlaces {
   }
 };
 
-// In one go.
-void UploadTables(const std::vector<Segment>& segments, const int64_t* offsets,
-                  const uint8_t* terms, const HopperScratch& s, Args& a,
-                  cudaStream_t stream) {
+// In one go, terms only where they are not there yet.
+void UploadTables(const std::vector<Segment>& segments,
+                  const HybridAttentionInputs& in, const HopperScratch& s,
+                  Args& a, cudaStream_t stream) {
   const TablePlaces at(a, s.count);
-  std::vector<char> tables(at.bytes);
+  const bool terms = in.device_terms == nullptr;
+  std::vector<char> tables(terms ? at.bytes : at.terms);
   std::memcpy(tables.data(), segments.data(), s.count * sizeof(Segment));
-  std::memcpy(&tables[at.offsets], offsets, at.terms - at.offsets);
-  std::memcpy(&tables[at.terms], terms, at.bytes - at.terms);
+  std::memcpy(&tables[at.offsets], in.offsets, at.terms - at.offsets);
+  if (terms) std::memcpy(&tables[at.terms], in.terms, at.bytes - at.terms);
   CudaUpload(tables.data(), tables.size(), s.tables, stream);
   a.offsets = reinterpret_cast<const int64_t*>(s.tables + at.offsets);
-  a.terms = reinterpret_cast<const uint8_t*>(s.tables + at.terms);
+  a.terms = terms ? reinterpret_cast<const uint8_t*>(s.tables + at.terms)
+                  : in.device_terms;
 }
 
 HopperScratch Forward(const Args& a, const std::vector<Segment>& segments,
@@ -168,14 +171,15 @@ HopperScratch Backward(const Args& a, const std::vector<Segment>& segments,
 }
 
 // Which kernels the heads take.
-void FindPairs(const Args& a, const uint8_t* terms, HopperScratch& s) {
+void FindPairs(const Args& a, uint32_t term_kinds, HopperScratch& s) {
   bool alone = false;
-  for (int i = 0; i < a.sequences * a.H; ++i) {
-    (OnePair(a, terms[i]) ? s.pairs : s.others) = true;
-    if (LinearAlone(terms[i])) {
+  for (int terms = 0; terms < kTermKinds; ++terms) {
+    if ((term_kinds >> terms & 1) == 0) continue;
+    (OnePair(a, terms) ? s.pairs : s.others) = true;
+    if (LinearAlone(terms)) {
       alone = true;
     } else {
-      (OneKeyPair(a, s, terms[i]) ? s.beside : s.key_others) = true;
+      (OneKeyPair(a, s, terms) ? s.beside : s.key_others) = true;
     }
   }
   s.alone = alone && OnePair(a, kLaOnlyTerms) && !s.key_others;
@@ -249,16 +253,15 @@ size_t HopperForwardBytes(const Args& a, const int64_t* offsets) {
   return cut.bytes();
 }
 
-void HopperForward(const Args& args, const int64_t* offsets,
-                   const uint8_t* terms, void* memory, void* borders,
-                   cudaStream_t stream) {
-  const std::vector<Segment> segments = Segments(args, offsets);
+void HopperForward(const Args& args, const HybridAttentionInputs& in,
+                   void* memory, void* borders, cudaStream_t stream) {
+  const std::vector<Segment> segments = Segments(args, in.offsets);
   Args a = args;
   Cutter cut(memory);
   HopperScratch s = Forward(a, segments, cut);
   if (borders != nullptr) s.states = Kept(a, s, borders);
-  FindPairs(a, terms, s);
-  UploadTables(segments, offsets, terms, s, a, stream);
+  FindPairs(a, TermKinds(in), s);
+  UploadTables(segments, in, s, a, stream);
   HopperWeights(a, s, stream);
   const PairMaps maps = Maps(a);
   HopperStates(a, s, maps, stream);
@@ -271,16 +274,15 @@ size_t HopperBackwardBytes(const Args& a, const int64_t* offsets) {
   return cut.bytes();
 }
 
-void HopperBackward(const Args& args, const int64_t* offsets,
-                    const uint8_t* terms, void* memory, void* borders,
-                    cudaStream_t stream) {
-  const std::vector<Segment> segments = Segments(args, offsets);
+void HopperBackward(const Args& args, const HybridAttentionInputs& in,
+                    void* memory, void* borders, cudaStream_t stream) {
+  const std::vector<Segment> segments = Segments(args, in.offsets);
   Args a = args;
   Cutter cut(memory);
   HopperScratch s = Backward(a, segments, cut);
   s.rows_done = TransferOnly(args);
-  FindPairs(a, terms, s);
-  UploadTables(segments, offsets, terms, s, a, stream);
+  FindPairs(a, TermKinds(in), s);
+  UploadTables(segments, in, s, a, stream);
   HopperWeights(a, s, stream);
   PairMaps maps = Maps(a);
   if (borders != nullptr) {

@@ -20,19 +20,17 @@ bool HopperSupports(const Args& a);
 // What a forward may leave for the backward; without the memory.
 HybridAttentionBorders HopperBorders(const Args& a, const int64_t* offsets);
 
-// `offsets` and `terms` are the host's tables, which go to the device with the
-// segments' (args' own are not used); `memory` is 256-byte aligned. `borders`:
+// The tables of `in` go to the device with the segments' (args' own are not
+// used), those that are not there yet; `memory` is 256-byte aligned. `borders`:
 // memory in which a forward leaves its states and where a backward finds them;
 // null: they are scratch.
 size_t HopperForwardBytes(const Args& a, const int64_t* offsets);
-void HopperForward(const Args& args, const int64_t* offsets,
-                   const uint8_t* terms, void* memory, void* borders,
-                   cudaStream_t stream);
+void HopperForward(const Args& args, const HybridAttentionInputs& in,
+                   void* memory, void* borders, cudaStream_t stream);
 
 size_t HopperBackwardBytes(const Args& a, const int64_t* offsets);
-void HopperBackward(const Args& args, const int64_t* offsets,
-                    const uint8_t* terms, void* memory, void* borders,
-                    cudaStream_t stream);
+void HopperBackward(const Args& args, const HybridAttentionInputs& in,
+                    void* memory, void* borders, cudaStream_t stream);
 
 }  // namespace caracal::kernels::cuda
 

@@ -119,7 +119,7 @@ __global__ void Suffixes(Args a, PlainScratch scratch) {
   const int f = blockIdx.x, head = blockIdx.y, sequence = blockIdx.z;
   const int64_t begin = a.offsets[sequence];
   const int length = a.offsets[sequence + 1] - begin;
-  if (!AnyLinear(a.terms[sequence * a.H + head])) return;
+  if (!AnyLinear(TermsOf(a, sequence, head))) return;
   const float alpha = Alpha(a, Gamma(a, head));
   const int phase = Phase(a, length);
   for (int d = threadIdx.x; d < a.D; d += blockDim.x) {
@@ -165,7 +165,7 @@ __global__ void BackwardKeys(Args a, PlainScratch scratch) {
   while (local < length && StateEnd(a, local, phase) <= j) ++local;
   const int last = j < a.sinks ? length : local;
   for (int head = kv * group; head < (kv + 1) * group; ++head) {
-    const int terms = a.terms[sequence * a.H + head];
+    const int terms = TermsOf(a, sequence, head);
     const bool linear = AnyLinear(terms);
     const float gamma = Gamma(a, head), alpha = Alpha(a, gamma);
     const float* phi_k = scratch.phi_k + (head * a.rows + key_row) * Fout;
@@ -254,7 +254,7 @@ __global__ void FeatureBackward(Args a, const float* phi, float* dphi) {
   const int head = blockIdx.y, lane = threadIdx.x % 32;
   if (row >= a.rows) return;
   const int sequence = FindSequence(a, row);
-  const bool linear = AnyLinear(a.terms[sequence * a.H + head]);
+  const bool linear = AnyLinear(TermsOf(a, sequence, head));
   const float* s = phi + (head * a.rows + row) * a.Fout;
   float* ds = dphi + (head * a.rows + row) * a.Fout;
   if (!linear) {

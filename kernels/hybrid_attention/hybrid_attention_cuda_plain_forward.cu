@@ -53,7 +53,7 @@ __global__ void States(Args a, const float* phi_k, float* state, float* norm) {
   const int f = blockIdx.x, head = blockIdx.y, sequence = blockIdx.z;
   const int64_t begin = a.offsets[sequence];
   const int length = a.offsets[sequence + 1] - begin;
-  const int terms = a.terms[sequence * a.H + head], kv = KvHead(a, head);
+  const int terms = TermsOf(a, sequence, head), kv = KvHead(a, head);
   if (!AnyLinear(terms)) return;
   for (int d = threadIdx.x; d < a.D; d += blockDim.x) {
     float sum = 0, total = 0;

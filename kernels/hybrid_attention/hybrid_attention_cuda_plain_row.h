@@ -84,7 +84,7 @@ __device__ __forceinline__ PlainRow MakePlainRow(const Args& a, int64_t row,
   r.kv = KvHead(a, head);
   r.sequence = FindSequence(a, row);
   r.begin = a.offsets[r.sequence];
-  r.terms = a.terms[r.sequence * a.H + head];
+  r.terms = TermsOf(a, r.sequence, head);
   r.n = static_cast<int>(row - r.begin);
   const int phase = Phase(a, a.offsets[r.sequence + 1] - r.begin);
   r.start = Start(a, r.n, phase);

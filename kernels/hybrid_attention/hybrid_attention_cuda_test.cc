@@ -409,6 +409,95 @@ TEST(HybridAttentionCuda, ParametersAccumulateAndRowsAreOptional) {
   }
 }
 
+// Terms that are on the device already, where they may be filled in after the
+// call: the same bits; and where heads might have more kinds of terms than they
+// have, the same numbers.
+TEST(HybridAttentionCuda, TakesTermsThatAreThere) {
+  for (const auto& c : Cases()) {
+    const Problem& p = c->problem;
+    if (p.rows > 600) continue;
+    DeviceProblem device(p);
+    const DeviceArray<uint8_t> there(p.terms);
+    // Of no account.
+    const std::vector<uint8_t> others(p.terms.size(), kNoTerms);
+    for (const Versions& v : kVersions) {
+      SCOPED_TRACE(Describe(p.shape) + " " + v.name);
+      Backward uploaded, placed, wide;
+      uploaded.saved = placed.saved = wide.saved = true;
+      device.in.terms = p.terms.data();
+      device.in.device_terms = nullptr;
+      uploaded.Call(p, device, v.version);
+      device.in.terms = others.data();
+      device.in.device_terms = there.data();
+      device.in.term_kinds = 0;
+      for (const uint8_t terms : p.terms) {
+        device.in.term_kinds |= uint32_t{1} << terms;
+      }
+      placed.Call(p, device, v.version);
+      ExpectSameBits(uploaded, placed);
+      for (const uint8_t terms : TermSets()) {
+        device.in.term_kinds |= uint32_t{1} << terms;
+      }
+      wide.Call(p, device, v.version);
+      ExpectGradients(p, wide, *c->gradients);
+      wide = {.regress = true, .scale = 0.75};
+      wide.Call(p, device, v.version);
+      ExpectGradients(p, wide, *c->regression);
+    }
+  }
+}
+
+// An infinite or undefined weight makes features that are not numbers, whatever
+// floors and maxima they meet: the error and the gradients tell, of sequences
+// that fill their tiles, too.
+TEST(HybridAttentionCuda, WhatIsNotFiniteShows) {
+  const auto any_bad = [](const std::vector<float>& values) {
+    return std::any_of(values.begin(), values.end(),
+                       [](float x) { return !std::isfinite(x); });
+  };
+  for (const int64_t D : {64, 128}) {
+    for (const int64_t rows : {128, 200}) {
+      Shape s;
+      s.lengths = {rows};
+      s.heads = 2;
+      s.kv_heads = 1;
+      s.D = D;
+      s.F = 64;
+      s.config.window = 64;
+      const Problem p = MakeProblem(s);
+      for (const float bad : {INFINITY, -INFINITY, NAN}) {
+        for (const bool keys : {false, true}) {
+          DeviceProblem device(p);
+          std::vector<float> values =
+              (keys ? device.weight_k : device.weight_q).Host();
+          values[17] = bad;
+          const DeviceArray<float> weights(values);
+          (keys ? device.in.weight_k : device.in.weight_q) =
+              TensorView(weights.data(), {p.maps(), D, s.F});
+          for (const Versions& v : kVersions) {
+            SCOPED_TRACE(Describe(s) + " " + v.name + ", " +
+                         std::to_string(bad) +
+                         (keys ? " of keys" : " of queries"));
+            Backward given, regression;
+            given.Call(p, device, v.version);
+            EXPECT_TRUE(any_bad(given.dq));
+            EXPECT_TRUE(any_bad(given.dk));
+            EXPECT_TRUE(any_bad(given.dweight_q));
+            EXPECT_TRUE(any_bad(given.dweight_k));
+            regression.rows = false;
+            regression.regress = true;
+            regression.scale = 0.75;
+            regression.Call(p, device, v.version);
+            EXPECT_FALSE(std::isfinite(regression.squared_error));
+            EXPECT_TRUE(any_bad(regression.dweight_q));
+            EXPECT_TRUE(any_bad(regression.dweight_k));
+          }
+        }
+      }
+    }
+  }
+}
+
 // The same call twice: the same bits.
 TEST(HybridAttentionCuda, IsRepeatable) {
   for (const auto& c : Cases()) {

@@ -3,14 +3,56 @@
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_LIMITS_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_LIMITS_H_
 
+#include <cstddef>
 #include <cstdint>
 
 namespace caracal::kernels {
 
-// Outputs of a feature map, of heads of D dimensions: tiles of features and of
-// q and k have to fit a block's shared memory together.
-constexpr int64_t WeightLossCudaMostFeatures(int64_t D) {
-  return D <= 128 ? 512 : 256;
+// How a block cuts up its shared memory, for heads of D dimensions and feature
+// maps of so many outputs (to a multiple of 16): tiles of 64 queries and keys.
+// Offsets in bytes.
+struct WeightLossCudaMemory {
+  static constexpr int kRows = 64;
+  static constexpr int kPad = 8;             // bf16 between rows
+  static constexpr int kScores = kRows + 4;  // floats from row to row
+  static constexpr int kGradients = kRows + kPad;
+  static constexpr int kStatistics = 5;  // of a row
+
+  size_t bytes = 0;       // of all
+  size_t q, k;            // bf16 [kRows, D + kPad]
+  size_t phi_q, phi_k;    // bf16 [kRows, outputs + kPad]
+  size_t scores, linear;  // float [kRows, kScores]
+  size_t gradient;        // bf16 [kRows, kGradients]
+  size_t rows;            // float [kStatistics, kRows]
+
+  constexpr WeightLossCudaMemory(int64_t D, int64_t outputs)
+      : q(Take(kRows * (D + kPad) * 2)),
+        k(Take(kRows * (D + kPad) * 2)),
+        phi_q(Take(kRows * (outputs + kPad) * 2)),
+        phi_k(Take(kRows * (outputs + kPad) * 2)),
+        scores(Take(kRows * kScores * 4)),
+        linear(Take(kRows * kScores * 4)),
+        gradient(Take(kRows * kGradients * 2)),
+        rows(Take(kStatistics * kRows * 4)) {}
+
+ private:
+  constexpr size_t Take(size_t size) {
+    const size_t at = bytes;
+    bytes += (size + 127) / 128 * 128;
+    return at;
+  }
+};
+
+// Shared memory that a block may have on Hopper.
+constexpr size_t kHopperBlockBytes = 227 << 10;
+
+// Most outputs of a feature map, of heads of D dimensions, where a block may
+// have `block_bytes` of shared memory; 0: none.
+constexpr int64_t WeightLossCudaMostFeatures(
+    int64_t D, size_t block_bytes = kHopperBlockBytes) {
+  int64_t most = 0;
+  while (WeightLossCudaMemory(D, most + 16).bytes <= block_bytes) most += 16;
+  return most;
 }
 
 }  // namespace caracal::kernels

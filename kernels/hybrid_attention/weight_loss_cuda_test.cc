@@ -29,8 +29,23 @@ constexpr float kScale = 0.75f;
 // compute-sanitizer is slow.
 std::vector<Shape> Shapes() {
   const char* most = std::getenv("MOST_ROWS");
-  std::vector<Shape> shapes;
-  for (Shape& s : CudaShapes()) {
+  std::vector<Shape> all = CudaShapes(), shapes;
+  // As many outputs as there may be, in parts; heads without linear terms have
+  // none.
+  for (const int64_t D : {128, 256}) {
+    Shape s;
+    s.lengths = {90, 70};
+    s.heads = 2;
+    s.kv_heads = 1;
+    s.D = D;
+    s.F = WeightLossCudaMostFeatures(D) / 2;
+    s.config.window = 16;
+    s.config.sinks = 4;
+    s.terms = {kHybridTerms, kSwaOnlyTerms};
+    s.seed = D;
+    all.push_back(s);
+  }
+  for (Shape& s : all) {
     int64_t rows = 0;
     for (const int64_t n : s.lengths) rows += n;
     if (most != nullptr && rows > std::atoll(most)) continue;

@@ -176,6 +176,7 @@ void CudaOps::AddStatistics(Execution& exec, const LayerContext& layer,
   auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
   HybridAttentionInputs in = hybrid;
   in.terms = terms;
+  in.device_terms = nullptr;
   const auto run = [&](uint8_t which,
                        const kernels::HybridAttentionConfig& as) {
     std::memset(terms, which, entries);
@@ -219,12 +220,16 @@ Variable* CudaOps::Attend(Execution& exec, const LayerContext& layer,
     kernels::HybridAttentionConfig config = layer.attention();
     HybridAttentionInputs in =
         HybridInputs(layer, batch, qkv->value, plan.terms(layer.layer));
+    CARACAL_CHECK(plan_.plan == &plan) << "a plan without UsePlan";
+    in.device_terms = plan_.terms + (in.terms - plan.terms(0));
+    in.term_kinds = plan_.kinds;
     if (full) {
       config = WholeWindow();
       const int64_t entries = batch.sequences * layer.heads();
       auto* terms = static_cast<uint8_t*>(exec.arena->Allocate(entries));
       std::memset(terms, kernels::kSwaOnlyTerms, entries);
       in.terms = terms;
+      in.device_terms = nullptr;
       in.weight_q = in.weight_k = in.bias_q = in.bias_k = ConstTensorView();
     }
     kernels::HybridAttentionOutputs out;

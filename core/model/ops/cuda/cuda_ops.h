@@ -28,6 +28,7 @@ class CudaOps final : public ModelOps {
   TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
   void BeginSums(Execution& exec, TransferSums* sums, int64_t count) override;
   int64_t BeginLoss(Execution& exec, const LmLossRequest& request) override;
+  void UsePlan(Execution& exec, const ModePlan& plan) override;
   void UseAdapters(Execution& exec, const LlamaWeights& weights,
                    const Adapters& adapters) override;
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
@@ -135,6 +136,13 @@ class CudaOps final : public ModelOps {
 
   Device* device_;
   CudaProducts products_;
+  // From UsePlan() to Finish(); its terms [layers, sequences, heads] there.
+  struct PlacedPlan {
+    const ModePlan* plan = nullptr;
+    const uint8_t* terms = nullptr;
+    uint32_t kinds = 0;
+  };
+  PlacedPlan plan_;
   std::vector<Projection> adapted_;  // scratch of UseAdapters()
   // From BeginSums() to Finish(): the host's, and as many on the device.
   double* host_sums_ = nullptr;

@@ -123,6 +123,7 @@ absl::Status CudaDecoding::Start(const TokenBatch& texts) {
     ops_->UseAdapters(exec_, weights_, *adapters_);
   }
   const TokenBatch batch = ops_->Place(exec_, texts);
+  ops_->UsePlan(exec_, plan_);
   Variable* x = ops_->Embed(exec_, weights_, batch.tokens);
   for (int64_t i = 0; i < plan_.layers(); ++i) {
     ArenaScope scratch(exec_.arena);
