@@ -82,11 +82,18 @@ __device__ __forceinline__ void Hedgehog(const float (&z)[32], int F,
   }
   // The smallest of both is exp(-bottom - top) over a sum of at most 64.
   if (top[0] + bottom[0] > 32.0f || top[1] + bottom[1] > 32.0f) {
+    // NaN stays: a maximum of two is one.
+    float up_floor[2], down_floor[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      up_floor[r] = fmaf(0.0f, up_scale[r], kFeatureFloor * factor[r]);
+      down_floor[r] = fmaf(0.0f, down_scale[r], kFeatureFloor * factor[r]);
+    }
 #pragma unroll
     for (int i = 0; i < 32; ++i) {
-      const float floor = kFeatureFloor * factor[i % 4 / 2];
-      up[i] = all || in(i) ? fmaxf(up[i], floor) : 0.0f;
-      down[i] = all || in(i) ? fmaxf(down[i], floor) : 0.0f;
+      const int r = i % 4 / 2;
+      up[i] = all || in(i) ? fmaxf(up[i], up_floor[r]) : 0.0f;
+      down[i] = all || in(i) ? fmaxf(down[i], down_floor[r]) : 0.0f;
     }
   }
 }
