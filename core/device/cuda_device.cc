@@ -111,6 +111,8 @@ absl::Status CudaDevice::Prepare(int index) {
     RETURN_IF_ERROR(
         check(cudaEventCreateWithFlags(&point, cudaEventDisableTiming)));
   }
+  RETURN_IF_ERROR(
+      check(cudaEventCreateWithFlags(&joined_, cudaEventDisableTiming)));
   for (Staging* staging : {&up_, &down_}) {
     void* data = nullptr;
     RETURN_IF_ERROR(check(cudaMallocHost(&data, kStagingBytes)));
@@ -130,6 +132,7 @@ CudaDevice::~CudaDevice() {
   for (const cudaEvent_t point : points_) {
     if (point != nullptr) cudaEventDestroy(point);
   }
+  if (joined_ != nullptr) cudaEventDestroy(joined_);
   arena_ = nullptr;
   cudaFreeHost(up_.data);
   cudaFreeHost(down_.data);
@@ -226,11 +229,16 @@ void CudaDevice::SetZero(void* device, size_t bytes) {
 }
 
 void CudaDevice::Mark(int point, void* stream) {
+  marked_in_.at(point) = recordings_;
   Note(cudaEventRecord(points_.at(point), static_cast<cudaStream_t>(stream)),
        "cudaEventRecord");
 }
 
 void CudaDevice::Await(int point, void* stream) {
+  if (recording_ && marked_in_.at(point) != recordings_) {
+    if (stream == stream_) return;
+    Mark(point, stream_);
+  }
   Note(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), points_.at(point),
                            0),
        "cudaStreamWaitEvent");
@@ -278,18 +286,36 @@ class CudaDevice::Graph final : public DeviceGraph {
   cudaGraphExec_t graph_;
 };
 
-absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
-    absl::FunctionRef<void()> enqueue) {
+absl::Status CudaDevice::RecordingFailed(cudaError_t error) {
+  cudaGetLastError();  // Not to be found again by a kernel's launch.
+  return absl::UnavailableError(
+      absl::StrCat(name_, ": recording a graph failed: ", Describe(error)));
+}
+
+absl::Status CudaDevice::BeginRecording() {
+  // Other threads may meanwhile do what they like.
+  const cudaError_t error =
+      cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
+  if (error != cudaSuccess) return RecordingFailed(error);
+  before_recording_ = status_;
+  recording_ = true;
+  ++recordings_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::EndRecording() {
+  recording_ = false;
   cudaGraph_t recorded = nullptr;
   cudaGraphExec_t graph = nullptr;
-  const absl::Status before = status_;
-  // Other threads may meanwhile do what they like.
-  cudaError_t error =
-      cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
-  if (error == cudaSuccess) {
-    enqueue();
-    error = cudaStreamEndCapture(stream_, &recorded);
+  cudaStreamCaptureStatus beside = cudaStreamCaptureStatusNone;
+  cudaError_t error = cudaStreamIsCapturing(second_stream_, &beside);
+  if (error == cudaSuccess && beside == cudaStreamCaptureStatusActive) {
+    error = cudaEventRecord(joined_, second_stream_);
+    if (error == cudaSuccess) error = cudaStreamWaitEvent(stream_, joined_, 0);
   }
+  // In any case, or the stream would go on recording.
+  const cudaError_t ended = cudaStreamEndCapture(stream_, &recorded);
+  if (error == cudaSuccess) error = ended;
   // Work of the second stream keeps its priority.
   if (error == cudaSuccess) {
     error = cudaGraphInstantiate(&graph, recorded,
@@ -300,10 +326,9 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::Record(
   if (recorded != nullptr) cudaGraphDestroy(recorded);
   if (error != cudaSuccess) {
     if (graph != nullptr) cudaGraphExecDestroy(graph);
-    cudaGetLastError();  // Not to be found again by a kernel's launch.
-    status_ = before;    // Calls of the recording may have failed; none ran.
-    return absl::UnavailableError(
-        absl::StrCat(name_, ": recording a graph failed: ", Describe(error)));
+    // Calls of the recording may have failed; none ran.
+    status_ = before_recording_;
+    return RecordingFailed(error);
   }
   return std::make_unique<Graph>(this, graph);
 }

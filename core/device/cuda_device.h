@@ -41,8 +41,8 @@ class CudaDevice final : public Device {
   void CopyOn(void* stream, const void* from, size_t bytes, void* to) override;
   void SetZeroOn(void* stream, void* device, size_t bytes) override;
   void Download(const void* device, size_t bytes, void* host) override;
-  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
-      absl::FunctionRef<void()> enqueue) override;
+  absl::Status BeginRecording() override;
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() override;
   void BeginRange(const char* name) override;
   void EndRange() override;
   absl::Status Wait() override;
@@ -71,6 +71,7 @@ class CudaDevice final : public Device {
   absl::Status Prepare(int index);
   // Remembers the first error.
   void Note(cudaError_t error, const char* what);
+  absl::Status RecordingFailed(cudaError_t error);
   // `bytes` of the staging area, at most kStagingBytes, free to be written.
   std::byte* Stage(Staging* staging, size_t bytes);
   // Until the stream is done, or the limit of set_stall() is over.
@@ -82,6 +83,13 @@ class CudaDevice final : public Device {
   absl::Duration stall_ = absl::InfiniteDuration();
   cudaStream_t stream_ = nullptr, second_stream_ = nullptr;
   std::array<cudaEvent_t, kPoints> points_ = {};
+  cudaEvent_t joined_ = nullptr;  // the second stream, of a recording's end
+  // While something is recorded: its number, the device's state before, and of
+  // each point the recording that it was marked in last.
+  bool recording_ = false;
+  int64_t recordings_ = 0;
+  absl::Status before_recording_;
+  std::array<int64_t, kPoints> marked_in_ = {};
   const std::shared_ptr<CudaStepLedger> step_ledger_ =
       std::make_shared<CudaStepLedger>();
   std::unique_ptr<Arena> arena_;

@@ -130,6 +130,56 @@ TEST_F(CudaDeviceTest, RecordedWorkRunsWhenItIsLaunched) {
   }
 }
 
+// Recordings that follow one another, over points of the one before: launched
+// in their order, each whole before the next.
+TEST_F(CudaDeviceTest, RecordingsFollowOneAnother) {
+  constexpr int64_t kSize = 1 << 20;
+  constexpr int kFirst = 0, kSecond = 1;
+  const std::vector<int32_t> values = Counting(kSize);
+  std::vector<int32_t> back(kSize);
+  std::vector<Tensor> t;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_OK_AND_ASSIGN(Tensor made, device_->Allocate(DType::kI32, {kSize}));
+    t.push_back(std::move(made));
+  }
+  const auto copy = [&](void* stream, int from, int to) {
+    device_->CopyOn(stream, t[from].view().data, t[from].bytes(),
+                    t[to].view().data);
+  };
+  void* const first = device_->stream();
+  void* const second = device_->second_stream();
+  ASSERT_OK(device_->BeginRecording());
+  copy(first, 0, 1);
+  device_->Mark(kFirst, first);
+  device_->Await(kFirst, second);
+  copy(second, 1, 2);
+  device_->Mark(kSecond, second);
+  // The second stream's work is still to be awaited.
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<DeviceGraph> one,
+                       device_->EndRecording());
+  ASSERT_OK(device_->BeginRecording());
+  device_->Await(kFirst, second);
+  copy(second, 2, 3);
+  device_->Await(kSecond, first);  // of the recording before: no wait for this
+  device_->Mark(kSecond, second);
+  device_->Await(kSecond, first);
+  copy(first, 3, 4);
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<DeviceGraph> other,
+                       device_->EndRecording());
+  for (int round = 0; round < 2; ++round) {
+    for (const Tensor& x : t) device_->SetZero(x.view().data, x.bytes());
+    device_->Upload(values.data(), t[0].bytes(), t[0].view().data);
+    one->Launch();
+    device_->Download(t[4].view().data, t[4].bytes(), back.data());
+    ASSERT_OK(device_->Wait());
+    EXPECT_EQ(back, std::vector<int32_t>(kSize));
+    other->Launch();
+    device_->Download(t[4].view().data, t[4].bytes(), back.data());
+    ASSERT_OK(device_->Wait());
+    EXPECT_EQ(back, values);
+  }
+}
+
 // A recording ends with what may not be recorded, and leaves nothing behind:
 // what it had by then does not run, later work and later recordings do.
 TEST_F(CudaDeviceTest, ARecordingThatFailsLeavesTheDeviceAsItWas) {

@@ -71,7 +71,9 @@ class Device {
                         int64_t rows, void* to, size_t to_stride) = 0;
   virtual void SetZero(void* device, size_t bytes) = 0;
   // Points in streams, [0, kPoints): what `stream` gets after Await()
-  // runs behind what the stream that Mark() named last had by then.
+  // runs behind what the stream that Mark() named last had by then. In a
+  // recording, a point of the recording before stands for the first stream at
+  // its own call: recordings are launched one after another.
   static constexpr int kPoints = 4;
   virtual void Mark(int point, void* stream) = 0;
   virtual void Await(int point, void* stream) = 0;
@@ -83,13 +85,23 @@ class Device {
   // `host` is written by the next Wait().
   virtual void Download(const void* device, size_t bytes, void* host) = 0;
 
-  // What `enqueue` puts on the stream, recorded instead of run, with the
-  // addresses it names: it may launch kernels, copy and set to zero on the
-  // device, but neither upload, download nor wait, and the arena may not grow.
-  // What it puts on the second stream is recorded with it, where that begins by
-  // awaiting the first stream and the first awaits its end. kUnavailable.
-  virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
-      absl::FunctionRef<void()> enqueue) = 0;
+  // What the stream gets from the first to the second is recorded instead of
+  // run, with the addresses it names. In between kernels may be launched, and
+  // memory copied and set to zero on the device, but nothing uploaded,
+  // downloaded nor waited for, and the arena may not grow. What the second
+  // stream gets is recorded with it, where that begins by awaiting a point of
+  // the first; the recording ends behind it. kUnavailable: after the first
+  // call, nothing is recorded, after the second, all of it is lost.
+  virtual absl::Status BeginRecording() = 0;
+  virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() = 0;
+  // Of what `enqueue` puts there.
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
+      absl::FunctionRef<void()> enqueue) {
+    const absl::Status begun = BeginRecording();
+    if (!begun.ok()) return begun;
+    enqueue();
+    return EndRecording();
+  }
 
   // A named range of this thread's time, for profilers; they nest
   // (device_range.h). Of a recorded pass there are none when it is launched.

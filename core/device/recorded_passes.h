@@ -4,6 +4,7 @@
 #define CARACAL_CORE_DEVICE_RECORDED_PASSES_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -43,10 +44,16 @@ class RecordedPasses {
 
   // Puts what `enqueue` launches on the device's stream: by calling it, or,
   // from the second call with the same key on, by what was recorded then.
-  // Device::Record says what it may do; on the host it leaves nothing behind
-  // that is needed afterwards, and it may be called twice. It must enqueue the
-  // same for the same key.
+  // Device::BeginRecording says what it may do; on the host it leaves nothing
+  // behind that is needed afterwards, and it may be called twice. It must
+  // enqueue the same for the same key.
   void Run(PassKey key, absl::FunctionRef<void()> enqueue);
+
+  // From what `enqueue` of Run() does: runs `action` now or, where the pass is
+  // recorded, each time that it is launched, between what is enqueued before
+  // and behind this. For work that no recording takes, of other streams, which
+  // the action orders. What it borrows outlives the pass.
+  void Between(std::function<void()> action);
 
   // Calls that launched what had been recorded.
   int64_t launches() const { return launches_; }
@@ -54,24 +61,33 @@ class RecordedPasses {
   const absl::Status& status() const { return status_; }
 
  private:
+  struct Part {
+    std::unique_ptr<DeviceGraph> graph;
+    std::function<void()> then;  // or null
+  };
   struct Pass {
     PassKey key;
-    std::unique_ptr<DeviceGraph> graph;  // null: met once
+    std::vector<Part> parts;  // none: met once
+    bool recorded() const { return !parts.empty(); }
+    void Launch() const;
   };
 
-  // Of each kind, those with a graph and those without.
+  // Of each kind, those that are recorded and those that are not.
   static constexpr int kMost = 8;
   // Recording takes the time of some launches. Where keys change all the time
   // it is given up when it has not paid: a pass that is launched again earns
   // one, one that is recorded costs kPrice.
   static constexpr int64_t kPrice = 8, kMostCredit = kMost * kPrice;
 
-  // Forgets the pass that was met longest ago, of those with or without a
-  // graph, where there are too many.
-  void Forget(bool with_graph);
+  void EndPart(std::function<void()> then);
+  // Forgets the pass that was met longest ago, of those that are or
+  // are not recorded, where there are too many.
+  void Forget(bool recorded);
 
   Device* device_;
   std::vector<Pass> passes_;  // the latest first
+  bool recording_ = false;
+  std::vector<Part> parts_;  // of the recording that goes on
   int64_t credit_ = kMostCredit;
   absl::Status status_;  // of recording: where one failed the next would, too
   int64_t launches_ = 0;

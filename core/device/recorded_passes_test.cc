@@ -17,11 +17,14 @@ namespace {
 // Notes what becomes of passes that are recorded; does nothing else.
 class FakeDevice final : public Device {
  public:
-  absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
-      absl::FunctionRef<void()> enqueue) override {
+  absl::Status BeginRecording() override {
+    if (begin_fails) return absl::UnavailableError("no recording");
     recording_ = true;
-    enqueue();
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() override {
     recording_ = false;
+    if (fails) recorded_.clear();
     if (fails) return absl::UnavailableError("no graph");
     return std::make_unique<Graph>(this, std::exchange(recorded_, {}));
   }
@@ -31,7 +34,7 @@ class FakeDevice final : public Device {
     (recording_ ? recorded_ : done) += name;
   }
 
-  bool fails = false, out_of_memory = false;
+  bool fails = false, begin_fails = false, out_of_memory = false;
   std::string done;  // by name; launched from a graph in capitals
   int graphs = 0;
 
@@ -143,6 +146,59 @@ TEST_F(RecordedPassesTest, LaunchesWhereRecordingFailsAndSaysWhy) {
   device_.fails = false;
   EXPECT_EQ(Run("aabb"), "aabb");
   EXPECT_EQ(recorded_.launches(), 0);
+}
+
+TEST_F(RecordedPassesTest, LaunchesWhereNoRecordingBegins) {
+  device_.begin_fails = true;
+  EXPECT_EQ(Run("aaa"), "aaa");
+  EXPECT_EQ(recorded_.status().message(), "no recording");
+}
+
+// Actions run each time, in their places.
+TEST_F(RecordedPassesTest, ActsBetweenWhatIsRecorded) {
+  const auto pass = [&] {
+    device_.Enqueue("a");
+    recorded_.Between([&] { device_.Enqueue("-"); });
+    device_.Enqueue("b");
+    recorded_.Between([&] { device_.Enqueue("+"); });
+  };
+  const auto run = [&] {
+    device_.done.clear();
+    PassKey key;
+    key.Add('p');
+    recorded_.Run(key, pass);
+    return device_.done;
+  };
+  EXPECT_EQ(run(), "a-b+");
+  EXPECT_EQ(run(), "A-B+");
+  EXPECT_EQ(run(), "A-B+");
+  EXPECT_EQ(device_.graphs, 3);
+  EXPECT_EQ(recorded_.launches(), 1);
+}
+
+// Where a part of a pass is not recorded, all of it is launched; nothing twice.
+TEST_F(RecordedPassesTest, APartThatFailsFailsThePass) {
+  bool fail = false;
+  const auto pass = [&] {
+    device_.Enqueue("a");
+    device_.fails = fail;
+    recorded_.Between([&] { device_.Enqueue("-"); });
+    device_.fails = false;
+    device_.Enqueue("b");
+  };
+  const auto run = [&] {
+    device_.done.clear();
+    PassKey key;
+    key.Add('p');
+    recorded_.Run(key, pass);
+    return device_.done;
+  };
+  EXPECT_EQ(run(), "a-b");
+  fail = true;
+  EXPECT_EQ(run(), "a-b");
+  EXPECT_EQ(recorded_.status().message(), "no graph");
+  EXPECT_EQ(device_.graphs, 0);
+  EXPECT_EQ(run(), "a-b");
 }
 
 TEST_F(RecordedPassesTest, RecordsNothingWithoutMemory) {

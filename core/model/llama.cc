@@ -76,6 +76,7 @@ PassKey Llama::KeyOf(const Execution& exec, char pass,
   key.Add(attention.feature_map);
   key.Add(attention.affine);
   key.Add(adapters_->lora_active);
+  key.Add(exec.layer_done != nullptr);  // who may act in between
   const std::vector<ParameterStore::Run>& trained =
       adapters_->parameters().trained_runs();
   key.Add(trained.size());
@@ -89,12 +90,11 @@ PassKey Llama::KeyOf(const Execution& exec, char pass,
 void Llama::Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
                    absl::FunctionRef<void()> launches) const {
   ArenaScope scratch(exec.arena);
-  // Who is told about layers takes part in their order on the streams. The
-  // exchanges of a tensor group take turns with halves of their memory, and
+  // The exchanges of a tensor group take turns with halves of their memory, and
   // wait for what the other ranks wrote at a certain pass. A checked pass waits
   // for the device.
-  if (exec.recorded == nullptr || exec.layer_done != nullptr ||
-      exec.collective->size() > 1 || exec.check_finite) {
+  if (exec.recorded == nullptr || exec.collective->size() > 1 ||
+      exec.check_finite) {
     return launches();
   }
   exec.recorded->Run(key(), launches);

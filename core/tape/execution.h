@@ -37,7 +37,8 @@ struct Execution {
 
   // Called by a pass with gradients as soon as it adds no more to those of a
   // layer's parameters; layers are counted from this rank's first. Null: nobody
-  // asks.
+  // asks. In a pass that may be recorded it is not called each time: what is to
+  // be done then goes by way of `recorded` (RecordedPasses::Between).
   const std::function<void(int layer)>* layer_done = nullptr;
   // Called by a pass with gradients when all of it is enqueued, before it waits
   // for the device: what is enqueued behind comes with the same wait. Null:

@@ -39,16 +39,20 @@ void GradientSync::InStepMemory(GradientBucket::Range* range) const {
   range->range.end = at;
 }
 
-void GradientSync::LayerDone(int layer) {
-  for (Bucket& bucket : buckets_) {
+int GradientSync::LayerDone(int layer) {
+  // Each layer is in one of them.
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    Bucket& bucket = buckets_[i];
     if (layer < bucket.plan.first_layer || layer > bucket.plan.last_layer) {
       continue;
     }
-    if (--bucket.layers_left == 0) Start(&bucket);
+    return --bucket.layers_left == 0 ? static_cast<int>(i) : -1;
   }
+  return -1;
 }
 
-void GradientSync::Start(Bucket* bucket) {
+void GradientSync::Start(int number) {
+  Bucket* const bucket = &buckets_[number];
   bucket->started = true;
   Collective* tensor = &gang_->tensor_behind();
   ParameterStore* store = store_;
@@ -67,8 +71,9 @@ void GradientSync::Start(Bucket* bucket) {
 
 absl::Status GradientSync::Finish() {
   if (buckets_.empty()) return absl::OkStatus();
-  for (Bucket& bucket : buckets_) {
-    if (!bucket.started) Start(&bucket);
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    Bucket& bucket = buckets_[i];
+    if (!bucket.started) Start(static_cast<int>(i));
     bucket.started = false;
     bucket.layers_left = bucket.plan.last_layer - bucket.plan.first_layer + 1;
   }

@@ -21,8 +21,8 @@ namespace caracal {
 // those alone (ZeRO stage 1: Rajbhandari et al., arXiv 1910.02054).
 //
 // With one rank all of this is nothing. Borrows all it is given. All ranks make
-// the same calls in the same order; from the first LayerDone() of a step until
-// Finish() returns, gradients of layers that are done must be left alone.
+// the same calls in the same order; from the first Start() of a step until
+// Finish() returns, gradients of what is started must be left alone.
 class GradientSync {
  public:
   static constexpr int64_t kBucketElements = int64_t{1} << 20;  // 4 MB
@@ -36,8 +36,10 @@ class GradientSync {
   // False: there is nothing to sum, and no use in LayerDone().
   bool reduces() const { return !buckets_.empty(); }
   // No more is added to the gradients of a layer (counted from this rank's
-  // first) in this step. Starts what can be.
-  void LayerDone(int layer);
+  // first) in this step. The bucket that is whole now, to be started; -1: none.
+  int LayerDone(int layer);
+  // Its sums are on their way from here on. What is not started Finish() does.
+  void Start(int bucket);
   // Starts the rest, and waits for all: the gradients of parts() are whole.
   absl::Status Finish();
   // Everybody's updated values, for everybody.
@@ -52,7 +54,6 @@ class GradientSync {
   };
 
   void InStepMemory(GradientBucket::Range* range) const;
-  void Start(Bucket* bucket);
 
   ParameterStore* store_;
   Gang* gang_;

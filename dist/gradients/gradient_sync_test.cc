@@ -133,7 +133,10 @@ void CheckMesh(const MeshShape& shape, int64_t bucket_elements) {
           }
         }
         // The last one is left for Finish().
-        if (layer > 0) sync.LayerDone(layer);
+        if (layer == 0) continue;
+        if (const int whole = sync.LayerDone(layer); whole >= 0) {
+          sync.Start(whole);
+        }
       }
       CARACAL_CHECK_OK(sync.Finish());
       std::array<double, kLayers> by_layer = {};

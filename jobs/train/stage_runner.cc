@@ -18,12 +18,23 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
       micro_batch_(micro_batch),
       sync_(&model->adapters().parameters(), gang),
       optimizer_(&model->adapters().parameters(), settings, sync_.parts()),
-      layer_done_([this](int layer) { sync_.LayerDone(layer); }),
+      layer_done_([this](int layer) { LayerDone(layer); }),
       finish_gradients_([this] { FinishGradients(); }),
       squares_(model->weights().config.layers + 1) {
   if (exec_.device == nullptr) return;
   recorded_.emplace(exec_.device);
   exec_.recorded = &*recorded_;
+}
+
+void StageRunner::LayerDone(int layer) {
+  const int bucket = sync_.LayerDone(layer);
+  if (bucket < 0) return;
+  const auto start = [this, bucket] { sync_.Start(bucket); };
+  if (exec_.recorded != nullptr) {
+    exec_.recorded->Between(start);
+  } else {
+    start();
+  }
 }
 
 void StageRunner::FinishGradients() {

@@ -105,6 +105,7 @@ class StageRunner {
   }
 
  private:
+  void LayerDone(int layer);
   void FinishGradients();
   // After a non-finite result: which layer and tensor it came from. The same
   // on all ranks.

@@ -30,7 +30,8 @@ using ::testing::HasSubstr;
 struct Case {
   const char* name;
   enum { kTransfer, kTransferOfWeights, kFinetune, kDistill } stage;
-  bool wide = false;  // products take the tiles of matmul_hopper.h
+  bool wide = false;   // products take the tiles of matmul_hopper.h
+  bool drops = false;  // other modes in each step
 };
 
 constexpr int kSteps = 8;
@@ -92,7 +93,8 @@ class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
   }
 
   // Every third row counts for nothing, and a few more with each step. In some
-  // steps a sequence and a head are in other modes.
+  // steps a sequence and a head are in other modes; or, with drops, half of all
+  // samples and layers, others in each.
   void Finetune(Execution& exec, const TokenBatch& batch, int step,
                 Outcome* out) {
     const Llama& llama = *pair_->gpu.llama;
@@ -112,7 +114,15 @@ class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
       kl.kl = TensorView(divergence.data(), {rows});
     }
     llama.Plan(batch, ComponentMode::kHybrid, &plan);
-    if (step % 3 == 2) {
+    if (GetParam().drops) {
+      plan.SetSequence(0, 0, ComponentMode::kLaOnly);
+      for (int64_t i = 1; i < plan.layers() * plan.sequences(); ++i) {
+        if ((i * 7 + step * 5 + step * i) % 4 < 2) {
+          plan.SetSequence(i % plan.layers(), i / plan.layers(),
+                           ComponentMode::kLaOnly);
+        }
+      }
+    } else if (step % 3 == 2) {
       plan.SetSequence(1, 1, ComponentMode::kLaOnly);
       plan.SetHead(0, 0, 1, ComponentMode::kSwaOnly);
     }
@@ -134,6 +144,7 @@ class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
     ASSERT_OK(optimizer.status());
     Execution exec = pair_->gpu.compute.execution();
     exec.recorded = recorded;
+    exec.layer_done = layer_done_ == nullptr ? nullptr : &layer_done_;
     for (int step = 0; step < kSteps; ++step) {
       Adapters& adapters = *pair_->gpu.adapters;
       kernels::HybridAttentionConfig attention = adapters.config().attention;
@@ -170,6 +181,7 @@ class RecordedPassesCudaTest : public ::testing::TestWithParam<Case> {
   TemporaryFolder folder_;
   std::unique_ptr<ModelPair> pair_;
   std::vector<std::vector<int64_t>> lengths_ = {{200, 77, 1, 130}, {64, 300}};
+  std::function<void(int)> layer_done_;  // or null
 };
 
 TEST_P(RecordedPassesCudaTest, GivesTheSameBits) {
@@ -186,6 +198,67 @@ TEST_P(RecordedPassesCudaTest, GivesTheSameBits) {
     EXPECT_GE(passes.launches(), 4);
   }
   EXPECT_TRUE(std::isfinite(launched.losses.back()));
+  EXPECT_EQ(recorded.losses, launched.losses);
+  EXPECT_EQ(recorded.gradients, launched.gradients);
+  EXPECT_EQ(recorded.parameters, launched.parameters);
+}
+
+// As gradients are reduced while a pass goes on: who is told of a layer finds
+// its gradients whole each time, between parts that are recorded.
+TEST_P(RecordedPassesCudaTest, TellsOfLayersBetweenParts) {
+  struct Seen {
+    std::vector<int> layers;
+    std::vector<float> gradients;
+  };
+  const auto train = [this](RecordedPasses* passes, Seen* seen, Outcome* out) {
+    Device* const device = pair_->gpu.compute.device();
+    // In a run layers lie one after another.
+    const ParameterStore::Run& run = parameters().trained_runs()[0];
+    std::vector<int64_t> ends(pair_->gpu.llama->layers());
+    for (const Parameter* p : run.parameters) {
+      for (size_t i = p->slice.layer; i < ends.size(); ++i) {
+        ends[i] += p->grad.size();
+      }
+    }
+    const Tensor copy =
+        device->Allocate(DType::kF32, {run.step_grad.size()}).value();
+    device->SetZero(copy.view().data, copy.bytes());
+    const auto take = [&](int layer) {
+      seen->layers.push_back(layer);
+      const int64_t begin =
+          parameters().StepOffset(0, layer == 0 ? 0 : ends[layer - 1]);
+      const int64_t end = parameters().StepOffset(0, ends[layer]);
+      device->Copy(run.step_grad.f32() + begin, (end - begin) * sizeof(float),
+                   copy.view().f32() + begin);
+    };
+    layer_done_ = [&](int layer) {
+      if (passes == nullptr) return take(layer);
+      passes->Between([&take, layer] { take(layer); });
+    };
+    Train(passes, out, [&](int) {
+      std::vector<float> values(run.step_grad.size());
+      device->Download(copy.view().data, copy.bytes(), values.data());
+      ASSERT_OK(device->Wait());
+      seen->gradients.insert(seen->gradients.end(), values.begin(),
+                             values.end());
+    });
+    layer_done_ = nullptr;
+  };
+  Outcome launched, recorded;
+  Seen by_kernel, by_part;
+  Load();
+  train(nullptr, &by_kernel, &launched);
+  Load();
+  {
+    RecordedPasses passes(pair_->gpu.compute.device());
+    train(&passes, &by_part, &recorded);
+    EXPECT_OK(passes.status());
+    EXPECT_GE(passes.launches(), 4);
+  }
+  EXPECT_EQ(static_cast<int64_t>(by_kernel.layers.size()),
+            2 * kSteps * pair_->gpu.llama->layers());
+  EXPECT_EQ(by_part.layers, by_kernel.layers);
+  EXPECT_EQ(by_part.gradients, by_kernel.gradients);
   EXPECT_EQ(recorded.losses, launched.losses);
   EXPECT_EQ(recorded.gradients, launched.gradients);
   EXPECT_EQ(recorded.parameters, launched.parameters);
@@ -363,6 +436,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"TransferOfWeights", Case::kTransferOfWeights},
                       Case{"Finetune", Case::kFinetune},
                       Case{"FinetuneWide", Case::kFinetune, /*wide=*/true},
+                      Case{"FinetuneDrops", Case::kFinetune, /*wide=*/false,
+                           /*drops=*/true},
                       Case{"Distill", Case::kDistill}),
     [](const auto& info) { return std::string(info.param.name); });
 
