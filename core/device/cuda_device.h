@@ -42,6 +42,9 @@ class CudaDevice final : public Device {
   void SetZeroOn(void* stream, void* device, size_t bytes) override;
   void Download(const void* device, size_t bytes, void* host) override;
   absl::Status BeginRecording() override;
+  void Fail(const absl::Status& error) override {
+    if (status_.ok()) status_ = error;
+  }
   absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() override;
   void BeginRange(const char* name) override;
   void EndRange() override;

@@ -71,9 +71,10 @@ class Device {
                         int64_t rows, void* to, size_t to_stride) = 0;
   virtual void SetZero(void* device, size_t bytes) = 0;
   // Points in streams, [0, kPoints): what `stream` gets after Await()
-  // runs behind what the stream that Mark() named last had by then. In a
-  // recording, a point of the recording before stands for the first stream at
-  // its own call: recordings are launched one after another.
+  // runs behind what the stream that Mark() named last had by then. A point
+  // that was marked before what is recorded now began stands for all that came
+  // before the recording, which is launched behind it: points of other streams
+  // than the first are to be marked in a recording, too, or awaited before it.
   static constexpr int kPoints = 4;
   virtual void Mark(int point, void* stream) = 0;
   virtual void Await(int point, void* stream) = 0;
@@ -94,6 +95,8 @@ class Device {
   // call, nothing is recorded, after the second, all of it is lost.
   virtual absl::Status BeginRecording() = 0;
   virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() = 0;
+  // As if an error had come on the way.
+  virtual void Fail(const absl::Status& error) = 0;
   // Of what `enqueue` puts there.
   absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
       absl::FunctionRef<void()> enqueue) {

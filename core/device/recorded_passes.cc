@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/common/check.h"
-
 namespace caracal {
 
 void RecordedPasses::Run(PassKey key, absl::FunctionRef<void()> enqueue) {
@@ -50,9 +48,10 @@ void RecordedPasses::Pass::Launch() const {
 void RecordedPasses::Between(std::function<void()> action) {
   if (!recording_) return action();
   EndPart(std::move(action));
-  // The device recorded a moment ago. What follows must not run now.
+  // The device recorded a moment ago: now it may be lost. What is enqueued runs
+  // then, if it does, beside a part that never will.
   const absl::Status begun = device_->BeginRecording();
-  CARACAL_CHECK(begun.ok()) << begun;
+  if (!begun.ok()) device_->Fail(begun);
 }
 
 void RecordedPasses::EndPart(std::function<void()> then) {

@@ -52,7 +52,7 @@ class RecordedPasses {
   // From what `enqueue` of Run() does: runs `action` now or, where the pass is
   // recorded, each time that it is launched, between what is enqueued before
   // and behind this. For work that no recording takes, of other streams, which
-  // the action orders. What it borrows outlives the pass.
+  // the action orders. What it borrows outlives these passes.
   void Between(std::function<void()> action);
 
   // Calls that launched what had been recorded.

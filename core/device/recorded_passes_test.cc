@@ -22,6 +22,7 @@ class FakeDevice final : public Device {
     recording_ = true;
     return absl::OkStatus();
   }
+  void Fail(const absl::Status& error) override { status.Update(error); }
   absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() override {
     recording_ = false;
     if (fails) recorded_.clear();
@@ -35,6 +36,7 @@ class FakeDevice final : public Device {
   }
 
   bool fails = false, begin_fails = false, out_of_memory = false;
+  absl::Status status;
   std::string done;  // by name; launched from a graph in capitals
   int graphs = 0;
 
@@ -199,6 +201,27 @@ TEST_F(RecordedPassesTest, APartThatFailsFailsThePass) {
   EXPECT_EQ(recorded_.status().message(), "no graph");
   EXPECT_EQ(device_.graphs, 0);
   EXPECT_EQ(run(), "a-b");
+}
+
+// What was recorded by then is lost and what follows may run: the device's user
+// hears of it.
+TEST_F(RecordedPassesTest, ADeviceThatIsLostInAPassFails) {
+  const auto pass = [&] {
+    device_.fails = device_.begin_fails = true;
+    recorded_.Between([] {});
+  };
+  const auto run = [&] {
+    PassKey key;
+    key.Add('p');
+    recorded_.Run(key, pass);
+  };
+  run();
+  EXPECT_OK(device_.status);
+  device_.fails = device_.begin_fails = false;
+  run();
+  EXPECT_EQ(device_.status.message(), "no recording");
+  EXPECT_FALSE(recorded_.status().ok());
+  EXPECT_EQ(device_.graphs, 0);
 }
 
 TEST_F(RecordedPassesTest, RecordsNothingWithoutMemory) {

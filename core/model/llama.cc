@@ -76,7 +76,6 @@ PassKey Llama::KeyOf(const Execution& exec, char pass,
   key.Add(attention.feature_map);
   key.Add(attention.affine);
   key.Add(adapters_->lora_active);
-  key.Add(exec.layer_done != nullptr);  // who may act in between
   const std::vector<ParameterStore::Run>& trained =
       adapters_->parameters().trained_runs();
   key.Add(trained.size());
@@ -89,15 +88,18 @@ PassKey Llama::KeyOf(const Execution& exec, char pass,
 
 void Llama::Launch(Execution& exec, absl::FunctionRef<PassKey()> key,
                    absl::FunctionRef<void()> launches) const {
-  ArenaScope scratch(exec.arena);
+  const auto scoped = [&] {
+    ArenaScope scratch(exec.arena);
+    launches();
+  };
   // The exchanges of a tensor group take turns with halves of their memory, and
   // wait for what the other ranks wrote at a certain pass. A checked pass waits
   // for the device.
   if (exec.recorded == nullptr || exec.collective->size() > 1 ||
       exec.check_finite) {
-    return launches();
+    return scoped();
   }
-  exec.recorded->Run(key(), launches);
+  exec.recorded->Run(key(), scoped);
 }
 
 void Llama::FinishWithGradients(Execution& exec) const {
@@ -200,6 +202,7 @@ void Llama::TransferStep(Execution& exec, const TokenBatch& given,
   ops.BeginSums(exec, sums, layers());
   const auto key = [&] {
     PassKey out = KeyOf(exec, 't', batch);
+    out.Add(exec.layer_done != nullptr);  // who may act in between
     out.Add(objective.terms);
     out.Add(objective.output_scale);
     out.Add(objective.weight_scale);
@@ -268,6 +271,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
   const int64_t loss_shape = ops.BeginLoss(exec, request);
   const auto key = [&] {
     PassKey out = KeyOf(exec, 'f', batch);
+    out.Add(exec.layer_done != nullptr);
     AddPlan(plan, &out);
     out.Add(loss_shape);
     if (logit_kl != nullptr) {

@@ -46,7 +46,8 @@ class ModePlan {
   // Of all layers, one after another.
   const std::vector<uint8_t>& all_terms() const { return terms_; }
   // Bit t is set where some head of a layer that is not full softmax has the
-  // kernels::Terms t.
+  // kernels::Terms t. Of all layers together: draws that give one layer other
+  // modes than another launch the same.
   uint32_t term_kinds() const;
   int64_t layers() const { return layers_; }
   int64_t sequences() const { return sequences_; }

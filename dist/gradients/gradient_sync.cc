@@ -40,13 +40,15 @@ void GradientSync::InStepMemory(GradientBucket::Range* range) const {
 }
 
 int GradientSync::LayerDone(int layer) {
-  // Each layer is in one of them.
+  // A layer is in one of them at most.
   for (size_t i = 0; i < buckets_.size(); ++i) {
     Bucket& bucket = buckets_[i];
     if (layer < bucket.plan.first_layer || layer > bucket.plan.last_layer) {
       continue;
     }
-    return --bucket.layers_left == 0 ? static_cast<int>(i) : -1;
+    if (--bucket.layers_left > 0) return -1;
+    bucket.layers_left = bucket.plan.last_layer - bucket.plan.first_layer + 1;
+    return static_cast<int>(i);
   }
   return -1;
 }

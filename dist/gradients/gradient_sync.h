@@ -20,9 +20,9 @@ namespace caracal {
 // updates them (its parts()), and only there. Optimizer state is needed for
 // those alone (ZeRO stage 1: Rajbhandari et al., arXiv 1910.02054).
 //
-// With one rank all of this is nothing. Borrows all it is given. All ranks make
-// the same calls in the same order; from the first Start() of a step until
-// Finish() returns, gradients of what is started must be left alone.
+// With one rank all of this is nothing. Borrows all it is given. All ranks
+// start the same buckets in the same order; from the first Start() of a step
+// until Finish() returns, gradients of what is started must be left alone.
 class GradientSync {
  public:
   static constexpr int64_t kBucketElements = int64_t{1} << 20;  // 4 MB
@@ -37,6 +37,8 @@ class GradientSync {
   bool reduces() const { return !buckets_.empty(); }
   // No more is added to the gradients of a layer (counted from this rank's
   // first) in this step. The bucket that is whole now, to be started; -1: none.
+  // Only counts: a pass that tells of all layers again is told the same, and
+  // one that starts buckets as an earlier one did need not tell.
   int LayerDone(int layer);
   // Its sums are on their way from here on. What is not started Finish() does.
   void Start(int bucket);

@@ -20,6 +20,7 @@
 #include "jobs/model/choose_device.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/rank_gpu.h"
+#include "kernels/hybrid_attention/weight_loss_cuda_limits.h"
 #include "kernels/matmul/matmul.h"
 
 namespace caracal {
@@ -103,6 +104,22 @@ absl::StatusOr<std::unique_ptr<WeightSource>> Source(const BenchOptions& o) {
   return o.model.empty() ? SyntheticModel(o.shape) : OpenModel(o.model);
 }
 
+absl::Status CheckCudaRuns(const BenchOptions& o, const ModelConfig& model) {
+  RETURN_IF_ERROR(CheckCudaModel(model));
+  if (o.loss != "xent") return absl::OkStatus();
+  size_t block_bytes = 0;
+  RETURN_IF_ERROR(FindCuda(&block_bytes));
+  const int64_t most =
+      kernels::WeightLossCudaMostFeatures(model.head_dim, block_bytes) / 2;
+  const int64_t features = o.features > 0 ? o.features : model.head_dim;
+  if (features <= most) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat("--features: ", features,
+                   ", where a loss on attention weights runs with "
+                   "up to ",
+                   most, " on this GPU"));
+}
+
 // Before a single weight is read. `form`: of the weights in memory.
 absl::Status CheckModel(const BenchOptions& o, const WeightSource& source,
                         WeightForm form) {
@@ -115,7 +132,7 @@ absl::Status CheckModel(const BenchOptions& o, const WeightSource& source,
                      "context of ",
                      source.config().max_positions));
   }
-  if (o.device == "cuda") return CheckCudaModel(source.config());
+  if (o.device == "cuda") return CheckCudaRuns(o, source.config());
   // Blocks of a file stay in the file; random weights have no other form.
   if (form == WeightForm::kBlocks && !o.model.empty()) return absl::OkStatus();
   return CheckWeightsFit(

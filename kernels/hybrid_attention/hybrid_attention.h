@@ -151,7 +151,9 @@ struct HybridAttentionInputs {
   // Read by calls on a CUDA device, may be null: the table there. What such a
   // call launches depends on term_kinds, not on the table, which need not be
   // filled before the stream comes to it. Bit t of term_kinds is set where some
-  // head may have the Terms t; more bits than needed cost launches.
+  // head may have the Terms t, of at least one. More bits than needed cost
+  // launches, and may take a head to a slower kernel: one that is right for
+  // all.
   const uint8_t* device_terms = nullptr;
   uint32_t term_kinds = 0;
 };

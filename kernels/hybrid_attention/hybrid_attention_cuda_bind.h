@@ -45,7 +45,10 @@ inline void BindMapGradients(const HybridAttentionGradients& grads, Args& a) {
 // HybridAttentionInputs::term_kinds, of the host's table where there is no
 // other.
 inline uint32_t TermKinds(const HybridAttentionInputs& in) {
-  if (in.device_terms != nullptr) return in.term_kinds;
+  if (in.device_terms != nullptr) {
+    CARACAL_CHECK(in.term_kinds != 0) << "a table of no kind of terms";
+    return in.term_kinds;
+  }
   uint32_t kinds = 0;
   for (int64_t i = 0; i < in.sequences * in.q.shape[1]; ++i) {
     kinds |= uint32_t{1} << in.terms[i];

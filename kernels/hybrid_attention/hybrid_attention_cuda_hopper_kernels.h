@@ -67,10 +67,12 @@ struct HopperScratch {
   char* tables = nullptr;             // segments, offsets, terms
   const Segment* segments = nullptr;  // [count], device
   int count = 0;
-  bool split = false;                  // some sequence has several segments
-  bool pairs = false, others = false;  // some (sequence, head) is OnePair, not
+  bool split = false;  // some sequence has several segments
+  // Some (sequence, head) may be OnePair; may be not.
+  bool pairs = false, others = false;
   bool key_pairs = false, key_others = false;  // the same of OneKeyPair
-  // Some OneKeyPair is LinearAlone (then all that are LinearAlone are), not.
+  // Some OneKeyPair may be LinearAlone (then all that are LinearAlone are); may
+  // be not.
   bool alone = false, beside = false;
   bool rows_done = false;    // the forward did the latter's rows
   bf16* weight_q = nullptr;  // [H, DP, 64], as tiles lie in shared memory
@@ -108,9 +110,9 @@ struct HopperScratch {
 
 // OnePair for the backward, where moreover the linear terms inside a pair of
 // tiles all belong to one of them: the older one, or, of heads that are
-// LinearAlone, the rows' own. The latter take the other kernels if any head of
-// the call has to: either kind, with a part of the heads, would fill only a
-// part of the chip.
+// LinearAlone, the rows' own. The latter take the other kernels if any head
+// that the call may have does: either kind, with a part of the heads, would
+// fill only a part of the chip.
 #ifdef __CUDACC__
 __host__ __device__
 #endif

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_bind.h"
 #include "kernels/hybrid_attention/weight_loss_cuda_keys.h"
 #include "kernels/hybrid_attention/weight_loss_cuda_queries.h"
@@ -61,9 +62,11 @@ Problem Bind(const HybridAttentionConfig& config,
   p.features = (p.a.Fout + 15) / 16 * 16;
   p.parts = std::max(1, (p.features + kPartFeatures - 1) / kPartFeatures);
   CARACAL_CHECK(p.a.D % 16 == 0) << "head dimension " << p.a.D;
-  CARACAL_CHECK(p.features <= WeightLossCudaMostFeatures(p.a.D))
-      << p.a.Fout << " features";
   p.memory = Memory(p.a.D, p.features);
+  const size_t most = MostSharedBytes();  // 0: the device is lost
+  CARACAL_CHECK(most == 0 || p.memory.bytes <= most)
+      << p.a.Fout << " features take " << p.memory.bytes << " bytes of "
+      << most;
   return p;
 }
 

@@ -2,7 +2,8 @@
 // weight_loss.h, with these differences.
 //  - q, k are bf16, parameters and gradients fp32, all of them device memory;
 //    D is a multiple of 16, feature maps have at most
-//    WeightLossCudaMostFeatures(D) outputs, windows are sliding or terraced.
+//    WeightLossCudaMostFeatures(D, shared memory of the device's blocks)
+//    outputs.
 //  - Features are rounded to bf16 where they are multiplied by each other, and
 //    so is the gradient of the weights where it meets the features; sums and
 //    statistics are fp32.

@@ -43,13 +43,9 @@ struct WeightLossCudaMemory {
   }
 };
 
-// Shared memory that a block may have on Hopper.
-constexpr size_t kHopperBlockBytes = 227 << 10;
-
 // Most outputs of a feature map, of heads of D dimensions, where a block may
 // have `block_bytes` of shared memory; 0: none.
-constexpr int64_t WeightLossCudaMostFeatures(
-    int64_t D, size_t block_bytes = kHopperBlockBytes) {
+constexpr int64_t WeightLossCudaMostFeatures(int64_t D, size_t block_bytes) {
   int64_t most = 0;
   while (WeightLossCudaMemory(D, most + 16).bytes <= block_bytes) most += 16;
   return most;

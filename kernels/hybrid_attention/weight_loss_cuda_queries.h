@@ -112,7 +112,8 @@ __global__ void __launch_bounds__(kThreads)
           if (!softmax && !is_linear) return;
           const float teacher = expf(score - r.top) * inverse_mass;
           const float weight =
-              TermOf(q, score, r.most, term, softmax, is_linear) * inverse_den;
+              StudentTerm(q, score, r.most, term, softmax, is_linear) *
+              inverse_den;
           if (weight > kAttentionWeightFloor) kept += teacher;
           cross -= teacher * logf(fmaxf(weight, kAttentionWeightFloor));
         });

@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <vector>
@@ -25,6 +26,13 @@ namespace {
 
 constexpr float kScale = 0.75f;
 
+size_t BlockBytes() {
+  int bytes = 0;
+  CARACAL_CUDA_CHECK(cudaDeviceGetAttribute(
+      &bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, /*device=*/0));
+  return static_cast<size_t>(bytes);
+}
+
 // What the call takes. MOST_ROWS in the environment leaves the longer ones out:
 // compute-sanitizer is slow.
 std::vector<Shape> Shapes() {
@@ -38,7 +46,9 @@ std::vector<Shape> Shapes() {
     s.heads = 2;
     s.kv_heads = 1;
     s.D = D;
-    s.F = WeightLossCudaMostFeatures(D) / 2;
+    s.F =
+        std::min<int64_t>(WeightLossCudaMostFeatures(D, BlockBytes()) / 2, 256);
+    if (s.F == 0) continue;
     s.config.window = 16;
     s.config.sinks = 4;
     s.terms = {kHybridTerms, kSwaOnlyTerms};
@@ -50,7 +60,7 @@ std::vector<Shape> Shapes() {
     for (const int64_t n : s.lengths) rows += n;
     if (most != nullptr && rows > std::atoll(most)) continue;
     if (s.D % 16 == 0 && FeatureMapOutputs(s.config.feature_map, s.F) <=
-                             WeightLossCudaMostFeatures(s.D))
+                             WeightLossCudaMostFeatures(s.D, BlockBytes()))
       shapes.push_back(s);
   }
   return shapes;

@@ -13,7 +13,7 @@
 
 namespace caracal::kernels::cuda::weight_loss {
 
-using namespace nvcuda;  // wmma
+namespace wmma = nvcuda::wmma;
 using Memory = WeightLossCudaMemory;
 
 static_assert(Memory::kRows == kTile);
@@ -186,9 +186,9 @@ __device__ __forceinline__ Query QueryOf(const Args& a, const Place& p,
 }
 
 // The student's term of a key before it is normalised.
-__device__ __forceinline__ float TermOf(const Query& q, float score,
-                                        float row_max, float linear,
-                                        bool softmax, bool is_linear) {
+__device__ __forceinline__ float StudentTerm(const Query& q, float score,
+                                             float row_max, float linear,
+                                             bool softmax, bool is_linear) {
   return (softmax ? q.gamma * expf(score - row_max) : 0.0f) +
          (is_linear ? q.alpha * linear : 0.0f);
 }
@@ -212,7 +212,7 @@ __device__ __forceinline__ void GradientOf(const Args& a, const Shared& s,
               bool) {
             if (!softmax && !is_linear) return;
             const float p =
-                TermOf(q, score, row_max, linear, softmax, is_linear) *
+                StudentTerm(q, score, row_max, linear, softmax, is_linear) *
                 inverse_den;
             const float teacher = expf(score - top) * inverse_mass;
             const float above =

@@ -151,8 +151,8 @@ TEST(ProbeCudaTest, AnswersHaveTheHostsLikelihoods) {
     const double error = std::sqrt(sum / static_cast<double>(nats[0].size()));
     std::printf("  %-12s %.5f nats apart, noise %.5f\n",
                 std::string(NameOf(mode)).c_str(), error, noise);
-    // Of two tokens, each the difference of two numbers of logits whose standard
-    // deviation is 1.
+    // Of two tokens, each the difference of two numbers of logits, whose
+    // standard deviation is 1.
     EXPECT_LT(error, 2 * noise) << NameOf(mode);
   }
 }

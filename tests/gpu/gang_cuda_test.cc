@@ -136,12 +136,14 @@ TEST_P(GangCudaTest, ALayerChainTrainsAsOneDoes) {
   ExpectNear("chain", "one", kDataNoise, kNormNoise);
 }
 
-// Adapters on every projection, distillation, dropped parts.
+// Adapters on every projection, of so high a rank that their gradients take two
+// buckets; distillation, dropped parts.
 TEST_P(GangCudaTest, EveryPartOfAFinetune) {
   ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
       R"(model { path: "" } data { path: "" }
          attention { window: 64 sinks: 2 features: 64 }
-         lora { projections: ["q", "k", "v", "o", "gate", "up", "down"] }
+         lora { rank: 128
+                projections: ["q", "k", "v", "o", "gate", "up", "down"] }
          budget { batch: 4 micro_batch: 1 }
          stages { finetune { steps: 6 train_feature_maps: true
                              loss { lm: 1 logit_kl: 0.5 }

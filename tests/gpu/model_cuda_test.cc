@@ -10,8 +10,9 @@
 //    product has two on its way back): sqrt(3);
 //  - a difference of two outputs, y less a target, sqrt(2), and its square
 //    twice as much;
-//  - a window factor's gradient, by which the softmax part and the linear one
-//    grow with opposite signs, is a difference of two gradients: twice theirs.
+//  - a window factor's gradient goes by dy . (y_softmax - y), which is the
+//    linear part's share of the distance between the two parts; half of it,
+//    about, where models are random and the factor is a half: twice.
 //
 // CARACAL_TEST_MODEL names a model (SmolLM2, say) to compare besides.
 #include <gmock/gmock.h>

@@ -339,6 +339,38 @@ TEST_P(RecordedPassesCudaTest, StaysInTheSameStepMemory) {
   EXPECT_EQ(arena.peak_bytes(), peak);
 }
 
+// Nor does one that turns out not to be recorded, and runs after all.
+TEST_P(RecordedPassesCudaTest, WhatIsNotRecordedIsLaunchedInTheSameStepMemory) {
+  Outcome launched, recorded;
+  size_t peaks[2] = {};
+  const auto train = [&](RecordedPasses* passes, Outcome* out, size_t* peak) {
+    // At the end of a pass, which a recording does not survive.
+    const int last =
+        transfers() ? static_cast<int>(pair_->gpu.llama->layers()) - 1 : 0;
+    layer_done_ = [last](int layer) {
+      void* memory = nullptr;
+      if (layer != last) return;
+      if (cudaMalloc(&memory, 1) == cudaSuccess) cudaFree(memory);
+    };
+    Train(passes, out);
+    layer_done_ = nullptr;
+    *peak = pair_->gpu.compute.device()->arena().peak_bytes();
+  };
+  Load();
+  train(nullptr, &launched, &peaks[0]);
+  Load();
+  {
+    RecordedPasses passes(pair_->gpu.compute.device());
+    train(&passes, &recorded, &peaks[1]);
+    EXPECT_THAT(passes.status(), StatusIs(absl::StatusCode::kUnavailable,
+                                          HasSubstr("recording a graph")));
+  }
+  EXPECT_EQ(peaks[1], peaks[0]);
+  EXPECT_EQ(recorded.losses, launched.losses);
+  EXPECT_EQ(recorded.gradients, launched.gradients);
+  EXPECT_EQ(recorded.parameters, launched.parameters);
+}
+
 TEST_P(RecordedPassesCudaTest, ACheckedPassStillNamesTheTensor) {
   if (transfers()) GTEST_SKIP() << "evaluates";
   Load();
