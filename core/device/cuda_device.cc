@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "core/base/clock.h"
@@ -15,6 +16,9 @@ namespace {
 
 // Kernels have machine code for Hopper and PTX for chips from here on.
 constexpr int kLeastMajor = 8;
+
+constexpr char kWhyHung[] =
+    "; another rank does not send its part, or its GPU hangs";
 
 std::string Describe(cudaError_t error) {
   return absl::StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error));
@@ -124,6 +128,7 @@ absl::Status CudaDevice::Prepare(int index) {
 }
 
 CudaDevice::~CudaDevice() {
+  if (hung()) return;  // The process ends soon, and the driver takes all back.
   for (const cudaStream_t stream : {second_stream_, stream_}) {
     if (stream == nullptr) continue;
     cudaStreamSynchronize(stream);
@@ -151,19 +156,24 @@ absl::StatusOr<Tensor> CudaDevice::Allocate(
   const cudaError_t error = cudaMalloc(&view.data, bytes);
   if (error != cudaSuccess) {
     cudaGetLastError();  // Not to be found again by a kernel's launch.
+    if (error != cudaErrorMemoryAllocation) {
+      return absl::UnavailableError(
+          absl::StrCat(name_, ": cudaMalloc failed: ", Describe(error)));
+    }
     size_t free = 0, total = 0;
     cudaMemGetInfo(&free, &total);
-    return absl::ResourceExhaustedError(
-        absl::StrCat(name_, ": ", bytes >> 20, " MiB wanted, ", free >> 20,
-                     " of ", total >> 20, " MiB are free"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        name_, ": out of GPU memory: ", bytes >> 20, " MiB more are wanted, ",
+        free >> 20, " of ", total >> 20, " MiB are free"));
   }
   *tensor_bytes_ += bytes;
   peak_tensor_bytes_ = std::max(peak_tensor_bytes_, *tensor_bytes_);
-  return Tensor::Of(view, std::shared_ptr<void>(
-                              view.data, [bytes, all = tensor_bytes_](void* p) {
-                                *all -= bytes;
-                                cudaFree(p);
-                              }));
+  return Tensor::Of(
+      view, std::shared_ptr<void>(view.data, [bytes, all = tensor_bytes_,
+                                              ledger = step_ledger_](void* p) {
+        *all -= bytes;
+        if (!ledger->hung) cudaFree(p);
+      }));
 }
 
 void CudaDevice::Note(cudaError_t error, const char* what) {
@@ -274,7 +284,9 @@ class CudaDevice::Graph final : public DeviceGraph {
  public:
   Graph(CudaDevice* device, cudaGraphExec_t graph)
       : device_(device), graph_(graph) {}
-  ~Graph() override { cudaGraphExecDestroy(graph_); }
+  ~Graph() override {
+    if (!device_->hung()) cudaGraphExecDestroy(graph_);
+  }
   void Launch() override {
     if (!device_->ok()) return;
     device_->Note(cudaGraphLaunch(graph_, device_->stream_),
@@ -336,7 +348,20 @@ absl::StatusOr<std::unique_ptr<DeviceGraph>> CudaDevice::EndRecording() {
 void CudaDevice::BeginRange(const char* name) { nvtxRangePushA(name); }
 void CudaDevice::EndRange() { nvtxRangePop(); }
 
+void CudaDevice::set_stall(absl::Duration limit,
+                           std::function<void(const absl::Status&)> hung) {
+  stall_ = limit;
+  watch_.reset();
+  if (hung == nullptr || limit == absl::InfiniteDuration()) return;
+  watch_.emplace(2 * limit, [this, limit, hung = std::move(hung)] {
+    hung(absl::DeadlineExceededError(absl::StrCat(
+        name_, ": a pass is not over after ", absl::FormatDuration(2 * limit),
+        ", and its launches are blocked", kWhyHung)));
+  });
+}
+
 void CudaDevice::AwaitStream() {
+  if (hung()) return;  // Once was long enough.
   if (stall_ == absl::InfiniteDuration()) {
     Note(cudaStreamSynchronize(stream_), "the work of a step");
     return;
@@ -350,11 +375,11 @@ void CudaDevice::AwaitStream() {
   }
   if (state != cudaErrorNotReady) {
     Note(state, "the work of a step");
-  } else if (status_.ok()) {
-    status_ = absl::DeadlineExceededError(absl::StrCat(
-        name_, ": the work of a step is not done after ",
-        absl::FormatDuration(stall_),
-        "; another rank does not send its part, or its GPU hangs"));
+  } else {
+    step_ledger_->hung = true;
+    Fail(absl::DeadlineExceededError(
+        absl::StrCat(name_, ": the work of a step is not done after ",
+                     absl::FormatDuration(stall_), kWhyHung)));
   }
 }
 
@@ -370,6 +395,11 @@ absl::Status CudaDevice::Wait() {
   Settle();
   RETURN_IF_ERROR(step_ledger_->status);
   return status_;
+}
+
+uint64_t CudaDevice::free_bytes() const {
+  size_t free = 0, total = 0;
+  return cudaMemGetInfo(&free, &total) == cudaSuccess ? free : 0;
 }
 
 uint64_t CudaDevice::peak_bytes() const {

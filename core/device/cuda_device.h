@@ -5,12 +5,15 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/device/cuda_step_memory.h"
 #include "core/device/device.h"
+#include "core/device/stall_watch.h"
 
 namespace caracal {
 
@@ -50,9 +53,17 @@ class CudaDevice final : public Device {
   void EndRange() override;
   absl::Status Wait() override;
   int64_t waits() const override { return waits_; }
-  void set_stall(absl::Duration limit) override { stall_ = limit; }
+  void set_stall(absl::Duration limit,
+                 std::function<void(const absl::Status&)> hung) override;
+  void BeginPass() override {
+    if (watch_.has_value()) watch_->Begin();
+  }
+  void EndPass() override {
+    if (watch_.has_value()) watch_->End();
+  }
   uint64_t peak_bytes() const override;
   uint64_t total_bytes() const override { return total_bytes_; }
+  uint64_t free_bytes() const override;
 
  private:
   class Graph;
@@ -77,6 +88,7 @@ class CudaDevice final : public Device {
   absl::Status RecordingFailed(cudaError_t error);
   // `bytes` of the staging area, at most kStagingBytes, free to be written.
   std::byte* Stage(Staging* staging, size_t bytes);
+  bool hung() const { return step_ledger_->hung; }
   // Until the stream is done, or the limit of set_stall() is over.
   void AwaitStream();
   // Waits, and hands over what was downloaded.
@@ -102,6 +114,7 @@ class CudaDevice final : public Device {
   std::shared_ptr<uint64_t> tensor_bytes_ = std::make_shared<uint64_t>(0);
   uint64_t peak_tensor_bytes_ = 0, total_bytes_ = 0;
   absl::Status status_;
+  std::optional<StallWatch> watch_;  // first to go
 };
 
 }  // namespace caracal

@@ -1,16 +1,21 @@
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <numeric>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_matchers.h"
+#include "core/base/steady_condition.h"
 #include "core/device/open_cuda.h"
+#include "kernels/common/cuda_driver.h"
 
 namespace caracal {
 namespace {
@@ -128,6 +133,78 @@ TEST_F(CudaDeviceTest, RecordedWorkRunsWhenItIsLaunched) {
     EXPECT_EQ(back, values);
     device_->SetZero(b.view().data, b.bytes());
   }
+}
+
+// A stream that stands still, as one does that waits for another rank's GPU:
+// for a word of host memory.
+class StuckStream {
+ public:
+  explicit StuckStream(Device* device) {
+    void* word = nullptr;
+    EXPECT_EQ(cudaHostAlloc(&word, sizeof(uint32_t), cudaHostAllocMapped),
+              cudaSuccess);
+    word_ = new (word) std::atomic<uint32_t>(0);
+    const auto wait =
+        kernels::FindDriverFunction<decltype(&cuStreamWaitValue32)>(
+            "cuStreamWaitValue32");
+    EXPECT_EQ(
+        wait(static_cast<CUstream>(device->stream()),
+             reinterpret_cast<CUdeviceptr>(word), 1, CU_STREAM_WAIT_VALUE_GEQ),
+        CUDA_SUCCESS);
+  }
+  // What a device left behind ends, too.
+  ~StuckStream() {
+    Release();
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    cudaFreeHost(word_);
+  }
+  void Release() { *word_ = 1; }
+
+ private:
+  std::atomic<uint32_t>* word_ = nullptr;
+};
+
+// Nobody waits for it a second time, whoever gives back what it had.
+TEST_F(CudaDeviceTest, WhatStandsStillIsLeftAfterTheLimit) {
+  const StuckStream stuck(device_.get());
+  device_->set_stall(absl::Milliseconds(100), nullptr);
+  {
+    ASSERT_OK_AND_ASSIGN(const Tensor kept,
+                         device_->Allocate(DType::kI32, {100}));
+    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Arena> arena,
+                         device_->NewArena());
+    device_->SetZero(kept.view().data, kept.bytes());
+    EXPECT_THAT(device_->Wait(),
+                StatusIs(absl::StatusCode::kDeadlineExceeded,
+                         HasSubstr("is not done after 100ms")));
+    device_->set_stall(absl::InfiniteDuration(), nullptr);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(device_->Wait()));
+  }
+  device_ = nullptr;
+}
+
+// A thread that enqueues blocks once the stream has so much that nothing more
+// fits: another one tells.
+TEST_F(CudaDeviceTest, BlockedLaunchesAreToldOf) {
+  SteadyNotification told;
+  absl::Status why;
+  StuckStream stuck(device_.get());
+  device_->set_stall(absl::Milliseconds(100), [&](const absl::Status& status) {
+    why = status;
+    stuck.Release();
+    told.Notify();
+  });
+  ASSERT_OK_AND_ASSIGN(const Tensor memory,
+                       device_->Allocate(DType::kI32, {100}));
+  device_->BeginPass();
+  for (int i = 0; i < 10'000; ++i) {
+    device_->SetZero(memory.view().data, memory.bytes());
+  }
+  EXPECT_TRUE(told.WaitFor(absl::InfiniteDuration()));
+  EXPECT_THAT(why, StatusIs(absl::StatusCode::kDeadlineExceeded,
+                            HasSubstr("a pass is not over after 200ms")));
+  device_->EndPass();
+  EXPECT_OK(device_->Wait());
 }
 
 // Recordings that follow one another, over points of the one before: launched

@@ -78,7 +78,7 @@ absl::StatusOr<std::unique_ptr<CudaStepMemory>> CudaStepMemory::Open(
 
 CudaStepMemory::~CudaStepMemory() {
   const Driver& driver = TheDriver();
-  if (base_ == 0) return;
+  if (base_ == 0 || ledger_->hung) return;
   for (size_t at = 0; at < mapped_; at += kPieceBytes) {
     driver.unmap(base_ + at, kPieceBytes);
   }

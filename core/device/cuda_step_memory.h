@@ -20,6 +20,9 @@ namespace caracal {
 struct CudaStepLedger {
   size_t backed_bytes = 0, peak_bytes = 0;
   absl::Status status;  // kResourceExhausted once memory ran out
+  // The device has work that may never end: nothing is called any more that
+  // waits for it, as giving memory back does.
+  bool hung = false;
 };
 
 class CudaStepMemory final : public ArenaMemory {

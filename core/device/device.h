@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -114,16 +115,28 @@ class Device {
   // Until all that was enqueued is done. The first error since the device was
   // opened: kResourceExhausted, or kUnavailable of a device that is lost, or
   // kDeadlineExceeded after the limit of set_stall(): work that waits for
-  // another rank's device may never end.
+  // another rank's device may never end. Then no later call waits again, and
+  // what the device has is left to the end of the process.
   virtual absl::Status Wait() = 0;
   // How often that was so far, for whatever reason: an upload that has no more
   // room waits, too.
   virtual int64_t waits() const = 0;
-  virtual void set_stall(absl::Duration limit) = 0;
+  // The limit. Before it is over a thread may block elsewhere: a stream that
+  // stands still takes some thousand launches. `hung` hears, from another
+  // thread, of a pass that has not ended in twice the limit; null: nobody does.
+  virtual void set_stall(
+      absl::Duration limit,
+      std::function<void(const absl::Status&)> hung = nullptr) = 0;
+  // Around what is enqueued and waited for as one; the first may be called
+  // again without the second.
+  virtual void BeginPass() {}
+  virtual void EndPass() {}
 
   // Bytes taken of the device's memory, at most so far, and all there are.
   virtual uint64_t peak_bytes() const = 0;
   virtual uint64_t total_bytes() const = 0;
+  // Nobody has them now.
+  virtual uint64_t free_bytes() const = 0;
 };
 
 }  // namespace caracal

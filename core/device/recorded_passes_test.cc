@@ -64,9 +64,11 @@ class FakeDevice final : public Device {
   void Download(const void*, size_t, void*) override {}
   absl::Status Wait() override { return absl::OkStatus(); }
   int64_t waits() const override { return 0; }
-  void set_stall(absl::Duration) override {}
+  void set_stall(absl::Duration,
+                 std::function<void(const absl::Status&)>) override {}
   uint64_t peak_bytes() const override { return 0; }
   uint64_t total_bytes() const override { return 0; }
+  uint64_t free_bytes() const override { return 0; }
 
  private:
   class Graph final : public DeviceGraph {

@@ -1,9 +1,12 @@
 #include "core/model/llama_weights.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "core/base/status.h"
 #include "kernels/rope/rope.h"
 
@@ -187,6 +190,35 @@ absl::StatusOr<LayerWeights> LoadLayer(Loader& loader, const LlamaWeights& w,
   return layer;
 }
 
+// Of the matrices in bf16, which is nearly all.
+uint64_t DeviceBytes(const LlamaWeights& w, const LlamaParts& parts) {
+  const ModelConfig& config = w.config;
+  const int64_t attention =
+      2 * (w.heads.size() + w.kv_heads.size()) * config.head_dim;
+  const int64_t layer = config.hidden_size * (attention + 3 * w.columns.size());
+  const bool tied = config.tie_word_embeddings;
+  const int64_t tables = (parts.embedding || (parts.head && tied) ? 1 : 0) +
+                         (parts.head && !tied ? 1 : 0);
+  const int64_t elements = w.layer_range.size() * layer +
+                           tables * w.vocabulary.size() * config.hidden_size;
+  return static_cast<uint64_t>(elements) * sizeof(uint16_t);
+}
+
+// Before any is read: that takes minutes where it fails at the end.
+absl::Status CheckRoom(const LlamaWeights& w, const LlamaParts& parts,
+                       const WeightSource& source, const Device& device) {
+  const uint64_t needed = DeviceBytes(w, parts), free = device.free_bytes();
+  if (needed <= free) return absl::OkStatus();
+  const auto gib = [](uint64_t bytes) {
+    return absl::StrFormat("%.1f GiB", std::ldexp(bytes, -30));
+  };
+  return absl::ResourceExhaustedError(absl::StrCat(
+      source.path(), ": out of GPU memory: the weights of this rank take ",
+      gib(needed), " in bf16, but ", gib(free), " of ",
+      gib(device.total_bytes()), " are free on ", device.name(),
+      "; tensor ranks or a layer chain share them out (parallel)"));
+}
+
 }  // namespace
 
 absl::StatusOr<LlamaWeights> LlamaWeights::Load(
@@ -211,6 +243,9 @@ absl::StatusOr<LlamaWeights> LlamaWeights::Load(
   w.columns = shard.Of(config.intermediate_size);
   w.vocabulary = shard.Of(config.vocab_size);
 
+  if (placement.device != nullptr) {
+    RETURN_IF_ERROR(CheckRoom(w, parts, source, *placement.device));
+  }
   Loader loader(ctx, source, form, placement);
   const int64_t c = config.hidden_size;
   const bool tied = config.tie_word_embeddings;

@@ -77,13 +77,30 @@ absl::Status Gang::Wrap(AxisWrapper wrap) {
   return Remake(groups_.shape);
 }
 
-// All ranks lay themselves out.
-absl::Status Gang::Remake(MeshShape shape) {
-  // In the same order on all ranks: groups end together.
+// In the same order on all ranks: groups end together.
+void Gang::EndGroups() {
   behind_ = nullptr;
   even_links_ = nullptr;
   odd_links_ = nullptr;
-  static_cast<AxisGroups&>(groups_) = AxisGroups();
+  AxisGroups none;
+  none.shape = groups_.shape;
+  none.place = groups_.place;
+  static_cast<AxisGroups&>(groups_) = std::move(none);
+}
+
+void Gang::Close() {
+  if (!alone()) EndGroups();
+}
+
+void Gang::Lost(const absl::Status& error) {
+  const bool silent =
+      absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error);
+  if (silent && lost_) lost_(error);
+}
+
+// All ranks lay themselves out.
+absl::Status Gang::Remake(MeshShape shape) {
+  EndGroups();
   ASSIGN_OR_RETURN(static_cast<AxisGroups&>(groups_), groups_.lay_out(shape));
   StartQueues();
   return absl::OkStatus();

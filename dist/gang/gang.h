@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
@@ -78,6 +79,22 @@ class Gang {
     return groups_.place.tensor == 0 ? 1 : 0;
   }
 
+  // Ends the groups along the axes, before a device goes that they are on: only
+  // the world may be used from now on. Called on all ranks, or on one that ends
+  // with an error.
+  void Close();
+
+  // What ends all ranks when one is lost or hangs, as Lost() says; it need not
+  // return. Nothing, unless given.
+  void set_lost(std::function<void(const absl::Status&)> lost) {
+    lost_ = std::move(lost);
+  }
+  // `error` ends the training. If it says that a rank or a device does not
+  // answer (kUnavailable, kDeadlineExceeded), tells who was given to
+  // set_lost(): before anything is given back, which might wait for ever. From
+  // any thread.
+  void Lost(const absl::Status& error);
+
   // The first error by rank, on all ranks (core/collective/agree.h).
   absl::Status Agree(const absl::Status& mine);
 
@@ -90,6 +107,7 @@ class Gang {
   Collective& world_behind() { return *groups_.world_behind; }
 
  private:
+  void EndGroups();
   absl::Status Remake(MeshShape shape);
   void StartQueues();
 
@@ -98,6 +116,7 @@ class Gang {
   std::unique_ptr<CollectiveQueue> behind_;
   // Links of even places and of odd ones; null without a chain.
   std::unique_ptr<CollectiveQueue> even_links_, odd_links_;
+  std::function<void(const absl::Status&)> lost_;
 };
 
 }  // namespace caracal

@@ -167,5 +167,34 @@ TEST(GangTest, CountsWhatItSendsByGroup) {
   });
 }
 
+// An error of this rank's own is told in other ways.
+TEST(GangTest, WhatDoesNotAnswerIsToldOf) {
+  std::vector<absl::StatusCode> told;
+  Gang gang;
+  gang.Lost(absl::UnavailableError("nobody to tell"));
+  gang.set_lost(
+      [&](const absl::Status& error) { told.push_back(error.code()); });
+  for (const absl::Status& error :
+       {absl::UnavailableError("a lost GPU"), absl::DataLossError("NaN"),
+        absl::CancelledError("stopped"),
+        absl::DeadlineExceededError("a stream that stands still")}) {
+    gang.Lost(error);
+  }
+  EXPECT_EQ(told, (std::vector{absl::StatusCode::kUnavailable,
+                               absl::StatusCode::kDeadlineExceeded}));
+}
+
+TEST(GangTest, TheWorldOutlastsTheAxes) {
+  const MeshShape shape = {.data = 2, .tensor = 2};
+  RunAsMesh(shape, [&](MeshGroups& groups) {
+    Gang gang(std::move(groups));
+    gang.Close();
+    EXPECT_EQ(gang.shape(), shape);
+    double sum = 1;
+    EXPECT_OK(gang.Sum(absl::MakeSpan(&sum, 1)));
+    EXPECT_EQ(sum, 4);
+  });
+}
+
 }  // namespace
 }  // namespace caracal

@@ -140,12 +140,22 @@ absl::Status CheckModel(const BenchOptions& o, const WeightSource& source,
       AvailableMemoryBytes());
 }
 
+// Which go before it.
+struct GroupsOnDevice {
+  Compute* compute;
+  Gang* gang;
+  ~GroupsOnDevice() {
+    if (compute->device() != nullptr) gang->Close();
+  }
+};
+
 absl::StatusOr<BenchResult> Run(BenchOptions o, Gang& gang) {
   BenchResult result;
   ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, Source(o));
   ASSIGN_OR_RETURN(o.device, DeviceOf(o, source->config(), gang));
   RETURN_IF_ERROR(CheckUses(o));
   Compute compute(o.threads);
+  const GroupsOnDevice groups{&compute, &gang};
   const bool decode = o.stage == "decode";
   const WeightForm form =
       decode && o.device == "cpu" ? WeightForm::kBlocks : WeightForm::kDense;

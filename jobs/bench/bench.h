@@ -57,7 +57,8 @@ struct BenchResult {
   // FLOP/s: the library's fp32 (on a GPU bf16) products of the model's shapes.
   double matrix_rate = 0;
   double mfu = 0;  // tokens_per_s * flops / (ranks * matrix_rate)
-  // Resident memory of the process, or the GPU's memory in use, at most.
+  // Resident memory of the process, at most; or of the GPU's what this program
+  // took, without what driver, graphs and NCCL take beside it.
   uint64_t peak_bytes = 0;
   // Training on a GPU: how often this rank waits for it in a step
   // (Device::waits()).

@@ -61,6 +61,11 @@ class Conversion {
         files_(FileSystem::Posix()),
         compute_(options.job.threads()) {}
 
+  // Groups that are on the device go before it.
+  ~Conversion() {
+    if (compute_.device() != nullptr) gang().Close();
+  }
+
   absl::StatusOr<ReportInput> Run();
 
  private:
@@ -134,7 +139,10 @@ class Conversion {
 absl::Status Conversion::CheckGpu() {
   size_t block_bytes = 0;
   RETURN_IF_ERROR(FindCuda(&block_bytes));
-  RETURN_IF_ERROR(CheckCudaModel(source_->config()));
+  const absl::Status model = CheckCudaModel(source_->config());
+  if (!model.ok()) {
+    return Annotate(model, absl::StrCat("model.path: ", source_->path()));
+  }
   const std::vector<Problem> problems =
       CudaProblems(job_, source_->config().head_dim, block_bytes);
   if (problems.empty()) return absl::OkStatus();
@@ -153,14 +161,24 @@ absl::Status Conversion::ChooseDevice() {
     return GpuOfRank(gang(), CudaBusIds());
   };
   const absl::StatusOr<int> index = choose();
-  if (!index.ok()) return asked ? index.status() : absl::OkStatus();
+  if (!index.ok()) {
+    if (asked) return index.status();
+    // Where there is none nobody expects it.
+    if (!CudaBusIds().empty()) {
+      Note(absl::StrCat("on the CPU, not on the GPU that is here: ",
+                        index.status().message()));
+    }
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(*index)));
   Device* const device = compute_.device();
   if (gang().alone()) {
     Note(absl::StrCat("on ", device->name()));
     return absl::OkStatus();
   }
-  device->set_stall(gang().stall());
+  device->set_stall(
+      gang().stall(),
+      [gang = &gang()](const absl::Status& error) { gang->Lost(error); });
   RETURN_IF_ERROR(
       gang().Wrap([this, device, stall = gang().stall(), told = false,
                    shared = options_.on_shared_gpu](AxisGroups groups) mutable {

@@ -15,12 +15,21 @@ absl::Status CheckDevice(const std::string& name) {
 }
 
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
-                          Compute* compute) {
+                          Compute* compute,
+                          std::vector<std::string>* warnings) {
   RETURN_IF_ERROR(CheckDevice(name));
   if (name == "cpu") return absl::OkStatus();
   absl::Status runs = FindCuda();
   if (runs.ok()) runs = CheckCudaModel(model);
-  if (!runs.ok()) return name == "cuda" ? runs : absl::OkStatus();
+  if (!runs.ok()) {
+    if (name == "cuda") return runs;
+    // Where there is none nobody expects it.
+    if (warnings != nullptr && !CudaBusIds().empty()) {
+      warnings->push_back(absl::StrCat(
+          "on the CPU, not on the GPU that is here: ", runs.message()));
+    }
+    return absl::OkStatus();
+  }
   return compute->UseCuda();
 }
 

@@ -3,6 +3,7 @@
 #define CARACAL_JOBS_MODEL_CHOOSE_DEVICE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "core/io/model_config.h"
@@ -17,9 +18,11 @@ absl::Status CheckDevice(const std::string& name);
 // "cpu"; "cuda"; or "auto": a GPU where there is one that runs the model. On a
 // GPU passes of `compute` run there from now on; it must not have one yet.
 // Errors, of "cuda" those of FindCuda() and CheckCudaModel() and of both
-// UseCuda()'s, are one line; kInvalidArgument for another name.
+// UseCuda()'s, are one line; kInvalidArgument for another name. Why "auto" is
+// the CPU although there is a GPU goes to *warnings.
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
-                          Compute* compute);
+                          Compute* compute,
+                          std::vector<std::string>* warnings = nullptr);
 
 }  // namespace caracal
 

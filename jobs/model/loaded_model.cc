@@ -121,8 +121,8 @@ absl::StatusOr<LoadedModel> LoadModel(Compute* compute,
   ASSIGN_OR_RETURN(model.source, OpenModel(model.base_path));
   ASSIGN_OR_RETURN(const StudentConfig student, StudentOf(request, model));
   // Before a single weight is read.
-  RETURN_IF_ERROR(
-      ChooseDevice(request.device, model.source->config(), compute));
+  RETURN_IF_ERROR(ChooseDevice(request.device, model.source->config(), compute,
+                               &model.warnings));
   Device* const device = compute->device();
   const Context ctx = compute->context();
   ASSIGN_OR_RETURN(
@@ -146,7 +146,8 @@ absl::StatusOr<LoadedModel> LoadModel(Compute* compute,
           request.path, ": has no whole checkpoint; did the run save one?"));
     }
     model.checkpoint = latest.folder;
-    model.warnings = latest.warnings;
+    model.warnings.insert(model.warnings.end(), latest.warnings.begin(),
+                          latest.warnings.end());
     ASSIGN_OR_RETURN(const CheckpointReader reader,
                      CheckpointReader::Open(files, latest.folder));
     RETURN_IF_ERROR(ReadCheckpointParameters(

@@ -45,7 +45,8 @@ struct LoadedModel {
   // Of a run folder: its expanded job, and the checkpoint that was read.
   std::optional<proto::Job> job;
   std::string checkpoint;
-  // Newer checkpoints that were passed over, and why: for the user to see.
+  // Newer checkpoints that were passed over, or a GPU, and why: for the user to
+  // see.
   std::vector<std::string> warnings;
   // What the model runs as when nobody says otherwise: hybrid after a
   // conversion, teacher for a bare model.

@@ -56,6 +56,11 @@ absl::StatusOr<StepResult> StageRunner::Step(BatchBuffer& batch,
   reduced_.reset();
   RETURN_IF_ERROR(Accumulate(batch, in, Pass::kStep, &sums_));
   if (exec_.device != nullptr && !exec_.device->ok()) return exec_.status;
+  // A rank or a GPU that does not answer is not waited for once more.
+  if (absl::IsUnavailable(exec_.status) ||
+      absl::IsDeadlineExceeded(exec_.status)) {
+    return exec_.status;
+  }
   CARACAL_CHECK(reduced_.has_value()) << "a step without a last pass";
   RETURN_IF_ERROR(*reduced_);
   RETURN_IF_ERROR(sums_.SumOver(*gang_));

@@ -146,9 +146,14 @@ absl::Status Trainer::StartStage() {
 
 absl::StatusOr<bool> Trainer::RunStage() {
   RETURN_IF_ERROR(StartStage());
-  ASSIGN_OR_RETURN(const bool finished, RunSteps());
+  const absl::StatusOr<bool> finished = RunSteps();
+  if (!finished.ok()) {
+    // What the device has may be waited for on the way out.
+    if (exec_.device != nullptr) gang_->Lost(finished.status());
+    return finished.status();
+  }
   RETURN_IF_ERROR(runner_->Finish());
-  if (!finished) {
+  if (!*finished) {
     RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, &runner_->optimizer(),
                                          std::nullopt));
     RETURN_IF_ERROR(checkpointing_->Wait());

@@ -133,6 +133,40 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> OpenLink(
   return std::make_unique<CoordinatorLink>(std::move(options));
 }
 
+int ExitStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kWorkerDone;
+    case absl::StatusCode::kCancelled:
+      return kWorkerStopped;
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kAborted:
+      return kWorkerTransient;
+    default:
+      return kWorkerFailed;
+  }
+}
+
+// Whose error it is, tells it; of a lost peer, whoever sees how it was lost.
+bool IsAnothersToTell(const absl::Status& status, int rank) {
+  return RankOfError(status).value_or(rank) != rank ||
+         absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+// Ends all ranks with one line about an error of this one.
+void Fail(const absl::Status& status, MpiRuntime& runtime, Liveness& liveness) {
+  // Errors of a step begin with it.
+  const bool has_step = absl::StartsWith(status.message(), "stage ");
+  liveness.Fail(
+      ExitStatusOf(status),
+      absl::StrCat("rank ", runtime.rank(), " on ", runtime.host(),
+                   has_step ? "" : absl::StrCat(" ", liveness.Where()), ": ",
+                   status.message()),
+      IsAnothersToTell(status, runtime.rank()));
+}
+
 absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
                    const std::atomic<bool>* stop, Liveness& liveness) {
   absl::StatusOr<std::unique_ptr<CoordinatorLink>> link = OpenLink(o, runtime);
@@ -177,6 +211,8 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
                   {.timeout = absl::Seconds(o.stall_timeout)});
   RETURN_IF_ERROR(liveness.Agree(groups.status()));
   Gang gang(*std::move(groups), runtime.host());
+  gang.set_lost(
+      [&](const absl::Status& error) { Fail(error, runtime, liveness); });
   options.gang = &gang;
   options.events.step =
       [&liveness, shown = options.events.step](const StepRecord& record) {
@@ -186,22 +222,6 @@ absl::Status Train(const WorkerOptions& o, MpiRuntime& runtime,
   const absl::Status status = RunConversion(options).status();
   if (gang.leads()) progress.Finish();
   return status;
-}
-
-int ExitStatusOf(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return kWorkerDone;
-    case absl::StatusCode::kCancelled:
-      return kWorkerStopped;
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kAborted:
-      return kWorkerTransient;
-    default:
-      return kWorkerFailed;
-  }
 }
 
 absl::StatusOr<std::unique_ptr<Liveness>> StartLiveness(
@@ -246,12 +266,6 @@ class StartWatch {
   std::thread thread_;
 };
 
-// Whose error it is, tells it; of a lost peer, whoever sees how it was lost.
-bool IsAnothersToTell(const absl::Status& status, int rank) {
-  return RankOfError(status).value_or(rank) != rank ||
-         absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-}
-
 int RunRank(const WorkerOptions& options, MpiRuntime& runtime,
             const std::atomic<bool>* stop, StartWatch& watch) {
   const std::string me =
@@ -277,13 +291,7 @@ int RunRank(const WorkerOptions& options, MpiRuntime& runtime,
     if (left.ok()) return ExitStatusOf(status);
     status = left;
   }
-  // Errors of a step begin with it.
-  const bool has_step = absl::StartsWith(status.message(), "stage ");
-  liveness.Fail(
-      ExitStatusOf(status),
-      absl::StrCat(me, has_step ? "" : absl::StrCat(" ", liveness.Where()),
-                   ": ", status.message()),
-      IsAnothersToTell(status, runtime.rank()));
+  Fail(status, runtime, liveness);
   return kWorkerFailed;  // Not reached: Fail aborts.
 }
 

@@ -7,7 +7,11 @@
 #   tests/gpu/collect.sh FOLDER [bazel options]
 set -euo pipefail
 
-folder=$(realpath -m "${1:?"usage: collect.sh FOLDER [bazel options]"}")
+if [ "$#" -eq 0 ]; then
+  echo "collect.sh: usage: collect.sh FOLDER [bazel options]" >&2
+  exit 2
+fi
+folder=$(realpath -m "$1")
 shift
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

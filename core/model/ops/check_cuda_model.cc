@@ -17,12 +17,13 @@ absl::Status Refuse(absl::string_view what) {
 }  // namespace
 
 absl::Status CheckCudaModel(const ModelConfig& model) {
-  for (const auto& [name, size] : {std::pair("hidden size", model.hidden_size),
-                                   {"MLP size", model.intermediate_size},
-                                   {"head dimension", model.head_dim}}) {
+  for (const auto& [name, size] :
+       {std::pair("a hidden size", model.hidden_size),
+        {"an MLP size", model.intermediate_size},
+        {"a head dimension", model.head_dim}}) {
     if (size % kGrain == 0) continue;
     return Refuse(
-        absl::StrCat("a ", name, " of ", size, ", no multiple of ", kGrain));
+        absl::StrCat(name, " of ", size, ", no multiple of ", kGrain));
   }
   if (model.head_dim > kMostHeadDim) {
     return Refuse(absl::StrCat("a head dimension of ", model.head_dim,

@@ -40,6 +40,7 @@ CudaOps::CudaOps(Device* device, Tensor scratch, Tensor tiles, Tensor sums)
 }
 
 TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
+  device_->BeginPass();
   TokenBatch placed = batch;
   for (ConstTensorView* view : {&placed.tokens, &placed.positions}) {
     const TensorView there = exec.device_arena().AllocateI32({view->shape[0]});
@@ -100,6 +101,7 @@ void CudaOps::Finish(Execution& exec) {
     device_->Download(h.from.data, h.from.size() * sizeof(*h.values), h.values);
   }
   exec.Fail(device_->Wait());
+  device_->EndPass();
   for (int64_t i = 0; i < sum_count_; ++i) host_sums_[i] += sum_values_[i];
   for (const HandOut& h : hand_outs_) {
     auto* const to = static_cast<uint32_t*>(h.to);
