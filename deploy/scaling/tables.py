@@ -8,6 +8,7 @@ A table stands between the lines `<!-- table NAME -->` and `<!-- end -->`.
 
 import argparse
 import json
+import math
 import pathlib
 import re
 import subprocess
@@ -31,7 +32,7 @@ attention { window: 64 features: 64 }
 budget { transfer_steps: 1 finetune_steps: 1 batch: 1024 }
 """
 
-# One H200, `caracal bench` (docs/benchmarks.md).
+# H200s, `caracal bench` (docs/benchmarks.md).
 MEASURED = json.loads((pathlib.Path(__file__).absolute().parents[2] /
                        "jobs/plan/measured_steps.json").read_text())
 
@@ -134,21 +135,31 @@ def by_gpus(tool, stage, gpu):
 def measured(tool):
     rows = []
     for step in MEASURED:
-        model, stage, batch = step["model"], step["stage"], step["rows"]
+        model, stage, at_a_time = step["model"], step["stage"], step["rows"]
         milliseconds, gibibytes = step["milliseconds"], step["gibibytes"]
         other = STAGES[1 - STAGES.index(stage)]
-        plan = tool.plan(model, 1, "h200", "--set", f"budget.batch={batch}",
-                         "--set", f"budget.micro_batch={batch}", "--set",
-                         f"budget.{other}_steps=0")
+        mesh = {axis: step.get(axis, 1) for axis in ("data", "layer", "tensor")}
+        options = ["--set", f"budget.batch={step['batch']}",
+                   "--set", f"budget.micro_batch={at_a_time}",
+                   "--set", f"budget.{other}_steps=0"]
+        for axis, ranks in mesh.items():
+            options += [f"--{axis}", str(ranks)]
+        if step.get("loss") == "xent":
+            options += ["--set", "preset=hedgehog"]
+        plan = tool.plan(model, math.prod(mesh.values()), "h200", *options)
         p = plan["stages"][0]["proposed"]
         # What the driver has for itself is not the process's.
         memory = p["memory_bytes"] - p["memory"]["runtime"]
         ms = 1000 * p["seconds"]
         rows.append([
-            model, stage, str(batch), f"{milliseconds}", f"{ms:.1f}",
+            model, stage + (", xent" if "loss" in step else ""),
+            " x ".join(str(ranks) for ranks in mesh.values()),
+            str(at_a_time),
+            f"{milliseconds}", f"{ms:.1f}",
             f"{100 * (ms / milliseconds - 1):+.0f}%", f"{gibibytes}",
             gib(memory), f"{100 * (memory / 2**30 / gibibytes - 1):+.0f}%"])
-    return table(["model", "stage", "rows", "ms, measured", "on paper", "",
+    return table(["model", "stage", "data x layer x tensor", "rows",
+                  "ms, measured", "on paper", "",
                   "GiB, measured", "on paper", ""], rows)
 
 

@@ -14,6 +14,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/model/ops/make_cuda_ops.h"
 #include "eval/report/numbers.h"
@@ -138,15 +140,6 @@ std::vector<std::string> Notes(const PaperJob& paper) {
         absl::StrCat("attention with ", features,
                      " features was not measured: its time is that of ",
                      kMeasuredFeatures, ", in proportion"));
-  }
-  for (const proto::Stage& stage : paper.job.stages()) {
-    const proto::TransferLoss& loss = stage.transfer().loss();
-    if (stage.has_transfer() && (loss.xent() > 0 || loss.kl() > 0)) {
-      notes.push_back(
-          "transfer on attention weights (xent, kl) was not measured: its time "
-          "is that of mse");
-      break;
-    }
   }
   return notes;
 }
@@ -344,13 +337,40 @@ absl::Status Propose(const PaperJob& paper, const PlanRequest& request,
   return std::isfinite(best) ? absl::OkStatus() : refused;
 }
 
-// Whether the GPU runs the job at all.
-absl::Status CheckRuns(const PaperJob& paper, const Machine& machine) {
-  RETURN_IF_ERROR(CheckCudaModel(paper.model));
-  const std::vector<Problem> problems =
-      CudaProblems(paper.job, paper.model.head_dim, machine.block_bytes);
+// What is said where a job is run, of a GPU instead of the job's device, and
+// without advice to choose another: a plan has GPUs alone.
+std::string OfAGpu(absl::string_view message) {
+  absl::ConsumeSuffix(&message, "; choose the device cpu");
+  return absl::StrReplaceAll(
+      message, {{"on the device cuda", "on a GPU"}, {"device cuda", "a GPU"}});
+}
+
+// Whether the GPU runs what takes steps.
+absl::Status CheckRuns(const PaperJob& paper, const std::string& path,
+                       const Machine& machine) {
+  proto::Job job = paper.job;
+  bool any = false;
+  for (proto::Stage& stage : *job.mutable_stages()) {
+    if (StepsOf(stage) > 0) {
+      any = true;
+    } else {
+      stage.Clear();
+    }
+  }
+  if (!any) return absl::OkStatus();
+  std::vector<Problem> problems =
+      CudaProblems(job, paper.model.head_dim, machine.block_bytes);
+  if (const absl::Status runs = CheckCudaModel(paper.model); !runs.ok()) {
+    problems = {{"model.path", std::string(runs.message()), ""}};
+  }
   if (problems.empty()) return absl::OkStatus();
-  return absl::UnimplementedError(problems[0].ToString());
+  Problem& first = problems[0];
+  first.message = OfAGpu(first.message);
+  if (first.field == "model.path") {
+    first.message = absl::StrCat(job.model().path(), ": ", first.message);
+  }
+  first.where = path;
+  return absl::UnimplementedError(first.ToString());
 }
 
 absl::Status Plan(Options options, Console& console) {
@@ -358,7 +378,7 @@ absl::Status Plan(Options options, Console& console) {
                    LoadPaperJob(options.path, options.overrides));
   PlanRequest& request = options.request;
   ASSIGN_OR_RETURN(request.machine, MachineOf(options.gpu));
-  RETURN_IF_ERROR(CheckRuns(paper, request.machine));
+  RETURN_IF_ERROR(CheckRuns(paper, options.path, request.machine));
   request.machine.gpus_per_node = options.gpus_per_node;
   request.seq_len = paper.seq_len;
   request.micro_rows = paper.micro_rows;

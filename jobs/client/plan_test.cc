@@ -142,7 +142,20 @@ TEST_F(PlanTest, WhatTheEstimateDoesNotKnowIsSaid) {
             kExitOk)
       << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("note: attention with 128 features"));
-  EXPECT_THAT(out_.str(), HasSubstr("note: transfer on attention weights"));
+  ASSERT_EQ(Run({"--gpus", "1", "--set", "preset=hedgehog"}), kExitOk);
+  EXPECT_THAT(out_.str(), Not(HasSubstr("note:")));
+}
+
+TEST_F(PlanTest, LossesOnAttentionWeightsTakeTheirTime) {
+  const auto transfer = [&](const std::string& preset) {
+    EXPECT_EQ(Run({"--gpus", "1", "--gpu", "h200", "--json", "--set",
+                   "preset=" + preset}),
+              kExitOk)
+        << err_.str();
+    const auto json = nlohmann::json::parse(out_.str());
+    return json["stages"][0]["proposed"]["time"]["attention"].get<double>();
+  };
+  EXPECT_GT(transfer("hedgehog"), 10 * transfer("lolcats"));
 }
 
 TEST_F(PlanTest, AsksForWhatItNeeds) {
@@ -182,17 +195,31 @@ TEST_F(PlanTest, SaysWhatAGpuDoesNotRun) {
   Write("model/config.json",
         config.insert(config.rfind('}'), R"(, "head_dim": 100)"));
   EXPECT_EQ(Run({"--gpus", "8"}), kExitFailure);
-  EXPECT_THAT(err_.str(), HasSubstr("device cuda does not run a head dimension "
-                                    "of 100, no multiple of 16"));
+  EXPECT_THAT(err_.str(),
+              HasSubstr(folder_.File("job") +
+                        ": model.path: model: a GPU does not run a head "
+                        "dimension of 100, no multiple of 16\n"));
+  const std::vector<std::string> idle = {"--gpus", "8",
+                                         "--set",  "budget.transfer_steps=0",
+                                         "--set",  "budget.finetune_steps=0"};
+  EXPECT_EQ(Run(idle), kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("no stage takes a step"));
   config = kConfig;
   Write("model/config.json",
         config.insert(config.rfind('}'), R"(, "head_dim": 256)"));
   EXPECT_EQ(Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
                  "attention.features=256"}),
             kExitFailure);
-  EXPECT_THAT(err_.str(), HasSubstr("stages[0].transfer.loss: a loss on "
-                                    "attention weights whose feature map has "
-                                    "512 outputs, more than the 448"));
+  EXPECT_THAT(err_.str(),
+              HasSubstr(folder_.File("job") +
+                        ": stages[0].transfer.loss: a loss on attention "
+                        "weights whose feature map has 512 outputs, more than "
+                        "the 448 that fit a block's shared memory, is not run "
+                        "on a GPU\n"));
+  EXPECT_EQ(Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
+                 "attention.features=256", "--set", "budget.transfer_steps=0"}),
+            kExitOk)
+      << err_.str();
 }
 
 TEST_F(PlanTest, NothingThatFitsIsAnError) {

@@ -109,14 +109,16 @@ StreamOperations StreamOperationsOf(const StageLayout& layout,
   const StreamOperations forward = ops;
   // Backward: the gradient is gathered before both projections that end in the
   // stream, and summed behind both that begin there, of the first layer only
-  // the MLP's; adapters there want the normed rows once more.
+  // the MLP's; adapters there want the normed rows once more, which GPUs keep.
   ops.gathers += 2 * layers;
   ops.sums += 2 * layers - 1;
-  if (HasAdapter(layout, {ProjectionName::kQ, ProjectionName::kK,
+  if (!layout.on_gpus &&
+      HasAdapter(layout, {ProjectionName::kQ, ProjectionName::kK,
                           ProjectionName::kV})) {
     ops.gathers += layers;
   }
-  if (HasAdapter(layout, {ProjectionName::kGate, ProjectionName::kUp})) {
+  if (!layout.on_gpus &&
+      HasAdapter(layout, {ProjectionName::kGate, ProjectionName::kUp})) {
     ops.gathers += layers;
   }
   // The loss: maximum, sum and the target's logit of each row.

@@ -149,6 +149,7 @@ absl::StatusOr<PlannedStage> PlanOnMesh(const proto::Job& job, int stage,
   RETURN_IF_ERROR(CheckShare(job.budget().batch(), mesh.data));
   ASSIGN_OR_RETURN(StageLayout layout,
                    LayOut(job, stage, model, request.seq_len, mesh));
+  layout.on_gpus = true;
   layout.value_bytes = 2;  // bf16
   ASSIGN_OR_RETURN(const RankPart part, PartOf(layout, {}));
   const int64_t mine = layout.rows / mesh.data;

@@ -9,7 +9,7 @@ constexpr uint64_t kBf16 = 2, kFloat = 4;
 constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // With a context a GPU has about half a GiB less; NCCL's buffers are assumed.
 constexpr uint64_t kContext = 500 * kMebibyte, kNccl = 1024 * kMebibyte;
-constexpr int64_t kGpuLossRows = 2048;  // of a chunk of logits
+constexpr double kWeightPartRows = 2048;  // whose gradients are one part
 
 // Elements of a token's q, k, v of this rank.
 int64_t QkvWidth(const StageLayout& layout, const RankPart& part) {
@@ -17,15 +17,15 @@ int64_t QkvWidth(const StageLayout& layout, const RankPart& part) {
          layout.model.head_dim;
 }
 
-// What a layer keeps of a token: the stream before both norms and the first's
-// output, of which a tensor rank has its share; q, k, v; attention's output; in
-// a fine-tune SwiGLU's derivatives; and in fp32 the norms' scales and
-// attention's denominators.
+// What a layer keeps of a token: the stream before both norms, of which a
+// tensor rank has its share; the first's output, which a fine-tune keeps whole;
+// q, k, v; attention's output; in a fine-tune SwiGLU's derivatives; and in fp32
+// the norms' scales and attention's denominators.
 double BytesPerToken(const StageLayout& layout, const RankPart& part) {
   const double share = 1.0 / layout.mesh.tensor;
   const double heads = static_cast<double>(part.split.heads.size());
-  const double stream =
-      3 * static_cast<double>(layout.model.hidden_size) * share;
+  const double stream = (2 * share + (layout.transfer ? share : 1)) *
+                        static_cast<double>(layout.model.hidden_size);
   const double own =
       static_cast<double>(QkvWidth(layout, part)) +
       heads * static_cast<double>(layout.model.head_dim) +
@@ -33,13 +33,26 @@ double BytesPerToken(const StageLayout& layout, const RankPart& part) {
   return kBf16 * (stream + own) + kFloat * (2 * share + 2 * heads);
 }
 
-// What a student's gradients take of a token while the next layer's teacher
-// runs beside it: that of y, of both feature maps, and five fp32 numbers a row.
+// What a student's gradients take of a token and head while the next layer's
+// teacher runs beside it. By outputs: that of y, of both feature maps, and five
+// fp32 numbers a row. By weights, in fp32: features and their gradients, eight
+// numbers a row, and a part of the maps' gradients. One after the other uses
+// the same memory.
 double StudentBytesPerToken(const StageLayout& layout, const RankPart& part) {
   constexpr double kFeatures = 64;  // padded
-  return static_cast<double>(part.split.heads.size()) *
-         (kBf16 * (static_cast<double>(layout.model.head_dim) + 2 * kFeatures) +
-          5 * kFloat);
+  const double d = static_cast<double>(layout.model.head_dim);
+  double bytes = 0;
+  if (layout.output_loss) {
+    bytes = kBf16 * (d + 2 * kFeatures) + 5 * kFloat;
+  }
+  if (layout.weight_loss) {
+    const double parts = (d + 1) *
+                         static_cast<double>(layout.student.features) /
+                         kWeightPartRows;
+    const double outputs = static_cast<double>(FeatureOutputs(layout));
+    bytes = std::max(bytes, kFloat * (4 * outputs + 8 + parts));
+  }
+  return static_cast<double>(part.split.heads.size()) * bytes;
 }
 
 }  // namespace

@@ -1,4 +1,3 @@
-#include "jobs/spec/layout.h"
 #include "jobs/plan/stage_layout.h"
 
 #include <algorithm>
@@ -7,7 +6,9 @@
 #include "core/base/status.h"
 #include "core/model/llama_weights.h"
 #include "dist/gradients/gradient_sync.h"
+#include "jobs/spec/layout.h"
 #include "jobs/train/student_config.h"
+#include "kernels/feature_map/feature_map.h"
 
 namespace caracal {
 namespace {
@@ -51,6 +52,9 @@ absl::StatusOr<StageLayout> LayOut(const proto::Job& job, int stage,
                          : s.finetune().train_window_factors(),
          ParameterGroup::kWindowFactor);
   trains(!layout.transfer && s.finetune().train_lora(), ParameterGroup::kLora);
+  const proto::TransferLoss& loss = s.transfer().loss();
+  layout.output_loss = layout.transfer && loss.mse() > 0;
+  layout.weight_loss = layout.transfer && (loss.xent() > 0 || loss.kl() > 0);
   layout.logit_kl = !layout.transfer && s.finetune().loss().logit_kl() > 0;
   layout.curriculum = s.finetune().has_curriculum();
   layout.rows = job.budget().batch();
@@ -60,6 +64,11 @@ absl::StatusOr<StageLayout> LayOut(const proto::Job& job, int stage,
   layout.seq_len = seq_len;
   layout.by_clock = job.checkpoint().every_seconds() > 0;
   return layout;
+}
+
+int64_t FeatureOutputs(const StageLayout& layout) {
+  return kernels::FeatureMapOutputs(layout.student.attention.feature_map,
+                                    layout.student.features);
 }
 
 std::vector<TrainedTensor> TrainedTensors(

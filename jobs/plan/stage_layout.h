@@ -16,18 +16,25 @@
 
 namespace caracal {
 
+// Rows whose logits a GPU has at a time.
+inline constexpr int64_t kGpuLossRows = 2048;
+
 struct StageLayout {
   ModelConfig model;
   StudentConfig student;
   MeshShape mesh;
   bool transfer = false;
   std::vector<ParameterGroup> trained;
+  // What transfer learns from: attention's outputs (mse), its weights (xent,
+  // kl).
+  bool output_loss = false, weight_loss = false;
   bool logit_kl = false;    // fine-tuning that runs the teacher, too
   int64_t rows = 1;         // of a step, over all ranks; mesh.data divides it
   int64_t micro_rows = 1;   // that a rank runs at a time
   int64_t seq_len = 0;      // tokens of a row
   bool by_clock = false;    // checkpoints by time: ranks agree when
   bool curriculum = false;  // whose values the leading rank tells the others
+  bool on_gpus = false;     // which keep what hosts gather again
   int64_t value_bytes = 4;  // of a value of the residual stream
 
   // Rows of each micro-batch of a data rank.
@@ -38,6 +45,9 @@ struct StageLayout {
 absl::StatusOr<StageLayout> LayOut(const proto::Job& job, int stage,
                                    const ModelConfig& model, int64_t seq_len,
                                    const MeshShape& mesh);
+
+// Outputs of a feature map, of a head.
+int64_t FeatureOutputs(const StageLayout& layout);
 
 // The mesh that a job runs a stage on.
 MeshShape MeshOf(const proto::Job& job, int stage);

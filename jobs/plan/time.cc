@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/collective/traffic.h"
 #include "dist/gradients/gradient_sync.h"
 #include "jobs/plan/communication.h"
 
@@ -36,6 +37,16 @@ constexpr double kCausalRowSeconds = 0.208e-9;  // of a head
 
 constexpr double kStreamShare = 0.92;  // of a copy's rate: norms, RoPE
 
+// Losses on attention weights (`caracal bench --loss xent --mode la_only`):
+// 9.3 TFLOP in 352 ms of the 135M shape, 11.0 in 369 of the 8B; its feature
+// maps, in fp32 by plain kernels, 0.29 TFLOP in 68 ms of the 135M shape.
+constexpr double kWeightLossFlops = 28e12, kPlainMapFlops = 4.26e12;
+// The next layer's teacher runs beside them: of whichever is shorter about half
+// is hidden by the other. (Of the 8B step's 587 ms 369 are the loss's, where
+// teacher and maps would take another 290; of the 135M's 426 all but 6 are the
+// loss's and the maps', where the teacher alone takes 17.)
+constexpr double kHiddenBeside = 0.5;
+
 // The step's work of one micro-batch.
 class MicroBatch {
  public:
@@ -52,7 +63,7 @@ class MicroBatch {
         columns_(static_cast<double>(part.columns.size())),
         vocabulary_(static_cast<double>(part.vocabulary.size())) {}
 
-  // Of one layer.
+  // Seconds of one layer, here and below.
   double Products(bool output) const {
     double t = Product(n_, (heads_ + 2 * keys_) * d_, c_);
     if (!output) return t;
@@ -70,6 +81,16 @@ class MicroBatch {
     const double features = std::max(
         1.0, static_cast<double>(layout_.student.features) / kMeasuredFeatures);
     return waves * wave.*kind * sinks * features;
+  }
+  // Queries go over their keys three times and keys over their queries once:
+  // scores and the features' products each time, and twice a gradient of
+  // features. Maps and their gradient, of queries and keys.
+  double WeightLoss() const {
+    const double outputs = 16 * std::ceil(FeatureOutputs(layout_) / 16.0);
+    const double pairs = n_ * heads_ * static_cast<double>(layout_.seq_len) / 2;
+    return 2 * pairs * (4 * (d_ + outputs) + 2 * outputs) / kWeightLossFlops +
+           8 * n_ * heads_ * d_ *
+               static_cast<double>(layout_.student.features) / kPlainMapFlops;
   }
   double Causal() const {
     const double rate = d_ > 96 ? kCausalFlops128 : kCausalFlops64;
@@ -109,7 +130,62 @@ class MicroBatch {
     return t;
   }
 
+  // What exchanges by copy engines add to the products beside them
+  // (core/model/ops/cuda/rows.h), which run in as many pieces as there are
+  // tensor ranks. With `backward` what adapters learn from is kept.
+  double ForwardExchanges(bool output, bool backward) const {
+    const auto& has = layout_.student.lora.projections;
+    double t = Gather((heads_ + 2 * keys_) * d_, c_,
+                      backward && (has[0] || has[1] || has[2]));
+    if (!output) return t;
+    t += Sum(c_, heads_ * d_, true);
+    t += Gather(2 * columns_, c_, backward && (has[4] || has[5]));
+    return t + Sum(c_, columns_, true);
+  }
+  // `first`: nobody wants the gradient of the model's first layer's input.
+  double BackwardExchanges(bool first) const {
+    const auto& has = layout_.student.lora.projections;
+    double t = Gather(columns_, c_, has[6]) + Sum(c_, 2 * columns_, false);
+    t += Gather(heads_ * d_, c_, has[3]);
+    // Gradients' rows are brought to where all are gathered.
+    t += 2 * Stream(2 * 2 * c_ * share_);
+    return first ? t : t + Sum(c_, (heads_ + 2 * keys_) * d_, false);
+  }
+  // Without a product.
+  double BareGather() const {
+    return Start() + Link() + Stream(2 * 2 * c_ * n_);
+  }
+  double BareSum() const { return Start() + Link() + AddRows(false); }
+
  private:
+  // Of a rank's rows to all others, or of as many from them.
+  double Link() const {
+    return 2 * c_ * (n_ - share_) / machine_.node_bytes_per_s;
+  }
+  double Start() const {
+    return machine_.start_seconds +
+           (layout_.mesh.tensor - 1) * machine_.node_hop_seconds;
+  }
+  double Split(double n, double k) const {
+    return layout_.mesh.tensor * Product(share_, n, k) - Product(n_, n, k);
+  }
+  double AddRows(bool residual) const {
+    return Stream(2 * (layout_.mesh.tensor + 1 + (residual ? 1 : 0)) * c_ *
+                  share_);
+  }
+  // Pieces come from all ranks at once: only the product of the rank's own rows
+  // is sure to run before.
+  double Gather(double n, double k, bool keep) const {
+    return Start() + Split(n, k) +
+           std::max(0.0, Link() - Product(share_, n, k)) +
+           (keep ? Stream(2 * 2 * c_ * (n_ - share_)) : 0);
+  }
+  // Each piece goes as soon as it is there; the rank's own is the last.
+  double Sum(double n, double k, bool residual) const {
+    const double behind = (layout_.mesh.tensor - 1) * Product(share_, n, k);
+    return Start() + Split(n, k) + std::max(0.0, Link() - behind) +
+           AddRows(residual);
+  }
   double Product(double m, double n, double k) const {
     return ProductSeconds(machine_, m, n, k);
   }
@@ -129,6 +205,43 @@ int PerNode(const Machine& machine, const MeshShape& mesh, MeshAxis axis) {
   if (axis != MeshAxis::kTensor) stride *= mesh.tensor;
   if (axis == MeshAxis::kData) stride *= mesh.layer;
   return std::clamp(machine.gpus_per_node / stride, 1, SizeOf(axis, mesh));
+}
+
+// Whether every tensor group lies in a node.
+bool TensorInNode(const Machine& machine, const MeshShape& mesh) {
+  return mesh.ranks() <= machine.gpus_per_node ||
+         machine.gpus_per_node % mesh.tensor == 0;
+}
+
+// What tensor ranks of a node add to a micro-batch.
+double NodeExchanges(const Machine& machine, const StageLayout& layout,
+                     const RankPart& part, const MeshPlace& place,
+                     const MicroBatch& one, int64_t rows) {
+  const MeshShape& mesh = layout.mesh;
+  const double layers = static_cast<double>(part.layers.size());
+  const double embedding = place.layer == 0 ? one.BareSum() : 0;
+  const bool ends = place.layer + 1 == mesh.layer;
+  if (layout.transfer) {
+    return embedding + (layers - ends) * one.ForwardExchanges(true, false) +
+           static_cast<double>(ends) * one.ForwardExchanges(false, false);
+  }
+  const auto forward = [&](bool backward) {
+    return embedding + layers * one.ForwardExchanges(true, backward) +
+           one.BareGather();
+  };
+  // The loss's sums go over NCCL.
+  const StreamOperations ops = StreamOperationsOf(layout, place);
+  const int64_t tokens = rows * layout.seq_len;
+  const int64_t chunks = (tokens + kGpuLossRows - 1) / kGpuLossRows;
+  const uint64_t bytes = AllReduceTraffic(
+      tokens * (ops.target_sums * static_cast<int64_t>(sizeof(float)) +
+                ops.row_sums * layout.model.hidden_size * layout.value_bytes),
+      1, place.tensor, mesh.tensor);
+  return forward(true) + (layout.logit_kl ? forward(false) : 0) +
+         one.BackwardExchanges(true) +
+         (layers - 1) * one.BackwardExchanges(false) +
+         machine.RingSeconds(bytes, chunks * (ops.target_sums + ops.row_sums),
+                             mesh.tensor, mesh.tensor);
 }
 
 int64_t DataCollectives(const RankPart& part, int data_ranks) {
@@ -153,6 +266,7 @@ TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
   const MeshShape& mesh = layout.mesh;
   const double layers = static_cast<double>(part.layers.size());
   const bool ends = place.layer + 1 == mesh.layer;
+  const bool in_node = TensorInNode(machine, mesh);
   TimeEstimate out;
   const std::vector<int64_t> batches = layout.MicroBatches();
   double last = 0;  // of the last micro-batch, what hides the gradients
@@ -163,10 +277,17 @@ TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
       // Nobody reads the last layer's output.
       now.products = (layers - ends) * one.Products(true) +
                      static_cast<double>(ends) * one.Products(false);
-      now.attention =
-          layers * (one.Causal() + one.Hybrid(&WaveSeconds::transfer));
+      now.attention = layers * one.Causal();
+      if (layout.output_loss) {
+        now.attention += layers * one.Hybrid(&WaveSeconds::transfer);
+      }
       now.rest = (layers - ends) * one.ForwardRest(true) +
                  static_cast<double>(ends) * one.ForwardRest(false);
+      if (layout.weight_loss) {
+        const double student = layers * one.WeightLoss();
+        const double teacher = now.products + layers * one.Causal() + now.rest;
+        now.attention += student - kHiddenBeside * std::min(student, teacher);
+      }
     } else {
       now.products = layers * one.Products(true) * (1 + kTransposedCost);
       now.attention = layers * one.Hybrid(&WaveSeconds::with_backward);
@@ -184,13 +305,25 @@ TimeEstimate EstimateTime(const Machine& machine, const StageLayout& layout,
     out.attention += now.attention;
     out.rest += now.rest;
     out.loss += now.loss;
+    if (mesh.tensor > 1 && in_node) {
+      out.tensor += NodeExchanges(machine, layout, part, place, one, rows);
+    }
   }
   const int64_t micro_batches = static_cast<int64_t>(batches.size());
-  const StreamOperations ops = StreamOperationsOf(layout, place);
-  out.tensor = machine.RingSeconds(
-      traffic.tensor,
-      micro_batches * (ops.gathers + ops.sums + ops.target_sums + ops.row_sums),
-      mesh.tensor, PerNode(machine, mesh, MeshAxis::kTensor));
+  if (mesh.tensor > 1 && in_node) {
+    // What several ranks train is summed once a step.
+    const uint64_t shared = AllReduceTraffic(
+        SharedElements(part), sizeof(float), place.tensor, mesh.tensor);
+    out.tensor += machine.RingSeconds(shared, shared > 0 ? 1 : 0, mesh.tensor,
+                                      mesh.tensor);
+  } else {
+    const StreamOperations ops = StreamOperationsOf(layout, place);
+    out.tensor = machine.RingSeconds(
+        traffic.tensor,
+        micro_batches *
+            (ops.gathers + ops.sums + ops.target_sums + ops.row_sums),
+        mesh.tensor, PerNode(machine, mesh, MeshAxis::kTensor));
+  }
 
   const double moments =
       static_cast<double>(UpdatedElements(part, mesh.data, place.data));

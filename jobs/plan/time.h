@@ -16,7 +16,7 @@ struct TimeEstimate {
   double rest = 0;       // norms, RoPE, SwiGLU, adapters: bound by memory
   double loss = 0;       // the language-model head and its loss
   double optimizer = 0;
-  double tensor = 0;  // gathers and sums between tensor ranks: not hidden
+  double tensor = 0;  // what gathers and sums between tensor ranks add
   double data = 0;    // gradients beyond what backward hides; values
   double layer = 0;   // streams beyond what the chain's work hides
   double world = 0;   // sums over all ranks
