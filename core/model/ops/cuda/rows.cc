@@ -46,19 +46,28 @@ int After(const Execution& exec, int step) {
   return (exec.collective->rank() + step) % exec.collective->size();
 }
 
-absl::Status BeginRows(Execution& exec, const TensorView& all) {
+// Null: rows go by the group's own operations, as those of more ranks do than
+// are added up at once.
+PieceExchange* ExchangeOf(const Execution& exec) {
+  return exec.collective->size() < kernels::kMostTerms
+             ? exec.collective->exchange()
+             : nullptr;
+}
+
+absl::Status BeginRows(PieceExchange& exchange, const Execution& exec,
+                       const TensorView& all) {
   // The first rank has the most.
-  return exec.collective->exchange()->Begin(
-      RowsOf(exec, 0, all.shape[0]).size() * all.stride[0] * SizeOf(all.dtype));
+  return exchange.Begin(RowsOf(exec, 0, all.shape[0]).size() * all.stride[0] *
+                        SizeOf(all.dtype));
 }
 
 absl::Status ExchangeGather(Execution& exec, TensorView all, bool keep,
                             OnRows work) {
-  PieceExchange& exchange = *exec.collective->exchange();
+  PieceExchange& exchange = *ExchangeOf(exec);
   const int ranks = exec.collective->size();
   const IndexRange own = StreamRows(exec, all.shape[0]);
   const TensorView mine = Rows(all, own);
-  RETURN_IF_ERROR(BeginRows(exec, all));
+  RETURN_IF_ERROR(BeginRows(exchange, exec, all));
   for (int step = 1; step < ranks; ++step) {
     RETURN_IF_ERROR(exchange.Send(Flat(mine), After(exec, step)));
   }
@@ -83,10 +92,9 @@ absl::Status ExchangeGather(Execution& exec, TensorView all, bool keep,
 absl::Status ExchangeSum(Execution& exec, TensorView partial,
                          ConstTensorView add, TensorView mine, OnRows work,
                          absl::FunctionRef<void()> meanwhile) {
-  PieceExchange& exchange = *exec.collective->exchange();
+  PieceExchange& exchange = *ExchangeOf(exec);
   const int ranks = exec.collective->size(), rank = exec.collective->rank();
-  CARACAL_CHECK(ranks < kernels::kMostTerms) << ranks << " ranks";
-  RETURN_IF_ERROR(BeginRows(exec, partial));
+  RETURN_IF_ERROR(BeginRows(exchange, exec, partial));
   for (int step = 1; step < ranks; ++step) {
     const int to = After(exec, step);
     const IndexRange rows = RowsOf(exec, to, partial.shape[0]);
@@ -127,7 +135,7 @@ void GatherDeviceRows(Execution& exec, TensorView all, bool keep, OnRows work) {
   if (!exec.device->ok()) return;
   if (exec.collective->size() == 1) return work(every, all);
   ArenaScope scratch(exec.arena);
-  if (exec.collective->exchange() != nullptr) {
+  if (ExchangeOf(exec) != nullptr) {
     exec.Fail(ExchangeGather(exec, all, keep, work));
     return;
   }
@@ -170,7 +178,7 @@ void SumDeviceRows(Execution& exec, TensorView partial, ConstTensorView add,
     return meanwhile();
   }
   ArenaScope scratch(exec.arena);
-  if (exec.collective->exchange() != nullptr) {
+  if (ExchangeOf(exec) != nullptr) {
     exec.Fail(ExchangeSum(exec, partial, add, mine, work, meanwhile));
     return;
   }
