@@ -31,7 +31,7 @@ class CudaDevice final : public Device {
       DType dtype, std::initializer_list<int64_t> shape) override;
   Arena& arena() override { return *arena_; }
   absl::StatusOr<std::unique_ptr<Arena>> NewArena() override;
-  bool ok() const override { return step_ledger_->status.ok(); }
+  bool ok() const override { return step_ledger_->status.ok() && !hung(); }
   void Upload(const void* host, size_t bytes, void* device) override;
   void UploadRows(const void* host, size_t bytes, int64_t rows, void* device,
                   size_t stride) override;

@@ -34,9 +34,10 @@ class DeviceGraph {
 // outlive every tensor it gave. Belongs to one thread.
 //
 // What fails on the way does not stop the calls that follow, whose results are
-// then of no use: Wait() tells. When step memory runs out, ok() is false from
-// then on, and what the arena gives may not be touched: the calls here do
-// nothing any more, and whoever launches kernels looks before each.
+// then of no use: Wait() tells. When step memory runs out, or what was enqueued
+// does not end, ok() is false from then on, and what the arena gives may not be
+// touched: the calls here do nothing any more, and whoever launches kernels
+// looks before each.
 class Device {
  public:
   virtual ~Device() = default;
@@ -135,7 +136,7 @@ class Device {
   // Bytes taken of the device's memory, at most so far, and all there are.
   virtual uint64_t peak_bytes() const = 0;
   virtual uint64_t total_bytes() const = 0;
-  // Nobody has them now.
+  // Nobody has them now. 0 where the driver does not say.
   virtual uint64_t free_bytes() const = 0;
 };
 

@@ -24,15 +24,29 @@ TEST(StallWatchTest, TellsOnceOfWhatDoesNotEnd) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(StallWatchTest, IsSilentAboutWhatEnds) {
+// Until something begins again, which wakes it.
+TEST(StallWatchTest, IsSilentAboutWhatEnded) {
+  std::atomic<int> calls{0};
+  SteadyNotification told, told_later;
+  StallWatch watch(absl::Milliseconds(300), [&] {
+    ++calls;
+    told.Notify();
+  });
+  watch.Begin();
+  watch.End();
+  StallWatch later(absl::Milliseconds(400), [&] { told_later.Notify(); });
+  later.Begin();
+  EXPECT_TRUE(told_later.WaitFor(absl::InfiniteDuration()));
+  EXPECT_EQ(calls, 0);
+  watch.Begin();
+  EXPECT_TRUE(told.WaitFor(absl::InfiniteDuration()));
+}
+
+TEST(StallWatchTest, IsSilentWhereNothingIsLate) {
   std::atomic<int> calls{0};
   {
     StallWatch watch(absl::Hours(1), [&] { ++calls; });
-    for (int i = 0; i < 1000; ++i) {
-      watch.Begin();
-      watch.End();
-    }
-    watch.Begin();
+    for (int i = 0; i < 1000; ++i) watch.Begin();
   }
   {
     StallWatch unused(absl::ZeroDuration(), [&] { ++calls; });

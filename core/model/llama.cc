@@ -49,6 +49,7 @@ const std::vector<bool>* Llama::SoftmaxLayers() const {
 
 TokenBatch Llama::Begin(Execution& exec, const TokenBatch& batch,
                         bool lora) const {
+  if (exec.device != nullptr) exec.device->BeginPass();
   adapters_->parameters().UseOnDevice();
   if (lora && adapters_->lora_active) {
     OpsOf(exec).UseAdapters(exec, *weights_, *adapters_);

@@ -208,7 +208,7 @@ uint64_t DeviceBytes(const LlamaWeights& w, const LlamaParts& parts) {
 absl::Status CheckRoom(const LlamaWeights& w, const LlamaParts& parts,
                        const WeightSource& source, const Device& device) {
   const uint64_t needed = DeviceBytes(w, parts), free = device.free_bytes();
-  if (needed <= free) return absl::OkStatus();
+  if (free == 0 || needed <= free) return absl::OkStatus();
   const auto gib = [](uint64_t bytes) {
     return absl::StrFormat("%.1f GiB", std::ldexp(bytes, -30));
   };

@@ -93,8 +93,9 @@ void Gang::Close() {
 }
 
 void Gang::Lost(const absl::Status& error) {
-  const bool silent =
-      absl::IsUnavailable(error) || absl::IsDeadlineExceeded(error);
+  const bool silent = absl::IsUnavailable(error) ||
+                      absl::IsDeadlineExceeded(error) ||
+                      absl::IsResourceExhausted(error);
   if (silent && lost_) lost_(error);
 }
 

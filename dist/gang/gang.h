@@ -90,9 +90,9 @@ class Gang {
     lost_ = std::move(lost);
   }
   // `error` ends the training. If it says that a rank or a device does not
-  // answer (kUnavailable, kDeadlineExceeded), tells who was given to
-  // set_lost(): before anything is given back, which might wait for ever. From
-  // any thread.
+  // answer or goes on no more (kUnavailable, kDeadlineExceeded,
+  // kResourceExhausted), tells who was given to set_lost(): before anything is
+  // given back, which might wait for ever. From any thread.
   void Lost(const absl::Status& error);
 
   // The first error by rank, on all ranks (core/collective/agree.h).

@@ -177,10 +177,12 @@ TEST(GangTest, WhatDoesNotAnswerIsToldOf) {
   for (const absl::Status& error :
        {absl::UnavailableError("a lost GPU"), absl::DataLossError("NaN"),
         absl::CancelledError("stopped"),
+        absl::ResourceExhaustedError("out of GPU memory"),
         absl::DeadlineExceededError("a stream that stands still")}) {
     gang.Lost(error);
   }
   EXPECT_EQ(told, (std::vector{absl::StatusCode::kUnavailable,
+                               absl::StatusCode::kResourceExhausted,
                                absl::StatusCode::kDeadlineExceeded}));
 }
 

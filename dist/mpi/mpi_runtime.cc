@@ -2,10 +2,12 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/base/status.h"
 #include "dist/mpi/mpi_api.h"
 #include "dist/mpi/mpi_collective.h"
@@ -116,6 +118,9 @@ absl::StatusOr<std::unique_ptr<Collective>> MpiRuntime::World(
 }
 
 void MpiRuntime::Abort(int exit_status) {
+  // A second call would return at once, before the first has told the others.
+  static std::atomic_flag aborts = ATOMIC_FLAG_INIT;
+  while (aborts.test_and_set()) absl::SleepFor(absl::Hours(1));
   MPI_Abort(MPI_COMM_WORLD, exit_status);
   std::abort();  // MPI_Abort does not return.
 }

@@ -69,6 +69,7 @@ class Conversion {
   absl::StatusOr<ReportInput> Run();
 
  private:
+  absl::StatusOr<ReportInput> RunAll();
   absl::Status CheckGpu();
   absl::Status ChooseDevice();
   absl::Status PrepareFolder();
@@ -164,7 +165,7 @@ absl::Status Conversion::ChooseDevice() {
   if (!index.ok()) {
     if (asked) return index.status();
     // Where there is none nobody expects it.
-    if (!CudaBusIds().empty()) {
+    if (!CudaBusIds().empty() || absl::IsFailedPrecondition(index.status())) {
       Note(absl::StrCat("on the CPU, not on the GPU that is here: ",
                         index.status().message()));
     }
@@ -497,6 +498,13 @@ absl::Status Conversion::Report() {
 }
 
 absl::StatusOr<ReportInput> Conversion::Run() {
+  absl::StatusOr<ReportInput> ended = RunAll();
+  // As Trainer::Run() does, of what it does not do itself.
+  if (!ended.ok() && compute_.device() != nullptr) gang().Lost(ended.status());
+  return ended;
+}
+
+absl::StatusOr<ReportInput> Conversion::RunAll() {
   if (job_.device() == "cuda") RETURN_IF_ERROR(gang().Agree(FindCuda()));
   // Files that are written once are the leading rank's.
   RETURN_IF_ERROR(

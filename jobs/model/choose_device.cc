@@ -24,7 +24,8 @@ absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
   if (!runs.ok()) {
     if (name == "cuda") return runs;
     // Where there is none nobody expects it.
-    if (warnings != nullptr && !CudaBusIds().empty()) {
+    if (warnings != nullptr &&
+        (!CudaBusIds().empty() || absl::IsFailedPrecondition(runs))) {
       warnings->push_back(absl::StrCat(
           "on the CPU, not on the GPU that is here: ", runs.message()));
     }

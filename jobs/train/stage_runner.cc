@@ -29,7 +29,10 @@ StageRunner::StageRunner(Llama* model, Execution exec, Gang* gang,
 void StageRunner::LayerDone(int layer) {
   const int bucket = sync_.LayerDone(layer);
   if (bucket < 0) return;
-  const auto start = [this, bucket] { sync_.Start(bucket); };
+  const auto start = [this, bucket] {
+    // As in FinishGradients().
+    if (exec_.device == nullptr || exec_.device->ok()) sync_.Start(bucket);
+  };
   if (exec_.recorded != nullptr) {
     exec_.recorded->Between(start);
   } else {

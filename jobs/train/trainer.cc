@@ -5,6 +5,7 @@
 
 #include "core/base/status.h"
 #include "core/collective/agree.h"
+#include "core/device/device.h"
 #include "jobs/train/student_config.h"
 
 namespace caracal {
@@ -68,6 +69,13 @@ Trainer::Trainer(const proto::Job* job, Llama* model, Execution exec,
 absl::StatusOr<bool> Trainer::Run(TrainState state, int end) {
   state_ = state;
   last_save_ = options_.clock->Now();
+  const absl::StatusOr<bool> ended = RunStages(end);
+  // What the trainer gives back may wait for all that its device has.
+  if (!ended.ok() && exec_.device != nullptr) gang_->Lost(ended.status());
+  return ended;
+}
+
+absl::StatusOr<bool> Trainer::RunStages(int end) {
   while (state_.stage_index < end) {
     const bool empty = StepsOf(job_->stages(state_.stage_index)) == 0;
     ASSIGN_OR_RETURN(const bool finished, RunStage());
@@ -146,14 +154,12 @@ absl::Status Trainer::StartStage() {
 
 absl::StatusOr<bool> Trainer::RunStage() {
   RETURN_IF_ERROR(StartStage());
-  const absl::StatusOr<bool> finished = RunSteps();
-  if (!finished.ok()) {
-    // What the device has may be waited for on the way out.
-    if (exec_.device != nullptr) gang_->Lost(finished.status());
-    return finished.status();
-  }
+  ASSIGN_OR_RETURN(const bool finished, RunSteps());
   RETURN_IF_ERROR(runner_->Finish());
-  if (!*finished) {
+  // What the last step left on its way is waited for where an error is told:
+  // giving memory back would wait, too, without a limit.
+  if (exec_.device != nullptr) RETURN_IF_ERROR(exec_.device->Wait());
+  if (!finished) {
     RETURN_IF_ERROR(checkpointing_->Save(state_, *model_, &runner_->optimizer(),
                                          std::nullopt));
     RETURN_IF_ERROR(checkpointing_->Wait());

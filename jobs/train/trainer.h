@@ -66,6 +66,7 @@ class Trainer {
   absl::Duration checkpoint_stall() const { return checkpoint_stall_; }
 
  private:
+  absl::StatusOr<bool> RunStages(int end);
   absl::StatusOr<bool> RunStage();
   absl::StatusOr<bool> RunSteps();
   absl::StatusOr<StepRecord> RunStep();

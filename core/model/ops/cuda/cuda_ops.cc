@@ -40,7 +40,6 @@ CudaOps::CudaOps(Device* device, Tensor scratch, Tensor tiles, Tensor sums)
 }
 
 TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
-  device_->BeginPass();
   TokenBatch placed = batch;
   for (ConstTensorView* view : {&placed.tokens, &placed.positions}) {
     const TensorView there = exec.device_arena().AllocateI32({view->shape[0]});
