@@ -107,6 +107,15 @@ class RecordedPassesTest : public ::testing::Test {
     return device_.done;
   }
 
+  // One pass of one key; what was done on the device.
+  std::string RunPass(absl::FunctionRef<void()> pass) {
+    device_.done.clear();
+    PassKey key;
+    key.Add('p');
+    recorded_.Run(key, pass);
+    return device_.done;
+  }
+
   FakeDevice device_;
   RecordedPasses recorded_{&device_};
 };
@@ -166,13 +175,7 @@ TEST_F(RecordedPassesTest, ActsBetweenWhatIsRecorded) {
     device_.Enqueue("b");
     recorded_.Between([&] { device_.Enqueue("+"); });
   };
-  const auto run = [&] {
-    device_.done.clear();
-    PassKey key;
-    key.Add('p');
-    recorded_.Run(key, pass);
-    return device_.done;
-  };
+  const auto run = [&] { return RunPass(pass); };
   EXPECT_EQ(run(), "a-b+");
   EXPECT_EQ(run(), "A-B+");
   EXPECT_EQ(run(), "A-B+");
@@ -190,13 +193,7 @@ TEST_F(RecordedPassesTest, APartThatFailsFailsThePass) {
     device_.fails = false;
     device_.Enqueue("b");
   };
-  const auto run = [&] {
-    device_.done.clear();
-    PassKey key;
-    key.Add('p');
-    recorded_.Run(key, pass);
-    return device_.done;
-  };
+  const auto run = [&] { return RunPass(pass); };
   EXPECT_EQ(run(), "a-b");
   fail = true;
   EXPECT_EQ(run(), "a-b");
@@ -212,11 +209,7 @@ TEST_F(RecordedPassesTest, ADeviceThatIsLostInAPassFails) {
     device_.fails = device_.begin_fails = true;
     recorded_.Between([] {});
   };
-  const auto run = [&] {
-    PassKey key;
-    key.Add('p');
-    recorded_.Run(key, pass);
-  };
+  const auto run = [&] { RunPass(pass); };
   run();
   EXPECT_OK(device_.status);
   device_.fails = device_.begin_fails = false;

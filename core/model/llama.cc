@@ -20,12 +20,13 @@ class LayerDone final : public Tape::Operation {
   int layer_;
 };
 
-void AddPlan(const ModePlan& plan, PassKey* key) {
+// `shape`: what ModelOps::UsePlan() said.
+void AddPlan(const ModePlan& plan, uint32_t shape, PassKey* key) {
   key->Add(plan.adapters_on());
   for (int64_t i = 0; i < plan.layers(); ++i) {
     key->Add(plan.full_softmax(i));
   }
-  key->Add(plan.term_kinds());
+  key->Add(shape);
 }
 
 }  // namespace
@@ -114,7 +115,7 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape == nullptr) << "an evaluation records no gradient";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
-  ops.UsePlan(exec, plan);
+  const uint32_t plan_shape = ops.UsePlan(exec, plan);
   Variable* x = ops.Embed(exec, *weights_, batch.tokens);
   const auto launches = [&] {
     for (int i = 0; i < layers(); ++i) {
@@ -132,7 +133,7 @@ TensorView Llama::Hidden(Execution& exec, const TokenBatch& given,
   }
   const auto key = [&] {
     PassKey out = KeyOf(exec, 'h', batch);
-    AddPlan(plan, &out);
+    AddPlan(plan, plan_shape, &out);
     return out;
   };
   Launch(exec, key, launches);
@@ -263,7 +264,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
   CARACAL_CHECK(exec.tape != nullptr) << "fine-tuning needs a tape";
   ModelOps& ops = OpsOf(exec);
   const TokenBatch batch = Begin(exec, given, plan.adapters_on());
-  ops.UsePlan(exec, plan);
+  const uint32_t plan_shape = ops.UsePlan(exec, plan);
   const LmLossRequest request = {.targets = batch.targets,
                                  .row_weight = row_weight,
                                  .nll = nll,
@@ -273,7 +274,7 @@ void Llama::FinetuneStep(Execution& exec, const TokenBatch& given,
   const auto key = [&] {
     PassKey out = KeyOf(exec, 'f', batch);
     out.Add(exec.layer_done != nullptr);
-    AddPlan(plan, &out);
+    AddPlan(plan, plan_shape, &out);
     out.Add(loss_shape);
     if (logit_kl != nullptr) {
       out.Add(logit_kl->direction);

@@ -23,6 +23,7 @@
 #include "jobs/convert/run_report.h"
 #include "jobs/convert/same_job.h"
 #include "jobs/convert/student.h"
+#include "jobs/model/choose_device.h"
 #include "jobs/model/compute.h"
 #include "jobs/model/job_surroundings.h"
 #include "jobs/model/loaded_model.h"
@@ -164,11 +165,8 @@ absl::Status Conversion::ChooseDevice() {
   const absl::StatusOr<int> index = choose();
   if (!index.ok()) {
     if (asked) return index.status();
-    // Where there is none nobody expects it.
-    if (!CudaBusIds().empty() || absl::IsFailedPrecondition(index.status())) {
-      Note(absl::StrCat("on the CPU, not on the GPU that is here: ",
-                        index.status().message()));
-    }
+    const std::string why = WhyOnCpu(index.status());
+    if (!why.empty()) Note(why);
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(gang().Agree(compute_.UseCuda(*index)));

@@ -14,6 +14,13 @@ absl::Status CheckDevice(const std::string& name) {
       "--device: there is no '", name, "'; use cpu, cuda or auto"));
 }
 
+std::string WhyOnCpu(const absl::Status& refused) {
+  // A driver that is too old shows none.
+  if (CudaBusIds().empty() && !absl::IsFailedPrecondition(refused)) return "";
+  return absl::StrCat("on the CPU, not on the GPU that is here: ",
+                      refused.message());
+}
+
 absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
                           Compute* compute,
                           std::vector<std::string>* warnings) {
@@ -23,12 +30,8 @@ absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
   if (runs.ok()) runs = CheckCudaModel(model);
   if (!runs.ok()) {
     if (name == "cuda") return runs;
-    // Where there is none nobody expects it.
-    if (warnings != nullptr &&
-        (!CudaBusIds().empty() || absl::IsFailedPrecondition(runs))) {
-      warnings->push_back(absl::StrCat(
-          "on the CPU, not on the GPU that is here: ", runs.message()));
-    }
+    const std::string why = WhyOnCpu(runs);
+    if (warnings != nullptr && !why.empty()) warnings->push_back(why);
     return absl::OkStatus();
   }
   return compute->UseCuda();

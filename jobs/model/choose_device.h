@@ -15,6 +15,10 @@ namespace caracal {
 // refuse to start rather than fail later. Errors are those that it would have.
 absl::Status CheckDevice(const std::string& name);
 
+// What to tell of "auto" that is the CPU, since GPUs were refused. Empty where
+// there is none: nobody expects one.
+std::string WhyOnCpu(const absl::Status& refused);
+
 // "cpu"; "cuda"; or "auto": a GPU where there is one that runs the model. On a
 // GPU passes of `compute` run there from now on; it must not have one yet.
 // Errors, of "cuda" those of FindCuda() and CheckCudaModel() and of both

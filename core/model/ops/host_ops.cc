@@ -10,7 +10,7 @@ class HostModelOps final : public ModelOps {
   TokenBatch Place(Execution&, const TokenBatch& batch) override {
     return batch;
   }
-  void UsePlan(Execution&, const ModePlan&) override {}
+  uint32_t UsePlan(Execution&, const ModePlan&) override { return 0; }
   void BeginSums(Execution&, TransferSums*, int64_t) override {}
   int64_t BeginLoss(Execution&, const LmLossRequest& request) override {
     return request.targets.shape[0];

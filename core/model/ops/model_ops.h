@@ -36,9 +36,10 @@ class ModelOps {
   virtual TokenBatch Place(Execution& exec, const TokenBatch& batch) = 0;
 
   // Before a pass whose Attend() is given this plan: its terms go to where the
-  // operations read them. Batches of one shape, whose plans have the same
-  // layers as full softmax and the same term_kinds(), take the same launches.
-  virtual void UsePlan(Execution& exec, const ModePlan& plan) = 0;
+  // operations read them. Batches of one shape for which the same number comes
+  // back, and whose plans have the same layers as full softmax, take the same
+  // launches there.
+  virtual uint32_t UsePlan(Execution& exec, const ModePlan& plan) = 0;
 
   // Before a pass that adds to sums: [count], of layers that follow one
   // another, which TransferAttention gets one by one. Stays until Finish().

@@ -49,12 +49,13 @@ TokenBatch CudaOps::Place(Execution& exec, const TokenBatch& batch) {
   return placed;
 }
 
-void CudaOps::UsePlan(Execution& exec, const ModePlan& plan) {
+uint32_t CudaOps::UsePlan(Execution& exec, const ModePlan& plan) {
   const std::vector<uint8_t>& terms = plan.all_terms();
   const TensorView there = exec.device_arena().Allocate(
       DType::kU8, {static_cast<int64_t>(terms.size())});
   device_->Upload(terms.data(), terms.size(), there.data);
   plan_ = {&plan, static_cast<const uint8_t*>(there.data), plan.term_kinds()};
+  return plan_.kinds;
 }
 
 void CudaOps::UseAdapters(Execution& exec, const LlamaWeights& weights,

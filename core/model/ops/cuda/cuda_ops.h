@@ -28,7 +28,7 @@ class CudaOps final : public ModelOps {
   TokenBatch Place(Execution& exec, const TokenBatch& batch) override;
   void BeginSums(Execution& exec, TransferSums* sums, int64_t count) override;
   int64_t BeginLoss(Execution& exec, const LmLossRequest& request) override;
-  void UsePlan(Execution& exec, const ModePlan& plan) override;
+  uint32_t UsePlan(Execution& exec, const ModePlan& plan) override;
   void UseAdapters(Execution& exec, const LlamaWeights& weights,
                    const Adapters& adapters) override;
   Variable* Embed(Execution& exec, const LlamaWeights& weights,
