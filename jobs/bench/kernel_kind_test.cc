@@ -16,6 +16,12 @@ TEST(KindOfKernelTest, OursAreNamedAfterTheirFile) {
             "adamw");
 }
 
+TEST(KindOfKernelTest, OursAreNamedAfterTheirNamespace) {
+  EXPECT_EQ(KindOfKernel("_ZN7caracal7kernels4cuda11weight_loss8KeyTilesILi16"
+                         "EEEvNS2_7ProblemEf"),
+            "weight_loss");
+}
+
 TEST(KindOfKernelTest, TheLibraries) {
   EXPECT_EQ(KindOfKernel("nvjet_sm90_tst_256x128_64x4_2x1_v_bz_coopB_TNN"),
             "products");
