@@ -105,7 +105,8 @@ absl::StatusOr<std::unique_ptr<WeightSource>> Source(const BenchOptions& o) {
 }
 
 absl::Status CheckCudaRuns(const BenchOptions& o, const ModelConfig& model) {
-  RETURN_IF_ERROR(CheckCudaModel(model));
+  const absl::Status runs = CheckCudaModel(model);
+  if (!runs.ok()) return OrOnCpu(runs);
   if (o.loss != "xent") return absl::OkStatus();
   size_t block_bytes = 0;
   RETURN_IF_ERROR(FindCuda(&block_bytes));

@@ -15,7 +15,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
 #include "core/base/status.h"
 #include "core/model/ops/make_cuda_ops.h"
 #include "eval/report/numbers.h"
@@ -337,14 +336,6 @@ absl::Status Propose(const PaperJob& paper, const PlanRequest& request,
   return std::isfinite(best) ? absl::OkStatus() : refused;
 }
 
-// What is said where a job is run, of a GPU instead of the job's device, and
-// without advice to choose another: a plan has GPUs alone.
-std::string OfAGpu(absl::string_view message) {
-  absl::ConsumeSuffix(&message, "; choose the device cpu");
-  return absl::StrReplaceAll(
-      message, {{"on the device cuda", "on a GPU"}, {"device cuda", "a GPU"}});
-}
-
 // Whether the GPU runs what takes steps.
 absl::Status CheckRuns(const PaperJob& paper, const std::string& path,
                        const Machine& machine) {
@@ -365,7 +356,6 @@ absl::Status CheckRuns(const PaperJob& paper, const std::string& path,
   }
   if (problems.empty()) return absl::OkStatus();
   Problem& first = problems[0];
-  first.message = OfAGpu(first.message);
   if (first.field == "model.path") {
     first.message = absl::StrCat(job.model().path(), ": ", first.message);
   }

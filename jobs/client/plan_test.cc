@@ -197,8 +197,8 @@ TEST_F(PlanTest, SaysWhatAGpuDoesNotRun) {
   EXPECT_EQ(Run({"--gpus", "8"}), kExitFailure);
   EXPECT_THAT(err_.str(),
               HasSubstr(folder_.File("job") +
-                        ": model.path: model: a GPU does not run a head "
-                        "dimension of 100, no multiple of 16\n"));
+                        ": model.path: model: a head dimension of 100, no "
+                        "multiple of 16, is not run on a GPU\n"));
   const std::vector<std::string> idle = {"--gpus", "8",
                                          "--set",  "budget.transfer_steps=0",
                                          "--set",  "budget.finetune_steps=0"};

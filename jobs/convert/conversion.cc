@@ -141,15 +141,19 @@ class Conversion {
 absl::Status Conversion::CheckGpu() {
   size_t block_bytes = 0;
   RETURN_IF_ERROR(FindCuda(&block_bytes));
+  const auto refuse = [&](const absl::Status& why) {
+    return job_.device() == "cuda" ? OrOnCpu(why) : why;
+  };
   const absl::Status model = CheckCudaModel(source_->config());
   if (!model.ok()) {
-    return Annotate(model, absl::StrCat("model.path: ", source_->path()));
+    return refuse(
+        Annotate(model, absl::StrCat("model.path: ", source_->path())));
   }
   const std::vector<Problem> problems =
       CudaProblems(job_, source_->config().head_dim, block_bytes);
   if (problems.empty()) return absl::OkStatus();
-  return absl::UnimplementedError(
-      absl::StrCat(problems[0].field, ": ", problems[0].message));
+  return refuse(absl::UnimplementedError(
+      absl::StrCat(problems[0].field, ": ", problems[0].message)));
 }
 
 // Left to us, GPUs where each rank has one that can run the job. All ranks

@@ -14,6 +14,11 @@ absl::Status CheckDevice(const std::string& name) {
       "--device: there is no '", name, "'; use cpu, cuda or auto"));
 }
 
+absl::Status OrOnCpu(const absl::Status& refused) {
+  return absl::Status(refused.code(), absl::StrCat(refused.message(),
+                                                   "; choose the device cpu"));
+}
+
 std::string WhyOnCpu(const absl::Status& refused) {
   // A driver that is too old shows none.
   if (CudaBusIds().empty() && !absl::IsFailedPrecondition(refused)) return "";
@@ -26,10 +31,10 @@ absl::Status ChooseDevice(const std::string& name, const ModelConfig& model,
                           std::vector<std::string>* warnings) {
   RETURN_IF_ERROR(CheckDevice(name));
   if (name == "cpu") return absl::OkStatus();
-  absl::Status runs = FindCuda();
-  if (runs.ok()) runs = CheckCudaModel(model);
+  const absl::Status found = FindCuda();
+  const absl::Status runs = found.ok() ? CheckCudaModel(model) : found;
   if (!runs.ok()) {
-    if (name == "cuda") return runs;
+    if (name == "cuda") return found.ok() ? OrOnCpu(runs) : found;
     const std::string why = WhyOnCpu(runs);
     if (warnings != nullptr && !why.empty()) warnings->push_back(why);
     return absl::OkStatus();

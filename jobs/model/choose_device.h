@@ -15,6 +15,9 @@ namespace caracal {
 // refuse to start rather than fail later. Errors are those that it would have.
 absl::Status CheckDevice(const std::string& name);
 
+// What a GPU refuses, for someone who had asked for one: with what to do.
+absl::Status OrOnCpu(const absl::Status& refused);
+
 // What to tell of "auto" that is the CPU, since GPUs were refused. Empty where
 // there is none: nobody expects one.
 std::string WhyOnCpu(const absl::Status& refused);

@@ -22,11 +22,7 @@ std::vector<Problem> CudaProblems(const proto::Job& expanded, int64_t head_dim,
                                   size_t block_bytes) {
   std::vector<Problem> problems;
   const auto refuse = [&](const std::string& field, const std::string& what) {
-    problems.push_back(
-        {field,
-         absl::StrCat(what,
-                      " is not run on the device cuda; choose the device cpu"),
-         ""});
+    problems.push_back({field, absl::StrCat(what, " is not run on a GPU"), ""});
   };
   const proto::Attention& a = expanded.attention();
   const int64_t most =

@@ -55,8 +55,7 @@ TEST(SupportTest, SaysWhatIsNotRun) {
       Lines(job, 256),
       ElementsAre("stages[0].transfer.loss: a loss on attention weights whose "
                   "feature map has 512 outputs, more than the 448 that fit a "
-                  "block's shared memory, is not run on the device cuda; "
-                  "choose the device cpu"));
+                  "block's shared memory, is not run on a GPU"));
   // Of half a map outputs are half as many.
   job.mutable_attention()->set_half_space(true);
   EXPECT_THAT(Lines(job, 256), ElementsAre());

@@ -8,10 +8,7 @@ constexpr int64_t kGrain = 16;
 constexpr int64_t kMostHeadDim = 256, kMostHidden = 16384;
 
 absl::Status Refuse(absl::string_view what) {
-  return absl::UnimplementedError(absl::StrCat("device cuda does not run ",
-                                               what,
-                                               "; choose the device "
-                                               "cpu"));
+  return absl::UnimplementedError(absl::StrCat(what, ", is not run on a GPU"));
 }
 
 }  // namespace
