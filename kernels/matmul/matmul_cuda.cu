@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <mutex>
 
 #include "kernels/common/cublas_check.h"
 #include "kernels/common/cuda_matrix.h"
@@ -124,15 +125,23 @@ int Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb, const Matrix& a,
   return found - 1;
 }
 
+// One of the current device for the whole process, never given back: that would
+// wait for all that the device has, which may stand still.
+cublasLtHandle_t HandleOfDevice() {
+  static std::mutex mutex;
+  static auto* const handles = new std::map<int, cublasLtHandle_t>;
+  int device = 0;
+  CARACAL_LAUNCHER_CHECK(cudaGetDevice(&device));
+  const std::lock_guard lock(mutex);
+  const auto [place, fresh] = handles->try_emplace(device);
+  if (fresh) CARACAL_CUBLAS_CHECK(cublasLtCreate(&place->second));
+  return place->second;
+}
+
 }  // namespace
 
 struct MatMulCudaPlans::Cache {
-  Cache() { CARACAL_CUBLAS_CHECK(cublasLtCreate(&handle)); }
-  ~Cache() {
-    plans.clear();
-    cublasLtDestroy(handle);
-  }
-  cublasLtHandle_t handle = nullptr;
+  const cublasLtHandle_t handle = HandleOfDevice();
   int multiprocessors = 0, choice = 0, newest_choice = 0;
   std::map<Key, Plan> plans;
 };

@@ -17,8 +17,8 @@
 
 namespace caracal::kernels {
 
-// A handle of cuBLASLt for the current device, and the algorithm chosen for
-// each shape, layout and type so far. Not thread-safe: one for each thread that
+// For the current device: the algorithm chosen for each shape, layout and type
+// so far. Not thread-safe: one for each thread that
 // enqueues.
 class MatMulCudaPlans {
  public:
