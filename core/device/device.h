@@ -97,8 +97,6 @@ class Device {
   // call, nothing is recorded, after the second, all of it is lost.
   virtual absl::Status BeginRecording() = 0;
   virtual absl::StatusOr<std::unique_ptr<DeviceGraph>> EndRecording() = 0;
-  // As if an error had come on the way.
-  virtual void Fail(const absl::Status& error) = 0;
   // Of what `enqueue` puts there.
   absl::StatusOr<std::unique_ptr<DeviceGraph>> Record(
       absl::FunctionRef<void()> enqueue) {
@@ -107,6 +105,9 @@ class Device {
     enqueue();
     return EndRecording();
   }
+
+  // As if an error had come on the way.
+  virtual void Fail(const absl::Status& error) = 0;
 
   // A named range of this thread's time, for profilers; they nest
   // (device_range.h). Of a recorded pass there are none when it is launched.

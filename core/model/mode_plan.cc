@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/common/check.h"
+#include "kernels/hybrid_attention/hybrid_attention.h"
 
 namespace caracal {
 
@@ -48,10 +49,7 @@ uint32_t ModePlan::term_kinds() const {
   uint32_t kinds = 0;
   for (int64_t i = 0; i < layers_; ++i) {
     if (full_softmax_[i]) continue;
-    const uint8_t* of_layer = terms(i);
-    for (int64_t j = 0; j < sequences_ * heads_; ++j) {
-      kinds |= uint32_t{1} << of_layer[j];
-    }
+    kinds |= kernels::TermKindsOf(terms(i), sequences_ * heads_);
   }
   return kinds;
 }

@@ -49,6 +49,13 @@ inline constexpr uint8_t kSinksOnlyTerms = kNearSinkTerms | kFarSinkTerms;
 inline constexpr uint8_t kNoTerms = 0;
 inline constexpr int kTermKinds = 32;  // that there are
 
+// Bit t is set where one of `count` heads has the Terms t.
+inline uint32_t TermKindsOf(const uint8_t* terms, int64_t count) {
+  uint32_t kinds = 0;
+  for (int64_t i = 0; i < count; ++i) kinds |= uint32_t{1} << terms[i];
+  return kinds;
+}
+
 enum class WindowKind : uint8_t {
   kSliding,   // WindowStart(n) = max(0, n - W + 1)
   kTerraced,  // WindowStart(n) = max(0, (n / W - 1) * W): own block + previous

@@ -49,11 +49,7 @@ inline uint32_t TermKinds(const HybridAttentionInputs& in) {
     CARACAL_CHECK(in.term_kinds != 0) << "a table of no kind of terms";
     return in.term_kinds;
   }
-  uint32_t kinds = 0;
-  for (int64_t i = 0; i < in.sequences * in.q.shape[1]; ++i) {
-    kinds |= uint32_t{1} << in.terms[i];
-  }
-  return kinds;
+  return TermKindsOf(in.terms, in.sequences * in.q.shape[1]);
 }
 inline bool AnyLinearKind(uint32_t term_kinds) {
   for (int terms = 0; terms < kTermKinds; ++terms) {

@@ -48,21 +48,9 @@ __global__ void __launch_bounds__(kThreads)
     GradientOf(a, s, q, place.first, scale, own[0], own[kTile], own[2 * kTile],
                own[3 * kTile], own[4 * kTile], &unused);
     __syncthreads();
-    const int mine = threadIdx.x / 32 * 16;
-    for (int r = 0; r < kTile; r += 16) {
-      Turned turned;
-      wmma::load_matrix_sync(turned, s.gradient + r * kGradients + mine,
-                             kGradients);
-#pragma unroll
-      for (int b = 0; b < kTiles; ++b) {
-        const int f = place.first_feature + 16 * b;
-        if (f >= p.features) break;
-        Along columns;
-        wmma::load_matrix_sync(columns, s.phi_q + r * s.f_stride + f,
-                               s.f_stride);
-        wmma::mma_sync(sums[b], turned, columns, sums[b]);
-      }
-    }
+    AddFeatures<Turned>(s.gradient + threadIdx.x / 32 * 16, 16 * kGradients,
+                        s.phi_q, s.f_stride, place.first_feature, p.features,
+                        sums);
   }
   __syncthreads();
   StoreFeatures<kTiles>(p, place, sums,

@@ -130,21 +130,9 @@ __global__ void __launch_bounds__(kThreads)
                kept, &of);
     if (!linear) return;
     __syncwarp();
-    const int own = threadIdx.x / 32 * 16;
-    for (int c = 0; c < kTile; c += 16) {
-      Rows rows;
-      wmma::load_matrix_sync(rows, s.gradient + own * kGradients + c,
-                             kGradients);
-#pragma unroll
-      for (int b = 0; b < kTiles; ++b) {
-        const int f = place.first_feature + 16 * b;
-        if (f >= p.features) break;
-        Along columns;
-        wmma::load_matrix_sync(columns, s.phi_k + c * s.f_stride + f,
-                               s.f_stride);
-        wmma::mma_sync(sums[b], rows, columns, sums[b]);
-      }
-    }
+    AddFeatures<Rows>(s.gradient + threadIdx.x / 32 * 16 * kGradients, 16,
+                      s.phi_k, s.f_stride, place.first_feature, p.features,
+                      sums);
   });
   if (linear) {
     __syncwarp();

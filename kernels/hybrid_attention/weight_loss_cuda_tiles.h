@@ -118,6 +118,28 @@ __device__ __forceinline__ void Products(const bf16* x, const bf16* y, int n,
   }
 }
 
+// Adds this warp's 16 rows of x y to sums: x [16, 64] in parts of 16 columns,
+// `step` apart from `x` on, that the fragment Part reads; y [64, stride] the
+// rows of features of which the block makes gradients.
+template <typename Part, int kTiles>
+__device__ __forceinline__ void AddFeatures(const bf16* x, int step,
+                                            const bf16* y, int stride,
+                                            int first_feature, int features,
+                                            Sums (&sums)[kTiles]) {
+  for (int r = 0; r < kTile; r += 16) {
+    Part part;
+    wmma::load_matrix_sync(part, x + r / 16 * step, kGradients);
+#pragma unroll
+    for (int b = 0; b < kTiles; ++b) {
+      const int f = first_feature + 16 * b;
+      if (f >= features) break;
+      Along columns;
+      wmma::load_matrix_sync(columns, y + r * stride + f, stride);
+      wmma::mma_sync(sums[b], part, columns, sums[b]);
+    }
+  }
+}
+
 // A thread's row of a tile of queries.
 struct Query {
   int n, start;  // position, its window's; n < 0: no row
