@@ -9,16 +9,21 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "dist/mesh/thread_mesh.h"
 #include "jobs/convert/conversion.h"
 #include "jobs/spec/expand.h"
+#include "tests/gpu/busy_gpu.h"
 #include "tests/gpu/random_model.h"
 #include "tests/gpu/through_host.h"
 
@@ -72,7 +77,9 @@ class GangCudaTest : public ::testing::TestWithParam<bool> {
     std::vector<absl::Status> ended(shape.ranks());
     RunAsMesh(shape, [&](MeshGroups& groups) {
       const int rank = groups.world->rank();
+      groups.stall = stall_;
       Gang gang(std::move(groups));
+      gang.set_lost(lost_);
       ConversionOptions mine = options;
       if (shape.ranks() > 1) mine.gang = &gang;
       if (rank == 0) {
@@ -80,6 +87,7 @@ class GangCudaTest : public ::testing::TestWithParam<bool> {
           losses_[name].push_back(record.loss);
           norms_[name].push_back(record.grad_norm);
           if (++done == steps) stop = true;
+          if (after_step_) after_step_(done);
         };
       }
       ended[rank] = RunConversion(mine).status();
@@ -106,6 +114,9 @@ class GangCudaTest : public ::testing::TestWithParam<bool> {
 
   TemporaryFolder folder_;
   proto::Job job_;
+  absl::Duration stall_ = absl::InfiniteDuration();
+  std::function<void(const absl::Status&)> lost_;
+  std::function<void(int)> after_step_;  // of rank 0, counted from 1
   std::map<std::string, std::vector<double>> losses_, norms_;
 };
 
@@ -179,6 +190,33 @@ TEST_P(GangCudaTest, ARunMovesBetweenLayoutsAndDevices) {
   ASSERT_OK(Run("mixed", "cuda", {}, 2, true));
   ASSERT_OK(Run("mixed", "cuda", kData, 0, true));
   ExpectNear("mixed", "one", kCurveNoise, kNormNoise);
+}
+
+// One of the GPUs does nothing any more: who ends the gang is told, in a line.
+// In a process of its own, which ends then.
+TEST_P(GangCudaTest, AGpuThatStandsStillEndsTheGang) {
+  if (std::getenv("MOST_ROWS") != nullptr) {
+    GTEST_SKIP() << "under a tool that watches passes take longer";
+  }
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  stall_ = absl::Seconds(3);
+  const auto run = [&] {
+    after_step_ = [](int done) {
+      if (done == 2) new BusyGpu;
+    };
+    lost_ = [&](const absl::Status& error) {
+      std::fprintf(stderr, "after %zu steps: %s\n", losses_["stuck"].size(),
+                   std::string(error.message()).c_str());
+      std::error_code ignored;
+      std::filesystem::remove_all(folder_.path(), ignored);
+      std::_Exit(3);
+    };
+    const absl::Status ended = Run("stuck", "cuda", kData);
+    ADD_FAILURE() << "nobody was told of " << ended;
+  };
+  EXPECT_EXIT(run(), ::testing::ExitedWithCode(3),
+              "after 2 steps: stage transfer, step 3: NVIDIA.*is not done "
+              "after 3s");
 }
 
 INSTANTIATE_TEST_SUITE_P(, GangCudaTest, ::testing::Bool(),

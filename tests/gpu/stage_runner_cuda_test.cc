@@ -7,10 +7,12 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "core/base/status_matchers.h"
 #include "core/base/temporary_folder.h"
 #include "core/io/dataset/packed_dataset.h"
@@ -18,6 +20,7 @@
 #include "dist/gang/gang.h"
 #include "jobs/spec/expand.h"
 #include "jobs/train/make_stage_runner.h"
+#include "tests/gpu/busy_gpu.h"
 #include "tests/gpu/model_pair.h"
 #include "tests/gpu/random_model.h"
 
@@ -129,7 +132,7 @@ TEST_P(StageRunnerCudaTest, LossAndNormAreTheHosts) {
 // Nothing is updated, and the step can be taken once the cause is gone: the
 // bits are those of a run that never met it.
 TEST_P(StageRunnerCudaTest, ANumberThatIsNotFiniteStopsTheStep) {
-  const std::unique_ptr<StageRunner> runner = Runner(pair_->gpu, 2);
+  std::unique_ptr<StageRunner> runner = Runner(pair_->gpu, 2);
   const uint16_t* const from = static_cast<const uint16_t*>(
       pair_->host.weights.layers[1].qkv.dense().data);
   const uint16_t good =
@@ -147,6 +150,7 @@ TEST_P(StageRunnerCudaTest, ANumberThatIsNotFiniteStopsTheStep) {
   const std::vector<float> updated = Values();
   EXPECT_NE(updated, before);
 
+  runner = nullptr;
   LoadModel();
   const std::unique_ptr<StageRunner> other = Runner(pair_->gpu, 2);
   ASSERT_OK_AND_ASSIGN(const StepResult never, Step(*other));
@@ -164,6 +168,24 @@ TEST_P(StageRunnerCudaTest, AParameterThatIsNotFiniteIsNamed) {
   EXPECT_THAT(Step(*runner).status(),
               StatusIs(absl::StatusCode::kDataLoss,
                        HasSubstr("layers.1.feature_map_k is not finite")));
+}
+
+// The step ends after the limit, and nothing that goes afterwards waits.
+TEST_P(StageRunnerCudaTest, AGpuThatStandsStillEndsTheStep) {
+  if (std::getenv("MOST_ROWS") != nullptr) {
+    GTEST_SKIP() << "a tool that watches would miss what is left on purpose";
+  }
+  std::unique_ptr<StageRunner> runner = Runner(pair_->gpu, kRows);
+  // Two passes until one is recorded, whose launch does not block.
+  for (int step = 0; step < 3; ++step) ASSERT_OK(Step(*runner).status());
+  pair_->gpu.compute.device()->set_stall(absl::Milliseconds(200), nullptr);
+  const BusyGpu busy;
+  EXPECT_THAT(Step(*runner).status(),
+              StatusIs(absl::StatusCode::kDeadlineExceeded,
+                       HasSubstr("is not done after 200ms")));
+  EXPECT_FALSE(Step(*runner).ok());
+  runner = nullptr;
+  pair_ = nullptr;
 }
 
 INSTANTIATE_TEST_SUITE_P(, StageRunnerCudaTest, ::testing::ValuesIn(kCases),

@@ -16,6 +16,12 @@
 namespace caracal {
 namespace {
 
+// Of pageable memory the way to the device may outlast cudaMemcpy: streams that
+// are not ordered behind it are to wait.
+void FinishCopies() {
+  CARACAL_CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));
+}
+
 // A view's elements in host memory.
 class HostCopy {
  public:
@@ -29,6 +35,7 @@ class HostCopy {
   void To(TensorView device) const {
     CARACAL_CUDA_CHECK(cudaMemcpy(device.data, memory_.data(), bytes_,
                                   cudaMemcpyHostToDevice));
+    FinishCopies();
   }
 
  private:
@@ -75,6 +82,7 @@ class ExchangeThroughHost final : public PieceExchange {
       if (host_->rank() > r) RETURN_IF_ERROR(host_->Send(mine, r));
       CARACAL_CUDA_CHECK(cudaStreamSynchronize(stream_));
       places_[r] = std::make_unique<testing::DeviceArray<char>>(got);
+      FinishCopies();
     }
     return places_[from]->data();
   }
