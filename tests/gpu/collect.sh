@@ -2,7 +2,7 @@
 # Builds all GPU tests and benchmarks and copies the binaries, stripped, to a
 # folder that can be carried to a machine with a GPU. Shared libraries that such
 # a machine may not have, all but the C library's and CUDA's, go to FOLDER/lib:
-# run.sh finds them there.
+# run.sh finds them there. FOLDER/whole_models.txt names the tests of tests/gpu.
 #
 #   tests/gpu/collect.sh FOLDER [bazel options]
 set -euo pipefail
@@ -23,10 +23,14 @@ targets=$(bazel query --noshow_progress \
 # shellcheck disable=SC2086
 bazel build --config=cuda "$@" $targets
 mkdir -p "$folder/lib"
+: >"$folder/whole_models.txt"
 for target in $targets; do
   path=${target#//}
   binary=bazel-bin/${path/://}
   strip -o "$folder/${path##*:}" "$binary"
+  if [[ $target == //tests/gpu:*_test ]]; then
+    echo "${path##*:}" >>"$folder/whole_models.txt"
+  fi
   ldd "$binary" | awk '$3 ~ /^\// { print $3 }' |
     { grep -vE '/cuda|/lib(c|m|dl|rt|pthread|resolv)\.so' || true; } |
     xargs -r -I{} cp -L {} "$folder/lib/"
