@@ -10,42 +10,40 @@
 namespace caracal {
 namespace {
 
-// Of the name that follows.
-bool ConsumeLength(absl::string_view* mangled, int* length) {
+// A number of decimal digits.
+bool ConsumeNumber(absl::string_view* text, int* number) {
   const size_t digits =
-      std::min(mangled->find_first_not_of("0123456789"), mangled->size());
-  const bool has = absl::SimpleAtoi(mangled->substr(0, digits), length);
-  mangled->remove_prefix(digits);
-  return has;
+      std::min(text->find_first_not_of("0123456789"), text->size());
+  const bool is = absl::SimpleAtoi(text->substr(0, digits), number);
+  text->remove_prefix(digits);
+  return is;
 }
 
 }  // namespace
 
 std::string KindOfKernel(const std::string& name) {
-  const absl::string_view mangled = name;
-  if (absl::StrContains(mangled, "ncclDevKernel")) return "collectives";
-  // "_ZN7caracal7kernels4cuda11weight_loss8KeyTilesILi16EEEvNS2_7ProblemEf"
-  absl::string_view space = mangled;
+  if (absl::StrContains(name, "ncclDevKernel")) return "collectives";
+  absl::string_view rest = name;
   int length = 0;
-  if (absl::ConsumePrefix(&space, "_ZN7caracal7kernels4cuda") &&
-      ConsumeLength(&space, &length) && length <= space.size() &&
-      !absl::StartsWith(space, "_GLOBAL__")) {
-    return std::string(space.substr(0, length));
-  }
   // "..._GLOBAL__N__154e8914_39_hybrid_attention_cuda_hopper_forward_cu_b4c0..."
-  constexpr absl::string_view kAnonymous = "_GLOBAL__N__", kEnd = "_cuda";
-  const size_t at = mangled.find(kAnonymous);
-  if (at == absl::string_view::npos) return "products";
-  // Behind a hash and the name's length.
-  size_t begin = at + kAnonymous.size();
-  for (int i = 0; i < 2; ++i) {
-    begin = mangled.find('_', begin);
-    if (begin == absl::string_view::npos) return "products";
-    ++begin;
+  constexpr absl::string_view kAnonymous = "_GLOBAL__N__";
+  const size_t at = rest.find(kAnonymous);
+  if (at != absl::string_view::npos) {
+    rest.remove_prefix(at + kAnonymous.size());
+    rest.remove_prefix(std::min(rest.find('_'), rest.size()));  // the hash
+    if (absl::ConsumePrefix(&rest, "_") && ConsumeNumber(&rest, &length) &&
+        absl::ConsumePrefix(&rest, "_")) {
+      rest = rest.substr(0, length);
+      absl::ConsumeSuffix(&rest, "_cu");
+      return std::string(rest.substr(0, rest.find("_cuda")));
+    }
   }
-  const size_t end = mangled.find(kEnd, begin);
-  if (end == absl::string_view::npos) return "products";
-  return std::string(mangled.substr(begin, end - begin));
+  // "_ZN7caracal7kernels4cuda11weight_loss8KeyTilesILi16EEEvNS2_7ProblemEf"
+  if (absl::ConsumePrefix(&rest, "_ZN7caracal7kernels4cuda") &&
+      ConsumeNumber(&rest, &length)) {
+    return std::string(rest.substr(0, length));
+  }
+  return "products";
 }
 
 }  // namespace caracal

@@ -7,10 +7,10 @@
 namespace caracal {
 
 // By the name of the kernel's function as the compiler mangles it: ours lie in
-// a namespace of caracal::kernels::cuda that has the name of the kind, or in an
-// anonymous one that has the name of its file, of which what stands before
-// "_cuda" is the kind. NCCL's are "collectives", all others cuBLASLt's
-// "products".
+// an anonymous namespace that has the name of its file, of which what stands
+// before "_cuda" is the kind, or, those of headers, in one of
+// caracal::kernels::cuda that has the name of the kind. NCCL's are
+// "collectives", all others cuBLASLt's "products".
 std::string KindOfKernel(const std::string& name);
 
 }  // namespace caracal

@@ -14,6 +14,14 @@ TEST(KindOfKernelTest, OursAreNamedAfterTheirFile) {
   EXPECT_EQ(KindOfKernel("_ZN7caracal7kernels43_GLOBAL__N__0a1b2c3d_13_adamw_"
                          "cuda_cu_01234567_89104StepENS0_5TableE"),
             "adamw");
+  EXPECT_EQ(
+      KindOfKernel("_ZN7caracal7kernels4cuda4rows72_GLOBAL__N__154e8914_39_"
+                   "hybrid_attention_cuda_hopper_forward_cu_b4c0c64811ForwardRo"
+                   "wsILi64EEEvNS1_4ArgsE"),
+      "hybrid_attention");
+  EXPECT_EQ(KindOfKernel("_ZN7caracal7kernels47_GLOBAL__N__0a1b2c3d_14_cuda_"
+                         "upload_cu_944d51815StoreENS1_5BytesE"),
+            "cuda_upload");
 }
 
 TEST(KindOfKernelTest, OursAreNamedAfterTheirNamespace) {
