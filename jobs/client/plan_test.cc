@@ -155,7 +155,7 @@ TEST_F(PlanTest, LossesOnAttentionWeightsTakeTheirTime) {
     const auto json = nlohmann::json::parse(out_.str());
     return json["stages"][0]["proposed"]["time"]["attention"].get<double>();
   };
-  EXPECT_GT(transfer("hedgehog"), 10 * transfer("lolcats"));
+  EXPECT_GT(transfer("hedgehog"), 4 * transfer("lolcats"));
 }
 
 TEST_F(PlanTest, AsksForWhatItNeeds) {
@@ -206,18 +206,16 @@ TEST_F(PlanTest, SaysWhatAGpuDoesNotRun) {
   EXPECT_THAT(err_.str(), HasSubstr("no stage takes a step"));
   config = kConfig;
   Write("model/config.json",
+        config.insert(config.rfind('}'), R"(, "head_dim": 512)"));
+  EXPECT_EQ(Run({"--gpus", "8"}), kExitFailure);
+  EXPECT_THAT(err_.str(), HasSubstr("model.path: model: a head dimension of "
+                                    "512, more than 256, is not run on a "
+                                    "GPU\n"));
+  config = kConfig;
+  Write("model/config.json",
         config.insert(config.rfind('}'), R"(, "head_dim": 256)"));
   EXPECT_EQ(Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
                  "attention.features=256"}),
-            kExitFailure);
-  EXPECT_THAT(err_.str(),
-              HasSubstr(folder_.File("job") +
-                        ": stages[0].transfer.loss: a loss on attention "
-                        "weights whose feature map has 512 outputs, more than "
-                        "the 448 that fit a block's shared memory, is not run "
-                        "on a GPU\n"));
-  EXPECT_EQ(Run({"--gpus", "8", "--set", "preset=hedgehog", "--set",
-                 "attention.features=256", "--set", "budget.transfer_steps=0"}),
             kExitOk)
       << err_.str();
 }

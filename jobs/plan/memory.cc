@@ -9,7 +9,7 @@ constexpr uint64_t kBf16 = 2, kFloat = 4;
 constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 // With a context a GPU has about half a GiB less; NCCL's buffers are assumed.
 constexpr uint64_t kContext = 500 * kMebibyte, kNccl = 1024 * kMebibyte;
-constexpr double kWeightPartRows = 2048;  // whose gradients are one part
+constexpr double kWeightPartRows = 512;  // whose gradients are one part
 
 // Elements of a token's q, k, v of this rank.
 int64_t QkvWidth(const StageLayout& layout, const RankPart& part) {
@@ -35,9 +35,9 @@ double BytesPerToken(const StageLayout& layout, const RankPart& part) {
 
 // What a student's gradients take of a token and head while the next layer's
 // teacher runs beside it. By outputs: that of y, of both feature maps, and five
-// fp32 numbers a row. By weights, in fp32: features and their gradients, eight
-// numbers a row, and a part of the maps' gradients. One after the other uses
-// the same memory.
+// fp32 numbers a row. By weights, in fp32: features and their gradients, seven
+// numbers a row, and a part of the maps' gradients; and features in bf16. One
+// after the other uses the same memory.
 double StudentBytesPerToken(const StageLayout& layout, const RankPart& part) {
   constexpr double kFeatures = 64;  // padded
   const double d = static_cast<double>(layout.model.head_dim);
@@ -50,7 +50,8 @@ double StudentBytesPerToken(const StageLayout& layout, const RankPart& part) {
                          static_cast<double>(layout.student.features) /
                          kWeightPartRows;
     const double outputs = static_cast<double>(FeatureOutputs(layout));
-    bytes = std::max(bytes, kFloat * (4 * outputs + 8 + parts));
+    bytes = std::max(bytes,
+                     kFloat * (4 * outputs + 7 + parts) + kBf16 * 2 * outputs);
   }
   return static_cast<double>(part.split.heads.size()) * bytes;
 }

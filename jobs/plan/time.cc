@@ -37,15 +37,16 @@ constexpr double kCausalRowSeconds = 0.208e-9;  // of a head
 
 constexpr double kStreamShare = 0.92;  // of a copy's rate: norms, RoPE
 
-// Losses on attention weights (`caracal bench --loss xent --mode la_only`):
-// 9.3 TFLOP in 352 ms of the 135M shape, 11.0 in 369 of the 8B; its feature
-// maps, in fp32 by plain kernels, 0.29 TFLOP in 68 ms of the 135M shape.
-constexpr double kWeightLossFlops = 28e12, kPlainMapFlops = 4.26e12;
-// The next layer's teacher runs beside them: of whichever is shorter about half
-// is hidden by the other. (Of the 8B step's 587 ms 369 are the loss's, where
-// teacher and maps would take another 290; of the 135M's 426 all but 6 are the
-// loss's and the maps', where the teacher alone takes 17.)
-constexpr double kHiddenBeside = 0.5;
+// Losses on attention weights (`caracal bench --loss xent --mode la_only`): 8.8
+// TFLOP in 73 ms of the 8B shape's step, 7.5 in 63 of the 135M's. Its feature
+// maps and their gradients take what their products take and what each output
+// is moved about: 50 and 35 ms.
+constexpr double kWeightLossFlops = 120e12, kMapFlops = 16.4e12;
+constexpr double kMapOutputSeconds = 14.8e-12;  // of a row and head
+// The next layer's teacher runs beside them: of whichever is shorter about so
+// much is hidden by the other. (Of the 8B step's 268 ms the loss and the maps
+// take 123, the teacher 160; of the 135M's 108 they take 97, the teacher 25.)
+constexpr double kHiddenBeside = 0.2;
 
 // The step's work of one micro-batch.
 class MicroBatch {
@@ -82,15 +83,17 @@ class MicroBatch {
         1.0, static_cast<double>(layout_.student.features) / kMeasuredFeatures);
     return waves * wave.*kind * sinks * features;
   }
-  // Queries go over their keys three times and keys over their queries once:
-  // scores and the features' products each time, and twice a gradient of
-  // features. Maps and their gradient, of queries and keys.
+  // Queries go over their keys twice and keys over their queries once: scores
+  // and the features' products each time, and twice a gradient of features.
+  // Maps and their gradient, of queries and keys.
   double WeightLoss() const {
     const double outputs = 16 * std::ceil(FeatureOutputs(layout_) / 16.0);
     const double pairs = n_ * heads_ * static_cast<double>(layout_.seq_len) / 2;
-    return 2 * pairs * (4 * (d_ + outputs) + 2 * outputs) / kWeightLossFlops +
-           8 * n_ * heads_ * d_ *
-               static_cast<double>(layout_.student.features) / kPlainMapFlops;
+    return 2 * pairs * (3 * (d_ + outputs) + 2 * outputs) / kWeightLossFlops +
+           n_ * heads_ *
+               (8 * d_ * static_cast<double>(layout_.student.features) /
+                    kMapFlops +
+                outputs * kMapOutputSeconds);
   }
   double Causal() const {
     const double rate = d_ > 96 ? kCausalFlops128 : kCausalFlops64;

@@ -14,11 +14,9 @@
 
 #include <cstdint>
 
-namespace caracal::kernels::cuda {
+#include "kernels/common/cuda_shared.h"
 
-__device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace caracal::kernels::cuda {
 
 // Byte offset of an element of a tile whose panels are `panel` bytes apart.
 __device__ __forceinline__ uint32_t TileOffset(uint32_t panel, int row,
@@ -400,30 +398,6 @@ __device__ __forceinline__ void StoreMatrices(uint32_t to, uint32_t a,
           to),
       "r"(a), "r"(b), "r"(c), "r"(d)
       : "memory");
-}
-
-// The way back.
-__device__ __forceinline__ void LoadMatrices(uint32_t from, uint32_t (&w)[4]) {
-  asm volatile(
-      "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-      : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
-      : "r"(from)
-      : "memory");
-}
-
-// 16 bytes from global to shared memory; zeros if not `valid`.
-__device__ __forceinline__ void CopyAsync(uint32_t to, const void* from,
-                                          bool valid) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to),
-               "l"(from), "r"(valid ? 16 : 0)
-               : "memory");
-}
-__device__ __forceinline__ void CopyCommit() {
-  asm volatile("cp.async.commit_group;" ::: "memory");
-}
-template <int kLeft = 0>
-__device__ __forceinline__ void CopyWait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
 }  // namespace caracal::kernels::cuda

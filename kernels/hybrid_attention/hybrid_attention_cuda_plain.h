@@ -59,9 +59,11 @@ void PlainParameterGradients(const Args& a, const PlainScratch& scratch,
 // Elements of PlainScratch.weight_parts.
 int64_t PlainWeightParts(const Args& a);
 
-// Features of all rows, where there are any.
+// Features of all rows, where there are any; and, where it is asked for, the
+// same in bf16, zeros from Fout on to rows of `padded`.
 void PlainFeatures(const Args& a, const PlainScratch& scratch,
-                   cudaStream_t stream);
+                   cudaStream_t stream, bf16* rounded_q = nullptr,
+                   bf16* rounded_k = nullptr, int padded = 0);
 // Of keys alone: phi_k [H, rows, Fout].
 void PlainKeyFeatures(const Args& a, float* phi_k, cudaStream_t stream);
 // And the stored states: the first step of both.

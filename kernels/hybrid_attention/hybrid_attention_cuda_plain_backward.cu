@@ -1,6 +1,8 @@
 // Plain CUDA version: backward. Rows first (dq, dphi_q, and each row's
 // statistics), then sums over later rows, then keys, then the feature maps.
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_mma.h"
+#include "kernels/common/cuda_shared.h"
 #include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
@@ -283,54 +285,77 @@ __global__ void InputGradient(Args a, bool keys, const float* part,
 }
 
 // dW = x^T dz of one chunk of rows, a tile of it; row D, where x counts as 1,
-// is the bias's.
-constexpr int kChunkRows = 2048, kWeightTile = 64, kStep = 16;
-constexpr int kWeightThreads = 256;
+// is the bias's. dz is split into bf16 numbers that add up to it: products are
+// exact, sums fp32.
+constexpr int kChunkRows = 512, kWeightTile = 64, kStep = 64;
+constexpr int kWeightThreads = 128;  // four warps of 16 rows of dW
 
 __global__ void __launch_bounds__(kWeightThreads)
     WeightParts(Args a, HeadRows<const bf16> x, bool keys, const float* dz,
                 float* parts) {
-  __shared__ float xs[kStep][kWeightTile], zs[kStep][kWeightTile];
+  constexpr int kStride = kWeightTile + 8;
+  __shared__ __align__(16) bf16 xs[kStep][kStride];
+  __shared__ __align__(16) uint32_t zs[kSplit][kStep][kStride / 2];
   const int tiles = (a.F + kWeightTile - 1) / kWeightTile;
   const int d0 = blockIdx.x / tiles * kWeightTile;
   const int f0 = blockIdx.x % tiles * kWeightTile;
   const int head = blockIdx.y, x_head = keys ? KvHead(a, head) : head;
   const int64_t begin = int64_t{blockIdx.z} * kChunkRows;
   const int64_t end = min(begin + kChunkRows, a.rows);
-  const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-  float sum[4][4] = {};
+  const int lane = threadIdx.x % 32, first = threadIdx.x / 32 * 16;
+  const uint32_t turned =
+      SharedAddress(&xs[lane % 8 + lane / 16 * 8][first + lane / 8 % 2 * 8]);
+  const uint32_t along = SharedAddress(&zs[0][lane % 16][lane / 16 * 4]);
+  constexpr int kPart = kStep * kStride * 2;  // bytes
+  float sums[kWeightTile / 8][4] = {};
   for (int64_t row = begin; row < end; row += kStep) {
-    for (int i = threadIdx.x; i < kStep * kWeightTile; i += kWeightThreads) {
-      const int64_t r = row + i / kWeightTile;
-      const int d = d0 + i % kWeightTile, f = f0 + i % kWeightTile;
-      const bool in = r < end;
-      xs[i / kWeightTile][i % kWeightTile] =
-          in && d < a.D ? __bfloat162float(At(x, r, x_head)[d])
-                        : (d == a.D ? 1.0f : 0.0f);
-      zs[i / kWeightTile][i % kWeightTile] =
-          in && f < a.F ? dz[(head * a.rows + r) * a.Fout + f] : 0.0f;
+    for (int i = threadIdx.x; i < kStep * kWeightTile / 8;
+         i += kWeightThreads) {
+      const int r = i / (kWeightTile / 8), c = i % (kWeightTile / 8) * 8;
+      const int d = d0 + c;
+      uint4 v = make_uint4(d == a.D ? 0x3f80 : 0, 0, 0, 0);  // 1 for the bias
+      if (row + r < end && d < a.D) {
+        v = *reinterpret_cast<const uint4*>(At(x, row + r, x_head) + d);
+      }
+      *reinterpret_cast<uint4*>(&xs[r][c]) = v;
+    }
+    for (int i = threadIdx.x; i < kStep * kWeightTile / 2;
+         i += kWeightThreads) {
+      const int r = i / (kWeightTile / 2), c = i % (kWeightTile / 2);
+      const auto value = [&](int f) {
+        return row + r < end && f < a.F
+                   ? dz[(head * a.rows + row + r) * a.Fout + f]
+                   : 0.0f;
+      };
+      uint32_t words[kSplit];
+      SplitPair(value(f0 + 2 * c), value(f0 + 2 * c + 1), words);
+#pragma unroll
+      for (int s = 0; s < kSplit; ++s) zs[s][r][c] = words[s];
     }
     __syncthreads();
 #pragma unroll
-    for (int r = 0; r < kStep; ++r) {
-      float z[4];
+    for (int r = 0; r < kStep; r += 16) {
+      uint32_t x16[4];
+      LoadTransposed(turned + 2 * r * kStride, x16);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) z[j] = zs[r][tx + 16 * j];
+      for (int s = 0; s < kSplit; ++s) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float v = xs[r][ty + 16 * i];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) sum[i][j] += v * z[j];
+        for (int b = 0; b < kWeightTile / 16; ++b) {
+          uint32_t w[4];
+          LoadTransposed(along + s * kPart + 2 * (r * kStride + 16 * b), w);
+          Mma(sums[2 * b], x16, w[0], w[1]);
+          Mma(sums[2 * b + 1], x16, w[2], w[3]);
+        }
       }
     }
     __syncthreads();
   }
   float* out = parts + (int64_t{blockIdx.z} * a.H + head) * (a.D + 1) * a.F;
-  for (int i = 0; i < 4; ++i) {
-    for (int j = 0; j < 4; ++j) {
-      const int d = d0 + ty + 16 * i, f = f0 + tx + 16 * j;
-      if (d <= a.D && f < a.F) out[d * a.F + f] = sum[i][j];
-    }
+#pragma unroll
+  for (int i = 0; i < kWeightTile / 2; ++i) {
+    const int d = d0 + first + lane / 4 + i / 2 % 2 * 8;
+    const int f = f0 + i / 4 * 8 + lane % 4 * 2 + i % 2;
+    if (d <= a.D && f < a.F) out[d * a.F + f] = sums[i / 4][i % 4];
   }
 }
 

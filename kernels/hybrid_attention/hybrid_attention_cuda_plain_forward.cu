@@ -1,5 +1,8 @@
 // Plain CUDA version: features, stored states, forward rows.
 #include "kernels/common/cuda_check.h"
+#include "kernels/common/cuda_early_launch.h"
+#include "kernels/common/cuda_mma.h"
+#include "kernels/common/cuda_shared.h"
 #include "kernels/feature_map/feature_map_cuda.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
@@ -7,43 +10,124 @@
 namespace caracal::kernels::cuda {
 namespace {
 
-constexpr int kFeatureRows = 16;  // rows a block of Features takes
+constexpr int kFeatureRows = 64;     // rows a block of Features takes at most
+constexpr int kFeatureColumns = 32;  // of the map, at a time
+constexpr int kPad = 8;              // elements between rows in shared memory
+constexpr int kAtOnce = 4;           // rows whose features a warp makes at once
+constexpr int kLanes = 32 / kAtOnce;
 
-// phi [H, rows, Fout] of x. Block: kFeatureRows rows of one head; shared:
-// x [kFeatureRows, D], z [kFeatureRows, F].
-__global__ void Features(Args a, HeadRows<const bf16> x, bool keys,
-                         float* phi) {
-  extern __shared__ float shared[];
+int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
+
+// Of one block: x [rows, D], a part of the map as bf16 numbers that add up to
+// it [kSplit, D, kFeatureColumns], z [rows, F] and features of kAtOnce rows a
+// warp.
+struct FeaturesMemory {
+  int rows, d, f;  // D to a multiple of 16, F to one of kFeatureColumns
+  size_t weight, z, out, bytes;
+
+  FeaturesMemory(const Args& a, int rows)
+      : rows(rows), d(RoundUp(a.D, 16)), f(RoundUp(a.F, kFeatureColumns)) {
+    weight = rows * (d + kPad) * sizeof(bf16);
+    z = weight + kSplit * d * (kFeatureColumns + kPad) * sizeof(bf16);
+    out = z + rows * (f + kPad) * sizeof(float);
+    bytes = out + rows / 16 * kAtOnce * a.Fout * sizeof(float);
+  }
+};
+
+// phi [H, rows, Fout] of x, and the same rounded, padded with zeros to rows of
+// `padded`, or null. Block: rows of one head, 16 a warp.
+__global__ void Features(Args a, HeadRows<const bf16> x, bool keys, float* phi,
+                         bf16* rounded, int padded, FeaturesMemory memory) {
+  extern __shared__ __align__(16) char block[];
   const int head = blockIdx.y, D = a.D, F = a.F;
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kFeatureRows;
-  const int count = min(static_cast<int64_t>(kFeatureRows), a.rows - first);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * memory.rows;
+  const int count = min(static_cast<int64_t>(memory.rows), a.rows - first);
   const int map = MapOf(a, head);
   const float* weight = (keys ? a.weight_k : a.weight_q) + map * a.D * a.F;
   const float* bias = keys ? a.bias_k : a.bias_q;
   const int x_head = keys ? KvHead(a, head) : head;
-  float* z = shared + kFeatureRows * D;
-  for (int i = threadIdx.x; i < count * D; i += blockDim.x) {
-    shared[i] = __bfloat162float(At(x, first + i / D, x_head)[i % D]);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const int x_stride = memory.d + kPad, z_stride = memory.f + kPad;
+  constexpr int kStride = kFeatureColumns + kPad;
+  bf16* const xs = reinterpret_cast<bf16*>(block);
+  auto* const ws = reinterpret_cast<uint32_t*>(block + memory.weight);
+  float* const z = reinterpret_cast<float*>(block + memory.z);
+  for (int r = threadIdx.x / 8; r < memory.rows; r += blockDim.x / 8) {
+    for (int d = threadIdx.x % 8 * 8; d < memory.d; d += 64) {
+      const bool in = r < count && d < D;
+      CopyAsync(SharedAddress(xs + r * x_stride + d),
+                in ? At(x, first + r, x_head) + d : x.data, in);
+    }
   }
-  __syncthreads();
-  for (int f = threadIdx.x; f < F; f += blockDim.x) {
-    float sum[kFeatureRows];
-    for (float& s : sum) s = bias == nullptr ? 0.0f : bias[map * F + f];
-    for (int d = 0; d < D; ++d) {
-      const float w = weight[d * F + f];
-      for (int r = 0; r < kFeatureRows; ++r) {
-        if (r < count) sum[r] += shared[r * D + d] * w;
+  CopyCommit();
+  CopyWait();
+  const uint32_t rows =
+      SharedAddress(xs + (16 * warp + lane % 16) * x_stride + lane / 16 * 8);
+  const int part = memory.d * kStride;  // elements of each part of the map
+  for (int f0 = 0; f0 < F; f0 += kFeatureColumns) {
+    __syncthreads();
+    for (int i = threadIdx.x; i < memory.d * kFeatureColumns / 2;
+         i += blockDim.x) {
+      const int d = i / (kFeatureColumns / 2), c = i % (kFeatureColumns / 2);
+      const auto value = [&](int f) {
+        return d < D && f < F ? weight[d * F + f] : 0.0f;
+      };
+      uint32_t words[kSplit];
+      SplitPair(value(f0 + 2 * c), value(f0 + 2 * c + 1), words);
+#pragma unroll
+      for (int s = 0; s < kSplit; ++s) {
+        ws[(s * part + d * kStride) / 2 + c] = words[s];
       }
     }
-    for (int r = 0; r < count; ++r) z[r * F + f] = sum[r];
-  }
-  __syncthreads();
-  const int lane = threadIdx.x % 32;
-  for (int r = threadIdx.x / 32; r < count; r += blockDim.x / 32) {
-    float* out = phi + (head * a.rows + first + r) * a.Fout;
-    for (int half = 0; half < a.Fout / F; ++half) {
-      FeatureHalf(a.map, half, F, z + r * F, out + half * F, lane);
+    __syncthreads();
+    float sums[kFeatureColumns / 8][4] = {};
+    const uint32_t columns =
+        SharedAddress(ws) + 2 * (lane % 16 * kStride + lane / 16 * 8);
+    for (int d = 0; d < memory.d; d += 16) {
+      uint32_t x16[4];
+      LoadMatrices(rows + 2 * d, x16);
+#pragma unroll
+      for (int s = 0; s < kSplit; ++s) {
+#pragma unroll
+        for (int b = 0; b < kFeatureColumns / 16; ++b) {
+          uint32_t w[4];
+          LoadTransposed(columns + 2 * (s * part + d * kStride + 16 * b), w);
+          Mma(sums[2 * b], x16, w[0], w[1]);
+          Mma(sums[2 * b + 1], x16, w[2], w[3]);
+        }
+      }
     }
+#pragma unroll
+    for (int i = 0; i < kFeatureColumns / 2; ++i) {
+      const int row = 16 * warp + lane / 4 + i / 2 % 2 * 8;
+      const int f = f0 + i / 4 * 8 + lane % 4 * 2 + i % 2;
+      if (f >= F) continue;
+      z[row * z_stride + f] =
+          sums[i / 4][i % 4] + (bias == nullptr ? 0.0f : bias[map * F + f]);
+    }
+  }
+  __syncwarp();
+  float* const out =
+      reinterpret_cast<float*>(block + memory.out) + warp * kAtOnce * a.Fout;
+  const int mine = lane / kLanes;
+  for (int r = 16 * warp; r < min(16 * warp + 16, count); r += kAtOnce) {
+    for (int half = 0; half < a.Fout / F; ++half) {
+      float* const to = out + mine * a.Fout + half * F;
+      FeatureHalf<kLanes>(a.map, half, F, z + (r + mine) * z_stride,
+                          lane % kLanes,
+                          [&](int f, float feature) { to[f] = feature; });
+    }
+    __syncwarp();
+    for (int i = 0; i < min(kAtOnce, count - r); ++i) {
+      const int64_t row = head * a.rows + first + r + i;
+      const float* const from = out + i * a.Fout;
+      for (int f = lane; f < a.Fout; f += 32) phi[row * a.Fout + f] = from[f];
+      for (int f = lane; rounded != nullptr && f < padded; f += 32) {
+        rounded[row * padded + f] =
+            __float2bfloat16(f < a.Fout ? from[f] : 0.0f);
+      }
+    }
+    __syncwarp();
   }
 }
 
@@ -112,10 +196,17 @@ __global__ void ForwardRows(Args a, PlainScratch scratch) {
 }
 
 void LaunchFeatures(const Args& a, HeadRows<const bf16> x, bool keys,
-                    float* phi, cudaStream_t stream) {
-  const dim3 grid((a.rows + kFeatureRows - 1) / kFeatureRows, a.H);
-  const size_t bytes = kFeatureRows * (a.D + a.F) * sizeof(float);
-  Features<<<grid, kPlainThreads, bytes, stream>>>(a, x, keys, phi);
+                    float* phi, bf16* rounded, int padded,
+                    cudaStream_t stream) {
+  FeaturesMemory memory(a, kFeatureRows);
+  while (memory.rows > 16 && memory.bytes > MostSharedBytes()) {
+    memory = FeaturesMemory(a, memory.rows / 2);
+  }
+  CARACAL_LAUNCHER_CHECK(cudaFuncSetAttribute(
+      Features, cudaFuncAttributeMaxDynamicSharedMemorySize, memory.bytes));
+  const dim3 grid((a.rows + memory.rows - 1) / memory.rows, a.H);
+  Features<<<grid, 2 * memory.rows, memory.bytes, stream>>>(
+      a, x, keys, phi, rounded, padded, memory);
   CARACAL_CUDA_CHECK_LAUNCH();
 }
 
@@ -142,13 +233,14 @@ size_t PlainRowBytes(const Args& a) {
 }
 
 void PlainKeyFeatures(const Args& a, float* phi_k, cudaStream_t stream) {
-  LaunchFeatures(a, a.k, true, phi_k, stream);
+  LaunchFeatures(a, a.k, true, phi_k, nullptr, 0, stream);
 }
 
-void PlainFeatures(const Args& a, const PlainScratch& s, cudaStream_t stream) {
+void PlainFeatures(const Args& a, const PlainScratch& s, cudaStream_t stream,
+                   bf16* rounded_q, bf16* rounded_k, int padded) {
   if (a.F == 0) return;
-  LaunchFeatures(a, a.q, false, s.phi_q, stream);
-  LaunchFeatures(a, a.k, true, s.phi_k, stream);
+  LaunchFeatures(a, a.q, false, s.phi_q, rounded_q, padded, stream);
+  LaunchFeatures(a, a.k, true, s.phi_k, rounded_k, padded, stream);
 }
 
 void PlainPrepare(const Args& a, const PlainScratch& s, cudaStream_t stream) {

@@ -2,6 +2,7 @@
 // weight_loss_cuda_keys.h) and adds up the losses. Features come from the plain
 // version, and the way from their gradients to the parameters'.
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/common/cuda_check.h"
 #include "kernels/common/cuda_early_launch.h"
@@ -35,21 +36,23 @@ __global__ void __launch_bounds__(kSumThreads)
 // `memory` null: only the size counts.
 size_t Allocate(char* memory, Problem* p) {
   size_t bytes = 0;
-  const auto take = [&](float*& pointer, int64_t count) {
-    pointer =
-        reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(memory) + bytes);
-    bytes += Aligned(count * sizeof(float));
+  const auto take = [&](auto*& pointer, int64_t count) {
+    pointer = reinterpret_cast<std::remove_reference_t<decltype(pointer)>>(
+        reinterpret_cast<uintptr_t>(memory) + bytes);
+    bytes += Aligned(count * sizeof(*pointer));
   };
   const int64_t all = p->a.H * p->a.rows;
   PlainScratch& s = p->plain;
   for (float** f : {&s.phi_q, &s.phi_k, &s.dphi_q, &s.dphi_k}) {
     take(*f, all * p->a.Fout);
   }
+  take(p->phi_q, all * p->features);
+  take(p->phi_k, all * p->features);
   take(s.dfactor, all);
   take(s.weight_parts, PlainWeightParts(p->a));
   RowStatistics& r = p->rows;
-  for (float** f : {&r.top, &r.inverse_mass, &r.row_max, &r.inverse_den,
-                    &r.kept, &r.cross, &r.entropy}) {
+  for (float** f : {&r.shift, &r.student_shift, &r.inverse_den, &r.kept,
+                    &r.cross, &r.entropy}) {
     take(*f, all);
   }
   return bytes;
@@ -62,8 +65,8 @@ Problem Bind(const HybridAttentionConfig& config,
   p.features = (p.a.Fout + 15) / 16 * 16;
   p.parts = std::max(1, (p.features + kPartFeatures - 1) / kPartFeatures);
   CARACAL_CHECK(p.a.D % 16 == 0) << "head dimension " << p.a.D;
-  p.memory = Memory(p.a.D, p.features);
   const size_t most = MostSharedBytes();  // 0: the device is lost
+  p.memory = Memory(p.a.D, p.features);
   CARACAL_CHECK(most == 0 || p.memory.bytes <= most)
       << p.a.Fout << " features take " << p.memory.bytes << " bytes of "
       << most;
@@ -116,8 +119,10 @@ void AttentionWeightLossBackwardCuda(
   for (int64_t i = 0; i < in.sequences; ++i) {
     longest = std::max(longest, in.offsets[i + 1] - in.offsets[i]);
   }
-  PlainFeatures(a, p.plain, stream);
-  if (p.features <= 128) {
+  PlainFeatures(a, p.plain, stream, p.phi_q, p.phi_k, p.features);
+  if (p.features <= 64) {
+    Launch<4>(p, scale, longest, stream);
+  } else if (p.features <= 128) {
     Launch<8>(p, scale, longest, stream);
   } else {
     Launch<16>(p, scale, longest, stream);

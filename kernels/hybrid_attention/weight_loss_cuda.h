@@ -10,9 +10,10 @@
 //  - The sums of losses are added to fp64 in device memory.
 //  - No call waits for the device or allocates. Same inputs, same bits.
 //
-// No T x T: scores exist for a tile of 64 queries by 64 keys. Queries go over
-// their keys three times (statistics, losses, gradient), keys over their
-// queries once: 4 T^2 / 2 (D + Fout) + 2 T^2 / 2 Fout products a head.
+// No T x T: scores exist for 16 queries by 64 keys of a warp. Queries go over
+// their keys twice (statistics; losses and gradient), three times where a
+// weight is below the floor, keys over their queries once: 3 T^2 / 2 (D + Fout)
+// + 2 T^2 / 2 Fout products a head.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_H_
 

@@ -6,56 +6,116 @@
 
 namespace caracal::kernels::cuda::weight_loss {
 
-// One tile of keys of a head: dphi_k.
+// `linear`, keys by queries, becomes the gradients of the linear terms; `rows`
+// are the queries' statistics. kLinear: all pairs have linear terms alone (or
+// zeros for features, and no mass).
+template <bool kLinear>
+__device__ __forceinline__ void Gradients(const Pairs& scores, Pairs& linear,
+                                          const PairTerms& of, float unit,
+                                          float alpha, float scale,
+                                          const float* rows) {
+  const float* const own = rows + threadIdx.x % 4 * 2;
+  const auto two = [&](int which, int b) {
+    return *reinterpret_cast<const float2*>(own + which * kTile + 8 * b);
+  };
+#pragma unroll
+  for (int b = 0; b < kTile / 8; ++b) {
+    const float2 shifts = two(0, b), inverses = two(1, b), kept = two(2, b);
+    float2 student = {};
+    if (!kLinear) student = two(3, b);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int bit = 4 * b + i;
+      float& out = linear[b][i];
+      const float shift = i % 2 ? shifts.y : shifts.x;
+      const float factor = alpha * (i % 2 ? inverses.y : inverses.x);
+      const float teacher = Exp2(fmaf(scores[b][i], unit, -shift));
+      float weight = out * factor;
+      if (!kLinear && (of.softmax >> bit & 1)) {
+        weight +=
+            Exp2(fmaf(scores[b][i], unit, -(i % 2 ? student.y : student.x)));
+      }
+      const float ratio =
+          weight > kAttentionWeightFloor ? teacher * Reciprocal(weight) : 0.0f;
+      const float g = scale * factor * ((i % 2 ? kept.y : kept.x) - ratio);
+      out = kLinear || (of.linear >> bit & 1) ? g : 0.0f;
+    }
+  }
+}
+
+// A block's keys of a head: dphi_k.
 template <int kTiles>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, BlocksBeside(kTiles))
     KeyTiles(const __grid_constant__ Problem p, float scale) {
   extern __shared__ __align__(128) char memory[];
   const Args& a = p.a;
-  const Place place = PlaceOf(p);
-  if (place.count <= 0) return;
-  if (!AnyLinear(TermsOf(a, place.sequence, place.head))) return;
+  const Place place = PlaceOf(p, blockIdx.x);
+  if (place.count <= 0 || !AnyLinear(place.terms)) return;
   const Shared s = Cut(p, memory);
-  const int64_t key = place.begin + place.first;
-  LoadInputs(a.k, key, place.count, place.kv, a.D, s.d_stride, s.k);
-  LoadFeatures(p, p.plain.phi_k, key, place.count, place.head, s.f_stride,
-               s.phi_k);
-  Sums sums[kTiles];
-#pragma unroll
-  for (int b = 0; b < kTiles; ++b) wmma::fill_fragment(sums[b], 0.0f);
-  const float* const statistics[] = {p.rows.top, p.rows.inverse_mass,
-                                     p.rows.row_max, p.rows.inverse_den,
-                                     p.rows.kept};
-  for (int first = place.first; first < place.length; first += kTile) {
-    const int count = min(kTile, place.length - first);
-    const int64_t row = place.begin + first;
-    __syncthreads();
-    LoadInputs(a.q, row, count, place.head, a.D, s.d_stride, s.q);
-    LoadFeatures(p, p.plain.phi_q, row, count, place.head, s.f_stride, s.phi_q);
-    for (int i = threadIdx.x; i < Memory::kStatistics * kTile; i += kThreads) {
-      const int r = i % kTile;
-      s.rows[i] = r < count
-                      ? statistics[i / kTile][place.head * a.rows + row + r]
-                      : 0.0f;
-    }
-    __syncthreads();
-    Products(s.q, s.k, a.D, s.d_stride, s.scores);
-    Products(s.phi_q, s.phi_k, p.features, s.f_stride, s.linear);
-    __syncwarp();
-    const Query q = QueryOf(a, place, first, count);
-    const float* const own = s.rows + threadIdx.x / 2;
-    GradientSums unused;
-    GradientOf(a, s, q, place.first, scale, own[0], own[kTile], own[2 * kTile],
-               own[3 * kTile], own[4 * kTile], &unused);
-    __syncthreads();
-    AddFeatures<Turned>(s.gradient + threadIdx.x / 32 * 16, 16 * kGradients,
-                        s.phi_q, s.f_stride, place.first_feature, p.features,
-                        sums);
+  const float alpha = Alpha(a, Gamma(a, place.head));
+  const float unit = kLog2e * rsqrtf(static_cast<float>(a.D));
+  const int lane = threadIdx.x % 32;
+  const int first = threadIdx.x / 32 * 16;  // the warp's first row
+  const int key = place.first + first;
+  LoadRows(At(a.k, place.begin + place.first, place.kv), a.k.row, place.count,
+           a.D, s.d_stride, s.own_x);
+  LoadRows(FeaturesAt(p, p.phi_k, place, place.first), p.features, place.count,
+           p.features, s.f_stride, s.own_phi);
+  const float* const statistics[Memory::kStatistics] = {
+      p.rows.shift, p.rows.inverse_den, p.rows.kept, p.rows.student_shift};
+  float sums[2 * kTiles][4] = {};
+  // No query further down has terms of these keys.
+  int end = place.length;
+  while (end - kTile > place.first &&
+         Left(a, place, place.first, place.first + kTile - 1,
+              (end - 1) / kTile * kTile)) {
+    end = (end - 1) / kTile * kTile;
   }
-  __syncthreads();
-  StoreFeatures<kTiles>(p, place, sums,
-                        s.scores + threadIdx.x / 32 * 16 * kScores,
-                        p.plain.dphi_k);
+  ForTiles(
+      place.first, end,
+      [&](int query) {
+        const int count = min(kTile, place.length - query);
+        const int64_t row = place.begin + query;
+        LoadRows(At(a.q, row, place.head), a.q.row, count, a.D, s.d_stride,
+                 s.x);
+        LoadRows(FeaturesAt(p, p.phi_q, place, query), p.features, count,
+                 p.features, s.f_stride, s.phi);
+        // Who is not there has no mass and keeps none.
+        for (int j = threadIdx.x; j < Memory::kStatistics * kTile;
+             j += kThreads) {
+          const int r = j % kTile, which = j / kTile;
+          s.rows[j] = r < count
+                          ? statistics[which][place.head * a.rows + row + r]
+                          : (which == 0 || which == 3 ? INFINITY : 0.0f);
+        }
+      },
+      [&](int query) {
+        if (first >= place.count || query + kTile <= key) return;
+        Pairs scores, terms;
+        Products(s.own_x, s.x, a.D, s.d_stride, scores);
+        Products(s.own_phi, s.phi, p.features, s.f_stride, terms);
+        PairTerms of;
+        if (LinearThroughout(a, place, key, key + 15, query)) {
+          Gradients<true>(scores, terms, of, unit, alpha, scale, s.rows);
+        } else {
+#pragma unroll 1
+          for (int b = 0; b < kTile / 8; ++b) {
+#pragma unroll
+            for (int c = 0; c < 2; ++c) {
+              const int at = query + 8 * b + lane % 4 * 2 + c;
+              const int n = at < place.length ? at : -1;
+              const int start = Start(a, n, place.phase);
+              of.Add(a, place.terms, n, start, key + lane / 4, 4 * b + c);
+              of.Add(a, place.terms, n, start, key + lane / 4 + 8,
+                     4 * b + 2 + c);
+            }
+          }
+          Gradients<false>(scores, terms, of, unit, alpha, scale, s.rows);
+        }
+        AddFeatures<kTiles>(terms, s.phi, s.f_stride, place.first_feature,
+                            sums);
+      });
+  StoreFeatures<kTiles>(p, place, sums, p.plain.dphi_k);
 }
 
 }  // namespace caracal::kernels::cuda::weight_loss

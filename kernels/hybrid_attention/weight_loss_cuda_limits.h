@@ -9,30 +9,23 @@
 namespace caracal::kernels {
 
 // How a block cuts up its shared memory, for heads of D dimensions and feature
-// maps of so many outputs (to a multiple of 16): tiles of 64 queries and keys.
-// Offsets in bytes.
+// maps of so many outputs (to a multiple of 16): 64 rows of its own and a tile
+// of 64 others. Offsets in bytes.
 struct WeightLossCudaMemory {
   static constexpr int kRows = 64;
-  static constexpr int kPad = 8;             // bf16 between rows
-  static constexpr int kScores = kRows + 4;  // floats from row to row
-  static constexpr int kGradients = kRows + kPad;
-  static constexpr int kStatistics = 5;  // of a row
+  static constexpr int kPad = 8;         // bf16 between rows
+  static constexpr int kStatistics = 4;  // of a row
 
-  size_t bytes = 0;       // of all
-  size_t q, k;            // bf16 [kRows, D + kPad]
-  size_t phi_q, phi_k;    // bf16 [kRows, outputs + kPad]
-  size_t scores, linear;  // float [kRows, kScores]
-  size_t gradient;        // bf16 [kRows, kGradients]
-  size_t rows;            // float [kStatistics, kRows]
+  size_t bytes = 0;          // of all
+  size_t own_x, tile_x;      // bf16 [kRows, D + kPad]
+  size_t own_phi, tile_phi;  // bf16 [kRows, outputs + kPad]
+  size_t rows;               // float [kStatistics, kRows], of the tile
 
   constexpr WeightLossCudaMemory(int64_t D, int64_t outputs)
-      : q(Take(kRows * (D + kPad) * 2)),
-        k(Take(kRows * (D + kPad) * 2)),
-        phi_q(Take(kRows * (outputs + kPad) * 2)),
-        phi_k(Take(kRows * (outputs + kPad) * 2)),
-        scores(Take(kRows * kScores * 4)),
-        linear(Take(kRows * kScores * 4)),
-        gradient(Take(kRows * kGradients * 2)),
+      : own_x(Take(kRows * (D + kPad) * 2)),
+        tile_x(Take(kRows * (D + kPad) * 2)),
+        own_phi(Take(kRows * (outputs + kPad) * 2)),
+        tile_phi(Take(kRows * (outputs + kPad) * 2)),
         rows(Take(kStatistics * kRows * 4)) {}
 
  private:

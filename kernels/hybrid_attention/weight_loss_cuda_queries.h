@@ -7,153 +7,344 @@
 
 namespace caracal::kernels::cuda::weight_loss {
 
+// A part of a row; scores in units of log2, exponentials of 2.
 struct Running {
   float top = -INFINITY, mass = 0, entropy = 0;  // of the teacher
   float most = -INFINITY, weights = 0;           // of the softmax set
   float linear = 0;
 };
 
-// Of two parts of a row.
-__device__ __forceinline__ void Join(float top, float mass, float entropy,
-                                     float most, float weights, Running& r) {
-  const auto shift = [](float from, float to) {
-    return from == -INFINITY ? 0.0f : from - to;
-  };
-  const float highest = fmaxf(r.top, top);
-  const float mine = shift(r.top, highest), other = shift(top, highest);
-  r.entropy = expf(mine) * (r.entropy + mine * r.mass) +
-              expf(other) * (entropy + other * mass);
-  r.mass = expf(mine) * r.mass + expf(other) * mass;
-  r.top = highest;
-  const float limit = fmaxf(r.most, most);
-  r.weights = expf(shift(r.most, limit)) * r.weights +
-              expf(shift(most, limit)) * weights;
-  r.most = limit;
+// How far below `to` sums lie whose largest was `from`: they are nothing if
+// there was none.
+__device__ __forceinline__ float Below(float from, float to) {
+  return from == -INFINITY ? 0.0f : from - to;
 }
 
-// One tile of queries of a head: losses, statistics, dphi_q, the window
-// factor's share.
+__device__ __forceinline__ void MoveTop(float top, Running& r) {
+  const float by = Below(r.top, top), factor = Exp2(by);
+  r.entropy = factor * fmaf(by, r.mass, r.entropy);
+  r.mass *= factor;
+  r.top = top;
+}
+__device__ __forceinline__ void MoveMost(float most, Running& r) {
+  r.weights *= Exp2(Below(r.most, most));
+  r.most = most;
+}
+
+// Joins what a row's four threads have; all get the sum of the first.
+__device__ __forceinline__ void Join(Running& r) {
+#pragma unroll
+  for (int m = 1; m < 4; m *= 2) {
+    Running other;
+    other.top = __shfl_xor_sync(~0u, r.top, m);
+    other.mass = __shfl_xor_sync(~0u, r.mass, m);
+    other.entropy = __shfl_xor_sync(~0u, r.entropy, m);
+    other.most = __shfl_xor_sync(~0u, r.most, m);
+    other.weights = __shfl_xor_sync(~0u, r.weights, m);
+    other.linear = __shfl_xor_sync(~0u, r.linear, m);
+    const float top = fmaxf(r.top, other.top);
+    const float most = fmaxf(r.most, other.most);
+    MoveTop(top, r);
+    MoveTop(top, other);
+    MoveMost(most, r);
+    MoveMost(most, other);
+    r.mass += other.mass;
+    r.entropy += other.entropy;
+    r.weights += other.weights;
+    r.linear += other.linear;
+  }
+  for (float* x :
+       {&r.top, &r.mass, &r.entropy, &r.most, &r.weights, &r.linear}) {
+    *x = __shfl_sync(~0u, *x, threadIdx.x % 32 / 4 * 4);
+  }
+}
+__device__ __forceinline__ float QuadSum(float x) {
+  x += __shfl_xor_sync(~0u, x, 1);
+  return x + __shfl_xor_sync(~0u, x, 2);
+}
+
+// One more tile. kLinear: all pairs have linear terms alone.
+template <bool kLinear>
+__device__ __forceinline__ void AddTile(const Pairs& scores,
+                                        const Pairs& linear,
+                                        const PairTerms& of, float unit,
+                                        Running (&rows)[2]) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    Running& run = rows[r];
+    float top = -INFINITY, most = -INFINITY;
+#pragma unroll
+    for (int b = 0; b < kTile / 8; ++b) {
+#pragma unroll
+      for (int c = 2 * r; c < 2 * r + 2; ++c) {
+        const int bit = 4 * b + c;
+        if (kLinear || of.teacher(bit)) top = fmaxf(top, scores[b][c]);
+        if (!kLinear && of.in_set >> bit & 1) most = fmaxf(most, scores[b][c]);
+      }
+    }
+    top = fmaxf(run.top, top * unit);
+    // Scores that are not finite have no largest: sums show them.
+    if (top != -INFINITY) MoveTop(top, run);
+    const float base = top == -INFINITY ? 0.0f : top;
+    float base_most = 0;
+    if (!kLinear) {
+      most = fmaxf(run.most, most * unit);
+      if (most != -INFINITY) MoveMost(most, run);
+      base_most = most == -INFINITY ? 0.0f : most;
+    }
+#pragma unroll
+    for (int b = 0; b < kTile / 8; ++b) {
+#pragma unroll
+      for (int c = 2 * r; c < 2 * r + 2; ++c) {
+        const int bit = 4 * b + c;
+        if (!kLinear && (of.softmax >> bit & 1)) {
+          run.weights += Exp2(fmaf(scores[b][c], unit, -base_most));
+        }
+        if (kLinear || (of.linear >> bit & 1)) run.linear += linear[b][c];
+        if (!kLinear && !of.teacher(bit)) continue;
+        const float x = fmaf(scores[b][c], unit, -base), e = Exp2(x);
+        run.mass += e;
+        run.entropy = fmaf(e, x, run.entropy);
+      }
+    }
+  }
+}
+
+// A row, once all its keys were seen.
+struct Row {
+  float shift, student_shift;  // as RowStatistics
+  float linear;                // alpha / den: of a linear term its weight
+  float gradient;              // of a linear term, but for kept - a / u
+};
+
+struct Learned {
+  float cross = 0;
+  float missed = 0;               // the teacher's mass below the floor
+  float softmax = 0, linear = 0;  // sums of its terms' weights a / u
+};
+
+// One more tile: losses; `linear` becomes the gradients of the linear terms,
+// were all of the teacher's mass kept.
+template <bool kLinear>
+__device__ __forceinline__ void Learn(const Pairs& scores, Pairs& linear,
+                                      const PairTerms& of, float unit,
+                                      const Row (&rows)[2],
+                                      Learned (&sums)[2]) {
+#pragma unroll
+  for (int b = 0; b < kTile / 8; ++b) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int bit = 4 * b + i;
+      const Row& row = rows[i / 2];
+      Learned& sum = sums[i / 2];
+      float& out = linear[b][i];
+      if (!kLinear && !of.teacher(bit)) {
+        out = 0;
+        continue;
+      }
+      const float teacher = Exp2(fmaf(scores[b][i], unit, -row.shift));
+      const bool is_linear = kLinear || (of.linear >> bit & 1);
+      const float part = is_linear ? out * row.linear : 0.0f;
+      float softmax = 0;
+      if (!kLinear && (of.softmax >> bit & 1)) {
+        softmax = Exp2(fmaf(scores[b][i], unit, -row.student_shift));
+      }
+      const float weight = softmax + part;
+      const float floored = fmaxf(weight, kAttentionWeightFloor);
+      const float above = weight > kAttentionWeightFloor ? teacher : 0.0f;
+      sum.cross = fmaf(-teacher, Log2(floored), sum.cross);
+      sum.missed += teacher - above;
+      const float ratio = above * Reciprocal(floored);
+      if (kLinear) {
+        sum.linear += above;
+      } else {
+        sum.softmax = fmaf(softmax, ratio, sum.softmax);
+        sum.linear = fmaf(part, ratio, sum.linear);
+      }
+      out = is_linear ? fmaf(-row.gradient, ratio, row.gradient) : 0.0f;
+    }
+  }
+}
+
+// The same gradients where less is kept.
+__device__ __forceinline__ void LearnAgain(const Pairs& scores, Pairs& linear,
+                                           const PairTerms& of, float unit,
+                                           const Row (&rows)[2],
+                                           const float (&kept)[2]) {
+#pragma unroll
+  for (int b = 0; b < kTile / 8; ++b) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int bit = 4 * b + i;
+      const Row& row = rows[i / 2];
+      float& out = linear[b][i];
+      const float teacher = Exp2(fmaf(scores[b][i], unit, -row.shift));
+      const float softmax =
+          of.softmax >> bit & 1
+              ? Exp2(fmaf(scores[b][i], unit, -row.student_shift))
+              : 0.0f;
+      const float weight = softmax + out * row.linear;
+      const float ratio =
+          weight > kAttentionWeightFloor ? teacher * Reciprocal(weight) : 0.0f;
+      out = of.linear >> bit & 1 ? row.gradient * (kept[i / 2] - ratio) : 0.0f;
+    }
+  }
+}
+
+// A block's queries of a head: losses, statistics, dphi_q, the window factor's
+// share.
 template <int kTiles>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, BlocksBeside(kTiles))
     QueryTiles(const __grid_constant__ Problem p, float scale) {
   extern __shared__ __align__(128) char memory[];
   const Args& a = p.a;
-  const Place place = PlaceOf(p);
+  // Who has most keys begins.
+  const Place place = PlaceOf(p, gridDim.x - 1 - blockIdx.x);
   if (place.count <= 0) return;
-  const Shared s = Cut(p, memory);
-  const Query q = QueryOf(a, place, place.first, place.count);
-  const bool linear = AnyLinear(q.terms);
+  const bool linear = AnyLinear(place.terms);
   // Another block does the rest of what there is without features.
   if (!linear && place.first_feature > 0) return;
-  const int64_t row = place.begin + place.first;
-  LoadInputs(a.q, row, place.count, place.head, a.D, s.d_stride, s.q);
+  const Shared s = Cut(p, memory);
+  const float gamma = Gamma(a, place.head), alpha = Alpha(a, gamma);
+  const float unit = kLog2e * rsqrtf(static_cast<float>(a.D));
+  const int lane = threadIdx.x % 32;
+  const int first = threadIdx.x / 32 * 16;  // the warp's first row
+  int n[2], start[2];
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int row = first + lane / 4 + 8 * r;
+    n[r] = row < place.count ? place.first + row : -1;
+    start[r] = Start(a, n[r], place.phase);
+  }
+  LoadRows(At(a.q, place.begin + place.first, place.head), a.q.row, place.count,
+           a.D, s.d_stride, s.own_x);
   if (linear) {
-    LoadFeatures(p, p.plain.phi_q, row, place.count, place.head, s.f_stride,
-                 s.phi_q);
+    LoadRows(FeaturesAt(p, p.phi_q, place, place.first), p.features,
+             place.count, p.features, s.f_stride, s.own_phi);
   }
   const int keys = place.first + place.count;
-  // Calls use(first key) with the tile's scores and linear terms in place.
-  const auto for_tiles = [&](const auto& use) {
-    for (int first = 0; first < keys; first += kTile) {
-      const int count = min(kTile, keys - first);
-      __syncthreads();
-      LoadInputs(a.k, place.begin + first, count, place.kv, a.D, s.d_stride,
-                 s.k);
-      if (linear) {
-        LoadFeatures(p, p.plain.phi_k, place.begin + first, count, place.head,
-                     s.f_stride, s.phi_k);
-      }
-      __syncthreads();
-      Products(s.q, s.k, a.D, s.d_stride, s.scores);
-      if (linear) {
-        Products(s.phi_q, s.phi_k, p.features, s.f_stride, s.linear);
-      }
-      __syncwarp();
-      use(first);
-      __syncwarp();
-    }
+  const int last = min(first + 15, place.count - 1) + place.first;
+  const auto unseen = [&](int key) {
+    return Left(a, place, key, key + kTile - 1, place.first);
   };
-
-  Running r;
-  for_tiles([&](int first) {
-    float top = -INFINITY, most = -INFINITY;
-    ForKeys(a, s, q, first,
-            [&](int, float score, float, bool softmax, bool is_linear,
-                bool in_set) {
-              if (softmax || is_linear) top = fmaxf(top, score);
-              if (in_set) most = fmaxf(most, score);
-            });
-    float mass = 0, entropy = 0, weights = 0;
-    ForKeys(
-        a, s, q, first,
-        [&](int, float score, float term, bool softmax, bool is_linear, bool) {
-          if (softmax) weights += expf(score - most);
-          if (is_linear) r.linear += term;
-          if (!softmax && !is_linear) return;
-          const float e = expf(score - top);
-          mass += e;
-          entropy += e * (score - top);
-        });
-    Join(top, mass, entropy, most, weights, r);
-  });
-  Join(__shfl_xor_sync(~0u, r.top, 1), __shfl_xor_sync(~0u, r.mass, 1),
-       __shfl_xor_sync(~0u, r.entropy, 1), __shfl_xor_sync(~0u, r.most, 1),
-       __shfl_xor_sync(~0u, r.weights, 1), r);
-  const float den = q.gamma * r.weights + q.alpha * Both(r.linear);
-  const bool any = !(den <= 0);  // NaN, too
-  const float inverse_den = any ? 1.0f / den : 0.0f;
-  const float inverse_mass = any ? 1.0f / r.mass : 0.0f;
-
-  float kept = 0, cross = 0;
-  for_tiles([&](int first) {
-    ForKeys(
-        a, s, q, first,
-        [&](int, float score, float term, bool softmax, bool is_linear, bool) {
-          if (!softmax && !is_linear) return;
-          const float teacher = expf(score - r.top) * inverse_mass;
-          const float weight =
-              StudentTerm(q, score, r.most, term, softmax, is_linear) *
-              inverse_den;
-          if (weight > kAttentionWeightFloor) kept += teacher;
-          cross -= teacher * logf(fmaxf(weight, kAttentionWeightFloor));
-        });
-  });
-  kept = Both(kept);
-  cross = Both(cross);
-
-  Sums sums[kTiles];
+  Running run[2];
+  Row row[2];
+  float den[2], inverse_den[2], inverse_mass[2], kept[2];
+  Learned learned[2];
+  float sums[2 * kTiles][4] = {};
+  // Statistics; losses and gradients; these again, where less is kept. One
+  // loop: code of all three in a row would not fit the caches of instructions.
+#pragma unroll 1
+  for (int pass = 0; pass < 3; ++pass) {
+    ForTiles(
+        0, keys,
+        [&](int key) {
+          if (unseen(key)) return;
+          const int count = min(kTile, keys - key);
+          LoadRows(At(a.k, place.begin + key, place.kv), a.k.row, count, a.D,
+                   s.d_stride, s.x);
+          if (linear) {
+            LoadRows(FeaturesAt(p, p.phi_k, place, key), p.features, count,
+                     p.features, s.f_stride, s.phi);
+          }
+        },
+        [&](int key) {
+          if (first >= place.count || key > last || unseen(key)) return;
+          Pairs scores, terms;
+          Products(s.own_x, s.x, a.D, s.d_stride, scores);
+          Products(s.own_phi, s.phi, linear ? p.features : 0, s.f_stride,
+                   terms);
+          PairTerms of;
+          const bool throughout = LinearThroughout(
+              a, place, key, key + kTile - 1, place.first + first);
+          if (throughout) {
+            of.linear = ~0u;
+          } else {
+#pragma unroll 1
+            for (int b = 0; b < kTile / 8; ++b) {
+              const int j = key + 8 * b + lane % 4 * 2;
 #pragma unroll
-  for (int b = 0; b < kTiles; ++b) wmma::fill_fragment(sums[b], 0.0f);
-  GradientSums of;
-  for_tiles([&](int first) {
-    GradientOf(a, s, q, first, scale, r.top, inverse_mass, r.most, inverse_den,
-               kept, &of);
-    if (!linear) return;
-    __syncwarp();
-    AddFeatures<Rows>(s.gradient + threadIdx.x / 32 * 16 * kGradients, 16,
-                      s.phi_k, s.f_stride, place.first_feature, p.features,
-                      sums);
-  });
-  if (linear) {
-    __syncwarp();
-    StoreFeatures<kTiles>(p, place, sums,
-                          s.scores + threadIdx.x / 32 * 16 * kScores,
-                          p.plain.dphi_q);
+              for (int i = 0; i < 4; ++i) {
+                of.Add(a, place.terms, n[i / 2], start[i / 2], j + i % 2,
+                       4 * b + i);
+              }
+            }
+          }
+          if (pass == 0) {
+            if (throughout) {
+              AddTile<true>(scores, terms, of, unit, run);
+            } else {
+              AddTile<false>(scores, terms, of, unit, run);
+            }
+            return;
+          }
+          if (pass == 2) {
+            LearnAgain(scores, terms, of, unit, row, kept);
+          } else if (throughout) {
+            Learn<true>(scores, terms, of, unit, row, learned);
+          } else {
+            Learn<false>(scores, terms, of, unit, row, learned);
+          }
+          if (!linear) return;
+          AddFeatures<kTiles>(terms, s.phi, s.f_stride, place.first_feature,
+                              sums);
+        });
+    if (pass == 0) {
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        Join(run[r]);
+        den[r] = gamma * run[r].weights + alpha * run[r].linear;
+        const bool any = !(den[r] <= 0);  // NaN, too
+        inverse_den[r] = any ? 1.0f / den[r] : 0.0f;
+        inverse_mass[r] = any ? 1.0f / run[r].mass : 0.0f;
+        row[r].shift = any ? run[r].top + log2f(run[r].mass) : INFINITY;
+        row[r].student_shift =
+            any ? run[r].most - log2f(gamma * inverse_den[r]) : INFINITY;
+        row[r].linear = alpha * inverse_den[r];
+        row[r].gradient = scale * row[r].linear;
+      }
+    } else if (pass == 1) {
+      bool less = false;
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const float missed = QuadSum(learned[r].missed);
+        less = less || missed > 0;
+        kept[r] = 1.0f - missed;
+      }
+      if (!__syncthreads_or(linear && less)) break;
+#pragma unroll
+      for (auto& block : sums) {
+#pragma unroll
+        for (float& x : block) x = 0;
+      }
+    }
   }
-  if (place.first_feature > 0) return;
-  const float dgamma = Both(of.gamma), dalpha = Both(of.alpha);
-  if (q.n < 0 || threadIdx.x % 2 != 0) return;
-  const int64_t at = place.head * a.rows + place.begin + q.n;
-  p.rows.top[at] = r.top;
-  p.rows.inverse_mass[at] = inverse_mass;
-  p.rows.row_max[at] = r.most;
-  p.rows.inverse_den[at] = inverse_den;
-  p.rows.kept[at] = kept;
-  // What is not finite shows, whatever maxima and comparisons make of it.
-  p.rows.cross[at] = any ? cross + 0.0f * den : 0.0f;
-  p.rows.entropy[at] = any ? logf(r.mass) - r.entropy * inverse_mass : 0.0f;
-  p.plain.dfactor[at] =
-      (a.affine ? dgamma - dalpha : dgamma) * q.gamma * (1 - q.gamma);
+  if (linear) StoreFeatures<kTiles>(p, place, sums, p.plain.dphi_q);
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const float cross = QuadSum(learned[r].cross);
+    const float softmax = QuadSum(learned[r].softmax);
+    const float terms = QuadSum(learned[r].linear);
+    if (place.first_feature > 0 || n[r] < 0 || lane % 4 != 0) continue;
+    const bool any = !(den[r] <= 0);
+    const int64_t at = place.head * a.rows + place.begin + n[r];
+    p.rows.shift[at] = row[r].shift;
+    p.rows.student_shift[at] = row[r].student_shift;
+    p.rows.inverse_den[at] = inverse_den[r];
+    p.rows.kept[at] = kept[r];
+    // What is not finite shows, whatever maxima and comparisons make of it.
+    p.rows.cross[at] = any ? fmaf(0.0f, den[r], cross * kLn2) : 0.0f;
+    p.rows.entropy[at] =
+        any ? kLn2 * (log2f(run[r].mass) - run[r].entropy * inverse_mass[r])
+            : 0.0f;
+    // Of log gamma and log alpha.
+    const float dgamma = scale * fmaf(kept[r] * gamma * inverse_den[r],
+                                      run[r].weights, -softmax);
+    const float dalpha =
+        scale * fmaf(kept[r] * row[r].linear, run[r].linear, -terms);
+    p.plain.dfactor[at] =
+        (1 - gamma) * dgamma - (a.affine ? gamma * dalpha : 0.0f);
+  }
 }
 
 }  // namespace caracal::kernels::cuda::weight_loss

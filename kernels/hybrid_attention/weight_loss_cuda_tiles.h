@@ -1,31 +1,37 @@
-// What the two kernels of the attention-weight loss share: tiles of scores and
-// of linear terms by tensor cores (sm_80's), in shared memory; what is done
-// with them, by two threads a query: those of the warp that made its rows. For
-// weight_loss_cuda.cu only.
+// What the two kernels of the attention-weight loss share: a block has rows of
+// its own, 16 a warp, and tiles of 64 rows of the other side come by. Scores
+// and linear terms [16, 64] of a warp and a tile are made by tensor cores
+// (sm_80's) and stay in its registers, where what is made of them is the next
+// product's operand. For weight_loss_cuda.cu only.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_TILES_H_
 #define CARACAL_KERNELS_HYBRID_ATTENTION_WEIGHT_LOSS_CUDA_TILES_H_
 
-#include <mma.h>
-
+#include "kernels/common/cuda_mma.h"
+#include "kernels/common/cuda_shared.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
-#include "kernels/hybrid_attention/hybrid_attention_cuda_plain_row.h"
 #include "kernels/hybrid_attention/weight_loss_cuda.h"
 
 namespace caracal::kernels::cuda::weight_loss {
 
-namespace wmma = nvcuda::wmma;
 using Memory = WeightLossCudaMemory;
 
 static_assert(Memory::kRows == kTile);
-constexpr int kThreads = 128;        // four warps of 16 rows
-constexpr int kColumns = kTile / 2;  // of a thread: half a row
-constexpr int kScores = Memory::kScores, kGradients = Memory::kGradients;
-constexpr int kPartFeatures = 256;  // whose gradients a block makes
+constexpr int kThreads = 128;  // four warps of 16 rows
+// Features whose gradients a block makes: so many registers a thread are half
+// of that.
+constexpr int kPartFeatures = 256;
+static_assert(Memory::kStatistics * kTile * sizeof(float) >= 2 * kPartFeatures);
+constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+
+// Blocks that share a multiprocessor, whose warps hold 16 kTiles features'
+// gradients: while one waits for a tile the others have theirs.
+constexpr int BlocksBeside(int tiles) { return tiles <= 8 ? 3 : 2; }
 
 // What a row needs to know of its keys, [H, rows] each.
 struct RowStatistics {
-  float *top, *inverse_mass;  // the teacher's largest score, 1 / sum exp
-  float *row_max, *inverse_den;
+  float* shift;          // of the teacher: log2 sum exp(score)
+  float* student_shift;  // log2 of what its softmax terms are divided by
+  float* inverse_den;
   float* kept;  // the teacher's mass above the student's floor
   float *cross, *entropy;
 };
@@ -33,16 +39,36 @@ struct RowStatistics {
 struct Problem {
   Args a;
   PlainScratch plain;
+  bf16 *phi_q, *phi_k;  // [H, rows, features], zeros from Fout on
   RowStatistics rows;
   int features;  // Fout, to a multiple of 16
   int parts;     // blocks that share a tile's gradients of features
   Memory memory{0, 0};
 };
 
+// A warp's [16, 64]: lane l has of rows l / 4 + 8 r columns 8 b + 2 (l % 4) + c
+// at [b][2 r + c].
+using Pairs = float[kTile / 8][4];
+
+__device__ __forceinline__ float Exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float Log2(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float Reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // One block's shared memory.
 struct Shared {
-  bf16 *q, *phi_q, *k, *phi_k, *gradient;
-  float *scores, *linear;
+  bf16 *own_x, *own_phi, *x, *phi;
   float* rows;  // statistics of a tile of queries
   int d_stride, f_stride;
 };
@@ -51,136 +77,44 @@ __device__ __forceinline__ Shared Cut(const Problem& p, char* memory) {
   const auto halves = [&](size_t at) {
     return reinterpret_cast<bf16*>(memory + at);
   };
-  const auto floats = [&](size_t at) {
-    return reinterpret_cast<float*>(memory + at);
-  };
   const Memory& at = p.memory;
-  return {halves(at.q),         halves(at.phi_q),
-          halves(at.k),         halves(at.phi_k),
-          halves(at.gradient),  floats(at.scores),
-          floats(at.linear),    floats(at.rows),
-          p.a.D + Memory::kPad, p.features + Memory::kPad};
+  return {halves(at.own_x),
+          halves(at.own_phi),
+          halves(at.tile_x),
+          halves(at.tile_phi),
+          reinterpret_cast<float*>(memory + at.rows),
+          p.a.D + Memory::kPad,
+          p.features + Memory::kPad};
 }
 
-// Rows [row, row + count) of x, and zeros up to a tile.
-__device__ __forceinline__ void LoadInputs(const HeadRows<const bf16>& x,
-                                           int64_t row, int count, int head,
-                                           int D, int stride, bf16* to) {
-  const int packs = D / 8;
-  for (int i = threadIdx.x; i < kTile * packs; i += kThreads) {
-    const int r = i / packs, c = i % packs * 8;
-    uint4 v = make_uint4(0, 0, 0, 0);
-    if (r < count)
-      v = *reinterpret_cast<const uint4*>(At(x, row + r, head) + c);
-    *reinterpret_cast<uint4*>(to + r * stride + c) = v;
-  }
-}
-
-__device__ __forceinline__ void LoadFeatures(const Problem& p, const float* phi,
-                                             int64_t row, int count, int head,
-                                             int stride, bf16* to) {
-  const float* from = phi + (head * p.a.rows + row) * p.a.Fout;
-  for (int i = threadIdx.x; i < kTile * p.features; i += kThreads) {
-    const int r = i / p.features, f = i % p.features;
-    const bool in = r < count && f < p.a.Fout;
-    to[r * stride + f] = __float2bfloat16(in ? from[r * p.a.Fout + f] : 0.0f);
-  }
-}
-
-using Rows = wmma::fragment<wmma::matrix_a, 16, 16, 16, bf16, wmma::row_major>;
-using Turned =
-    wmma::fragment<wmma::matrix_a, 16, 16, 16, bf16, wmma::col_major>;
-using Across =
-    wmma::fragment<wmma::matrix_b, 16, 16, 16, bf16, wmma::col_major>;
-using Along = wmma::fragment<wmma::matrix_b, 16, 16, 16, bf16, wmma::row_major>;
-using Sums = wmma::fragment<wmma::accumulator, 16, 16, 16, float>;
-
-// This warp's 16 rows of x y^T.
-__device__ __forceinline__ void Products(const bf16* x, const bf16* y, int n,
-                                         int stride, float* to) {
-  const int first = threadIdx.x / 32 * 16;
-  Sums sums[kTile / 16];
-  for (Sums& s : sums) wmma::fill_fragment(s, 0.0f);
-  for (int c = 0; c < n; c += 16) {
-    Rows rows;
-    wmma::load_matrix_sync(rows, x + first * stride + c, stride);
+// Begins the way of `count` rows of n elements, a multiple of 8, from `from` on
+// to a tile, whose others become zeros.
+__device__ __forceinline__ void LoadRows(const bf16* from, int64_t stride,
+                                         int count, int n, int to_stride,
+                                         bf16* to) {
+  // Eight threads a row: 128 bytes at a time.
 #pragma unroll
-    for (int b = 0; b < kTile / 16; ++b) {
-      Across columns;
-      wmma::load_matrix_sync(columns, y + 16 * b * stride + c, stride);
-      wmma::mma_sync(sums[b], rows, columns, sums[b]);
-    }
-  }
-#pragma unroll
-  for (int b = 0; b < kTile / 16; ++b) {
-    wmma::store_matrix_sync(to + first * kScores + 16 * b, sums[b], kScores,
-                            wmma::mem_row_major);
-  }
-}
-
-// Adds this warp's 16 rows of x y to sums: x [16, 64] in parts of 16 columns,
-// `step` apart from `x` on, that the fragment Part reads; y [64, stride] the
-// rows of features of which the block makes gradients.
-template <typename Part, int kTiles>
-__device__ __forceinline__ void AddFeatures(const bf16* x, int step,
-                                            const bf16* y, int stride,
-                                            int first_feature, int features,
-                                            Sums (&sums)[kTiles]) {
-  for (int r = 0; r < kTile; r += 16) {
-    Part part;
-    wmma::load_matrix_sync(part, x + r / 16 * step, kGradients);
-#pragma unroll
-    for (int b = 0; b < kTiles; ++b) {
-      const int f = first_feature + 16 * b;
-      if (f >= features) break;
-      Along columns;
-      wmma::load_matrix_sync(columns, y + r * stride + f, stride);
-      wmma::mma_sync(sums[b], part, columns, sums[b]);
+  for (int i = 0; i < kTile; i += kThreads / 8) {
+    const int r = i + threadIdx.x / 8;
+    const bool in = r < count;
+    const bf16* const row = in ? from + r * stride : from;
+    const uint32_t at = SharedAddress(to + r * to_stride);
+    for (int c = threadIdx.x % 8 * 8; c < n; c += 64) {
+      CopyAsync(at + 2 * c, row + c, in);
     }
   }
 }
 
-// A thread's row of a tile of queries.
-struct Query {
-  int n, start;  // position, its window's; n < 0: no row
-  int terms;
-  float gamma, alpha, root;
-};
-
-// What a key is to a query: fn(score, linear term, whether it has a softmax
-// term, a linear one, is in the softmax set), for each of the thread's half row
-// that has one, or is in the set; `column` is the key's in the tile.
-template <typename Fn>
-__device__ __forceinline__ void ForKeys(const Args& a, const Shared& s,
-                                        const Query& q, int first_key,
-                                        const Fn& fn) {
-  const int row = threadIdx.x / 2, begin = threadIdx.x % 2 * kColumns;
-  const float* scores = s.scores + row * kScores;
-  const float* linear = s.linear + row * kScores;
-  for (int c = begin; c < begin + kColumns; ++c) {
-    const int j = first_key + c;
-    if (j > q.n) break;
-    const bool softmax = SoftmaxTerm(a, q.terms, q.start, j);
-    const bool is_linear = LinearTerm(a, q.terms, q.start, j);
-    const bool in_set = InSoftmaxSet(a, q.start, j);
-    if (!softmax && !is_linear && !in_set) continue;
-    fn(c, scores[c] * q.root, linear[c], softmax, is_linear, in_set);
-  }
-}
-
-__device__ __forceinline__ float Both(float x) {
-  return x + __shfl_xor_sync(~0u, x, 1);
-}
-
-// The rows of a block's tile of queries, one for each two threads.
+// The rows of a block of a head.
 struct Place {
-  int head, kv, sequence, first;  // the tile's first position
+  int head, kv, sequence, first;  // the first row's position
   int64_t begin;                  // the sequence's first row
-  int length, count;              // rows of the sequence, and of the tile
-  int first_feature;              // of those whose gradients the block makes
+  int length, count;              // rows of the sequence, and of the block
+  int terms, phase;
+  int first_feature;  // of those whose gradients the block makes
 };
 
-__device__ __forceinline__ Place PlaceOf(const Problem& problem) {
+__device__ __forceinline__ Place PlaceOf(const Problem& problem, int block) {
   const Args& a = problem.a;
   Place p;
   p.head = blockIdx.y / problem.parts;
@@ -189,88 +123,153 @@ __device__ __forceinline__ Place PlaceOf(const Problem& problem) {
   p.first_feature = blockIdx.y % problem.parts * kPartFeatures;
   p.begin = a.offsets[p.sequence];
   p.length = static_cast<int>(a.offsets[p.sequence + 1] - p.begin);
-  p.first = blockIdx.x * kTile;
+  p.first = block * kTile;
   p.count = min(kTile, p.length - p.first);
+  p.terms = TermsOf(a, p.sequence, p.head);
+  p.phase = Phase(a, p.length);
   return p;
 }
 
-__device__ __forceinline__ Query QueryOf(const Args& a, const Place& p,
-                                         int first, int count) {
-  Query q;
-  const int row = threadIdx.x / 2;
-  q.n = row < count ? first + row : -1;
-  q.start = Start(a, q.n, Phase(a, p.length));
-  q.terms = TermsOf(a, p.sequence, p.head);
-  q.gamma = Gamma(a, p.head);
-  q.alpha = Alpha(a, q.gamma);
-  q.root = rsqrtf(static_cast<float>(a.D));
-  return q;
+// Where row `row` of the sequence has its features.
+__device__ __forceinline__ const bf16* FeaturesAt(const Problem& p,
+                                                  const bf16* phi,
+                                                  const Place& place, int row) {
+  return phi + (place.head * p.a.rows + place.begin + row) * p.features;
 }
 
-// The student's term of a key before it is normalised.
-__device__ __forceinline__ float StudentTerm(const Query& q, float score,
-                                             float row_max, float linear,
-                                             bool softmax, bool is_linear) {
-  return (softmax ? q.gamma * expf(score - row_max) : 0.0f) +
-         (is_linear ? q.alpha * linear : 0.0f);
+// Brings tiles first, first + kTile, ... before `end` one after another:
+// load(first) begins the way of one, use(first) finds it there. All threads
+// call it.
+template <typename Load, typename Use>
+__device__ __forceinline__ void ForTiles(int first, int end, const Load& load,
+                                         const Use& use) {
+  for (; first < end; first += kTile) {
+    load(first);
+    CopyCommit();
+    CopyWait();
+    __syncthreads();
+    use(first);
+    __syncthreads();
+  }
 }
 
-// Elements of the gradient of this thread's half row, by tile column.
-struct GradientSums {
-  float gamma = 0, alpha = 0;
-};
-__device__ __forceinline__ void GradientOf(const Args& a, const Shared& s,
-                                           const Query& q, int first_key,
-                                           float scale, float top,
-                                           float inverse_mass, float row_max,
-                                           float inverse_den, float kept,
-                                           GradientSums* sums) {
-  const int row = threadIdx.x / 2, begin = threadIdx.x % 2 * kColumns;
-  bf16* const out = s.gradient + row * kGradients;
-  for (int c = begin; c < begin + kColumns; ++c) out[c] = __float2bfloat16(0);
-  const float factor = scale * inverse_den;
-  ForKeys(a, s, q, first_key,
-          [&](int c, float score, float linear, bool softmax, bool is_linear,
-              bool) {
-            if (!softmax && !is_linear) return;
-            const float p =
-                StudentTerm(q, score, row_max, linear, softmax, is_linear) *
-                inverse_den;
-            const float teacher = expf(score - top) * inverse_mass;
-            const float above =
-                p > kAttentionWeightFloor ? __fdividef(teacher, p) : 0.0f;
-            const float g = factor * (kept - above);
-            if (softmax) sums->gamma += expf(score - row_max) * g;
-            if (!is_linear) return;
-            sums->alpha += linear * g;
-            out[c] = __float2bfloat16(q.alpha * g);
-          });
-}
-
-// A warp's 16 rows of [64, features of the block] to rows of phi's layout, by
-// way of `staging` [16, kScores].
-template <int kTiles>
-__device__ __forceinline__ void StoreFeatures(const Problem& p,
-                                              const Place& place,
-                                              const Sums (&sums)[kTiles],
-                                              float* staging, float* to) {
-  const int64_t row = place.begin + place.first;
-  const int first = threadIdx.x / 32 * 16, lane = threadIdx.x % 32;
+// This warp's 16 rows of x y^T; n, a multiple of 16, is what the sums run over.
+__device__ __forceinline__ void Products(const bf16* x, const bf16* y, int n,
+                                         int stride, Pairs& sums) {
+  __syncwarp();  // whatever lanes did by themselves before
+  const int lane = threadIdx.x % 32;
+  const uint32_t rows = SharedAddress(
+      x + (threadIdx.x / 32 * 16 + lane % 16) * stride + lane / 16 * 8);
+  const uint32_t columns =
+      SharedAddress(y + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8);
 #pragma unroll
-  for (int b = 0; b < kTiles; ++b) {
-    if (place.first_feature + 16 * b >= p.features) break;
-    wmma::store_matrix_sync(staging, sums[b], kScores, wmma::mem_row_major);
-    __syncwarp();
-    for (int i = lane; i < 256; i += 32) {
-      const int r = first + i / 16;
-      const int f = place.first_feature + 16 * b + i % 16;
-      if (r < place.count && f < p.a.Fout) {
-        to[(place.head * p.a.rows + row + r) * p.a.Fout + f] =
-            staging[i / 16 * kScores + i % 16];
+  for (auto& block : sums) {
+#pragma unroll
+    for (float& s : block) s = 0;
+  }
+#pragma unroll 2
+  for (int c = 0; c < n; c += 16) {
+    uint32_t a[4];
+    LoadMatrices(rows + 2 * c, a);
+#pragma unroll
+    for (int b = 0; b < kTile / 16; ++b) {
+      uint32_t w[4];
+      LoadMatrices(columns + 32 * b * stride + 2 * c, w);
+      Mma(sums[2 * b], a, w[0], w[1]);
+      Mma(sums[2 * b + 1], a, w[2], w[3]);
+    }
+  }
+}
+
+// Adds x y to the sums of 16 kTiles features from `first` on: x this warp's
+// [16, 64], rounded, y [64, stride]. Features that are not there get sums of
+// whatever lies behind a row; nobody stores them. (Behind the last row lie the
+// statistics: more bytes than there may be too few features.)
+template <int kTiles>
+__device__ __forceinline__ void AddFeatures(const Pairs& x, const bf16* y,
+                                            int stride, int first,
+                                            float (&sums)[2 * kTiles][4]) {
+  __syncwarp();
+  const int lane = threadIdx.x % 32;
+  const uint32_t at =
+      SharedAddress(y + lane % 16 * stride + first + lane / 16 * 8);
+#pragma unroll
+  for (int r = 0; r < kTile / 16; ++r) {
+    uint32_t a[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float* const pair = x[2 * r + i / 2] + i % 2 * 2;
+      const __nv_bfloat162 two = __floats2bfloat162_rn(pair[0], pair[1]);
+      a[i] = *reinterpret_cast<const uint32_t*>(&two);
+    }
+#pragma unroll
+    for (int b = 0; b < kTiles; ++b) {
+      uint32_t w[4];
+      LoadTransposed(at + 32 * (r * stride + b), w);
+      Mma(sums[2 * b], a, w[0], w[1]);
+      Mma(sums[2 * b + 1], a, w[2], w[3]);
+    }
+  }
+}
+
+// This warp's rows of [rows of the block, features of the block] to rows of
+// phi's layout.
+template <int kTiles>
+__device__ __forceinline__ void StoreFeatures(
+    const Problem& p, const Place& place, const float (&sums)[2 * kTiles][4],
+    float* to) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int row = threadIdx.x / 32 * 16 + lane / 4 + 8 * r;
+    if (row >= place.count) continue;
+    float* const out =
+        to +
+        (place.head * p.a.rows + place.begin + place.first + row) * p.a.Fout;
+#pragma unroll
+    for (int b = 0; b < 2 * kTiles; ++b) {
+#pragma unroll
+      for (int c = 0; c < 2; ++c) {
+        const int f = place.first_feature + 8 * b + lane % 4 * 2 + c;
+        if (f < p.a.Fout) out[f] = sums[b][2 * r + c];
       }
     }
-    __syncwarp();
   }
+}
+
+// Which of a thread's pairs of a query and a key are what: bit 4 b + 2 r + c.
+struct PairTerms {
+  uint32_t softmax = 0, linear = 0, in_set = 0;
+
+  // Position n has a window that begins at `start`; n < 0: there is none.
+  __device__ __forceinline__ void Add(const Args& a, int terms, int n,
+                                      int start, int j, int bit) {
+    const bool in = j <= n;
+    softmax |= uint32_t{in && SoftmaxTerm(a, terms, start, j)} << bit;
+    linear |= uint32_t{in && LinearTerm(a, terms, start, j)} << bit;
+    in_set |= uint32_t{in && InSoftmaxSet(a, start, j)} << bit;
+  }
+  __device__ __forceinline__ bool teacher(int bit) const {
+    return (softmax | linear) >> bit & 1;
+  }
+};
+
+// Whether all queries from n on have linear terms of keys [first, last], and
+// nothing else that counts.
+__device__ __forceinline__ bool LinearThroughout(const Args& a,
+                                                 const Place& place, int first,
+                                                 int last, int n) {
+  if (last > n || !(place.terms & kLinearPastTerms)) return false;
+  if ((place.terms & kLinearNearTerms) && !AnySoftmax(place.terms)) return true;
+  return first >= a.sinks && last < Start(a, n, place.phase);
+}
+
+// Whether queries from n on have no terms of keys [first, last]: these have
+// left their windows for good.
+__device__ __forceinline__ bool Left(const Args& a, const Place& place,
+                                     int first, int last, int n) {
+  return !(place.terms & kLinearPastTerms) && first >= a.sinks &&
+         last < Start(a, n, place.phase);
 }
 
 }  // namespace caracal::kernels::cuda::weight_loss
