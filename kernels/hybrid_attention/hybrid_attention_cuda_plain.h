@@ -1,4 +1,6 @@
-// The plain CUDA version: every shape, fp32 throughout, one block a row. Its
+// The plain CUDA version: every shape, fp32 throughout (the feature maps'
+// products by tensor cores, what they multiply split into bf16 numbers that add
+// up to it), attention one block a row. Its
 // linear part costs O(Fout D) a row through states stored every kTile keys; it
 // is the yardstick of the tensor-core version and its stand-in for odd shapes.
 #ifndef CARACAL_KERNELS_HYBRID_ATTENTION_HYBRID_ATTENTION_CUDA_PLAIN_H_

@@ -3,6 +3,7 @@
 // version, and the way from their gradients to the parameters'.
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/common/cuda_check.h"
 #include "kernels/common/cuda_early_launch.h"

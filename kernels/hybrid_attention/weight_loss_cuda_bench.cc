@@ -118,6 +118,10 @@ int main(int argc, char** argv) {
     int64_t* const fields[] = {&s.H,      &s.Hkv,   &s.D,    &s.F,
                                &s.window, &s.sinks, &s.rows, &s.length};
     for (int f = 0; f < 8; ++f) *fields[f] = std::atoll(argv[i + f]);
+    if (s.H < 1 || s.Hkv < 1 || s.rows < 1 || s.length < 1) {
+      std::fprintf(stderr, "%s: H, Hkv, rows and T are at least 1\n", argv[0]);
+      return 2;
+    }
     all.push_back(s);
   }
   if (all.empty()) {

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, BlocksBeside(kTiles))
         }
       },
       [&](int query) {
-        if (first >= place.count || query + kTile <= key) return;
+        if (first >= place.count) return;
         Pairs scores, terms;
         Products(s.own_x, s.x, a.D, s.d_stride, scores);
         Products(s.own_phi, s.phi, p.features, s.f_stride, terms);

@@ -114,13 +114,13 @@ __device__ __forceinline__ void AddTile(const Pairs& scores,
 struct Row {
   float shift, student_shift;  // as RowStatistics
   float linear;                // alpha / den: of a linear term its weight
-  float gradient;              // of a linear term, but for kept - a / u
+  float gradient;              // of a linear term, but for kept - a / p
 };
 
 struct Learned {
   float cross = 0;
   float missed = 0;               // the teacher's mass below the floor
-  float softmax = 0, linear = 0;  // sums of its terms' weights a / u
+  float softmax = 0, linear = 0;  // sums of its terms' weights a / p
 };
 
 // One more tile: losses; `linear` becomes the gradients of the linear terms,

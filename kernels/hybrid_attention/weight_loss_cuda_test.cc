@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "kernels/hybrid_attention/hybrid_attention_cuda_test_problem.h"
@@ -55,6 +57,22 @@ std::vector<Shape> Shapes() {
     s.seed = D;
     all.push_back(s);
   }
+  // Outputs that are no multiple of 16, odd ones, a last part of a few.
+  for (const auto& [D, F, map] : {std::tuple(80, 34, FeatureMapKind::kHedgehog),
+                                  {16, 33, FeatureMapKind::kHedgehogHalf},
+                                  {112, 130, FeatureMapKind::kHedgehog}}) {
+    Shape s;
+    s.lengths = {65, 1, 20};
+    s.heads = 2;
+    s.kv_heads = 1;
+    s.D = D;
+    s.F = F;
+    s.config.feature_map = map;
+    s.config.window = 16;
+    s.config.sinks = 2;
+    s.seed = D;
+    all.push_back(s);
+  }
   for (Shape& s : all) {
     int64_t rows = 0;
     for (const int64_t n : s.lengths) rows += n;
@@ -67,7 +85,11 @@ std::vector<Shape> Shapes() {
 }
 
 struct Solved {
-  explicit Solved(const Problem& p) : at(p) {
+  explicit Solved(const Problem& p) : Solved(p, [](DeviceProblem&) {}) {}
+  // change(at) may change the operands.
+  template <typename Change>
+  Solved(const Problem& p, const Change& change) : at(p) {
+    change(at);
     const int64_t maps = p.maps(), D = p.shape.D, F = p.shape.F;
     grads.dweight_q = TensorView(dweight_q.data(), {maps, D, F});
     grads.dweight_k = TensorView(dweight_k.data(), {maps, D, F});
@@ -130,6 +152,47 @@ TEST(WeightLossCuda, MatchesTheReference) {
       near("dbias_k", got.dbias_k, want.dbias_k, floor);
     }
     near("dwindow_factor", got.dfactor, want.dfactor, floor);
+  }
+}
+
+// Whatever floors and maxima a weight that is not finite meets: the loss and
+// the gradients tell.
+TEST(WeightLossCuda, WhatIsNotFiniteShows) {
+  const auto any_bad = [](const DeviceArray<float>& values) {
+    const std::vector<float> host = values.Host();
+    return std::any_of(host.begin(), host.end(),
+                       [](float x) { return !std::isfinite(x); });
+  };
+  for (const int terms : {kLaOnlyTerms, kHybridTerms}) {
+    for (const int64_t rows : {40, 128}) {
+      Shape s;
+      s.lengths = {rows};
+      s.heads = 2;
+      s.kv_heads = 1;
+      s.D = 64;
+      s.F = 64;
+      s.config.window = 16;
+      s.terms = {terms, terms};
+      const Problem p = MakeProblem(s);
+      for (const float bad : {INFINITY, -INFINITY, NAN}) {
+        for (const bool keys : {false, true}) {
+          SCOPED_TRACE(Describe(s) + ", " + std::to_string(bad) +
+                       (keys ? " of keys" : " of queries"));
+          DeviceArray<float> weights(0);
+          const Solved got(p, [&](DeviceProblem& at) {
+            std::vector<float> values =
+                (keys ? at.weight_k : at.weight_q).Host();
+            values[17] = bad;
+            weights = DeviceArray<float>(values);
+            (keys ? at.in.weight_k : at.in.weight_q) =
+                TensorView(weights.data(), {p.maps(), s.D, s.F});
+          });
+          EXPECT_FALSE(std::isfinite(got.sums.Host()[0]));
+          EXPECT_TRUE(any_bad(got.dweight_q));
+          EXPECT_TRUE(any_bad(got.dweight_k));
+        }
+      }
+    }
   }
 }
 

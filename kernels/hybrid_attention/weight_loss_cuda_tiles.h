@@ -149,6 +149,7 @@ __device__ __forceinline__ void ForTiles(int first, int end, const Load& load,
     CopyWait();
     __syncthreads();
     use(first);
+    __syncwarp();  // lanes may have parted
     __syncthreads();
   }
 }
@@ -156,7 +157,7 @@ __device__ __forceinline__ void ForTiles(int first, int end, const Load& load,
 // This warp's 16 rows of x y^T; n, a multiple of 16, is what the sums run over.
 __device__ __forceinline__ void Products(const bf16* x, const bf16* y, int n,
                                          int stride, Pairs& sums) {
-  __syncwarp();  // whatever lanes did by themselves before
+  __syncwarp();
   const int lane = threadIdx.x % 32;
   const uint32_t rows = SharedAddress(
       x + (threadIdx.x / 32 * 16 + lane % 16) * stride + lane / 16 * 8);
@@ -183,8 +184,9 @@ __device__ __forceinline__ void Products(const bf16* x, const bf16* y, int n,
 
 // Adds x y to the sums of 16 kTiles features from `first` on: x this warp's
 // [16, 64], rounded, y [64, stride]. Features that are not there get sums of
-// whatever lies behind a row; nobody stores them. (Behind the last row lie the
-// statistics: more bytes than there may be too few features.)
+// whatever lies behind a row; nobody stores them, and a branch a tile would
+// cost all others more. (Behind the last row lie the statistics: more bytes
+// than there may be too few features.)
 template <int kTiles>
 __device__ __forceinline__ void AddFeatures(const Pairs& x, const bf16* y,
                                             int stride, int first,

@@ -126,7 +126,9 @@ int Choose(cublasLtHandle_t handle, Transpose ta, Transpose tb, const Matrix& a,
 }
 
 // One of the current device for the whole process, never given back: that would
-// wait for all that the device has, which may stand still.
+// wait for all that the device has, which may stand still. It has no settings
+// of its own, and threads may use it at once (cuBLAS's manual, "Thread
+// Safety").
 cublasLtHandle_t HandleOfDevice() {
   static std::mutex mutex;
   static auto* const handles = new std::map<int, cublasLtHandle_t>;

@@ -18,8 +18,8 @@
 namespace caracal::kernels {
 
 // For the current device: the algorithm chosen for each shape, layout and type
-// so far. Not thread-safe: one for each thread that
-// enqueues.
+// so far. Not thread-safe: one for each thread that enqueues. All of a device
+// share one handle of cuBLASLt.
 class MatMulCudaPlans {
  public:
   // Algorithms are chosen to run on so many multiprocessors, and to leave the

@@ -12,7 +12,8 @@ struct BusyGpu::Words {
 
 namespace {
 
-constexpr int kThreads = 1024;
+// Divides what any chip's multiprocessors take: 1,536 or 2,048.
+constexpr int kThreads = 512;
 
 __global__ void __launch_bounds__(kThreads)
     Occupy(volatile unsigned* begun, const volatile unsigned* released) {
