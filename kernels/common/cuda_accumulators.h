@@ -1,32 +1,15 @@
-// A warpgroup's accumulators: whose row and column an element is, reductions
-// over a row, and their way to rows of a tensor. Included only by sources
-// compiled for sm_90a.
+// A warpgroup's accumulators: whose row and column an element is, and their way
+// to rows of a tensor. Included only by sources compiled for sm_90a.
 #ifndef CARACAL_KERNELS_COMMON_CUDA_ACCUMULATORS_H_
 #define CARACAL_KERNELS_COMMON_CUDA_ACCUMULATORS_H_
 
 #include "kernels/common/cuda_head_rows.h"
+#include "kernels/common/cuda_softmax.h"
 #include "kernels/common/cuda_wgmma.h"
 
 namespace caracal::kernels::cuda {
 
 inline constexpr int kGroup = 128;  // threads of a warpgroup
-inline constexpr float kLog2e = 1.4426950408889634f;
-inline constexpr float kLn2 = 0.6931471805599453f;
-
-__device__ __forceinline__ float Exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
-__device__ __forceinline__ float QuadMax(float x) {
-  x = fmaxf(x, __shfl_xor_sync(~0u, x, 1));
-  return fmaxf(x, __shfl_xor_sync(~0u, x, 2));
-}
-__device__ __forceinline__ float QuadSum(float x) {
-  x += __shfl_xor_sync(~0u, x, 1);
-  return x + __shfl_xor_sync(~0u, x, 2);
-}
 
 // This thread's place in accumulators: rows kRow + {0, 8}, columns
 // 8 b + column + {0, 1}.

@@ -15,6 +15,8 @@
 
 #include <cstdint>
 
+#include "kernels/common/cuda_shared.h"
+
 namespace caracal::kernels::cuda {
 
 // d [16, 8] += a [16, 16] b [16, 8], sums in fp32.
@@ -25,6 +27,17 @@ __device__ __forceinline__ void Mma(float (&d)[4], const uint32_t (&a)[4],
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// d [16, 8] and next [16, 8] += a [16, 16] times columns [0, 8) and [8, 16) of
+// y [16, 16], whose rows lie in shared memory: lane l gives the address of row
+// l % 16 from column l / 16 * 8 on.
+__device__ __forceinline__ void MmaRows(float (&d)[4], float (&next)[4],
+                                        const uint32_t (&a)[4], uint32_t y) {
+  uint32_t w[4];
+  LoadTransposed(y, w);
+  Mma(d, a, w[0], w[1]);
+  Mma(next, a, w[2], w[3]);
 }
 
 // fp32 has 24 significant bits, bf16 eight: three of these hold it exactly.

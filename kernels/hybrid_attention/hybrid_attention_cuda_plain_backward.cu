@@ -341,10 +341,8 @@ __global__ void __launch_bounds__(kWeightThreads)
       for (int s = 0; s < kSplit; ++s) {
 #pragma unroll
         for (int b = 0; b < kWeightTile / 16; ++b) {
-          uint32_t w[4];
-          LoadTransposed(along + s * kPart + 2 * (r * kStride + 16 * b), w);
-          Mma(sums[2 * b], x16, w[0], w[1]);
-          Mma(sums[2 * b + 1], x16, w[2], w[3]);
+          MmaRows(sums[2 * b], sums[2 * b + 1], x16,
+                  along + s * kPart + 2 * (r * kStride + 16 * b));
         }
       }
     }

@@ -90,10 +90,8 @@ __global__ void Features(Args a, HeadRows<const bf16> x, bool keys, float* phi,
       for (int s = 0; s < kSplit; ++s) {
 #pragma unroll
         for (int b = 0; b < kFeatureColumns / 16; ++b) {
-          uint32_t w[4];
-          LoadTransposed(columns + 2 * (s * part + d * kStride + 16 * b), w);
-          Mma(sums[2 * b], x16, w[0], w[1]);
-          Mma(sums[2 * b + 1], x16, w[2], w[3]);
+          MmaRows(sums[2 * b], sums[2 * b + 1], x16,
+                  columns + 2 * (s * part + d * kStride + 16 * b));
         }
       }
     }

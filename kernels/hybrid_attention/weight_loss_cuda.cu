@@ -66,8 +66,8 @@ Problem Bind(const HybridAttentionConfig& config,
   p.features = (p.a.Fout + 15) / 16 * 16;
   p.parts = std::max(1, (p.features + kPartFeatures - 1) / kPartFeatures);
   CARACAL_CHECK(p.a.D % 16 == 0) << "head dimension " << p.a.D;
-  const size_t most = MostSharedBytes();  // 0: the device is lost
   p.memory = Memory(p.a.D, p.features);
+  const size_t most = MostSharedBytes();  // 0: the device is lost
   CARACAL_CHECK(most == 0 || p.memory.bytes <= most)
       << p.a.Fout << " features take " << p.memory.bytes << " bytes of "
       << most;

@@ -58,10 +58,6 @@ __device__ __forceinline__ void Join(Running& r) {
     *x = __shfl_sync(~0u, *x, threadIdx.x % 32 / 4 * 4);
   }
 }
-__device__ __forceinline__ float QuadSum(float x) {
-  x += __shfl_xor_sync(~0u, x, 1);
-  return x + __shfl_xor_sync(~0u, x, 2);
-}
 
 // One more tile. kLinear: all pairs have linear terms alone.
 template <bool kLinear>

@@ -8,6 +8,7 @@
 
 #include "kernels/common/cuda_mma.h"
 #include "kernels/common/cuda_shared.h"
+#include "kernels/common/cuda_softmax.h"
 #include "kernels/hybrid_attention/hybrid_attention_cuda_plain.h"
 #include "kernels/hybrid_attention/weight_loss_cuda.h"
 
@@ -21,7 +22,6 @@ constexpr int kThreads = 128;  // four warps of 16 rows
 // of that.
 constexpr int kPartFeatures = 256;
 static_assert(Memory::kStatistics * kTile * sizeof(float) >= 2 * kPartFeatures);
-constexpr float kLog2e = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 // Blocks that share a multiprocessor, whose warps hold 16 kTiles features'
 // gradients: while one waits for a tile the others have theirs.
@@ -50,11 +50,6 @@ struct Problem {
 // at [b][2 r + c].
 using Pairs = float[kTile / 8][4];
 
-__device__ __forceinline__ float Exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 __device__ __forceinline__ float Log2(float x) {
   float y;
   asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -206,10 +201,7 @@ __device__ __forceinline__ void AddFeatures(const Pairs& x, const bf16* y,
     }
 #pragma unroll
     for (int b = 0; b < kTiles; ++b) {
-      uint32_t w[4];
-      LoadTransposed(at + 32 * (r * stride + b), w);
-      Mma(sums[2 * b], a, w[0], w[1]);
-      Mma(sums[2 * b + 1], a, w[2], w[3]);
+      MmaRows(sums[2 * b], sums[2 * b + 1], a, at + 32 * (r * stride + b));
     }
   }
 }
